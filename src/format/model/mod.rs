@@ -1,0 +1,17 @@
+//! What a storage call is made of, in the shape of LMCache 0.5.6, whatever release recorded it.
+//!
+//! * [`key`]: which object: [`ObjectKey`], owned and cheap to clone, and [`KeyView`], borrowed from a file.
+//! * [`dtype`] and [`layout`]: how large an object is.
+//! * [`op`]: the six calls by name; [`call`]: the six calls with their arguments.
+
+pub mod call;
+pub mod dtype;
+pub mod key;
+pub mod layout;
+pub mod op;
+
+pub use call::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec, StorageCall, WriteMode};
+pub use dtype::Dtype;
+pub use key::{ChunkHash, KeyScope, KeyView, ObjectKey};
+pub use layout::MemoryLayoutDesc;
+pub use op::Op;

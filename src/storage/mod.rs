@@ -1,0 +1,3 @@
+//! The storage manager.
+
+pub mod config;

@@ -1,0 +1,22 @@
+//! The only door to shared-memory primitives.
+//!
+//! The rest of the crate takes atomics, locks and reference counts from here, so that a model checker can
+//! stand in for them and a reader knows where to look. The test `house` shuts the other doors.
+//!
+//! Locks are std's. A poisoned lock means that a thread of ours panicked while it held the lock; the state
+//! behind it may be half changed, so [`lock`] lets the panic go on instead of guessing.
+
+pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+
+/// Atomic types and orderings.
+pub mod atomic {
+    pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// Takes `mutex`, or panics if a thread of ours panicked while it held it.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.lock() {
+        Ok(guard) => guard,
+        Err(_) => panic!("a thread panicked while it held this lock; its state cannot be trusted"),
+    }
+}
