@@ -25,3 +25,4 @@ pub mod format;
 pub mod os;
 pub mod storage;
 pub mod sync;
+pub mod trace;
