@@ -1,2 +1,7 @@
-//! wip
-fn main() {}
+//! `lmcache-trace`: the command line of the trace engine. All of it is in [`lmcache::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lmcache::cli::main()
+}
