@@ -19,7 +19,7 @@ const MAX_SLOTS: usize = 1 << 22;
 const MIN_SLOTS: usize = 1 << 10;
 
 /// Distinct keys that are counted exactly: the table is at most half full, so probes stay short.
-const MAX_EXACT_KEYS: usize = MAX_SLOTS / 2;
+pub const MAX_EXACT_KEYS: usize = MAX_SLOTS / 2;
 
 /// A key takes more than this in a file, so a table with a slot for each so many bytes never gets half full.
 const FILE_BYTES_PER_SLOT: u64 = 16;

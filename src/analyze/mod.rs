@@ -13,7 +13,7 @@ mod summary;
 mod tally;
 mod timeline;
 
-pub use distinct::DistinctKeys;
+pub use distinct::{DistinctKeys, MAX_EXACT_KEYS};
 pub use events::{BatchKind, EventsSummary};
 pub use scan::{MAX_SCAN_THREADS, summarize};
 pub use scopes::{MAX_NAME_BYTES, ScopeSummary};

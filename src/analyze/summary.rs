@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{DistinctKeys, EventsSummary, ScopeSummary, Timeline};
 use crate::format::lct::{Ending, Header};
+use crate::format::model::Op;
 
 /// What a trace holds.
 #[derive(Clone, Debug)]
@@ -60,6 +61,21 @@ pub struct CallBytes {
 }
 
 impl CallBytes {
+    pub(super) fn add(&mut self, op: Op, object_bytes: u64) {
+        let counted = match op {
+            Op::ReserveWrite => &mut self.reserve_write,
+            Op::SubmitPrefetch => &mut self.submit_prefetch_task,
+            _ => return,
+        };
+        *counted = counted.saturating_add(object_bytes);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.reserve_write = self.reserve_write.saturating_add(other.reserve_write);
+        self.submit_prefetch_task = self.submit_prefetch_task.saturating_add(other.submit_prefetch_task);
+        self.store_events = self.store_events.saturating_add(other.store_events);
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
         self.reserve_write.saturating_add(self.submit_prefetch_task).saturating_add(self.store_events)

@@ -7,8 +7,9 @@ use hdrhistogram::Histogram;
 use super::distinct::{ExactKeys, KeyCounter, Sketch, fingerprint};
 use super::scopes::ScopeTally;
 use super::{CallBytes, EventsSummary, InterArrival, ScopeSummary, Timeline};
-use crate::format::lct::layout::layout_size_bytes;
-use crate::format::lct::{Level, Value, WireError, for_each_key};
+use crate::format::lct::layout::LayoutMemo;
+use crate::format::lct::walk::walk_keys;
+use crate::format::lct::{Level, Value};
 use crate::format::model::Op;
 use crate::trace::Record;
 
@@ -30,6 +31,7 @@ pub(super) struct Tally<'a> {
     exact_keys: &'a ExactKeys,
     counter: KeyCounter,
     scopes: ScopeTally<'a>,
+    layouts: LayoutMemo<'a>,
     totals: Totals,
 }
 
@@ -53,7 +55,7 @@ pub(super) struct Totals {
 impl<'a> Tally<'a> {
     pub(super) fn new(level: Level, exact_keys: &'a ExactKeys) -> Self {
         let (counter, scopes) = (KeyCounter::new(), ScopeTally::default());
-        Self { level, exact_keys, counter, scopes, totals: Totals::default() }
+        Self { level, exact_keys, counter, scopes, layouts: LayoutMemo::default(), totals: Totals::default() }
     }
 
     pub(super) fn skip_frame(&mut self) {
@@ -73,24 +75,25 @@ impl<'a> Tally<'a> {
             totals.duration_s = record.t_mono_s;
         }
         totals.timeline.add(record.t_mono_s);
-        self.add_keys(&record.args);
+        let object_bytes = self.add_keys(&record.args);
         match op {
-            Some(op) => self.totals.add_bytes(op, &record.args),
+            Some(op) => self.totals.call_bytes.add(op, object_bytes),
             None if self.level == Level::Events => self.totals.events.add(record),
             None => {}
         }
     }
 
-    fn add_keys(&mut self, args: &Value<'a>) {
-        let Self { exact_keys, counter, scopes, totals, .. } = self;
-        let visited = for_each_key(args, |key| {
+    /// Counts the keys of a record and returns the bytes of their objects.
+    fn add_keys(&mut self, args: &Value<'a>) -> u64 {
+        let Self { exact_keys, counter, scopes, layouts, totals, .. } = self;
+        let walked = walk_keys(args, layouts, |key| {
             let scope_hash = scopes.add(&key);
             counter.add(fingerprint(&key, scope_hash), exact_keys);
         });
-        match visited {
-            Ok(keys) => totals.keys += keys as u64,
-            Err(_) => totals.undecodable_keys += 1,
-        }
+        totals.undecodable_keys += u64::from(walked.is_err());
+        let walked = walked.unwrap_or_default();
+        totals.keys += walked.keys as u64;
+        walked.object_bytes
     }
 
     pub(super) fn gaps(&mut self) -> &mut Gaps {
@@ -133,16 +136,6 @@ impl Totals {
         *self.other_ops.entry(name.to_owned()).or_default() += 1;
     }
 
-    /// Adds the bytes that a call covers. A call whose layout cannot be read covers none that we know of.
-    fn add_bytes(&mut self, op: Op, args: &Value<'_>) {
-        let (counted, bytes) = match op {
-            Op::ReserveWrite => (&mut self.call_bytes.reserve_write, reserved_bytes(args)),
-            Op::SubmitPrefetch => (&mut self.call_bytes.submit_prefetch_task, requested_bytes(args)),
-            _ => return,
-        };
-        *counted = counted.saturating_add(bytes.unwrap_or(0));
-    }
-
     /// Adds the totals of another thread.
     pub(super) fn merge(&mut self, other: Self) {
         self.ops.iter_mut().zip(other.ops).for_each(|(mine, theirs)| *mine += theirs);
@@ -154,10 +147,7 @@ impl Totals {
         self.undecodable_keys += other.undecodable_keys;
         self.duration_s = self.duration_s.max(other.duration_s);
         self.keys += other.keys;
-        self.call_bytes.reserve_write =
-            self.call_bytes.reserve_write.saturating_add(other.call_bytes.reserve_write);
-        self.call_bytes.submit_prefetch_task =
-            self.call_bytes.submit_prefetch_task.saturating_add(other.call_bytes.submit_prefetch_task);
+        self.call_bytes.merge(&other.call_bytes);
         self.timeline.merge(other.timeline);
         self.gaps.merge(other.gaps);
         self.events.merge(other.events);
@@ -175,22 +165,6 @@ impl Totals {
         ops.extend(known.filter(|(_, count)| *count > 0));
         ops
     }
-}
-
-fn reserved_bytes(args: &Value<'_>) -> Result<u64, WireError> {
-    let keys = args.require("keys")?.elements()?.remaining() as u64;
-    Ok(keys.saturating_mul(layout_size_bytes(&args.require("layout_desc")?)?))
-}
-
-/// Bytes of a prefetch's rows. Releases before 0.5.6 have one layout for all keys of a call, or one per object
-/// group in a form whose flat key list would have to be taken apart: such calls are not counted.
-fn requested_bytes(args: &Value<'_>) -> Result<u64, WireError> {
-    let Some(spec) = args.get(b"spec")? else { return reserved_bytes(args) };
-    let mut total_bytes = 0_u64;
-    for row in spec.payload_of("PrefetchTaskSpec")?.require("key_groups")?.elements()? {
-        total_bytes = total_bytes.saturating_add(reserved_bytes(&row?.payload_of("GroupedObjectKeys")?)?);
-    }
-    Ok(total_bytes)
 }
 
 /// Gaps between consecutive records.

@@ -156,7 +156,11 @@ impl Screen {
             let bars: Vec<f64> = timeline.per_second().collect();
             self.line(2, "calls_per_second", format_args!("|{}|", text::sparkline(bars.into_iter())));
             let bin = text::microseconds(timeline.width_s() * 1e6);
-            self.line(2, "", format_args!("mean {mean:.1}, peak {peak:.1} in a bin of {bin}"));
+            self.push(format_args!(
+                "{:1$}mean {mean:.1}, peak {peak:.1} in a bin of {bin}",
+                "",
+                2 + LABEL_WIDTH
+            ));
         }
         if timeline.unusable() > 0 {
             self.line(2, "records_without_time", timeline.unusable());

@@ -72,6 +72,18 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
+    /// The bytes from the position on.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.position..]
+    }
+
+    /// Moves to where `rest`, a tail of these bytes, begins.
+    #[inline]
+    pub(super) fn advance_to(&mut self, rest: &[u8]) {
+        self.position = self.bytes.len() - rest.len();
+    }
+
     pub(super) fn error(&self, reason: &'static str) -> WireError {
         WireError { offset: self.position, reason }
     }
@@ -184,10 +196,13 @@ impl<'a> Cursor<'a> {
 
     /// Steps over one whole value, at most `depth_left` containers deep.
     pub(super) fn skip(&mut self, depth_left: usize, text: Text) -> Result<(), WireError> {
-        if take_usual_key(self).is_some() {
-            return Ok(());
-        }
         let start = *self;
+        if let Some(key) = take_usual_key(self) {
+            return match text == Text::Ignored || key.model_name.is_ascii() {
+                true => Ok(()),
+                false => start.check_utf8(key.model_name).map(drop),
+            };
+        }
         let elements = match self.head()? {
             Head::Str(bytes) if text == Text::Checked => return start.check_utf8(bytes).map(drop),
             Head::Ext(TIMESTAMP_EXT, bytes) if text == Text::Checked => return start.check_timestamp(bytes),

@@ -1,11 +1,34 @@
 //! Memory layouts in a file: their size without building them, or built.
 
-use super::cursor::WireError;
+use super::cursor::{Cursor, MAX_DEPTH, Text, WireError};
 use super::value::Value;
 use crate::format::model::{Dtype, MemoryLayoutDesc};
 
 /// The longest name of an element type; longer ones are not looked up.
 const MAX_DTYPE_NAME_BYTES: usize = 64;
+
+/// The layout that was sized last. Nearly all calls of a trace have one of a few layouts, in runs, so its bytes
+/// are compared before they are read again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LayoutMemo<'a> {
+    bytes: &'a [u8],
+    size_bytes: u64,
+}
+
+impl<'a> LayoutMemo<'a> {
+    /// Sizes the layout at `cursor` and steps over it. A layout that cannot be read sizes nothing.
+    pub(super) fn take_size_bytes(&mut self, cursor: &mut Cursor<'a>) -> Result<u64, WireError> {
+        if !self.bytes.is_empty() && cursor.rest().starts_with(self.bytes) {
+            cursor.advance_to(&cursor.rest()[self.bytes.len()..]);
+            return Ok(self.size_bytes);
+        }
+        let start = *cursor;
+        cursor.skip(MAX_DEPTH, Text::Ignored)?;
+        self.bytes = &start.rest()[..cursor.position() - start.position()];
+        self.size_bytes = layout_size_bytes(&Value::at(start)).unwrap_or(0);
+        Ok(self.size_bytes)
+    }
+}
 
 /// The logical size of an object with the layout in `value`, a wrapped `MemoryLayoutDesc`.
 pub fn layout_size_bytes(value: &Value<'_>) -> Result<u64, WireError> {

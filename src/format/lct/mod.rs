@@ -7,8 +7,8 @@
 //! Bottom up:
 //! * [`cursor`] walks msgpack bytes and refuses what is not msgpack; [`value`] gives one value a face.
 //! * [`frame`] cuts a file into frames; [`header`] and [`record`] read the two kinds, as strictly as LMCache.
-//! * [`keys`] walks the keys of any record, borrowed; [`layout`] sizes layouts; [`events`] reads the batches
-//!   of an `events`-level file.
+//! * [`walk`] visits the [`keys`] of any record, borrowed; [`layout`] sizes layouts; [`events`] reads the
+//!   batches of an `events`-level file.
 //! * [`call`] and [`prefetch`] turn a record into a [`StorageCall`](crate::format::model::StorageCall) of the
 //!   0.5.6 model, whatever release wrote it.
 //! * [`json`] writes any arguments as JSON.
@@ -28,11 +28,13 @@ pub mod prefetch;
 pub mod record;
 mod usual_key;
 pub mod value;
+pub mod walk;
 
 pub use call::decode_call;
 pub use cursor::WireError;
 pub use frame::{Ending, Frame, FrameCursor};
 pub use header::{Header, Level};
-pub use keys::{WireKey, for_each_key};
+pub use keys::WireKey;
 pub use record::WireRecord;
 pub use value::Value;
+pub use walk::for_each_key;

@@ -10,54 +10,77 @@
 //! Releases up to 0.4.6 end after `kv_rank` (`83` instead of `84`). Comparing the names as blocks of bytes is
 //! what lets a scan keep up with memory; any other form of a key goes the general way, with the same result.
 
-use super::cursor::{Cursor, Head};
+use rmp::Marker;
 
-const WRAPPER: &[u8] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
-const CHUNK_HASH: &[u8] = b"\xaachunk_hash\xc4";
-const MODEL_NAME: &[u8] = b"\xaamodel_name";
-const KV_RANK: &[u8] = b"\xa7kv_rank";
-const OBJECT_GROUP_ID: &[u8] = b"\xafobject_group_id";
+use super::cursor::Cursor;
+
+const WRAPPER: &[u8; 19] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
+const CHUNK_HASH: &[u8; 12] = b"\xaachunk_hash\xc4";
+const MODEL_NAME: &[u8; 11] = b"\xaamodel_name";
+const KV_RANK: &[u8; 8] = b"\xa7kv_rank";
+const OBJECT_GROUP_ID: &[u8; 16] = b"\xafobject_group_id";
 
 /// First byte of a map of three entries; one more entry is one more.
 const MAP_OF_THREE: u8 = 0x83;
 
-/// The fields of a key in the usual form.
+/// The fields of a key in the usual form. The text of the name is not checked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct UsualKey<'a> {
     pub(super) chunk_hash: &'a [u8],
-    pub(super) model_name: &'a str,
-    pub(super) kv_rank: i64,
+    pub(super) model_name: &'a [u8],
+    pub(super) kv_rank: u32,
     pub(super) object_group_id: u32,
 }
 
 /// Reads the key at `cursor` and steps over it, or leaves the cursor alone if the key has another form.
 #[inline]
 pub(super) fn take_usual_key<'a>(cursor: &mut Cursor<'a>) -> Option<UsualKey<'a>> {
-    let rest = cursor.bytes().get(cursor.position()..)?;
-    let (&entries, rest) = rest.strip_prefix(WRAPPER)?.split_first()?;
+    let rest = strip(cursor.rest(), WRAPPER)?;
+    let (&entries, rest) = rest.split_first()?;
     let has_group = entries.checked_sub(MAP_OF_THREE).filter(|extra| *extra <= 1)? == 1;
-    let (&hash_bytes, rest) = rest.strip_prefix(CHUNK_HASH)?.split_first()?;
+    let (&hash_bytes, rest) = strip(rest, CHUNK_HASH)?.split_first()?;
     let (chunk_hash, rest) = rest.split_at_checked(usize::from(hash_bytes))?;
-    let mut scalars = Cursor::at(cursor.bytes(), cursor.bytes().len() - rest.strip_prefix(MODEL_NAME)?.len());
-    let model_name = match scalars.head().ok()? {
-        Head::Str(name) => std::str::from_utf8(name).ok()?,
-        _ => return None,
-    };
-    let kv_rank = i64::try_from(take_uint(&mut scalars, KV_RANK)?).ok()?;
-    let object_group_id = match has_group {
-        true => u32::try_from(take_uint(&mut scalars, OBJECT_GROUP_ID)?).ok()?,
-        false => 0,
-    };
-    *cursor = scalars;
+    let (model_name, rest) = take_short_str(strip(rest, MODEL_NAME)?)?;
+    let (kv_rank, mut rest) = take_u32(strip(rest, KV_RANK)?)?;
+    let mut object_group_id = 0;
+    if has_group {
+        (object_group_id, rest) = take_u32(strip(rest, OBJECT_GROUP_ID)?)?;
+    }
+    cursor.advance_to(rest);
     Some(UsualKey { chunk_hash, model_name, kv_rank, object_group_id })
 }
 
+/// `bytes` without `prefix`, whose length the compiler knows: the comparison is a few loads, not a call.
 #[inline]
-fn take_uint(cursor: &mut Cursor<'_>, name: &[u8]) -> Option<u64> {
-    let rest = cursor.bytes().get(cursor.position()..)?.strip_prefix(name)?;
-    *cursor = Cursor::at(cursor.bytes(), cursor.bytes().len() - rest.len());
-    match cursor.head().ok()? {
-        Head::UInt(value) => Some(value),
+fn strip<'a, const N: usize>(bytes: &'a [u8], prefix: &[u8; N]) -> Option<&'a [u8]> {
+    let (head, rest) = bytes.split_first_chunk::<N>()?;
+    (head == prefix).then_some(rest)
+}
+
+/// A string of at most 255 bytes.
+#[inline]
+fn take_short_str(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    match Marker::from_u8(first) {
+        Marker::FixStr(len_bytes) => rest.split_at_checked(usize::from(len_bytes)),
+        Marker::Str8 => {
+            rest.split_first().and_then(|(len_bytes, rest)| rest.split_at_checked(usize::from(*len_bytes)))
+        }
+        _ => None,
+    }
+}
+
+/// A whole number of at most 32 bits.
+#[inline]
+fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    match Marker::from_u8(first) {
+        Marker::FixPos(value) => Some((u32::from(value), rest)),
+        Marker::U8 => rest.split_first().map(|(value, rest)| (u32::from(*value), rest)),
+        Marker::U16 => {
+            rest.split_first_chunk().map(|(raw, rest)| (u32::from(u16::from_be_bytes(*raw)), rest))
+        }
+        Marker::U32 => rest.split_first_chunk().map(|(raw, rest)| (u32::from_be_bytes(*raw), rest)),
         _ => None,
     }
 }
@@ -88,7 +111,7 @@ mod tests {
         for (bytes, group) in [(key(b""), 0), (whole.clone(), 7)] {
             let mut cursor = Cursor::at(&bytes, 0);
             let found = take_usual_key(&mut cursor).unwrap();
-            assert_eq!((found.chunk_hash, found.model_name), (&[1, 2][..], "m"));
+            assert_eq!((found.chunk_hash, found.model_name), (&[1, 2][..], &b"m"[..]));
             assert_eq!((found.kv_rank, found.object_group_id, cursor.position()), (256, group, bytes.len()));
         }
         for end in 0..whole.len() {

@@ -20,6 +20,10 @@ impl<'a> Value<'a> {
         Self(cursor)
     }
 
+    pub(super) fn cursor(&self) -> Cursor<'a> {
+        self.0
+    }
+
     pub(super) fn head(&self) -> Result<Head<'a>, WireError> {
         { self.0 }.head()
     }
@@ -85,7 +89,7 @@ impl<'a> Value<'a> {
     pub fn elements(&self) -> Result<Elements<'a>, WireError> {
         let mut cursor = self.0;
         match cursor.head()? {
-            Head::Array(left) => Ok(Elements { cursor, left }),
+            Head::Array(left) => Ok(Elements::new(cursor, left)),
             Head::Map(_) => match self.tagged()? {
                 Some((b"tuple" | b"set", payload)) => payload.plain_elements(),
                 _ => Err(self.error("expected a list")),
@@ -97,7 +101,7 @@ impl<'a> Value<'a> {
     fn plain_elements(&self) -> Result<Elements<'a>, WireError> {
         let mut cursor = self.0;
         match cursor.head()? {
-            Head::Array(left) => Ok(Elements { cursor, left }),
+            Head::Array(left) => Ok(Elements::new(cursor, left)),
             _ => Err(self.error("expected a list")),
         }
     }
@@ -106,7 +110,7 @@ impl<'a> Value<'a> {
     pub fn entries(&self) -> Result<Entries<'a>, WireError> {
         let mut cursor = self.0;
         match cursor.head()? {
-            Head::Map(left) => Ok(Entries { cursor, left }),
+            Head::Map(left) => Ok(Entries(Elements::new(cursor, left))),
             _ => Err(self.error("expected a map")),
         }
     }
@@ -139,8 +143,8 @@ impl<'a> Value<'a> {
         Ok(Some((tag, payload)))
     }
 
-    /// The form that every recorder writes: two entries, the tag first.
-    fn usual_tagged(&self) -> Option<(&'a [u8], Value<'a>)> {
+    /// The form that every recorder writes: two entries, the tag first, so that both end together.
+    pub(super) fn usual_tagged(&self) -> Option<(&'a [u8], Value<'a>)> {
         let mut cursor = self.0;
         if cursor.head().ok()? != Head::Map(2) || cursor.head().ok()? != Head::Str(TAG_KEY) {
             return None;
@@ -187,22 +191,31 @@ fn missing(name: &'static str) -> &'static str {
     }
 }
 
-/// Iterates over the elements of an array.
+/// Iterates over the elements of an array. An element is stepped over when the one after it is asked for, so
+/// whoever stops early, or knows where an element ends, does not pay for the rest.
 #[derive(Clone, Debug)]
 pub struct Elements<'a> {
     cursor: Cursor<'a>,
     left: usize,
+    is_at_taken: bool,
 }
 
 impl<'a> Elements<'a> {
+    fn new(cursor: Cursor<'a>, left: usize) -> Self {
+        Self { cursor, left, is_at_taken: false }
+    }
+
     /// How many elements are left.
     pub fn remaining(&self) -> usize {
         self.left
     }
 
-    /// Where the next element starts.
-    pub(super) fn cursor(&self) -> Cursor<'a> {
-        self.cursor
+    fn step(&mut self) -> Result<Value<'a>, WireError> {
+        if self.is_at_taken {
+            self.cursor.skip(MAX_DEPTH, Text::Ignored)?;
+        }
+        self.is_at_taken = true;
+        Ok(Value(self.cursor))
     }
 }
 
@@ -211,29 +224,20 @@ impl<'a> Iterator for Elements<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        Some(step(&mut self.cursor))
+        Some(self.step())
     }
 }
 
-/// Iterates over the entries of a map.
+/// Iterates over the entries of a map, stepping as [`Elements`] does.
 #[derive(Clone, Debug)]
-pub struct Entries<'a> {
-    cursor: Cursor<'a>,
-    left: usize,
-}
+pub struct Entries<'a>(Elements<'a>);
 
 impl<'a> Iterator for Entries<'a> {
     type Item = Result<(Value<'a>, Value<'a>), WireError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let key = step(&mut self.cursor);
-        Some(key.and_then(|key| Ok((key, step(&mut self.cursor)?))))
+        self.0.left = self.0.left.checked_sub(1)?;
+        let key = self.0.step();
+        Some(key.and_then(|key| Ok((key, self.0.step()?))))
     }
-}
-
-fn step<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>, WireError> {
-    let value = Value(*cursor);
-    cursor.skip(MAX_DEPTH, Text::Ignored)?;
-    Ok(value)
 }
