@@ -24,6 +24,7 @@ pub mod analyze;
 pub mod cli;
 pub mod clock;
 pub mod error;
+pub mod ffi;
 pub mod format;
 pub mod os;
 pub mod storage;

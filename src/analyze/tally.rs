@@ -83,17 +83,16 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Counts the keys of a record and returns the bytes of their objects.
+    /// Counts the keys of a record, up to the first value that is none, and returns the bytes of their objects.
     fn add_keys(&mut self, args: &Value<'a>) -> u64 {
         let Self { exact_keys, counter, scopes, layouts, totals, .. } = self;
         let walked = walk_keys(args, layouts, |key| {
             let scope_hash = scopes.add(&key);
             counter.add(fingerprint(&key, scope_hash), exact_keys);
+            totals.keys += 1;
         });
         totals.undecodable_keys += u64::from(walked.is_err());
-        let walked = walked.unwrap_or_default();
-        totals.keys += walked.keys as u64;
-        walked.object_bytes
+        walked.map_or(0, |walked| walked.object_bytes)
     }
 
     pub(super) fn gaps(&mut self) -> &mut Gaps {

@@ -1,0 +1,56 @@
+//! The committed C header is the one that the sources make, and C and C++ compilers take it.
+
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn generate() -> String {
+    let config =
+        cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml is well-formed");
+    let sources = cbindgen::Builder::new().with_config(config).with_src(root().join("src/ffi/mod.rs"));
+    let mut header = Vec::new();
+    sources.generate().expect("src/ffi is valid Rust").write(&mut header);
+    String::from_utf8(header).expect("a header is text")
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let (path, generated) = (root().join("include/lmcache.h"), generate());
+    if std::env::var_os("LMCACHE_BLESS").is_some() {
+        std::fs::write(&path, &generated).expect("the header can be written");
+    }
+    let committed = std::fs::read_to_string(&path).expect("include/lmcache.h is there");
+    assert!(
+        committed == generated,
+        "include/lmcache.h is stale: run LMCACHE_BLESS=1 cargo test --test header"
+    );
+}
+
+fn compile(compiler: &str, standard: &str, suffix: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = folder.path().join(format!("host.{suffix}"));
+    // Twice, to see that the guard works.
+    let text = "#include <lmcache.h>\n#include <lmcache.h>\nint main(void) { return lmcache_version() == 0 || \
+                lmcache_abi_version() != LMCACHE_ABI_VERSION; }\n";
+    std::fs::write(&source, text).expect("room for a source file");
+    let arguments = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"];
+    let output = Command::new(compiler)
+        .arg(format!("-std={standard}"))
+        .args(arguments)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(&source)
+        .output();
+    let output = output.unwrap_or_else(|error| panic!("{compiler} is needed to test the header: {error}"));
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} -std={standard}: {complaints}");
+}
+
+#[test]
+fn c_and_cpp_compilers_take_the_header() {
+    ["c99", "c11", "c17"].into_iter().for_each(|standard| compile("cc", standard, "c"));
+    ["c++11", "c++17", "c++20"].into_iter().for_each(|standard| compile("c++", standard, "cc"));
+}
