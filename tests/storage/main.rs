@@ -1,0 +1,11 @@
+//! The storage manager, where the recordings of the real one do not reach: time, threads, limits, old modes.
+
+mod allocator;
+mod l1;
+mod manager;
+mod policies;
+mod prefetch;
+mod stress;
+mod support;
+mod ttl;
+mod write_modes;
