@@ -111,6 +111,10 @@ impl AddressManager {
 
     fn has_room(&self, unit_bytes: u64, count: usize) -> bool {
         let mut missing = count as u64;
+        let free_bytes = self.size_bytes - self.allocated_bytes;
+        if unit_bytes.checked_mul(missing).is_none_or(|wanted_bytes| wanted_bytes > free_bytes) {
+            return false;
+        }
         for run in self.runs.iter().filter(|run| run.longest >= unit_bytes) {
             for block in &run.blocks {
                 missing = missing.saturating_sub(block.size / unit_bytes);

@@ -162,6 +162,7 @@ impl Shared {
     fn run(&self) {
         let mut stopped = lock(&self.stopped);
         loop {
+            // The lock is held for a store only, in which no thread panics; if one did, it is time to end.
             let Ok((guard, _)) = self.wake.wait_timeout_while(stopped, PERIOD, |stopped| !*stopped) else {
                 return;
             };

@@ -37,8 +37,9 @@ pub(crate) fn run(scenario: &Scenario) -> Result<usize, String> {
     let mut runner = Runner { scenario, manager, hand, numbers, contexts: HashMap::new() };
     for step in &scenario.steps {
         let out = runner.step(step);
-        if out.as_ref().is_some_and(|out| *out != step["out"]) {
-            return Err(difference(scenario, step, "out", &step["out"], &out));
+        let expected = state::with_float_target(step["out"].clone());
+        if out.as_ref().is_some_and(|out| *out != expected) {
+            return Err(difference(scenario, step, "out", &expected, &out));
         }
         let summary = state::summary(&runner.manager, &step["st"]);
         if summary != step["st"] {

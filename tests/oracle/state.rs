@@ -69,3 +69,13 @@ fn policy(state: PolicyState, numbers: &KeyNumbers) -> Value {
 fn as_parsed(number: f64) -> Value {
     serde_json::from_str(&format!("{number:?}")).expect("a number")
 }
+
+/// ARC's target is a float, which Python replaces by the capacity, an integer, where it ends there.
+pub(crate) fn with_float_target(mut out: Value) -> Value {
+    if let Some(target) = out.pointer_mut("/l1/0/policy/target_t1_size")
+        && let Some(number) = target.as_f64()
+    {
+        *target = json!(number);
+    }
+    out
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lmcache::clock::{Clock, monotonic_ns};
 use lmcache::error::ErrorKind;
 use lmcache::storage::config::{EvictionPolicyKind, GIB_BYTES, StorageManagerConfig};
-use lmcache::storage::{L1Error, StorageManager};
+use lmcache::storage::{L1Error, PrefetchHandle, ReadContext, StorageManager, WriteReservation};
 
 use crate::support::{PAGE, keys, layout, manager, names, store};
 
@@ -13,6 +13,15 @@ use crate::support::{PAGE, keys, layout, manager, names, store};
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * PAGE
+}
+
+#[test]
+fn a_manager_and_what_it_hands_out_can_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<StorageManager>();
+    crosses::<WriteReservation>();
+    crosses::<ReadContext>();
+    crosses::<PrefetchHandle>();
 }
 
 #[test]

@@ -127,4 +127,9 @@ fn isolated_lru_evicts_one_tenant_and_refuses_to_evict_all() {
     assert_eq!(policy.victims(1.0, Some("c"), &|_| true).unwrap(), []);
     let error = policy.victims(1.0, None, &|_| true).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Policy);
+    policy.on_keys_removed(&[&tenants[1]]);
+    policy.on_keys_created(&[&salted_key(3, "c")]);
+    let PolicyState::IsolatedLru { per_salt } = policy.state() else { panic!("the state of IsolatedLRU") };
+    let salts: Vec<_> = per_salt.iter().map(|(salt, keys)| (salt.as_str(), keys.len())).collect();
+    assert_eq!(salts, [("a", 2), ("c", 1)]);
 }

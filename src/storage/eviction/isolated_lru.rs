@@ -10,13 +10,15 @@ use crate::format::model::ObjectKey;
 #[derive(Clone, Debug)]
 pub struct IsolatedLruPolicy {
     keys: KeyLists<()>,
-    /// The list of each salt that was ever seen.
+    /// The list of each salt that has keys.
     lists: hashbrown::HashMap<Box<str>, ListId, foldhash::fast::RandomState>,
+    /// Lists whose salt has no key left.
+    vacant: Vec<ListId>,
 }
 
 impl Default for IsolatedLruPolicy {
     fn default() -> Self {
-        Self { keys: KeyLists::new(0), lists: hashbrown::HashMap::default() }
+        Self { keys: KeyLists::new(0), lists: hashbrown::HashMap::default(), vacant: Vec::new() }
     }
 }
 
@@ -25,7 +27,7 @@ impl IsolatedLruPolicy {
         match self.lists.get(salt) {
             Some(list) => *list,
             None => {
-                let list = self.keys.add_list();
+                let list = self.vacant.pop().unwrap_or_else(|| self.keys.add_list());
                 self.lists.insert(salt.into(), list);
                 list
             }
@@ -56,8 +58,12 @@ impl EvictionPolicy for IsolatedLruPolicy {
 
     fn on_keys_removed(&mut self, keys: &[&ObjectKey]) {
         for key in keys {
-            if let Some(node) = self.keys.find(key) {
-                self.keys.remove(node);
+            let Some(node) = self.keys.find(key) else { continue };
+            let list = self.keys.list_of(node);
+            self.keys.remove(node);
+            if self.keys.len(list) == 0 {
+                self.lists.remove(key.scope().cache_salt());
+                self.vacant.push(list);
             }
         }
     }
@@ -85,9 +91,9 @@ impl EvictionPolicy for IsolatedLruPolicy {
     }
 
     fn state(&self) -> PolicyState {
-        let used = self.lists.iter().filter(|(_, list)| self.keys.len(**list) > 0);
+        let lists = self.lists.iter();
         let mut per_salt: Vec<_> =
-            used.map(|(salt, list)| (salt.to_string(), self.keys.keys(*list))).collect();
+            lists.map(|(salt, list)| (salt.to_string(), self.keys.keys(*list))).collect();
         per_salt.sort_by(|a, b| a.0.cmp(&b.0));
         PolicyState::IsolatedLru { per_salt }
     }

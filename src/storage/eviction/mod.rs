@@ -7,7 +7,7 @@
 //! * [`lru`]: least recently used first. * [`arc`]: recency and frequency, balanced by what came back.
 //! * [`isolated_lru`]: one LRU order per `cache_salt`. * [`noop`]: nothing, for an L1 that only buffers.
 //!
-//! All of them keep their keys in [`key_lists`]: every event costs the same, however many keys are tracked.
+//! All of them keep their keys in `key_lists`: every event costs the same, however many keys are tracked.
 //!
 //! Two rules hold for all. Keys of one call are taken in reverse: a prompt's last chunk goes first, because
 //! without the first chunk the others are of no use. And the ratio counts keys, not bytes. A policy is called

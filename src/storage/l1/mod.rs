@@ -13,8 +13,8 @@
 //!      +------------------------- delete, clear, eviction --------------+
 //! ```
 //!
-//! * [`slot`]: one key with its objects. * [`tables`]: all slots, the allocator and the policy.
-//! * [`write`], [`read`], [`remove`]: the operations, each on a whole list of keys.
+//! * [`slot`]: one key with its objects. * `tables`: all slots, the allocator and the policy.
+//! * `write`, `read`, `remove`: the operations, each on a whole list of keys.
 //! * [`code`]: what an operation says of each key. * [`status`]: what L1 says of itself.
 //!
 //! [`L1Manager`] puts one mutex in front of the tables. Every operation holds it for its whole list of keys,
