@@ -132,8 +132,7 @@ impl Tables {
     }
 
     fn span(&self, offset_bytes: u64, size_bytes: u64) -> Span {
-        // What was allocated has an aligned size that 64 bits count.
-        let phy_size_bytes = self.allocator.aligned_size_bytes(size_bytes).unwrap_or(size_bytes);
+        let phy_size_bytes = self.allocator.aligned_size_bytes(size_bytes).expect("it was allocated");
         Span { offset_bytes, phy_size_bytes, size_bytes }
     }
 
