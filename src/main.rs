@@ -1,2 +1,3 @@
 //! wip
+mod cli;
 fn main() {}

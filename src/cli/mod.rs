@@ -1,0 +1,3 @@
+//! The command line: one file per verb.
+
+pub(crate) mod storage_flags;
