@@ -23,5 +23,6 @@ pub mod clock;
 pub mod error;
 pub mod format;
 pub mod os;
+pub mod replay;
 pub mod storage;
 pub mod sync;

@@ -299,8 +299,7 @@ impl StorageFlags {
             return Err(Error::invalid("a replay needs --l1-size-gb and --eviction-policy")
                 .with_hint("for instance: --l1-size-gb 4 --eviction-policy LRU"));
         };
-        let size_bytes =
-            gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
+        let size_bytes = gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
         let memory = L1MemoryManagerConfig {
             size_bytes,
             init_size_bytes: size_bytes.min(u64::from(self.l1_init_size_gb) * GIB_BYTES),
@@ -380,7 +379,10 @@ mod tests {
         assert_eq!((l1.memory.align_bytes, l1.write_ttl_seconds, l1.read_ttl_seconds), (512, 1, 2));
         assert_eq!((l1.eviction.trigger_watermark, l1.eviction.eviction_ratio), (5.0, -0.5));
         assert_eq!(l1.eviction.extra_logging_interval_s, 3.0);
-        assert_eq!((config.store_policy, config.prefetch_policy), (StorePolicy::SkipL1, PrefetchPolicy::Retain));
+        assert_eq!(
+            (config.store_policy, config.prefetch_policy),
+            (StorePolicy::SkipL1, PrefetchPolicy::Retain)
+        );
         assert_eq!((config.prefetch_max_in_flight, config.periodic_notifier_interval_ms), (0, 7));
     }
 

@@ -89,7 +89,9 @@ fn a_policy_must_come_from_somewhere() {
 
 #[test]
 fn backends_that_this_build_lacks_are_unsupported() {
-    for fields in [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#, r#","use_hugepages":true"#] {
+    for fields in
+        [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#, r#","use_hugepages":true"#]
+    {
         assert_eq!(read(fields).expect_err(fields).kind(), ErrorKind::Unsupported, "{fields}");
     }
 }

@@ -61,7 +61,12 @@ fn without_repetition(mut config: Value) -> Value {
 }
 
 /// Walks both trees side by side. Recursion is bounded by serde_json's own limit of 128 levels.
-fn collect(path: String, recorded: Option<&Value>, replay: Option<&Value>, found: &mut Vec<ConfigDifference>) {
+fn collect(
+    path: String,
+    recorded: Option<&Value>,
+    replay: Option<&Value>,
+    found: &mut Vec<ConfigDifference>,
+) {
     match (recorded, replay) {
         (Some(Value::Object(left)), Some(Value::Object(right))) => {
             let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
@@ -121,7 +126,8 @@ mod tests {
 
     #[test]
     fn recorded_text_may_be_anything() {
-        for hostile in ["", "{", "[1]", "null", "\"x\"", &"[".repeat(100_000), "{\"l1_manager_configs\":[]}"] {
+        for hostile in ["", "{", "[1]", "null", "\"x\"", &"[".repeat(100_000), "{\"l1_manager_configs\":[]}"]
+        {
             let found = differences(hostile, &ours());
             assert!(!found.is_empty(), "{hostile:.20}");
             assert!(found.iter().all(|difference| {
