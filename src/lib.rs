@@ -26,3 +26,4 @@ pub mod os;
 pub mod replay;
 pub mod storage;
 pub mod sync;
+pub mod trace;

@@ -1,0 +1,97 @@
+//! From a record to a call of the 0.5.6 model, whatever release since 0.4.4 wrote it.
+//!
+//! | release | what differs |
+//! |---|---|
+//! | 0.4.4 to 0.5.5 | `reserve_write` has a `mode` |
+//! | 0.4.4 to 0.5.4 | `finish_read_prefetched` has `extra_count`, which is `read_locks - 1` |
+//! | 0.4.4 to 0.5.5 | `submit_prefetch_task`: see [`prefetch`](super::prefetch) |
+//!
+//! An argument that no release has is an error, not ignored: it would change what the call means.
+
+use super::cursor::WireError;
+use super::keys::storage_key;
+use super::layout::decode_layout;
+use super::prefetch::decode_submit;
+use super::value::Value;
+use crate::format::model::key::KeyInterner;
+use crate::format::model::{ObjectKey, Op, StorageCall, WriteMode};
+
+/// Decodes the arguments of `op`; keys share their scopes through `interner`.
+///
+/// # Errors
+/// If an argument is missing, unknown, or not what `op` takes. LMCache's replay skips or fails such records.
+pub fn decode_call(op: Op, args: &Value<'_>, interner: &mut KeyInterner) -> Result<StorageCall, WireError> {
+    let named = |names: &[&str]| expect_names(args, names);
+    match op {
+        Op::ReserveWrite => {
+            named(&["keys", "layout_desc", "mode"])?;
+            let keys = decode_keys(&args.require("keys")?, interner)?;
+            let layout = decode_layout(&args.require("layout_desc")?)?;
+            Ok(StorageCall::ReserveWrite { keys, layout, mode: decode_mode(args.get(b"mode")?)? })
+        }
+        Op::FinishWrite => {
+            named(&["keys"])?;
+            Ok(StorageCall::FinishWrite { keys: decode_keys(&args.require("keys")?, interner)? })
+        }
+        Op::ReadEnter => {
+            named(&["keys"])?;
+            Ok(StorageCall::ReadEnter { keys: decode_keys(&args.require("keys")?, interner)? })
+        }
+        Op::ReadExit => {
+            named(&["keys"])?;
+            Ok(StorageCall::ReadExit { keys: decode_keys(&args.require("keys")?, interner)? })
+        }
+        Op::FinishRead => {
+            named(&["keys", "read_locks", "extra_count"])?;
+            let keys = decode_keys(&args.require("keys")?, interner)?;
+            Ok(StorageCall::FinishRead { keys, read_locks: decode_lock_count(args, b"read_locks")? })
+        }
+        Op::SubmitPrefetch => decode_submit(args, interner),
+    }
+}
+
+/// Refuses arguments beside `names`.
+pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireError> {
+    for entry in args.entries()? {
+        let (name, _) = entry?;
+        let text = name.as_str()?;
+        if !names.contains(&text) {
+            return Err(name.error("an argument that no known release records"));
+        }
+    }
+    Ok(())
+}
+
+/// A list of wrapped keys.
+pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>, WireError> {
+    let elements = list.elements()?;
+    let mut keys = Vec::with_capacity(elements.remaining());
+    for element in elements {
+        let element = element?;
+        let wire_key = storage_key(&element)?;
+        let key = interner.key(wire_key.view);
+        keys.push(key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))?);
+    }
+    Ok(keys)
+}
+
+/// A number of locks per key: under `name` since 0.5.5, one less under `extra_count` before; one by default.
+pub(super) fn decode_lock_count(args: &Value<'_>, name: &'static [u8]) -> Result<i64, WireError> {
+    if let Some(count) = args.get(name)? {
+        return count.as_i64();
+    }
+    match args.get(b"extra_count")? {
+        Some(extra) => Ok(extra.as_i64()?.saturating_add(1)),
+        None => Ok(1),
+    }
+}
+
+fn decode_mode(mode: Option<Value<'_>>) -> Result<WriteMode, WireError> {
+    let Some(mode) = mode else { return Ok(WriteMode::New) };
+    match mode.as_str()? {
+        "new" => Ok(WriteMode::New),
+        "update" => Ok(WriteMode::Update),
+        "all" => Ok(WriteMode::All),
+        _ => Err(mode.error("a write mode that no known release has")),
+    }
+}

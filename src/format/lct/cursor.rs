@@ -1,0 +1,282 @@
+//! A position in msgpack bytes: reads scalars, steps into containers, steps over whole values.
+
+use std::fmt;
+
+use rmp::Marker;
+
+use super::usual_key::take_usual_key;
+
+/// How deeply maps and arrays may nest. LMCache's own records nest nine deep; its reader stops near 1,000.
+pub const MAX_DEPTH: usize = 128;
+
+/// Bytes that are not the msgpack that was expected: where, counted from the start of the frame's body (or
+/// of whatever slice the cursor was made on), and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WireError {
+    /// Offset of the value that could not be read.
+    pub offset: usize,
+    /// What was wrong with it.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at byte {} of the frame", self.reason, self.offset)
+    }
+}
+
+impl std::error::Error for WireError {}
+
+/// What to do about the text of strings that are stepped over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Text {
+    /// It must be UTF-8, as where LMCache's decoder builds the string.
+    Checked,
+    /// It is not looked at, as in fields that LMCache's decoder does not know.
+    Ignored,
+}
+
+/// A container or scalar, as its first bytes announce it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Head<'a> {
+    Nil,
+    Bool(bool),
+    UInt(u64),
+    Int(i64),
+    Float(f64),
+    Str(&'a [u8]),
+    Bin(&'a [u8]),
+    Array(usize),
+    Map(usize),
+    Ext(i8, &'a [u8]),
+}
+
+/// A position in `bytes`. Copying it is how a caller looks ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'a> {
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at `position` of `bytes`; offsets in errors count from the start of `bytes`.
+    pub(super) fn at(bytes: &'a [u8], position: usize) -> Self {
+        Self { bytes, position }
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
+    pub(super) fn error(&self, reason: &'static str) -> WireError {
+        WireError { offset: self.position, reason }
+    }
+
+    #[inline]
+    fn take(&mut self, len_bytes: usize) -> Result<&'a [u8], WireError> {
+        let rest = &self.bytes[self.position..];
+        let Some(taken) = rest.get(..len_bytes) else {
+            return Err(self.error("the frame ends inside a value"));
+        };
+        self.position += len_bytes;
+        Ok(taken)
+    }
+
+    #[inline]
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        match self.bytes[self.position..].first_chunk::<N>() {
+            Some(taken) => {
+                self.position += N;
+                Ok(*taken)
+            }
+            None => Err(self.error("the frame ends inside a value")),
+        }
+    }
+
+    #[inline]
+    fn big_endian(&mut self, len_bytes: usize) -> Result<u64, WireError> {
+        Ok(match len_bytes {
+            1 => u64::from(self.take_array::<1>()?[0]),
+            2 => u64::from(u16::from_be_bytes(self.take_array()?)),
+            4 => u64::from(u32::from_be_bytes(self.take_array()?)),
+            _ => u64::from_be_bytes(self.take_array()?),
+        })
+    }
+
+    /// A length field, and that many bytes. On a 32-bit machine a length that does not fit is longer than
+    /// any frame.
+    #[inline]
+    fn sized(&mut self, prefix_bytes: usize) -> Result<&'a [u8], WireError> {
+        let len_bytes = usize::try_from(self.big_endian(prefix_bytes)?).unwrap_or(usize::MAX);
+        self.take(len_bytes)
+    }
+
+    fn ext(&mut self, len_bytes: usize) -> Result<Head<'a>, WireError> {
+        let kind = i8::from_be_bytes(self.take_array()?);
+        Ok(Head::Ext(kind, self.take(len_bytes)?))
+    }
+
+    /// The number of elements of a container; each takes at least one byte, so a count past the end is a lie.
+    fn count(&mut self, prefix_bytes: usize, bytes_per_element: usize) -> Result<usize, WireError> {
+        let start = *self;
+        let count = usize::try_from(self.big_endian(prefix_bytes)?).unwrap_or(usize::MAX);
+        let least_bytes = count.checked_mul(bytes_per_element);
+        if least_bytes.is_none_or(|least_bytes| least_bytes > self.bytes.len() - self.position) {
+            return Err(start.error("a container claims more elements than the frame has bytes"));
+        }
+        Ok(count)
+    }
+
+    /// Reads the head of the next value: a scalar whole, a container up to its first element.
+    #[inline]
+    pub(super) fn head(&mut self) -> Result<Head<'a>, WireError> {
+        let start = *self;
+        let [first] = self.take_array::<1>()?;
+        Ok(match Marker::from_u8(first) {
+            Marker::FixPos(value) => Head::UInt(u64::from(value)),
+            Marker::FixNeg(value) => Head::Int(i64::from(value)),
+            Marker::FixMap(count) => Head::Map(usize::from(count)),
+            Marker::FixArray(count) => Head::Array(usize::from(count)),
+            Marker::FixStr(len_bytes) => Head::Str(self.take(usize::from(len_bytes))?),
+            Marker::Null => Head::Nil,
+            Marker::True => Head::Bool(true),
+            Marker::False => Head::Bool(false),
+            Marker::Bin8 => Head::Bin(self.sized(1)?),
+            Marker::Bin16 => Head::Bin(self.sized(2)?),
+            Marker::Bin32 => Head::Bin(self.sized(4)?),
+            Marker::Str8 => Head::Str(self.sized(1)?),
+            Marker::Str16 => Head::Str(self.sized(2)?),
+            Marker::Str32 => Head::Str(self.sized(4)?),
+            Marker::U8 => Head::UInt(self.big_endian(1)?),
+            Marker::U16 => Head::UInt(self.big_endian(2)?),
+            Marker::U32 => Head::UInt(self.big_endian(4)?),
+            Marker::U64 => Head::UInt(self.big_endian(8)?),
+            Marker::I8 => Head::Int(i64::from(i8::from_be_bytes(self.take_array()?))),
+            Marker::I16 => Head::Int(i64::from(i16::from_be_bytes(self.take_array()?))),
+            Marker::I32 => Head::Int(i64::from(i32::from_be_bytes(self.take_array()?))),
+            Marker::I64 => Head::Int(i64::from_be_bytes(self.take_array()?)),
+            Marker::F32 => Head::Float(f64::from(f32::from_be_bytes(self.take_array()?))),
+            Marker::F64 => Head::Float(f64::from_be_bytes(self.take_array()?)),
+            Marker::Array16 => Head::Array(self.count(2, 1)?),
+            Marker::Array32 => Head::Array(self.count(4, 1)?),
+            Marker::Map16 => Head::Map(self.count(2, 2)?),
+            Marker::Map32 => Head::Map(self.count(4, 2)?),
+            Marker::FixExt1 => self.ext(1)?,
+            Marker::FixExt2 => self.ext(2)?,
+            Marker::FixExt4 => self.ext(4)?,
+            Marker::FixExt8 => self.ext(8)?,
+            Marker::FixExt16 => self.ext(16)?,
+            Marker::Ext8 => self.sized_ext(1)?,
+            Marker::Ext16 => self.sized_ext(2)?,
+            Marker::Ext32 => self.sized_ext(4)?,
+            Marker::Reserved => return Err(start.error("a byte that begins no msgpack value")),
+        })
+    }
+
+    fn sized_ext(&mut self, prefix_bytes: usize) -> Result<Head<'a>, WireError> {
+        let len_bytes = usize::try_from(self.big_endian(prefix_bytes)?).unwrap_or(usize::MAX);
+        self.ext(len_bytes)
+    }
+
+    /// Steps over one whole value, at most `depth_left` containers deep.
+    pub(super) fn skip(&mut self, depth_left: usize, text: Text) -> Result<(), WireError> {
+        if take_usual_key(self).is_some() {
+            return Ok(());
+        }
+        let start = *self;
+        let elements = match self.head()? {
+            Head::Str(bytes) if text == Text::Checked => return start.check_utf8(bytes).map(drop),
+            Head::Ext(TIMESTAMP_EXT, bytes) if text == Text::Checked => return start.check_timestamp(bytes),
+            Head::Array(count) => count,
+            Head::Map(count) => return self.skip_map(count, start, depth_left, text),
+            _ => return Ok(()),
+        };
+        let depth_left = start.deeper(depth_left)?;
+        (0..elements).try_for_each(|_| self.skip(depth_left, text))
+    }
+
+    fn skip_map(
+        &mut self,
+        count: usize,
+        start: Self,
+        depth_left: usize,
+        text: Text,
+    ) -> Result<(), WireError> {
+        let depth_left = start.deeper(depth_left)?;
+        for _ in 0..count {
+            let key = *self;
+            self.skip(depth_left, text)?;
+            if text == Text::Checked && matches!({ key }.head()?, Head::Map(_)) {
+                return Err(key.error("a map cannot be the key of a map"));
+            }
+            self.skip(depth_left, text)?;
+        }
+        Ok(())
+    }
+
+    fn deeper(&self, depth_left: usize) -> Result<usize, WireError> {
+        depth_left.checked_sub(1).ok_or_else(|| self.error("containers nest too deeply"))
+    }
+
+    #[inline]
+    pub(super) fn check_utf8(&self, bytes: &'a [u8]) -> Result<&'a str, WireError> {
+        std::str::from_utf8(bytes).map_err(|_| self.error("a string that is not UTF-8"))
+    }
+
+    /// msgpack's timestamp must have one of its three sizes and less than a second of nanoseconds.
+    fn check_timestamp(&self, bytes: &[u8]) -> Result<(), WireError> {
+        const NS_PER_S: u64 = 1_000_000_000;
+        let is_valid = match bytes.len() {
+            4 => true,
+            8 => bytes.first_chunk().is_some_and(|raw| u64::from_be_bytes(*raw) >> 34 < NS_PER_S),
+            12 => bytes.first_chunk().is_some_and(|raw| u64::from(u32::from_be_bytes(*raw)) < NS_PER_S),
+            _ => false,
+        };
+        if is_valid { Ok(()) } else { Err(self.error("a timestamp that is none")) }
+    }
+}
+
+/// The extension type that msgpack reserves for timestamps.
+const TIMESTAMP_EXT: i8 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skip(bytes: &[u8]) -> Result<usize, WireError> {
+        let mut cursor = Cursor::at(bytes, 0);
+        cursor.skip(MAX_DEPTH, Text::Checked).map(|()| cursor.position())
+    }
+
+    #[test]
+    fn nesting_is_accepted_to_the_limit_and_refused_past_it() {
+        let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
+        assert_eq!(skip(&nested(MAX_DEPTH)), Ok(MAX_DEPTH + 1));
+        assert_eq!(skip(&nested(MAX_DEPTH + 1)).unwrap_err().reason, "containers nest too deeply");
+        assert!(skip(&vec![0x91; 1 << 20]).is_err());
+    }
+
+    #[test]
+    fn lying_lengths_are_errors() {
+        for lie in
+            [&[0xdd, 0xff, 0xff, 0xff, 0xff][..], &[0xdf, 0, 0, 0, 2, 1, 1], &[0xc6, 0xff, 0, 0, 0], &[0xdb]]
+        {
+            assert!(skip(lie).is_err(), "{lie:x?}");
+        }
+        assert_eq!(skip(&[0xdf, 0, 0, 0, 1, 1, 1]), Ok(7));
+    }
+
+    #[test]
+    fn text_and_opcodes_are_checked() {
+        assert!(skip(&[0xa1, 0xff]).is_err());
+        assert!(skip(&[0xc1]).is_err());
+        assert!(skip(&[0x81, 0x80, 0x01]).is_err(), "a map as a map's key");
+        assert_eq!(skip(&[0x81, 0x91, 0x01, 0x02]), Ok(4), "an array as a map's key");
+        assert!(skip(&[0xd4, 0xff, 0]).is_err(), "a timestamp of one byte");
+        assert_eq!(skip(&[0xd4, 0x05, 0]), Ok(3));
+    }
+}

@@ -1,0 +1,197 @@
+//! `submit_prefetch_task` through the releases.
+//!
+//! | release | arguments beside `external_request_id` |
+//! |---|---|
+//! | 0.4.4 to 0.4.6 | `keys` (flat), `layout_desc`, `extra_count` |
+//! | 0.4.7 | + `policy` (`TrimPolicy`) |
+//! | 0.5.0 | + `skip_l2` |
+//! | 0.5.1, 0.5.2 | + `attn_desc` (`AttnWindowDesc`), `mode` (`PrefetchMode`) |
+//! | 0.5.3, 0.5.4 | `spec` (`PrefetchRequestSpec`: flat `keys`, `extra_count`, `policy`, `attn_desc`, `group_layout_descs`, `mode`), `skip_l2` |
+//! | 0.5.5 | the same with `num_kv_readers` for `extra_count` |
+//! | 0.5.6 | `spec` (`PrefetchTaskSpec`: rows), `skip_l2` |
+//!
+//! A flat list becomes rows by object group and rank; its order differs between releases, but the keys of one
+//! row are in the order of the prompt's chunks in all of them. `PREFIX` and `SEGMENTED_PREFIX` become prefix;
+//! `SPARSE` keeps whatever is found, for which full is the nearest policy that 0.5.6 has. `WARM` takes no locks.
+
+use super::call::{decode_keys, decode_lock_count, expect_names};
+use super::cursor::WireError;
+use super::keys::object_group_id;
+use super::layout::decode_layout;
+use super::value::Value;
+use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
+use crate::format::model::key::KeyInterner;
+use crate::format::model::{
+    FetchingPolicy, GroupedObjectKeys, LockMode, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall,
+};
+use crate::sync::Arc;
+
+/// The arguments of the releases that had no spec.
+const FLAT_NAMES: [&str; 8] =
+    ["keys", "layout_desc", "extra_count", "external_request_id", "policy", "skip_l2", "attn_desc", "mode"];
+
+/// Decodes the arguments of `submit_prefetch_task`.
+pub(super) fn decode_submit(args: &Value<'_>, interner: &mut KeyInterner) -> Result<StorageCall, WireError> {
+    let spec = match args.get(b"spec")? {
+        Some(spec) => {
+            expect_names(args, &["spec", "external_request_id", "skip_l2"])?;
+            decode_spec(&spec, interner)?
+        }
+        None => {
+            expect_names(args, &FLAT_NAMES)?;
+            decode_flat(args, interner)?
+        }
+    };
+    let external_request_id = match args.get(b"external_request_id")? {
+        Some(id) => id.as_str()?.to_owned(),
+        None => String::new(),
+    };
+    let skip_l2 = args.get(b"skip_l2")?.map_or(Ok(false), |skip| skip.as_bool())?;
+    Ok(StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 })
+}
+
+fn decode_spec(spec: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchTaskSpec, WireError> {
+    match spec.tagged()? {
+        Some((b"PrefetchTaskSpec", payload)) => decode_rows(&payload, interner),
+        Some((b"PrefetchRequestSpec", payload)) => decode_flat(&payload, interner),
+        _ => Err(spec.error("a prefetch spec that no known release records")),
+    }
+}
+
+fn decode_rows(payload: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchTaskSpec, WireError> {
+    let rows = payload.require("key_groups")?.elements()?;
+    let key_groups = rows.map(|row| decode_row(&row?.payload_of("GroupedObjectKeys")?, interner));
+    let policy = payload.require("fetching_policy")?;
+    let fetching_policy = match policy.as_str()? {
+        "prefix" => FetchingPolicy::Prefix,
+        "full" => FetchingPolicy::Full,
+        _ => return Err(policy.error("a fetching policy that no known release has")),
+    };
+    let lock_mode = payload.require("lock_mode")?;
+    let lock_mode = match lock_mode.payload_of("PrefetchLockMode")?.as_str()? {
+        "LOCK" => LockMode::Lock,
+        "NO_LOCK" => LockMode::NoLock,
+        _ => return Err(lock_mode.error("a lock mode that no known release has")),
+    };
+    Ok(PrefetchTaskSpec {
+        key_groups: key_groups.collect::<Result<_, _>>()?,
+        num_kv_readers: payload.require("num_kv_readers")?.as_i64()?,
+        fetching_policy,
+        lock_mode,
+    })
+}
+
+fn decode_row(payload: &Value<'_>, interner: &mut KeyInterner) -> Result<GroupedObjectKeys, WireError> {
+    Ok(GroupedObjectKeys {
+        keys: decode_keys(&payload.require("keys")?, interner)?,
+        object_group_id: object_group_id(Some(payload.require("object_group_id")?))?,
+        layout: decode_layout(&payload.require("layout_desc")?)?,
+        sliding_window_size: payload.require("sliding_window_size")?.as_i64()?,
+    })
+}
+
+/// A flat key list with its companions: the arguments up to 0.5.2, the payload of a `PrefetchRequestSpec` after.
+fn decode_flat(fields: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchTaskSpec, WireError> {
+    let keys = decode_keys(&fields.require("keys")?, interner)?;
+    let companions = Companions::decode(fields)?;
+    let rows = rows_by_scope(keys).into_iter().map(|keys| {
+        let object_group_id = keys.first().map_or(0, |key| key.scope().object_group_id());
+        let layout =
+            companions.layout_of(object_group_id).ok_or_else(|| fields.error("layout_desc is missing"))?;
+        let sliding_window_size = companions.window_of(object_group_id);
+        Ok(GroupedObjectKeys { keys, object_group_id, layout, sliding_window_size })
+    });
+    Ok(PrefetchTaskSpec {
+        key_groups: rows.collect::<Result<_, WireError>>()?,
+        num_kv_readers: decode_lock_count(fields, b"num_kv_readers")?,
+        fetching_policy: decode_trim_policy(fields.get(b"policy")?)?,
+        lock_mode: decode_prefetch_mode(fields.get(b"mode")?)?,
+    })
+}
+
+/// Splits a flat list into rows: one per (model, rank, group, salt), in order of first appearance.
+fn rows_by_scope(keys: Vec<ObjectKey>) -> Vec<Vec<ObjectKey>> {
+    let mut rows: Vec<Vec<ObjectKey>> = Vec::new();
+    for key in keys {
+        // Keys of one decoder share their scopes, so that the pointer tells them apart.
+        match rows.iter_mut().find(|row| Arc::ptr_eq(row[0].scope(), key.scope())) {
+            Some(row) => row.push(key),
+            None => rows.push(vec![key]),
+        }
+    }
+    rows
+}
+
+/// Layouts and windows per object group.
+struct Companions {
+    common_layout: Option<MemoryLayoutDesc>,
+    group_layouts: Vec<(u32, MemoryLayoutDesc)>,
+    windows: Vec<i64>,
+}
+
+impl Companions {
+    fn decode(fields: &Value<'_>) -> Result<Self, WireError> {
+        let common_layout = match fields.get(b"layout_desc")? {
+            Some(layout) => Some(decode_layout(&layout)?),
+            None => None,
+        };
+        let mut group_layouts = Vec::new();
+        if let Some(layouts) = fields.get(b"group_layout_descs")? {
+            for entry in layouts.entries()? {
+                let (group, layout) = entry?;
+                group_layouts.push((group_number(&group)?, decode_layout(&layout)?));
+            }
+        }
+        let windows = fields.get(b"attn_desc")?.map_or(Ok(Vec::new()), |desc| decode_windows(&desc))?;
+        Ok(Self { common_layout, group_layouts, windows })
+    }
+
+    fn layout_of(&self, object_group_id: u32) -> Option<MemoryLayoutDesc> {
+        let own = self.group_layouts.iter().find(|(group, _)| *group == object_group_id);
+        own.map(|(_, layout)| layout).or(self.common_layout.as_ref()).cloned()
+    }
+
+    fn window_of(&self, object_group_id: u32) -> i64 {
+        self.windows.get(object_group_id as usize).copied().unwrap_or(FULL_ATTENTION_WINDOW_CHUNKS)
+    }
+}
+
+/// An object group's number as the key of a map: a number, or its decimal digits.
+fn group_number(value: &Value<'_>) -> Result<u32, WireError> {
+    match value.as_str() {
+        Ok(digits) => digits.parse().map_err(|_| value.error("an object group that is not a number")),
+        Err(_) => object_group_id(Some(*value)),
+    }
+}
+
+/// `AttnWindowDesc`: a map since 0.5.3, the bare list before. The recorder leaves `None` where there is none.
+fn decode_windows(desc: &Value<'_>) -> Result<Vec<i64>, WireError> {
+    let Some((b"AttnWindowDesc", payload)) = tagged_or_nothing(desc)? else { return Ok(Vec::new()) };
+    let list = payload.get(b"num_chunks_in_sw").ok().flatten().unwrap_or(payload);
+    list.elements()?.map(|window| window?.as_i64()).collect()
+}
+
+fn decode_trim_policy(policy: Option<Value<'_>>) -> Result<FetchingPolicy, WireError> {
+    let Some(policy) = policy else { return Ok(FetchingPolicy::Prefix) };
+    match policy.payload_of("TrimPolicy")?.as_str()? {
+        "PREFIX" | "SEGMENTED_PREFIX" => Ok(FetchingPolicy::Prefix),
+        "SPARSE" => Ok(FetchingPolicy::Full),
+        _ => Err(policy.error("a trim policy that no known release has")),
+    }
+}
+
+fn decode_prefetch_mode(mode: Option<Value<'_>>) -> Result<LockMode, WireError> {
+    let Some(mode) = mode else { return Ok(LockMode::Lock) };
+    match mode.payload_of("PrefetchMode")?.as_str()? {
+        "LOOKUP" => Ok(LockMode::Lock),
+        "WARM" => Ok(LockMode::NoLock),
+        _ => Err(mode.error("a prefetch mode that no known release has")),
+    }
+}
+
+fn tagged_or_nothing<'a>(value: &Value<'a>) -> Result<Option<(&'a [u8], Value<'a>)>, WireError> {
+    match value.entries() {
+        Ok(_) => value.tagged(),
+        Err(_) => Ok(None),
+    }
+}

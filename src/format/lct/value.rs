@@ -1,0 +1,239 @@
+//! One msgpack value, borrowed: typed access to scalars, iteration over containers, LMCache's tagged wrappers.
+//!
+//! A [`Value`] knows where it starts and is read when asked; nothing is copied. It comes from a record whose
+//! bytes were checked before, so an error here means that a value has not the type that was asked for.
+
+use super::cursor::{Cursor, Head, MAX_DEPTH, Text, WireError};
+
+/// The key of a wrapped value's tag.
+const TAG_KEY: &[u8] = b"__t__";
+
+/// The key of a wrapped value's payload.
+const PAYLOAD_KEY: &[u8] = b"v";
+
+/// A value at a place in a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a>(Cursor<'a>);
+
+impl<'a> Value<'a> {
+    pub(super) fn at(cursor: Cursor<'a>) -> Self {
+        Self(cursor)
+    }
+
+    pub(super) fn head(&self) -> Result<Head<'a>, WireError> {
+        { self.0 }.head()
+    }
+
+    /// An error about this value.
+    pub fn error(&self, reason: &'static str) -> WireError {
+        self.0.error(reason)
+    }
+
+    /// A string.
+    pub fn as_str(&self) -> Result<&'a str, WireError> {
+        match self.head()? {
+            Head::Str(bytes) => self.0.check_utf8(bytes),
+            _ => Err(self.error("expected a string")),
+        }
+    }
+
+    /// Binary data.
+    pub fn as_bin(&self) -> Result<&'a [u8], WireError> {
+        match self.head()? {
+            Head::Bin(bytes) => Ok(bytes),
+            _ => Err(self.error("expected binary data")),
+        }
+    }
+
+    /// A whole number.
+    pub fn as_i64(&self) -> Result<i64, WireError> {
+        match self.head()? {
+            Head::Int(value) => Ok(value),
+            Head::UInt(value) => i64::try_from(value).map_err(|_| self.error("a number past 63 bits")),
+            _ => Err(self.error("expected a whole number")),
+        }
+    }
+
+    /// A whole number that is not negative.
+    pub fn as_u64(&self) -> Result<u64, WireError> {
+        match self.head()? {
+            Head::UInt(value) => Ok(value),
+            Head::Int(value) => u64::try_from(value).map_err(|_| self.error("a negative number")),
+            _ => Err(self.error("expected a whole number")),
+        }
+    }
+
+    /// A number; whole numbers count as floats, as in LMCache's decoder.
+    pub fn as_f64(&self) -> Result<f64, WireError> {
+        match self.head()? {
+            Head::Float(value) => Ok(value),
+            Head::Int(value) => Ok(value as f64),
+            Head::UInt(value) => Ok(value as f64),
+            _ => Err(self.error("expected a number")),
+        }
+    }
+
+    /// A truth value.
+    pub fn as_bool(&self) -> Result<bool, WireError> {
+        match self.head()? {
+            Head::Bool(value) => Ok(value),
+            _ => Err(self.error("expected true or false")),
+        }
+    }
+
+    /// The elements of an array, or of a wrapped `tuple` or `set`.
+    pub fn elements(&self) -> Result<Elements<'a>, WireError> {
+        let mut cursor = self.0;
+        match cursor.head()? {
+            Head::Array(left) => Ok(Elements { cursor, left }),
+            Head::Map(_) => match self.tagged()? {
+                Some((b"tuple" | b"set", payload)) => payload.plain_elements(),
+                _ => Err(self.error("expected a list")),
+            },
+            _ => Err(self.error("expected a list")),
+        }
+    }
+
+    fn plain_elements(&self) -> Result<Elements<'a>, WireError> {
+        let mut cursor = self.0;
+        match cursor.head()? {
+            Head::Array(left) => Ok(Elements { cursor, left }),
+            _ => Err(self.error("expected a list")),
+        }
+    }
+
+    /// The entries of a map.
+    pub fn entries(&self) -> Result<Entries<'a>, WireError> {
+        let mut cursor = self.0;
+        match cursor.head()? {
+            Head::Map(left) => Ok(Entries { cursor, left }),
+            _ => Err(self.error("expected a map")),
+        }
+    }
+
+    /// The value of `key` in a map; the last one if the key is there twice, as in LMCache's decoder.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Value<'a>>, WireError> {
+        let mut found = None;
+        for entry in self.entries()? {
+            let (name, value) = entry?;
+            if matches!(name.head()?, Head::Str(bytes) if bytes == key) {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The value of `key` in a map that must have it.
+    pub fn require(&self, key: &'static str) -> Result<Value<'a>, WireError> {
+        self.get(key.as_bytes())?.ok_or_else(|| self.error(missing(key)))
+    }
+
+    /// The tag and the payload of `{"__t__": tag, "v": payload}`; nothing if this is another map.
+    pub fn tagged(&self) -> Result<Option<(&'a [u8], Value<'a>)>, WireError> {
+        if let Some(usual) = self.usual_tagged() {
+            return Ok(Some(usual));
+        }
+        let Some(tag) = self.get(TAG_KEY)? else { return Ok(None) };
+        let Head::Str(tag) = tag.head()? else { return Err(tag.error("a tag that is not a string")) };
+        let payload = self.get(PAYLOAD_KEY)?.ok_or_else(|| self.error("a tag without its payload"))?;
+        Ok(Some((tag, payload)))
+    }
+
+    /// The form that every recorder writes: two entries, the tag first.
+    fn usual_tagged(&self) -> Option<(&'a [u8], Value<'a>)> {
+        let mut cursor = self.0;
+        if cursor.head().ok()? != Head::Map(2) || cursor.head().ok()? != Head::Str(TAG_KEY) {
+            return None;
+        }
+        let Head::Str(tag) = cursor.head().ok()? else { return None };
+        (cursor.head().ok()? == Head::Str(PAYLOAD_KEY)).then_some((tag, Self(cursor)))
+    }
+
+    /// The payload of a value that must be wrapped with `tag`.
+    pub fn payload_of(&self, tag: &'static str) -> Result<Value<'a>, WireError> {
+        match self.tagged()? {
+            Some((found, payload)) if found == tag.as_bytes() => Ok(payload),
+            _ => Err(self.error(missing(tag))),
+        }
+    }
+
+    /// Where the value starts in its frame.
+    pub fn offset(&self) -> usize {
+        self.0.position()
+    }
+
+    /// The bytes of the value.
+    pub fn span(&self) -> Result<&'a [u8], WireError> {
+        let mut cursor = self.0;
+        cursor.skip(MAX_DEPTH, Text::Ignored)?;
+        Ok(&self.0.bytes()[self.0.position()..cursor.position()])
+    }
+}
+
+/// "what is missing" for the names that this format knows.
+fn missing(name: &'static str) -> &'static str {
+    match name {
+        "keys" => "keys are missing",
+        "key_groups" => "key_groups are missing",
+        "layout_desc" => "layout_desc is missing",
+        "spec" => "the prefetch spec is missing",
+        "ObjectKey" => "expected an ObjectKey",
+        "MemoryLayoutDesc" => "expected a MemoryLayoutDesc",
+        "GroupedObjectKeys" => "expected GroupedObjectKeys",
+        "chunk_hash" => "an ObjectKey without its chunk_hash",
+        "model_name" => "an ObjectKey without its model_name",
+        "kv_rank" => "an ObjectKey without its kv_rank",
+        _ => "a field is missing",
+    }
+}
+
+/// Iterates over the elements of an array.
+#[derive(Clone, Debug)]
+pub struct Elements<'a> {
+    cursor: Cursor<'a>,
+    left: usize,
+}
+
+impl<'a> Elements<'a> {
+    /// How many elements are left.
+    pub fn remaining(&self) -> usize {
+        self.left
+    }
+
+    /// Where the next element starts.
+    pub(super) fn cursor(&self) -> Cursor<'a> {
+        self.cursor
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Result<Value<'a>, WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some(step(&mut self.cursor))
+    }
+}
+
+/// Iterates over the entries of a map.
+#[derive(Clone, Debug)]
+pub struct Entries<'a> {
+    cursor: Cursor<'a>,
+    left: usize,
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<(Value<'a>, Value<'a>), WireError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let key = step(&mut self.cursor);
+        Some(key.and_then(|key| Ok((key, step(&mut self.cursor)?))))
+    }
+}
+
+fn step<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>, WireError> {
+    let value = Value(*cursor);
+    cursor.skip(MAX_DEPTH, Text::Ignored)?;
+    Ok(value)
+}

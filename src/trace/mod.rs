@@ -1,0 +1,8 @@
+//! Trace files as files: opened, mapped, walked.
+//!
+//! [`reader`] opens LMCache's `.lct` files and yields their records in place. The bytes themselves are the
+//! business of [`format`](crate::format).
+
+pub mod reader;
+
+pub use reader::{Entry, ReadMode, Record, Records, TraceReader};
