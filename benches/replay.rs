@@ -56,7 +56,7 @@ fn dispatcher(seconds: u64) -> Lags {
 
 /// The same schedule in a plain loop that reaches each deadline by `wait`.
 fn plain_loop(seconds: u64, wait: impl Fn(u64) -> u64) -> Lags {
-    let mut lags = Histogram::<u64>::new(3).expect("three digits are valid");
+    let mut lags = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds");
     let origin_ns = monotonic_ns() + 1_000_000;
     for number in 0..seconds * CALLS_PER_S {
         let deadline_ns = origin_ns + number * 1_000_000_000 / CALLS_PER_S;

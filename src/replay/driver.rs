@@ -13,7 +13,7 @@ use crate::replay::observe::{
 };
 use crate::replay::plan::{PlannedRecord, ReadSlot};
 use crate::replay::schedule::Schedule;
-use crate::replay::source::{CallSource, RecordBody};
+use crate::replay::source::{RecordBody, TimedRecord};
 use crate::replay::stats::{LatencyTable, OpSummary};
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
@@ -90,7 +90,7 @@ pub fn replay<S, T>(
     observer: &mut impl ReplayObserver,
 ) -> Result<ReplayRun>
 where
-    S: CallSource + Send,
+    S: Iterator<Item = TimedRecord> + Send,
     T: ReplayTarget + Send,
 {
     let (batch_sender, batches) = bounded(BATCHES_AHEAD);

@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::format::model::{ObjectKey, StorageCall};
 use crate::replay::plan::{PlannedRecord, Planner};
-use crate::replay::source::{CallSource, RecordBody};
+use crate::replay::source::{RecordBody, TimedRecord};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS: usize = 256;
@@ -22,7 +22,11 @@ pub(super) const BATCHES_AHEAD: usize = 16;
 pub(super) type Batch = Vec<PlannedRecord>;
 
 /// Decodes until the source ends or nobody takes batches any more.
-pub(super) fn feed(mut source: impl CallSource, batches: &Sender<Batch>, spent: &Receiver<Batch>) {
+pub(super) fn feed(
+    mut source: impl Iterator<Item = TimedRecord>,
+    batches: &Sender<Batch>,
+    spent: &Receiver<Batch>,
+) {
     let mut planner = Planner::default();
     loop {
         let mut batch = spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_RECORDS));
@@ -36,10 +40,10 @@ pub(super) fn feed(mut source: impl CallSource, batches: &Sender<Batch>, spent: 
     }
 }
 
-fn fill(batch: &mut Batch, source: &mut impl CallSource, planner: &mut Planner) {
+fn fill(batch: &mut Batch, source: &mut impl Iterator<Item = TimedRecord>, planner: &mut Planner) {
     let mut batch_bytes = 0;
     while batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
-        let Some(record) = source.next_record() else { return };
+        let Some(record) = source.next() else { return };
         let planned = planner.plan(record);
         batch_bytes += memory_bytes(&planned);
         batch.push(planned);

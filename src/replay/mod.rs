@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!  decoder                       dispatcher                       caller
-//!  CallSource -> plan -> batches ------> wait, call, count ------> ReplayObserver
+//!  records -> plan -> batches ---------> wait, call, count ------> ReplayObserver
 //!             <-- spent batches --                 outcomes
 //! ```
 //!
@@ -37,7 +37,7 @@ pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
 pub use lag::LagSummary;
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use plan::ReadSlot;
-pub use source::{CallSource, RecordBody, TimedRecord};
+pub use source::{RecordBody, TimedRecord, TraceExtent, TraceSource};
 pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
