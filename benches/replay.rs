@@ -47,6 +47,9 @@ fn paced(calls: u64, interval_s: f64) -> impl Iterator<Item = TimedRecord> + Sen
 /// Lags in nanoseconds: p50, p99, p99.9, max.
 type Lags = [u64; 4];
 
+/// A way of waiting, run for so many seconds.
+type Way = fn(u64) -> Lags;
+
 fn dispatcher(seconds: u64) -> Lags {
     let calls = paced(seconds * CALLS_PER_S, 1.0 / CALLS_PER_S as f64);
     let run = replay(calls, &mut Sink, &ReplayOptions::default(), &StopFlag::default(), &mut ())
@@ -114,7 +117,7 @@ fn main() {
     let is_smoke =
         std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench");
     let (seconds, rounds) = if is_smoke { (0, 1) } else { (3, ROUNDS) };
-    let ways: [(&str, fn(u64) -> Lags); 3] =
+    let ways: [(&str, Way); 3] =
         [("dispatcher", dispatcher), ("sleep only (LMCache)", sleeping), ("spin only", spinning)];
     let mut results = [const { Vec::new() }; 3];
     for round in 0..=rounds {

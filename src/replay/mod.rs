@@ -24,6 +24,7 @@
 pub mod driver;
 mod feed;
 pub mod lag;
+pub mod manager_target;
 pub mod observe;
 pub mod plan;
 pub mod schedule;
