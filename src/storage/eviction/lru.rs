@@ -1,0 +1,68 @@
+//! `LRU`: least recently used first.
+
+use super::key_lists::KeyLists;
+use super::{EvictionPolicy, PolicyState, victim_count};
+use crate::error::Result;
+use crate::format::model::ObjectKey;
+
+const ORDER: u32 = 0;
+
+/// All keys in one order, least recently created or touched first. A finished read does not count as use:
+/// recency comes from touches, which a prefetch makes for its hits.
+#[derive(Clone, Debug)]
+pub struct LruPolicy {
+    keys: KeyLists<()>,
+}
+
+impl Default for LruPolicy {
+    fn default() -> Self {
+        Self { keys: KeyLists::new(1) }
+    }
+}
+
+impl EvictionPolicy for LruPolicy {
+    fn on_keys_created(&mut self, keys: &[&ObjectKey]) {
+        for key in keys.iter().rev() {
+            match self.keys.find(key) {
+                Some(node) => self.keys.move_last(node, ORDER),
+                None => {
+                    self.keys.push_last(ORDER, key);
+                }
+            }
+        }
+    }
+
+    fn on_keys_touched(&mut self, keys: &[&ObjectKey]) {
+        for key in keys.iter().rev() {
+            if let Some(node) = self.keys.find(key) {
+                self.keys.move_last(node, ORDER);
+            }
+        }
+    }
+
+    fn on_keys_removed(&mut self, keys: &[&ObjectKey]) {
+        for key in keys {
+            if let Some(node) = self.keys.find(key) {
+                self.keys.remove(node);
+            }
+        }
+    }
+
+    fn victims(
+        &mut self,
+        ratio: f64,
+        _cache_salt: Option<&str>,
+        is_evictable: &dyn Fn(&ObjectKey) -> bool,
+    ) -> Result<Vec<ObjectKey>> {
+        let count = victim_count(self.tracked_keys(), ratio);
+        Ok(self.keys.first_evictable(ORDER, count, is_evictable))
+    }
+
+    fn tracked_keys(&self) -> usize {
+        self.keys.len(ORDER)
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState::Lru { order: self.keys.keys(ORDER) }
+    }
+}

@@ -1,0 +1,257 @@
+//! L1: the objects in host memory, who reads and writes them, and what becomes of them.
+//!
+//! An object is written out of sight and becomes readable when its writer finishes; many can read it; and it
+//! goes when it is deleted, evicted, or temporary and read for the last time:
+//!
+//! ```text
+//!           reserve_write(key, tag)           finish_write(key, tag)
+//!   (none) ------------------------> staged -------------------------> resident <--- reserve_read, n times
+//!      ^                               |                                |    |         finish_read
+//!      |   finish_write_and_delete     |                                |    |
+//!      +---- or reservation expired, --+                                |    +-- read-locked: stays
+//!      |     then delete, clear                                         |
+//!      +------------------------- delete, clear, eviction --------------+
+//! ```
+//!
+//! * [`slot`]: one key with its objects. * [`tables`]: all slots, the allocator and the policy.
+//! * [`write`], [`read`], [`remove`]: the operations, each on a whole list of keys.
+//! * [`code`]: what an operation says of each key. * [`status`]: what L1 says of itself.
+//!
+//! [`L1Manager`] puts one mutex in front of the tables. Every operation holds it for its whole list of keys,
+//! so operations are atomic against each other, and tells the eviction policy of its effects before it lets
+//! go. Nothing under the mutex waits or copies bytes.
+
+pub mod code;
+mod read;
+mod remove;
+pub mod slot;
+pub mod status;
+mod tables;
+mod write;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::format::model::ObjectKey;
+use crate::storage::allocator::AddressManager;
+use crate::storage::arena::{Arena, Span};
+use crate::storage::config::L1ManagerConfig;
+use crate::storage::eviction::{self, PolicyState};
+use crate::storage::ttl_lock;
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
+
+pub use code::{KeyCodes, L1Error};
+pub use slot::{ObjectStage, WriterTag};
+pub use status::L1Status;
+pub use write::WriteRequest;
+
+use tables::Tables;
+
+/// One object, as [`L1Manager::objects`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its key.
+    pub key: ObjectKey,
+    /// Where it lies.
+    pub span: Span,
+    /// Readable, or being written by whom.
+    pub stage: ObjectStage,
+    /// Whether its readers', or its writer's, lock is live.
+    pub is_locked: bool,
+    /// Whether it leaves with its last reader.
+    pub is_temporary: bool,
+}
+
+/// LMCache's `L1Manager`.
+#[derive(Debug)]
+pub struct L1Manager {
+    config: L1ManagerConfig,
+    clock: Clock,
+    arena: Arc<Arena>,
+    tables: Mutex<Tables>,
+}
+
+impl L1Manager {
+    /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing.
+    ///
+    /// Lazy growth, huge pages and shared memory are ways in which LMCache provides the same bytes; here the
+    /// whole size can be used from the start, in private memory.
+    ///
+    /// # Errors
+    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
+    /// memory is to be a Device-DAX file, which this build does not have.
+    pub fn new(config: L1ManagerConfig, clock: Clock) -> Result<Self> {
+        let memory = &config.memory;
+        if let Some(path) = &memory.devdax_path {
+            return Err(Error::unsupported("L1 on Device-DAX is not part of this build")
+                .with_context("path", path)
+                .with_hint("configure L1 in host memory of the same size"));
+        }
+        let allocator = AddressManager::new(memory.size_bytes, memory.align_bytes)?;
+        let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
+        let tables = Mutex::new(Tables {
+            index: tables::Index::default(),
+            allocator,
+            policy: eviction::create(config.eviction.policy),
+            write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
+            read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
+            staging_bytes: 0,
+            allocation_failures: 0,
+        });
+        Ok(Self { config, clock, arena, tables })
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        lock(&self.tables)
+    }
+
+    /// Reserves an object for each of `keys`. Returns, parallel to `keys`, the outcomes and where the objects
+    /// of the successful ones lie: [`L1Error::KeyNotWritable`] if the key is resident, or this tag is writing
+    /// it; [`L1Error::OutOfMemory`] if not all that need memory get it. A reservation of the same tag that
+    /// ran out is handed over with its buffer as it is.
+    ///
+    /// # Errors
+    /// If an object of zero bytes would have to be allocated.
+    pub fn reserve_write(
+        &self,
+        keys: &[ObjectKey],
+        request: WriteRequest,
+    ) -> Result<(KeyCodes, Vec<Option<Span>>)> {
+        self.tables().reserve_write(keys, request, self.clock.now_ns())
+    }
+
+    /// Makes what `tag` wrote readable: [`L1Error::KeyNotExist`] if it was not writing the key,
+    /// [`L1Error::KeyInWrongState`] if its reservation ran out. If another writer was first, this one's object
+    /// is dropped, which is a success all the same.
+    pub fn finish_write(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
+        self.tables().finish_write(keys, tag, self.clock.now_ns())
+    }
+
+    /// As [`Self::finish_write`], and read-locks each object that is resident then `read_locks` times, with
+    /// nobody in between.
+    pub fn finish_write_and_reserve_read(
+        &self,
+        keys: &[ObjectKey],
+        read_locks: i64,
+        tag: WriterTag,
+    ) -> KeyCodes {
+        let read_locks = ttl_lock::clamp_read_locks(read_locks);
+        self.tables().finish_write_and_reserve_read(keys, read_locks, tag, self.clock.now_ns())
+    }
+
+    /// Drops what `tag` was writing. The codes are those of [`Self::finish_write`].
+    pub fn finish_write_and_delete(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
+        self.tables().finish_write_and_delete(keys, tag, self.clock.now_ns())
+    }
+
+    /// Read-locks each of `keys` that is resident, `read_locks` times (1 to 128) per occurrence.
+    pub fn reserve_read<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a ObjectKey>,
+        read_locks: i64,
+    ) -> KeyCodes {
+        let read_locks = ttl_lock::clamp_read_locks(read_locks);
+        self.tables().reserve_read(keys, read_locks, self.clock.now_ns())
+    }
+
+    /// Where the read-locked ones of `keys` lie, parallel to `keys`. Takes no lock itself:
+    /// [`L1Error::KeyNotReadable`] if nobody holds one.
+    pub fn unsafe_read(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<Span>>) {
+        self.tables().unsafe_read(keys, self.clock.now_ns())
+    }
+
+    /// Releases `read_locks` (1 to 128) per occurrence: [`L1Error::KeyInWrongState`] if none is live.
+    pub fn finish_read<'a>(
+        &self,
+        keys: impl IntoIterator<Item = &'a ObjectKey>,
+        read_locks: i64,
+    ) -> KeyCodes {
+        let read_locks = ttl_lock::clamp_read_locks(read_locks);
+        self.tables().finish_read(keys, read_locks, self.clock.now_ns())
+    }
+
+    /// Counts `keys` as used.
+    pub fn touch_keys(&self, keys: &[&ObjectKey]) {
+        self.tables().touch_keys(keys);
+    }
+
+    /// Deletes `keys`: [`L1Error::KeyIsLocked`] for what is read or written, unless `force`.
+    pub fn delete(&self, keys: &[ObjectKey], force: bool) -> KeyCodes {
+        self.tables().delete(keys, force, self.clock.now_ns())
+    }
+
+    /// Deletes everything that is not locked; with `force`, everything.
+    pub fn clear(&self, force: bool) {
+        self.tables().clear(force, self.clock.now_ns());
+    }
+
+    /// Asks the policy for `ratio` of the keys and deletes those of them that are not locked. Returns the
+    /// victims in the policy's order, each with the outcome of its deletion.
+    ///
+    /// # Errors
+    /// If the policy cannot choose: see [`eviction::isolated_lru`].
+    pub fn evict(&self, ratio: f64) -> Result<Vec<(ObjectKey, L1Error)>> {
+        self.tables().evict(ratio, self.clock.now_ns())
+    }
+
+    /// Whether an eviction could take `key`: it has an object that nobody reads, or a reservation that ran
+    /// out.
+    pub fn is_key_evictable(&self, key: &ObjectKey) -> bool {
+        self.tables().index.is_evictable(key, self.clock.now_ns())
+    }
+
+    /// Used and usable bytes.
+    pub fn get_memory_usage(&self) -> (u64, u64) {
+        let tables = self.tables();
+        (tables.allocator.used_bytes(), tables.allocator.total_bytes())
+    }
+
+    /// Logical bytes of the objects that are being written; part of the used bytes.
+    pub fn get_staging_memory_usage(&self) -> u64 {
+        self.tables().staging_bytes
+    }
+
+    /// Keys that got no memory, since the start.
+    pub fn allocation_failures(&self) -> u64 {
+        self.tables().allocation_failures
+    }
+
+    /// Whether the allocator's books are right.
+    pub fn memcheck(&self) -> bool {
+        self.tables().allocator.memcheck()
+    }
+
+    /// Every object, in address order. For tests and diagnostics: it copies the whole table.
+    pub fn objects(&self) -> Vec<ObjectInfo> {
+        self.tables().objects(self.clock.now_ns())
+    }
+
+    /// The policy's order. For tests and diagnostics.
+    pub fn policy_state(&self) -> PolicyState {
+        self.tables().policy.state()
+    }
+
+    /// What LMCache reports. Looks at every object.
+    pub fn report_status(&self) -> L1Status {
+        let size_bytes = self.config.memory.size_bytes;
+        let mut status = L1Status {
+            memory_configured_bytes: size_bytes,
+            capacity_bytes_by_backend: [("dram", size_bytes)].into(),
+            write_ttl_seconds: self.config.write_ttl_seconds,
+            read_ttl_seconds: self.config.read_ttl_seconds,
+            ..L1Status::default()
+        };
+        self.tables().count(self.clock.now_ns(), &mut status);
+        status.memory_usage_ratio = status.memory_used_bytes as f64 / status.memory_total_bytes as f64;
+        status
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &L1ManagerConfig {
+        &self.config
+    }
+
+    /// Its memory.
+    pub(super) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+}

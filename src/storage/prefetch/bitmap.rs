@@ -1,0 +1,114 @@
+//! Fixed-width bitmaps: which cells of a row were found, hit or kept.
+
+use std::fmt;
+
+const WORD_BITS: usize = u64::BITS as usize;
+
+/// One bit per cell, cell 0 first. LMCache's `Bitmap`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bitmap {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl Bitmap {
+    /// `len` cells, none of them set.
+    pub fn new(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(WORD_BITS)], len }
+    }
+
+    /// `len` cells, of which `set` says which are set.
+    pub fn from_fn(len: usize, mut set: impl FnMut(usize) -> bool) -> Self {
+        let mut bitmap = Self::new(len);
+        (0..len).filter(|cell| set(*cell)).for_each(|cell| bitmap.set(cell));
+        bitmap
+    }
+
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no cell.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Sets a cell; one that is not there is ignored.
+    pub fn set(&mut self, cell: usize) {
+        if cell < self.len {
+            self.words[cell / WORD_BITS] |= 1 << (cell % WORD_BITS);
+        }
+    }
+
+    /// Whether a cell is there and set.
+    pub fn test(&self, cell: usize) -> bool {
+        cell < self.len && self.words[cell / WORD_BITS] >> (cell % WORD_BITS) & 1 == 1
+    }
+
+    /// How many cells are set.
+    pub fn popcount(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// The last cell that is set.
+    pub fn highest_set_bit(&self) -> Option<usize> {
+        let word = self.words.iter().rposition(|word| *word != 0)?;
+        Some(word * WORD_BITS + self.words[word].ilog2() as usize)
+    }
+
+    /// The cells that both have set, as wide as the narrower of the two.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let words = self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect();
+        // Bits past the end are zero in the narrower one, so they are in the result.
+        Self { words, len: self.len.min(other.len) }
+    }
+
+    /// The cells of this one that are not set in `other`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self::from_fn(self.len, |cell| self.test(cell) && !other.test(cell))
+    }
+
+    /// The cells that are set, in order.
+    pub fn ones(&self) -> impl Iterator<Item = usize> {
+        (0..self.len).filter(|cell| self.test(*cell))
+    }
+}
+
+impl fmt::Display for Bitmap {
+    /// One `0` or `1` per cell, cell 0 first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (0..self.len).try_for_each(|cell| f.write_str(if self.test(cell) { "1" } else { "0" }))
+    }
+}
+
+impl fmt::Debug for Bitmap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bitmap({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_past_the_end_are_ignored_and_words_have_no_seam() {
+        let mut bitmap = Bitmap::new(130);
+        [0, 63, 64, 129, 130, usize::MAX].into_iter().for_each(|cell| bitmap.set(cell));
+        assert_eq!(bitmap.ones().collect::<Vec<_>>(), [0, 63, 64, 129]);
+        assert_eq!((bitmap.popcount(), bitmap.highest_set_bit()), (4, Some(129)));
+        assert!(!bitmap.test(130));
+        assert_eq!(Bitmap::new(7).highest_set_bit(), None);
+    }
+
+    #[test]
+    fn and_is_as_narrow_as_the_narrower_and_prints_cell_0_first() {
+        let odd = Bitmap::from_fn(70, |cell| cell % 2 == 1);
+        let low = Bitmap::from_fn(5, |cell| cell < 4);
+        assert_eq!(odd.and(&low).to_string(), "01010");
+        assert_eq!(low.without(&odd).to_string(), "10100");
+    }
+}
