@@ -19,6 +19,9 @@
 //!  error  sync  clock  os         the ground
 //! ```
 
+pub mod analyze;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
 pub mod error;
 pub mod format;

@@ -1,24 +1,7 @@
-//! Placeholder for the real entry point.
+//! `lmcache-trace`: the command line of the trace engine. All of it is in [`lmcache::cli`].
 
-mod cli;
+use std::process::ExitCode;
 
-use clap::Parser;
-
-#[derive(Parser)]
-enum Verb {
-    Replay(Box<cli::replay::ReplayArgs>),
-}
-
-fn main() -> std::process::ExitCode {
-    let Verb::Replay(args) = Verb::parse();
-    match cli::replay::run(&args) {
-        Ok(code) => code,
-        Err(error) => {
-            anstream::eprintln!("error: {error}");
-            if let Some(hint) = error.hint() {
-                anstream::eprintln!("hint: {hint}");
-            }
-            std::process::ExitCode::from(2)
-        }
-    }
+fn main() -> ExitCode {
+    lmcache::cli::main()
 }

@@ -1,19 +1,16 @@
-//! The command line: one file per verb.
+//! The command line `lmcache-trace`: one file or folder per verb.
+//!
+//! A verb parses its arguments into plain values, resolves them into values of the library, calls it, and
+//! prints. What the world sees is decided here: [`exit`] has the exit codes and the one place that prints an
+//! error, [`output`] writes to standard output or to a file, [`text`] has the forms of numbers and names.
 
-pub(crate) mod replay;
-pub(crate) mod storage_flags;
+mod args;
+mod dump;
+mod exit;
+mod info;
+mod output;
+mod pages;
+mod text;
 
-use std::path::Path;
-
-use lmcache::error::Result;
-use lmcache::trace::{ReadMode, TraceReader};
-
-/// Opens a trace for a verb that reads it once.
-#[expect(unsafe_code, reason = "maps a file that the user named")]
-pub(crate) fn open_trace(path: &Path, no_mmap: bool) -> Result<TraceReader> {
-    if no_mmap {
-        return TraceReader::open(path, ReadMode::buffered());
-    }
-    // SAFETY: the help of --no-mmap tells the user who would have to keep the file as it is.
-    TraceReader::open(path, unsafe { ReadMode::mapped() })
-}
+pub use args::Cli;
+pub use exit::{Finding, main};

@@ -1,0 +1,21 @@
+//! What a trace tells without being replayed.
+//!
+//! [`summarize`] walks a file once, on all cores, and fills a [`TraceSummary`]: the numbers of LMCache's
+//! `trace info` and those that it leaves out. [`scan`](self::scan) cuts the file into segments; each thread
+//! adds what it reads to a [`tally`]; [`distinct`] counts distinct keys in bounded memory, [`scopes`] models,
+//! ranks and salts, [`timeline`] calls over time, and [`events`] what an `events`-level file holds.
+
+mod distinct;
+mod events;
+mod scan;
+mod scopes;
+mod summary;
+mod tally;
+mod timeline;
+
+pub use distinct::DistinctKeys;
+pub use events::{BatchKind, EventsSummary};
+pub use scan::{MAX_SCAN_THREADS, summarize};
+pub use scopes::{MAX_NAME_BYTES, ScopeSummary};
+pub use summary::{CallBytes, InterArrival, TraceSummary};
+pub use timeline::{MAX_BINS, Timeline};

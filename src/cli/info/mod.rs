@@ -1,0 +1,107 @@
+//! `info`: what is in a trace, on one screen or as JSON.
+
+mod json;
+mod terminal;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::args::{ReadArgs, ReportArgs};
+use super::exit::{Finding, print_error};
+use super::output::Sink;
+use crate::analyze::{TraceSummary, summarize};
+use crate::error::Result;
+use crate::trace::TraceReader;
+
+/// Files from this size on show how far the reading is.
+const PROGRESS_FROM_BYTES: usize = 1 << 28;
+
+const EXAMPLES: &str = "\
+Examples:
+  lmcache-trace info server.lct
+  lmcache-trace info node-*.lct --format json | jq '{file, total_records, truncated}'
+  lmcache-trace info server.lct --strict -q        exit code 1 if the trace is not whole
+  zstd -dc server.lct.zst | lmcache-trace info -";
+
+/// Arguments of `info`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct InfoArgs {
+    /// The trace files; - is the standard input
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// One screen a file, or one JSON object a file and line
+    #[arg(long, value_enum, default_value_t = InfoFormat::Terminal)]
+    format: InfoFormat,
+    /// Exit with 1 if a trace is cut short or holds frames that are no records
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum InfoFormat {
+    /// LMCache's summary and more, for people
+    Terminal,
+    /// One object per file, for programs
+    Json,
+}
+
+impl InfoArgs {
+    pub(super) fn run(self) -> Result<Finding> {
+        let mut sink = Sink::open(&self.report)?;
+        let (mut failed, mut incomplete) = (None, false);
+        for (position, file) in self.files.iter().enumerate() {
+            match summarize_file(file, self.read) {
+                Ok(summary) => {
+                    incomplete |= summary.is_incomplete();
+                    sink.write(self.format.render(file, &summary, position).as_bytes())?;
+                }
+                // The other files are still worth reading; the last failure is the program's.
+                Err(error) => failed.replace(error).iter().for_each(print_error),
+            }
+        }
+        sink.finish()?;
+        match failed {
+            Some(error) => Err(error),
+            None if self.strict && incomplete => Ok(Finding::Found),
+            None => Ok(Finding::None),
+        }
+    }
+}
+
+impl InfoFormat {
+    fn render(self, file: &Path, summary: &TraceSummary, position: usize) -> String {
+        match self {
+            Self::Json => json::render(file, summary),
+            Self::Terminal if position > 0 => format!("\n{}", terminal::render(file, summary)),
+            Self::Terminal => terminal::render(file, summary),
+        }
+    }
+}
+
+fn summarize_file(file: &Path, read: ReadArgs) -> Result<TraceSummary> {
+    let reader = TraceReader::open(file, read.mode())?;
+    let bar = progress_bar(reader.bytes().len());
+    let threads = available_parallelism().map_or(1, usize::from);
+    let summary = summarize(&reader, threads, |done_bytes| bar.set_position(done_bytes));
+    bar.finish_and_clear();
+    Ok(summary)
+}
+
+/// A bar on standard error if that is a terminal and the file takes a while.
+fn progress_bar(size_bytes: usize) -> ProgressBar {
+    if size_bytes < PROGRESS_FROM_BYTES || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(size_bytes as u64).with_style(style)
+}

@@ -1,0 +1,196 @@
+//! The summary on one screen: LMCache's lines first, in its order, then what it does not say.
+
+use std::fmt::{Display, Write};
+use std::path::Path;
+
+use crate::analyze::{EventsSummary, TraceSummary};
+use crate::cli::text;
+use crate::format::lct::Level;
+
+/// The column of the values, counted from the label; fits LMCache's longest label.
+const LABEL_WIDTH: usize = 28;
+
+/// How many models, salts and ranks are listed by name.
+const MAX_LISTED: usize = 8;
+
+/// Renders the summary.
+pub(super) fn render(file: &Path, summary: &TraceSummary) -> String {
+    let mut screen = Screen(String::new());
+    screen.lmcache_lines(file, summary);
+    screen.file_lines(summary);
+    screen.key_lines(summary);
+    screen.time_lines(summary);
+    screen.0
+}
+
+struct Screen(String);
+
+impl Screen {
+    fn push(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "{text}");
+    }
+
+    fn line(&mut self, indent: usize, label: &str, value: impl Display) {
+        let label = format!("{}:", text::printable(label));
+        self.push(format_args!("{:indent$}{label:<LABEL_WIDTH$}{value}", ""));
+    }
+
+    fn lmcache_lines(&mut self, file: &Path, summary: &TraceSummary) {
+        let header = &summary.header;
+        self.push(format_args!("Trace file: {}", text::printable(&file.display().to_string())));
+        self.line(2, "level", text::printable(header.level.name()));
+        self.line(2, "format_version", header.format_version);
+        self.line(2, "trace_schema_version", header.trace_schema_version);
+        self.line(2, "duration", format_args!("{:.3}s", summary.duration_s));
+        let digest = if header.sm_config_digest.is_empty() { "(none)" } else { &header.sm_config_digest };
+        self.line(2, "sm_config_digest", text::printable(digest));
+        for (name, value) in &header.level_meta {
+            match value {
+                serde_json::Value::String(value) => self.line(2, name, text::printable(value)),
+                other => self.line(2, name, other),
+            }
+        }
+        self.line(2, "total_records", summary.total_records);
+        self.push(format_args!("  ops:{}", if summary.ops.is_empty() { " (none)" } else { "" }));
+        for (qualname, count) in &summary.ops {
+            self.push(format_args!("    {}: {count}", text::printable(qualname)));
+        }
+        if header.level == Level::Events {
+            self.events_lines(&summary.events);
+        }
+    }
+
+    fn events_lines(&mut self, events: &EventsSummary) {
+        self.push(format_args!("  events:"));
+        self.line(4, "instances", events.instances.len());
+        for (instance, incarnations) in &events.instances {
+            let restarts = incarnations.len().saturating_sub(1);
+            let list: Vec<_> = incarnations.iter().map(i64::to_string).collect();
+            let (instance, list) = (text::printable(instance), list.join(", "));
+            self.push(format_args!("      {instance}: incarnations=[{list}] restarts={restarts}"));
+        }
+        self.push(format_args!("    batches (type/tier/backend/shared):"));
+        for (kind, count) in &events.batches {
+            let backend = if kind.backend.is_empty() { "-" } else { &kind.backend };
+            let scope = if kind.shared { "shared" } else { "local" };
+            let name = format!("{}/{}/{backend}/{scope}", kind.event_type, kind.tier);
+            self.push(format_args!("      {}: {count}", text::printable(&name)));
+        }
+        self.push(format_args!("    entries:"));
+        for (event_type, count) in &events.entries {
+            self.push(format_args!("      {}: {count}", text::printable(event_type)));
+        }
+        self.line(4, "store_bytes", events.store_bytes);
+        self.line(4, "entries_with_tokens", events.entries_with_tokens);
+        if !events.lifecycle.is_empty() {
+            let marks: Vec<_> =
+                events.lifecycle.iter().map(|(phase, count)| format!("{phase}={count}")).collect();
+            self.line(4, "lifecycle", text::printable(&marks.join(", ")));
+        }
+    }
+
+    fn file_lines(&mut self, summary: &TraceSummary) {
+        self.line(2, "kind", "lmcache (msgpack .lct)");
+        self.line(
+            2,
+            "size",
+            format_args!("{} bytes ({})", summary.size_bytes, text::bytes(summary.size_bytes)),
+        );
+        match summary.ending.is_truncated() {
+            true => self.line(2, "complete", format_args!("NO: {}", summary.ending)),
+            false => self.line(2, "complete", "yes, it ends with a whole frame"),
+        }
+        self.line(2, "skipped_records", summary.skipped_frames);
+        self.line(2, "dropped_by_recorder", "unknown: LMCache's recorder does not write down what it drops");
+        if summary.records_with_undecodable_keys > 0 {
+            self.line(2, "records_with_bad_keys", summary.records_with_undecodable_keys);
+        }
+        if summary.events.undecodable > 0 {
+            self.line(2, "records_with_bad_events", summary.events.undecodable);
+        }
+    }
+
+    fn key_lines(&mut self, summary: &TraceSummary) {
+        self.line(2, "keys", summary.keys);
+        let distinct = summary.distinct_keys;
+        match distinct.relative_error > 0.0 {
+            true => self.line(
+                2,
+                "distinct_keys",
+                format_args!(
+                    "about {} (estimated, standard error {:.1} %)",
+                    distinct.count,
+                    100.0 * distinct.relative_error
+                ),
+            ),
+            false => self.line(2, "distinct_keys", distinct.count),
+        }
+        let bytes = &summary.call_bytes;
+        for (label, count) in [
+            ("bytes_reserve_write", bytes.reserve_write),
+            ("bytes_submit_prefetch", bytes.submit_prefetch_task),
+            ("bytes_store_events", bytes.store_events),
+        ] {
+            if count > 0 {
+                self.line(2, label, format_args!("{count} ({})", text::bytes(count)));
+            }
+        }
+        let scopes = &summary.scopes;
+        self.line(2, "models", listed(scopes.models.iter().map(|model| text::printable(model))));
+        self.line(2, "salts", salts(summary));
+        self.line(2, "kv_ranks", listed(scopes.kv_ranks.iter().map(|rank| format!("0x{rank:08x}"))));
+        self.line(2, "object_groups", listed(scopes.object_group_ids.iter()));
+        if scopes.incomplete {
+            self.line(2, "note", "more models, salts or ranks than are kept: the lists above are incomplete");
+        }
+    }
+
+    fn time_lines(&mut self, summary: &TraceSummary) {
+        let timeline = &summary.timeline;
+        let peak = timeline.per_second().fold(0.0, f64::max);
+        let span_s = timeline.width_s() * timeline.counts().len() as f64;
+        if span_s > 0.0 {
+            let mean =
+                timeline.counts().iter().sum::<u64>() as f64 / summary.duration_s.max(timeline.width_s());
+            let bars: Vec<f64> = timeline.per_second().collect();
+            self.line(2, "calls_per_second", format_args!("|{}|", text::sparkline(bars.into_iter())));
+            let bin = text::microseconds(timeline.width_s() * 1e6);
+            self.line(2, "", format_args!("mean {mean:.1}, peak {peak:.1} in a bin of {bin}"));
+        }
+        if timeline.unusable() > 0 {
+            self.line(2, "records_without_time", timeline.unusable());
+        }
+        let gaps = &summary.inter_arrival;
+        if gaps.gaps > 0 {
+            let [p50, p90, p99, max] =
+                [gaps.p50_us, gaps.p90_us, gaps.p99_us, gaps.max_us].map(text::microseconds);
+            self.line(2, "inter_arrival", format_args!("p50 {p50}, p90 {p90}, p99 {p99}, max {max}"));
+        }
+        if gaps.backward > 0 {
+            self.line(2, "records_out_of_order", gaps.backward);
+        }
+    }
+}
+
+fn salts(summary: &TraceSummary) -> String {
+    let scopes = &summary.scopes;
+    if summary.keys > 0 && scopes.keys_without_salt >= summary.keys {
+        return "not recorded: LMCache's recorder drops cache_salt, so tenants cannot be told apart"
+            .to_owned();
+    }
+    match scopes.salts.is_empty() {
+        true => "none".to_owned(),
+        false => listed(scopes.salts.iter().map(|salt| text::printable(salt))),
+    }
+}
+
+/// A list with at most [`MAX_LISTED`] names in it.
+fn listed<T: Display>(items: impl ExactSizeIterator<Item = T>) -> String {
+    let count = items.len();
+    let mut names: Vec<_> = items.take(MAX_LISTED).map(|item| item.to_string()).collect();
+    if count > MAX_LISTED {
+        names.push(format!("and {} more", count - MAX_LISTED));
+    }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,62 @@
+//! What ships beside the program: completion scripts and man pages, made from the same definition as the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::args::Cli;
+use super::exit::Finding;
+use super::output::Sink;
+use crate::error::{Error, Result};
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  lmcache-trace completions bash > /etc/bash_completion.d/lmcache-trace")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+impl CompletionsArgs {
+    pub(super) fn run(self) -> Result<Finding> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "lmcache-trace", &mut script);
+        let mut sink = Sink::stdout();
+        sink.write(&script)?;
+        sink.finish().map(|()| Finding::None)
+    }
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  lmcache-trace man | man -l -\n  lmcache-trace man --output-dir /usr/local/share/man/man1"
+)]
+pub(crate) struct ManArgs {
+    /// Write one page per verb into DIR instead of printing the main page
+    #[arg(long, value_name = "DIR")]
+    output_dir: Option<PathBuf>,
+}
+
+impl ManArgs {
+    pub(super) fn run(self) -> Result<Finding> {
+        match self.output_dir {
+            None => print_main_page()?,
+            Some(folder) => clap_mangen::generate_to(Cli::command(), &folder).map_err(|error| {
+                Error::io("cannot write the man pages", error).with_context("path", folder.display())
+            })?,
+        }
+        Ok(Finding::None)
+    }
+}
+
+fn print_main_page() -> Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(|error| Error::io("cannot render the man page", error))?;
+    let mut sink = Sink::stdout();
+    sink.write(&page)?;
+    sink.finish()
+}

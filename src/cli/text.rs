@@ -1,0 +1,79 @@
+//! The forms of numbers and names on a screen.
+
+use std::borrow::Cow;
+
+/// Names for powers of 1024 of bytes.
+const BYTE_UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+
+/// The steps of a sparkline.
+const BARS: [char; 8] =
+    ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
+
+/// `text` with every control character escaped: what a file says must not command the terminal.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| match c.is_control() {
+        true => c.escape_debug().collect::<String>(),
+        false => c.to_string(),
+    };
+    Cow::Owned(text.chars().map(escape).collect())
+}
+
+/// A count of bytes in the largest unit that leaves at least one: `233.7 KiB`.
+pub(super) fn bytes(count: u64) -> String {
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < BYTE_UNITS.len() {
+        (value, unit) = (value / 1024.0, unit + 1);
+    }
+    match unit {
+        0 => format!("{count} B"),
+        _ => format!("{value:.1} {}", BYTE_UNITS[unit]),
+    }
+}
+
+/// Microseconds in the unit that reads best: `4.1 us`, `12.0 ms`, `3.2 s`.
+pub(super) fn microseconds(value_us: f64) -> String {
+    match value_us {
+        v if v < 1e3 => format!("{v:.1} us"),
+        v if v < 1e6 => format!("{:.1} ms", v / 1e3),
+        v => format!("{:.1} s", v / 1e6),
+    }
+}
+
+/// One bar per value, the highest for the largest; a value of zero is a blank.
+pub(super) fn sparkline(values: impl Iterator<Item = f64> + Clone) -> String {
+    let peak = values.clone().fold(0.0, f64::max);
+    let bar = |value: f64| match value > 0.0 {
+        true => BARS[((value / peak * BARS.len() as f64) as usize).min(BARS.len() - 1)],
+        false => ' ',
+    };
+    values.map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1024), bytes(u64::MAX)],
+            ["0 B", "1023 B", "1.0 KiB", "16.0 EiB"]
+        );
+        assert_eq!(
+            [microseconds(4.06), microseconds(1200.0), microseconds(3.2e6)],
+            ["4.1 us", "1.2 ms", "3.2 s"]
+        );
+        assert_eq!(sparkline([0.0, 1.0, 8.0].into_iter()), " \u{2582}\u{2588}");
+        assert_eq!(sparkline([].into_iter()), "");
+    }
+
+    #[test]
+    fn names_do_not_command_the_terminal() {
+        assert_eq!(printable("model \u{e9}"), "model \u{e9}");
+        assert_eq!(printable("a\x1b[31m\n"), "a\\u{1b}[31m\\n");
+    }
+}
