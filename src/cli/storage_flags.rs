@@ -7,10 +7,10 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args};
 
-use lmcache::error::{Error, Result};
-use lmcache::storage::config::checks::gib_to_bytes;
-use lmcache::storage::config::tagged::TaggedDefaults;
-use lmcache::storage::config::{
+use crate::error::{Error, Result};
+use crate::storage::config::checks::gib_to_bytes;
+use crate::storage::config::tagged::TaggedDefaults;
+use crate::storage::config::{
     DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionPolicyKind, GIB_BYTES, L1ManagerConfig,
     L1MemoryManagerConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
 };
@@ -245,7 +245,7 @@ impl StorageFlags {
     ///
     /// # Errors
     /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
-    pub(crate) fn into_config(self) -> Result<StorageManagerConfig> {
+    pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
         self.absent.refuse()?;
         if self.observability.extra_logging_interval.is_nan()
             || self.observability.extra_logging_interval <= 0.0
@@ -340,8 +340,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use crate::error::ErrorKind;
     use clap::{CommandFactory, Parser};
-    use lmcache::error::ErrorKind;
 
     use super::*;
 
@@ -353,7 +353,7 @@ mod tests {
 
     fn config(line: &str) -> Result<StorageManagerConfig> {
         let words = std::iter::once("test").chain(line.split_whitespace());
-        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).storage.into_config()
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).storage.to_config()
     }
 
     const LEGACY: &str = "--l1-size-gb 0.1 --eviction-policy LRU";

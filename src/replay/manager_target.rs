@@ -80,7 +80,7 @@ impl ManagerTarget {
     }
 
     fn count_reservation(&mut self, reservation: &WriteReservation) {
-        for code in reservation.codes().iter() {
+        for code in reservation.codes().as_slice() {
             match code {
                 L1Error::Success => self.totals.keys_reserved += 1,
                 L1Error::OutOfMemory => self.totals.keys_out_of_memory += 1,
@@ -94,9 +94,7 @@ impl ManagerTarget {
         match self.manager.query_prefetch_status(handle) {
             None => self.totals.unresolved_prefetches += 1,
             Some(result) => {
-                let cells = |rows: &[Bitmap]| -> u64 {
-                    rows.iter().map(|row| row.popcount() as u64).sum()
-                };
+                let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
                 self.totals.hit_keys += cells(&result.hit_cells);
                 self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
                 self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
@@ -110,7 +108,7 @@ impl ManagerTarget {
             return;
         }
         self.totals.reads_found_nothing += 1;
-        for code in context.codes().iter() {
+        for code in context.codes().as_slice() {
             match code {
                 L1Error::Success => {}
                 L1Error::KeyNotExist => self.totals.keys_not_found += 1,

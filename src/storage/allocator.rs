@@ -139,8 +139,10 @@ impl AddressManager {
                 addresses.extend((0..units).map(|unit| block.start + unit * unit_bytes));
                 missing -= units;
                 took_from_longest |= block.size == run.longest;
-                *block =
-                    FreeBlock { start: block.start + units * unit_bytes, size: block.size - units * unit_bytes };
+                *block = FreeBlock {
+                    start: block.start + units * unit_bytes,
+                    size: block.size - units * unit_bytes,
+                };
                 emptied_block |= block.size == 0;
             }
             if emptied_block {
@@ -315,7 +317,9 @@ mod tests {
         let mut space = AddressManager::new(4096, 64).unwrap();
         take(&mut space, 64, 4).unwrap();
         space.free(64, 64).unwrap();
-        for (address, size_bytes) in [(64, 64), (0, 128), (32, 64), (256, 64), (4096, 64), (128, 0), (u64::MAX, 64)] {
+        for (address, size_bytes) in
+            [(64, 64), (0, 128), (32, 64), (256, 64), (4096, 64), (128, 0), (u64::MAX, 64)]
+        {
             assert!(space.free(address, size_bytes).is_err(), "{address} {size_bytes}");
         }
         assert_eq!(space.used_bytes(), 192);

@@ -2,7 +2,7 @@
 
 use ::csv::{Terminator, WriterBuilder};
 
-use lmcache::error::{Error, Result};
+use crate::error::{Error, Result};
 
 use super::report::ReplayReport;
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use lmcache::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Creates `directory` and those above it, if they are missing.
 pub(super) fn create_directory(directory: &Path) -> Result<()> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use lmcache::replay::driver::RecordNote;
-use lmcache::replay::{OpSummary, RecordName};
+use crate::replay::driver::RecordNote;
+use crate::replay::{OpSummary, RecordName};
 
 use super::report::ReplayReport;
 

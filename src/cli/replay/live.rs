@@ -4,17 +4,18 @@
 //! end the replay: it is said at once, the replay goes on, and the command fails at its end.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use lmcache::error::{Error, Result};
-use lmcache::format::model::Op;
-use lmcache::replay::{Outcome, RecordName, ReplayObserver, Status, TraceExtent};
+use crate::error::{Error, Result};
+use crate::format::model::Op;
+use crate::replay::{Outcome, RecordName, ReplayObserver, Status, TraceExtent};
 
-use super::is_watched;
+use crate::cli::exit::print_warning;
+use crate::cli::text::printable;
 
 /// How often the bar is drawn, at most.
 const DRAWS_PER_S: u8 = 10;
@@ -36,12 +37,12 @@ impl LiveOutput {
         quiet: bool,
         extent: &TraceExtent,
     ) -> Result<Self> {
-        let verbose = verbose && !quiet;
         Ok(Self {
             names: QualifiedNames::default(),
             lines: verbose.then(|| Lines::new(extent.records)),
             jsonl: jsonl_path.map(JsonLines::create).transpose()?,
-            progress: (!quiet && !verbose && is_watched()).then(|| Progress::start(extent.duration_s)),
+            progress: (!quiet && !verbose && std::io::stderr().is_terminal())
+                .then(|| Progress::start(extent.duration_s)),
         })
     }
 
@@ -125,7 +126,7 @@ impl Lines {
         let (number, total) = (self.printed, self.total);
         let latency_ms = outcome.latency_ns as f64 / 1e6;
         let Some(out) = &mut self.out else { return };
-        let name = qualname.escape_debug();
+        let name = printable(qualname);
         if writeln!(out, "  [{number}/{total}]  {status:<4}  {latency_ms:8.3}ms  {name}").is_err() {
             self.out = None;
         }
@@ -177,7 +178,7 @@ impl JsonLines {
             .map_err(std::io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"));
         if let Err(error) = written {
-            anstream::eprintln!("warning: no more records go to {}: {error}", self.path.display());
+            print_warning(&format!("no more records go to {}: {error}", self.path.display()));
             self.failure = Some(error);
         }
     }

@@ -13,35 +13,38 @@ mod report;
 mod signals;
 mod terminal;
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use lmcache::error::{Error, Result};
-use lmcache::format::lct::Level;
-use lmcache::replay::manager_target::ManagerTarget;
-use lmcache::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
-use lmcache::storage::config::StorageManagerConfig;
-use lmcache::trace::TraceReader;
+use super::args::{ReadArgs, ReportArgs};
+use super::exit::Finding;
+use super::output::Sink;
+use super::storage_flags::StorageFlags;
+use crate::error::{Error, Result};
+use crate::format::lct::Level;
+use crate::replay::manager_target::ManagerTarget;
+use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::storage::config::StorageManagerConfig;
+use crate::trace::TraceReader;
 
-use crate::cli::storage_flags::StorageFlags;
 use files::{check_writable, create_directory, write_whole};
 use live::LiveOutput;
 use report::ReplayReport;
 
-/// Exit status of a replay in which a record failed, or something else deserves a look.
-const EXIT_FINDING: u8 = 1;
-/// Exit status of a replay that Ctrl-C ended.
-const EXIT_INTERRUPTED: u8 = 130;
+const EXAMPLES: &str = "\
+Examples:
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
+  lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us";
 
-/// The flags of `replay`.
-#[derive(Args, Clone, Debug)]
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ReplayArgs {
-    /// A .lct trace file of level "storage"
+    /// A trace of level "storage"; - is the standard input
     #[arg(value_name = "FILE")]
-    trace: PathBuf,
+    file: PathBuf,
     /// Print one line per record
     #[arg(long)]
     verbose: bool,
@@ -57,28 +60,25 @@ pub(crate) struct ReplayArgs {
     /// Write trace_replay_summary.json
     #[arg(long)]
     json: bool,
-    /// How the report on the standard output looks
-    #[arg(long, value_enum, default_value_t = Format::Terminal)]
-    format: Format,
-    /// Write the report to PATH as well
-    #[arg(long, value_name = "PATH")]
-    output: Option<PathBuf>,
-    /// Print nothing; the exit status tells
-    #[arg(short, long)]
-    quiet: bool,
-    /// Read the file into memory instead of mapping it: for a file that somebody may shorten meanwhile
-    #[arg(long)]
-    no_mmap: bool,
-    /// Exit with status 1 if the trace is cut short or has frames that are no records
+    /// What the report looks like
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
+    format: ReplayFormat,
+    /// Exit with 1 if the trace is cut short or holds frames that are no records
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    report: ReportArgs,
     #[command(flatten)]
     storage: StorageFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ReplayFormat {
+    /// LMCache's table and more, for people
     Terminal,
+    /// One object, for programs: the same as trace_replay_summary.json
     Json,
 }
 
@@ -92,28 +92,32 @@ impl ReplayArgs {
     fn json_path(&self) -> Option<PathBuf> {
         self.json.then(|| self.output_dir.join("trace_replay_summary.json"))
     }
-}
 
-/// Replays a trace as `args` say.
-///
-/// # Errors
-/// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
-pub(crate) fn run(args: &ReplayArgs) -> Result<ExitCode> {
-    let config = args.storage.clone().into_config()?;
-    prepare_outputs(args)?;
-    let reader = crate::cli::open_trace(&args.trace, args.no_mmap)?;
-    check_level(&reader, &args.trace)?;
-    let extent = TraceExtent::of(&reader);
-    if !args.quiet {
-        warn_about_the_environment();
+    /// Replays the trace.
+    ///
+    /// # Errors
+    /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
+    pub(super) fn run(self) -> Result<Finding> {
+        let config = self.storage.to_config()?;
+        prepare_outputs(&self)?;
+        let mut sink = Sink::open(&self.report)?;
+        let reader = TraceReader::open(&self.file, self.read.mode())?;
+        check_level(&reader)?;
+        let extent = TraceExtent::of(&reader);
+        if !self.report.quiet {
+            warn_about_the_environment();
+        }
+        let stop = StopFlag::default();
+        signals::stop_on_interrupt(&stop)?;
+        let is_verbose = self.verbose && !self.report.quiet;
+        let mut live = LiveOutput::open(self.jsonl_out.as_deref(), is_verbose, self.report.quiet, &extent)?;
+        let report = play(&reader, &extent, &config, &stop, &mut live)?;
+        let closed = live.close();
+        deliver(&self, &report, &mut sink)?;
+        sink.finish()?;
+        closed?;
+        Ok(finding(&self, &report))
     }
-    let stop = StopFlag::default();
-    signals::stop_on_interrupt(&stop)?;
-    let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.verbose, args.quiet, &extent)?;
-    let report = play(&reader, &extent, &config, &stop, &mut live)?;
-    live.close()?;
-    deliver(args, &report)?;
-    Ok(exit_code(args, &report))
 }
 
 /// Creates directories as LMCache does, and makes sure that files can be written into them: a replay can
@@ -122,17 +126,17 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     create_directory(&args.output_dir)?;
     let parent = args.jsonl_out.as_deref().and_then(Path::parent);
     parent.filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), create_directory)?;
-    let files = [args.csv_path(), args.json_path(), args.output.clone()];
+    let files = [args.csv_path(), args.json_path()];
     files.iter().flatten().try_for_each(|path| check_writable(path))
 }
 
-fn check_level(reader: &TraceReader, path: &Path) -> Result<()> {
+fn check_level(reader: &TraceReader) -> Result<()> {
     let level = &reader.header().level;
     if *level == Level::Storage {
         return Ok(());
     }
     Err(Error::unsupported("only traces of level 'storage' hold calls that can be replayed")
-        .with_context("path", path.display())
+        .with_context("path", reader.path().display())
         .with_context("level", format!("{:?}", level.name()))
         .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
 }
@@ -159,12 +163,12 @@ fn play(
 ) -> Result<ReplayReport> {
     let mut target = ManagerTarget::new(config.clone())?;
     let run = replay(TraceSource::new(reader), &mut target, &ReplayOptions::default(), stop, live)?;
-    let totals = target.close();
+    let totals = target.close()?;
     Ok(ReplayReport::new(reader.header(), extent, config, run, totals))
 }
 
-/// Prints the report and writes the files.
-fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
+/// Writes the files, then the report: whoever closed the pipe that it goes to still gets the files.
+fn deliver(args: &ReplayArgs, report: &ReplayReport, sink: &mut Sink) -> Result<()> {
     if let Some(path) = args.csv_path() {
         write_whole(&path, &csv::render(report)?)?;
     }
@@ -172,42 +176,18 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
         write_whole(&path, json::render(report).as_bytes())?;
     }
     let text = match args.format {
-        Format::Terminal => terminal::render(report),
-        Format::Json => json::render(report),
+        ReplayFormat::Terminal => terminal::render(report),
+        ReplayFormat::Json => json::render(report),
     };
-    if let Some(path) = &args.output {
-        write_whole(path, text.as_bytes())?;
-    }
-    if args.quiet {
-        return Ok(());
-    }
-    print_all(&text)
+    sink.write(text.as_bytes())
 }
 
-/// Prints `text`. Whoever closed the pipe has seen enough: that is no error.
-fn print_all(text: &str) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::io("cannot write to the standard output", error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn exit_code(args: &ReplayArgs, report: &ReplayReport) -> ExitCode {
-    if report.run.interrupted {
-        return ExitCode::from(EXIT_INTERRUPTED);
-    }
+fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
     let is_jsonl_incomplete = args.jsonl_out.is_some() && report.run.unobserved_records > 0;
     let is_trace_incomplete = args.strict && !report.extent.is_complete();
-    if report.run.records_failed > 0 || is_trace_incomplete || is_jsonl_incomplete {
-        return ExitCode::from(EXIT_FINDING);
+    match report.run.records_failed > 0 || is_trace_incomplete || is_jsonl_incomplete {
+        _ if report.run.interrupted => Finding::Interrupted,
+        true => Finding::Found,
+        false => Finding::None,
     }
-    ExitCode::SUCCESS
-}
-
-/// Whether somebody watches the standard error.
-fn is_watched() -> bool {
-    std::io::stderr().is_terminal()
 }

@@ -1,8 +1,8 @@
 //! Everything that a replay has to say, before anybody renders it.
 
-use lmcache::format::lct::Header;
-use lmcache::replay::{ReplayRun, StorageTotals, TraceExtent};
-use lmcache::storage::config::{ConfigDifference, StorageManagerConfig, differences};
+use crate::format::lct::Header;
+use crate::replay::{ReplayRun, StorageTotals, TraceExtent};
+use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 
 /// The results of one replay.
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Ctrl-C: the first one ends the replay and reports what there is, the second one ends the process.
 
-use lmcache::error::{Error, Result};
-use lmcache::replay::StopFlag;
+use crate::error::{Error, Result};
+use crate::replay::StopFlag;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::EXIT_INTERRUPTED;
+use crate::cli::exit::EXIT_INTERRUPTED;
 
 /// Sets `stop` on the first SIGINT or SIGTERM; exits on the next.
 pub(super) fn stop_on_interrupt(stop: &StopFlag) -> Result<()> {

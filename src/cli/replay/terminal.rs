@@ -1,10 +1,13 @@
 //! The report as a table of 64 columns: LMCache's two sections, then ours in the same style.
 
-use lmcache::replay::driver::RecordNote;
-use lmcache::replay::{OpSummary, RecordName};
-use lmcache::storage::config::ConfigDifference;
+use std::borrow::Cow;
+
+use crate::replay::driver::RecordNote;
+use crate::replay::{OpSummary, RecordName};
+use crate::storage::config::ConfigDifference;
 
 use super::report::ReplayReport;
+use crate::cli::text::printable;
 
 /// Characters of a line.
 const WIDTH: usize = 64;
@@ -130,7 +133,7 @@ fn notes(table: &mut Table, heading: &str, notes: &[RecordNote], total: u64) {
     for note in notes {
         let name = match &note.name {
             RecordName::Op(op) => op.short_name().to_owned(),
-            RecordName::Other(name) => printable(name),
+            RecordName::Other(name) => printable(name).into_owned(),
         };
         table.line(&format!("#{} {name}: {}", note.seq, printable(&note.reason)));
     }
@@ -143,11 +146,15 @@ fn differences(table: &mut Table, differences: &[ConfigDifference]) {
     }
     table.heading("Config Differences", '-');
     for difference in differences.iter().take(MAX_DIFFERENCES) {
-        let side = |value: &Option<String>| value.as_deref().map_or("(none)".to_owned(), printable);
         let (recorded, replay) = (side(&difference.recorded), side(&difference.replay));
         table.line(&format!("{}: recorded {recorded}, replay {replay}", printable(&difference.path)));
     }
     table.rest(differences.len().saturating_sub(MAX_DIFFERENCES) as u64);
+}
+
+/// One side of a difference.
+fn side(value: &Option<String>) -> Cow<'_, str> {
+    value.as_deref().map_or(Cow::Borrowed("(none)"), printable)
 }
 
 struct Table(String);
@@ -198,15 +205,5 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// The first eight characters: how LMCache shows digests.
 fn short_digest(digest: &str) -> String {
-    printable(&digest.chars().take(8).collect::<String>())
-}
-
-/// Text from a file, so that it cannot steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .flat_map(|character| match character.is_control() {
-            true => character.escape_default().collect::<Vec<_>>(),
-            false => vec![character],
-        })
-        .collect()
+    printable(&digest.chars().take(8).collect::<String>()).into_owned()
 }

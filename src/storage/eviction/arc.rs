@@ -45,9 +45,8 @@ impl ArcPolicy {
     /// Moves the target towards the list whose ghost came back: by one, or by as much as the other ghost
     /// list is longer. The lists still hold the ghost.
     fn adapt(&mut self, ghost_list: ListId) {
-        let step = |hit: ListId, other: ListId| {
-            (self.keys.len(other) as f64 / self.keys.len(hit) as f64).max(1.0)
-        };
+        let step =
+            |hit: ListId, other: ListId| (self.keys.len(other) as f64 / self.keys.len(hit) as f64).max(1.0);
         self.target_t1_size = match ghost_list {
             B1 => (self.target_t1_size + step(B1, B2)).min(self.capacity as f64),
             B2 => (self.target_t1_size - step(B2, B1)).max(0.0),

@@ -85,9 +85,8 @@ impl<M: Copy + Default> KeyLists<M> {
             }
         };
         let (nodes, hasher) = (&self.nodes, &self.hasher);
-        self.index.insert_unique(hasher.hash_one(key), id, |other| {
-            hasher.hash_one(&nodes[*other as usize].key)
-        });
+        self.index
+            .insert_unique(hasher.hash_one(key), id, |other| hasher.hash_one(&nodes[*other as usize].key));
         self.link_last(id, list);
         id
     }

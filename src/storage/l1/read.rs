@@ -15,13 +15,14 @@ impl Tables {
         now_ns: u64,
     ) -> KeyCodes {
         let ttl_ns = self.read_ttl_ns;
-        let codes = keys.into_iter().map(|key| match self.index.get_mut(key).and_then(|s| s.resident_mut()) {
-            Some(object) => {
-                object.lock.lock(read_locks, now_ns, ttl_ns);
-                L1Error::Success
-            }
-            None => L1Error::KeyNotExist,
-        });
+        let codes =
+            keys.into_iter().map(|key| match self.index.get_mut(key).and_then(|s| s.resident_mut()) {
+                Some(object) => {
+                    object.lock.lock(read_locks, now_ns, ttl_ns);
+                    L1Error::Success
+                }
+                None => L1Error::KeyNotExist,
+            });
         KeyCodes(codes.collect())
     }
 

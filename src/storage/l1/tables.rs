@@ -97,11 +97,7 @@ impl Tables {
 
     /// Takes the objects of `key` that `keep` does not let through out of the table, frees them, and returns
     /// what they were.
-    pub(super) fn drop_objects(
-        &mut self,
-        key: &ObjectKey,
-        keep: impl FnMut(&Object) -> bool,
-    ) -> Vec<Object> {
+    pub(super) fn drop_objects(&mut self, key: &ObjectKey, keep: impl FnMut(&Object) -> bool) -> Vec<Object> {
         let dropped = self.index.take(key, keep);
         for object in &dropped {
             if object.stage != ObjectStage::Resident {
