@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use lmcache::storage::config::python_json::PyValue;
 
 fn rows(table: &str) -> impl Iterator<Item = (&str, &str)> {
-    table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once(' ').unwrap())
+    table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once(' ').expect("a row of the table"))
 }
 
 #[test]
 fn floats_are_written_as_python_writes_them() {
     let mut checked = 0;
     for (bits, expected) in rows(include_str!("data/python_floats.txt")) {
-        let value = f64::from_bits(u64::from_str_radix(bits, 16).unwrap());
+        let value = f64::from_bits(u64::from_str_radix(bits, 16).expect("a row of the table"));
         assert_eq!(PyValue::Float(value).dumps(), expected, "bits {bits}");
         checked += 1;
     }
@@ -26,9 +29,11 @@ fn strings_are_escaped_as_python_escapes_them() {
         let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
         let bytes: Vec<u8> = digits
             .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .map(|pair| {
+                u8::from_str_radix(std::str::from_utf8(pair).expect("a row of the table"), 16).unwrap()
+            })
             .collect();
-        assert_eq!(PyValue::Str(String::from_utf8(bytes).unwrap()).dumps(), expected);
+        assert_eq!(PyValue::Str(String::from_utf8(bytes).expect("a row of the table")).dumps(), expected);
         checked += 1;
     }
     assert!(checked > 40, "{checked}");
@@ -42,7 +47,7 @@ fn tree(value: &serde_json::Value) -> PyValue {
         Value::Bool(value) => PyValue::Bool(*value),
         Value::Number(number) => match number.as_i64() {
             Some(value) => PyValue::Int(value),
-            None => PyValue::Float(number.as_f64().unwrap()),
+            None => PyValue::Float(number.as_f64().expect("a row of the table")),
         },
         Value::String(text) => PyValue::Str(text.clone()),
         Value::Array(values) => PyValue::List(values.iter().map(tree).collect()),
@@ -55,7 +60,7 @@ fn tree(value: &serde_json::Value) -> PyValue {
 #[test]
 fn a_tree_comes_back_byte_for_byte() {
     let text = include_str!("data/python_tree.json").trim_end();
-    assert_eq!(tree(&serde_json::from_str(text).unwrap()).dumps(), text);
+    assert_eq!(tree(&serde_json::from_str(text).expect("a row of the table")).dumps(), text);
 }
 
 proptest::proptest! {
@@ -64,7 +69,7 @@ proptest::proptest! {
         let value = f64::from_bits(bits);
         let text = PyValue::Float(value).dumps();
         if value.is_finite() {
-            proptest::prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), bits);
+            proptest::prop_assert_eq!(text.parse::<f64>().expect("a row of the table").to_bits(), bits);
             proptest::prop_assert!(text.contains(['.', 'e']));
         }
     }
@@ -73,6 +78,6 @@ proptest::proptest! {
     fn every_string_is_ascii_and_reads_back_as_itself(text: String) {
         let json = PyValue::Str(text.clone()).dumps();
         proptest::prop_assert!(json.is_ascii());
-        proptest::prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        proptest::prop_assert_eq!(serde_json::from_str::<String>(&json).expect("a row of the table"), text);
     }
 }
