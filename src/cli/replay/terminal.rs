@@ -106,7 +106,7 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.heading("Reads and Writes", '-');
     table.row("Reads that found nothing", totals.reads_found_nothing);
     table.row_if_any("  keys not there", totals.keys_not_found);
-    table.row_if_any("  keys not readable (locked or unlocked)", totals.keys_not_readable);
+    table.row_if_any("  keys there, but not locked for reading", totals.keys_not_readable);
     table.row_if_any("Exits without an open read (ignored)", totals.unmatched_exits);
     table.row_if_any("Reads left open by the trace, closed", totals.closed_leftovers);
     table.row("Keys reserved for writing", totals.keys_reserved);

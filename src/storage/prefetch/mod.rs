@@ -165,7 +165,7 @@ impl PrefetchController {
     fn run(&self, spec: &PrefetchTaskSpec) -> PrefetchResult {
         let rows = &spec.key_groups;
         let locked = self.lock_l1_keys(rows, spec.num_kv_readers);
-        let hits = plan(rows, &locked, spec.fetching_policy);
+        let (found, hits) = plan(rows, &locked, spec.fetching_policy);
         let released: Vec<&ObjectKey> = match spec.lock_mode {
             LockMode::Lock => {
                 let dropped: Vec<_> = locked.iter().zip(&hits).map(|(row, hit)| row.without(hit)).collect();
@@ -183,8 +183,7 @@ impl PrefetchController {
         PrefetchResult {
             l1_hit_cells: hits.clone(),
             l2_hit_cells: hits.iter().map(|row| Bitmap::new(row.len())).collect(),
-            // Planned first and asked second, as in LMCache: what the plan dropped counts as not found.
-            found_cells: (spec.fetching_policy == FetchingPolicy::Full).then(|| hits.clone()),
+            found_cells: (spec.fetching_policy == FetchingPolicy::Full).then_some(found),
             hit_cells: hits,
         }
     }
@@ -213,19 +212,22 @@ fn windows(rows: &[GroupedObjectKeys]) -> Vec<i64> {
     rows.iter().map(|row| row.sliding_window_size).collect()
 }
 
-/// The cells that are of use. The full policy knows no windows: with one, LMCache plans nothing.
-fn plan(rows: &[GroupedObjectKeys], found: &[Bitmap], policy: FetchingPolicy) -> Vec<Bitmap> {
+/// Of the locked cells, those that count as found, and those of them that hit. The full policy knows no
+/// windows: where a row has one, LMCache plans nothing, and says that nothing was found.
+fn plan(rows: &[GroupedObjectKeys], locked: &[Bitmap], policy: FetchingPolicy) -> (Vec<Bitmap>, Vec<Bitmap>) {
     let windows = windows(rows);
-    match policy {
-        FetchingPolicy::Prefix => {
-            let (_, kept) = fold::fold_unfold_grouped(found, &windows);
-            kept.iter().zip(found).map(|(kept, found)| kept.and(found)).collect()
-        }
+    let found = match policy {
         FetchingPolicy::Full if windows.iter().any(|window| *window > FULL_ATTENTION_WINDOW_CHUNKS) => {
-            found.iter().map(|row| Bitmap::new(row.len())).collect()
+            locked.iter().map(|row| Bitmap::new(row.len())).collect()
         }
-        FetchingPolicy::Full => fold::all_grouped(found),
-    }
+        FetchingPolicy::Full | FetchingPolicy::Prefix => locked.to_vec(),
+    };
+    let kept = match policy {
+        FetchingPolicy::Prefix => fold::fold_unfold_grouped(&found, &windows).1,
+        FetchingPolicy::Full => fold::all_grouped(&found),
+    };
+    let hits = kept.iter().zip(&found).map(|(kept, found)| kept.and(found)).collect();
+    (found, hits)
 }
 
 /// The keys of the cells, row by row.

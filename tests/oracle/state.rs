@@ -1,0 +1,71 @@
+//! The manager's state in the words of the recordings.
+
+use std::collections::HashMap;
+
+use lmcache::format::model::ObjectKey;
+use lmcache::storage::StorageManager;
+use lmcache::storage::eviction::PolicyState;
+use lmcache::storage::l1::ObjectStage;
+use serde_json::{Map, Value, json};
+
+/// Key numbers by key.
+pub(crate) type KeyNumbers = HashMap<ObjectKey, usize>;
+
+/// The `st` of a step. Recordings made with duplicate keys have too many staging bytes, and say how many.
+pub(crate) fn summary(manager: &StorageManager, expected: &Value) -> Value {
+    let status = manager.report_status().l1_manager;
+    let mut summary = json!({
+        "u": status.memory_used_bytes,
+        "r": status.total_object_count - status.staging_object_count,
+        "s": status.staging_object_count,
+        "wl": status.write_locked_count,
+        "rl": status.read_locked_count,
+        "t": status.temporary_count,
+        "sb": status.staging_bytes,
+    });
+    if let Some(excess) = expected["l1"][0]["sbx"].as_u64() {
+        summary["sb"] = json!(status.staging_bytes + excess);
+        summary["sbx"] = json!(excess);
+    }
+    json!({ "l1": [summary] })
+}
+
+/// The `out` of a `dump`.
+pub(crate) fn dump(manager: &StorageManager, numbers: &KeyNumbers) -> Value {
+    let (mut resident, mut staging) = (Vec::new(), Vec::new());
+    for object in manager.l1_manager().objects() {
+        let (span, key) = (object.span, numbers[&object.key]);
+        let (locked, temporary) = (u8::from(object.is_locked), u8::from(object.is_temporary));
+        let (offset, phy, size) = (span.offset_bytes, span.phy_size_bytes, span.size_bytes);
+        match object.stage {
+            ObjectStage::Resident => resident.push(json!([offset, key, phy, size, locked, temporary])),
+            ObjectStage::Staging(tag) => {
+                staging.push(json!([offset, key, tag.to_string(), phy, size, locked, temporary]));
+            }
+        }
+    }
+    let policy = policy(manager.l1_manager().policy_state(), numbers);
+    json!({ "l1": [{ "resident": resident, "staging": staging, "policy": policy }] })
+}
+
+fn policy(state: PolicyState, numbers: &KeyNumbers) -> Value {
+    let ids = |keys: Vec<ObjectKey>| keys.iter().map(|key| numbers[key]).collect::<Vec<_>>();
+    match state {
+        PolicyState::Lru { order } => json!({ "lru": ids(order) }),
+        PolicyState::Arc { t1, t2, b1, b2, capacity, target_t1_size } => json!({
+            "t1": ids(t1), "t2": ids(t2), "b1": ids(b1), "b2": ids(b2),
+            "capacity": capacity, "target_t1_size": as_parsed(target_t1_size),
+        }),
+        PolicyState::IsolatedLru { per_salt } => {
+            let per_salt: Map<_, _> =
+                per_salt.into_iter().map(|(salt, keys)| (salt, json!(ids(keys)))).collect();
+            json!({ "per_salt": per_salt })
+        }
+        PolicyState::Noop => json!({}),
+    }
+}
+
+/// A number as it comes out of a file: the JSON reader is not exact to the last bit.
+fn as_parsed(number: f64) -> Value {
+    serde_json::from_str(&format!("{number:?}")).expect("a number")
+}
