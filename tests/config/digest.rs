@@ -37,7 +37,7 @@ fn from_tagged(json: &str) -> StorageManagerConfig {
         read_ttl_seconds: 300,
         write_ttl_seconds: 600,
     };
-    let l1 = L1ManagerConfig::from_tagged_json(json, &defaults).unwrap();
+    let l1 = L1ManagerConfig::from_tagged_json(json, &defaults).expect("valid JSON");
     let mut config = StorageManagerConfig::l1_only(1 << 30, EvictionPolicyKind::Lru);
     config.eviction = l1.eviction.clone();
     config.l1_managers = vec![l1];

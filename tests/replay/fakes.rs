@@ -12,7 +12,7 @@ use lmcache::replay::{
 
 /// Keys named by single bytes.
 pub(crate) fn keys(names: &str) -> Vec<ObjectKey> {
-    let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
+    let scope = Arc::new(KeyScope::new("m", 0, 0, "").expect("a valid scope"));
     names.bytes().map(|name| ObjectKey::new(ChunkHash::new(&[name]), Arc::clone(&scope))).collect()
 }
 
@@ -100,5 +100,5 @@ impl ReplayObserver for Collector {
 /// Replays `records` against `target`, unobserved.
 pub(crate) fn run(records: Vec<TimedRecord>, target: &mut FakeTarget) -> ReplayRun {
     let stop = target.stop_after.as_ref().map_or_else(StopFlag::default, |(_, stop)| stop.clone());
-    replay(records.into_iter(), target, &ReplayOptions::default(), &stop, &mut ()).unwrap()
+    replay(records.into_iter(), target, &ReplayOptions::default(), &stop, &mut ()).expect("threads")
 }
