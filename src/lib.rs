@@ -27,6 +27,7 @@ pub mod error;
 pub mod ffi;
 pub mod format;
 pub mod os;
+pub mod replay;
 pub mod storage;
 pub mod sync;
 pub mod trace;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::cli::dump::DumpArgs;
 use crate::cli::info::InfoArgs;
 use crate::cli::pages::{CompletionsArgs, ManArgs};
+use crate::cli::replay::ReplayArgs;
 use crate::trace::ReadMode;
 
 const STYLES: Styles = Styles::styled()
@@ -21,6 +22,8 @@ Examples:
   lmcache-trace info server.lct                    what is in a trace
   lmcache-trace dump server.lct -n 20              its first 20 records, readable
   lmcache-trace dump server.lct --format jsonl     all of them, for a program
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
+                                                   play it against a storage manager
 
 Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
@@ -39,6 +42,8 @@ pub(crate) enum Verb {
     Info(InfoArgs),
     /// Prints the records of a trace, one a line
     Dump(DumpArgs),
+    /// Plays a trace against a storage manager, at its recorded pace, and says how it went
+    Replay(Box<ReplayArgs>),
     /// Prints the completion script of a shell
     Completions(CompletionsArgs),
     /// Writes the man pages

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 const EXIT_ERROR: u8 = 2;
 
 /// Interrupted by Ctrl-C: 128 and the number of SIGINT, as shells have it.
-const EXIT_INTERRUPTED: u8 = 130;
+pub(super) const EXIT_INTERRUPTED: u8 = 130;
 
 /// How a verb that could do its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,7 @@ fn run(verb: Verb) -> Result<Finding> {
     match verb {
         Verb::Info(args) => args.run(),
         Verb::Dump(args) => args.run(),
+        Verb::Replay(args) => args.run(),
         Verb::Completions(args) => args.run(),
         Verb::Man(args) => args.run(),
     }

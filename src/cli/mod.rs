@@ -10,6 +10,8 @@ mod exit;
 mod info;
 mod output;
 mod pages;
+mod replay;
+mod storage_flags;
 mod text;
 
 pub use args::Cli;

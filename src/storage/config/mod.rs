@@ -1,8 +1,22 @@
 //! What a storage manager is told: the tree of LMCache's `StorageManagerConfig`, field by field.
+//!
+//! * This file holds the tree. A configuration is built in code ([`StorageManagerConfig::l1_only`]), from
+//!   flags (the command line does that), or from LMCache's tagged JSON ([`tagged`]).
+//! * [`checks`]: what must hold before a manager starts under it.
+//! * [`digest`] writes the tree as LMCache's recorder does and hashes it, through [`python_json`], so that a
+//!   trace's digest and ours can be compared; [`compare`] names the settings in which they differ.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
+
+pub mod checks;
+pub mod compare;
+pub mod digest;
+pub mod python_json;
+pub mod tagged;
+
+pub use compare::{ConfigDifference, differences};
 
 /// Bytes in the "GB" of LMCache's flags, which are GiB.
 pub const GIB_BYTES: u64 = 1 << 30;
@@ -124,6 +138,18 @@ pub struct EvictionConfig {
     pub extra_logging_enabled: bool,
     /// How often, in seconds.
     pub extra_logging_interval_s: f64,
+    /// Which of the two shares are spelled without a decimal point.
+    pub whole_numbers: WholeNumbers,
+}
+
+/// Which shares of an [`EvictionConfig`] tagged JSON spelled as `1` instead of `1.0`. The meaning is the
+/// same; LMCache's digest keeps the spelling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WholeNumbers {
+    /// [`EvictionConfig::trigger_watermark`] is a whole number.
+    pub trigger_watermark: bool,
+    /// [`EvictionConfig::eviction_ratio`] is a whole number.
+    pub eviction_ratio: bool,
 }
 
 impl Default for EvictionConfig {
@@ -134,6 +160,7 @@ impl Default for EvictionConfig {
             eviction_ratio: 0.2,
             extra_logging_enabled: false,
             extra_logging_interval_s: 10.0,
+            whole_numbers: WholeNumbers::default(),
         }
     }
 }
@@ -194,6 +221,9 @@ pub enum StorePolicy {
 }
 
 impl StorePolicy {
+    /// All policies.
+    pub const ALL: [Self; 2] = [Self::Default, Self::SkipL1];
+
     /// The name in flags and configurations.
     pub fn name(self) -> &'static str {
         match self {
@@ -213,6 +243,9 @@ pub enum PrefetchPolicy {
 }
 
 impl PrefetchPolicy {
+    /// All policies.
+    pub const ALL: [Self; 2] = [Self::Default, Self::Retain];
+
     /// The name in flags and configurations.
     pub fn name(self) -> &'static str {
         match self {

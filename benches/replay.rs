@@ -1,0 +1,138 @@
+//! How late the dispatcher is, beside a loop that only sleeps and a loop that only spins.
+//!
+//! `cargo bench --bench replay` plays 10,000 calls a second into a target that does nothing, for a few
+//! seconds a round. The three ways of waiting take turns within one run, because a machine's mood changes
+//! from one run to the next; the first round warms up and is not counted. It also dispatches as fast as it
+//! can, which is what the dispatcher itself costs.
+//!
+//! Sleeping is what LMCache's replay does. Spinning is what the machine allows at best.
+
+use hdrhistogram::Histogram;
+
+use lmcache::clock::{Waiter, monotonic_ns};
+use lmcache::error::Result;
+use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, StorageCall};
+use lmcache::os::time::sleep_until_ns;
+use lmcache::replay::{ReadSlot, RecordBody, ReplayOptions, ReplayTarget, StopFlag, TimedRecord, replay};
+use lmcache::sync::Arc;
+
+const CALLS_PER_S: u64 = 10_000;
+const ROUNDS: usize = 5;
+const KEYS_PER_CALL: u8 = 16;
+const MAX_RATE_CALLS: u64 = 2_000_000;
+
+/// Takes every call and does nothing.
+struct Sink;
+
+impl ReplayTarget for Sink {
+    fn dispatch(&mut self, call: &StorageCall, _slot: Option<ReadSlot>) -> Result<()> {
+        std::hint::black_box(call);
+        Ok(())
+    }
+}
+
+/// Calls at an even pace, decoded one by one as a trace would be.
+fn paced(calls: u64, interval_s: f64) -> impl Iterator<Item = TimedRecord> + Send {
+    let scope = Arc::new(KeyScope::new("m", 0, 0, "").expect("a valid scope"));
+    let keys: Vec<ObjectKey> = (0..KEYS_PER_CALL)
+        .map(|name| ObjectKey::new(ChunkHash::new(&[name; 32]), Arc::clone(&scope)))
+        .collect();
+    (0..calls).map(move |seq| TimedRecord {
+        seq,
+        t_mono_s: seq as f64 * interval_s,
+        body: RecordBody::Call(StorageCall::FinishWrite { keys: keys.clone() }),
+    })
+}
+
+/// Lags in nanoseconds: p50, p99, p99.9, max.
+type Lags = [u64; 4];
+
+/// A way of waiting, run for so many seconds.
+type Way = fn(u64) -> Lags;
+
+fn dispatcher(seconds: u64) -> Lags {
+    let calls = paced(seconds * CALLS_PER_S, 1.0 / CALLS_PER_S as f64);
+    let run = replay(calls, &mut Sink, &ReplayOptions::default(), &StopFlag::default(), &mut ())
+        .expect("the threads of a replay start");
+    [run.lag.p50_ns, run.lag.p99_ns, run.lag.p999_ns, run.lag.max_ns]
+}
+
+/// The same schedule in a plain loop that reaches each deadline by `wait`.
+fn plain_loop(seconds: u64, wait: impl Fn(u64) -> u64) -> Lags {
+    let mut lags = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("valid bounds");
+    let origin_ns = monotonic_ns() + 1_000_000;
+    for number in 0..seconds * CALLS_PER_S {
+        let deadline_ns = origin_ns + number * 1_000_000_000 / CALLS_PER_S;
+        lags.saturating_record(wait(deadline_ns).saturating_sub(deadline_ns));
+    }
+    [lags.value_at_quantile(0.5), lags.value_at_quantile(0.99), lags.value_at_quantile(0.999), lags.max()]
+}
+
+fn sleeping(seconds: u64) -> Lags {
+    plain_loop(seconds, |deadline_ns| {
+        if monotonic_ns() < deadline_ns {
+            sleep_until_ns(deadline_ns);
+        }
+        monotonic_ns()
+    })
+}
+
+fn spinning(seconds: u64) -> Lags {
+    let waiter = Waiter::new(u64::MAX / 2);
+    plain_loop(seconds, |deadline_ns| waiter.wait_until_ns(deadline_ns, || false).unwrap_or(deadline_ns))
+}
+
+/// The median of each column.
+fn median(mut rounds: Vec<Lags>) -> Lags {
+    std::array::from_fn(|column| {
+        rounds.sort_unstable_by_key(|lags| lags[column]);
+        rounds[rounds.len() / 2][column]
+    })
+}
+
+fn print_row(name: &str, lags: Lags) {
+    let [p50, p99, p999, max] = lags.map(|lag_ns| lag_ns as f64 / 1000.0);
+    println!("{name:<24} p50 {p50:>9.3} us  p99 {p99:>9.3} us  p99.9 {p999:>9.3} us  max {max:>10.3} us");
+}
+
+fn max_rate() {
+    let run = replay(
+        paced(MAX_RATE_CALLS, 0.0),
+        &mut Sink,
+        &ReplayOptions::default(),
+        &StopFlag::default(),
+        &mut (),
+    )
+    .expect("the threads of a replay start");
+    let rate = run.records_replayed as f64 * 1e9 / run.duration_ns.max(1) as f64;
+    println!(
+        "as fast as it can: {:.2} million calls/s of {KEYS_PER_CALL} keys (waited for the decoder {} times)",
+        rate / 1e6,
+        run.decode_waits
+    );
+}
+
+fn main() {
+    // `cargo test --benches` and `cargo bench -- --test` only want to know that this runs.
+    let is_smoke =
+        std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench");
+    let (seconds, rounds) = if is_smoke { (0, 1) } else { (3, ROUNDS) };
+    let ways: [(&str, Way); 3] =
+        [("dispatcher", dispatcher), ("sleep only (LMCache)", sleeping), ("spin only", spinning)];
+    let mut results = [const { Vec::new() }; 3];
+    for round in 0..=rounds {
+        for ((_, way), result) in ways.iter().zip(&mut results) {
+            let lags = way(seconds);
+            if round > 0 {
+                result.push(lags);
+            }
+        }
+    }
+    println!("lag at {CALLS_PER_S} calls/s, median of {rounds} rounds of {seconds} s:");
+    for ((name, _), result) in ways.iter().zip(results) {
+        print_row(name, median(result));
+    }
+    if !is_smoke {
+        max_rate();
+    }
+}

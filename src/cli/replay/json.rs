@@ -1,0 +1,142 @@
+//! The summary as JSON: LMCache's `duration_s` and `ops`, and everything else that a replay knows.
+
+use serde_json::{Map, Value, json};
+
+use crate::replay::driver::RecordNote;
+use crate::replay::{OpSummary, RecordName};
+
+use super::report::ReplayReport;
+
+/// The object, indented by two, its keys sorted, with a newline at the end.
+pub(super) fn render(report: &ReplayReport) -> String {
+    let object = sorted(summary(report));
+    let mut text = serde_json::to_string_pretty(&object).expect("values made here have string keys only");
+    text.push('\n');
+    text
+}
+
+fn summary(report: &ReplayReport) -> Value {
+    let run = &report.run;
+    let ops: Map<String, Value> = run.ops.iter().map(|row| (row.op.qualname(), operation(row))).collect();
+    json!({
+        "duration_s": seconds(run.duration_ns),
+        "ops": ops,
+        "level": report.level,
+        "interrupted": run.interrupted,
+        "truncated": report.extent.ending.is_truncated(),
+        "totals": totals(report),
+        "lag_us": {
+            "p50": microseconds(run.lag.p50_ns),
+            "p99": microseconds(run.lag.p99_ns),
+            "p999": microseconds(run.lag.p999_ns),
+            "max": microseconds(run.lag.max_ns),
+        },
+        "schedule": {
+            "calls": run.lag.calls,
+            "late_calls": run.lag.late_calls,
+            "decode_waits": run.decode_waits,
+            "impossible_times": run.impossible_times,
+            "disordered_times": run.disordered_times,
+            "unobserved_records": run.unobserved_records,
+        },
+        "reads": {
+            "found_nothing": report.totals.reads_found_nothing,
+            "keys_not_found": report.totals.keys_not_found,
+            "keys_not_readable": report.totals.keys_not_readable,
+            "unmatched_exits": report.totals.unmatched_exits,
+            "closed_leftovers": report.totals.closed_leftovers,
+        },
+        "writes": {
+            "keys_reserved": report.totals.keys_reserved,
+            "keys_not_writable": report.totals.keys_not_writable,
+            "keys_out_of_memory": report.totals.keys_out_of_memory,
+        },
+        "trace": {
+            "records": report.extent.records,
+            "undecodable_frames": report.extent.undecodable_frames,
+            "cut_offset": report.extent.ending.cut_offset(),
+        },
+        "config": config(report),
+        "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
+        "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
+    })
+}
+
+fn operation(row: &OpSummary) -> Value {
+    let milliseconds = |ns: u64| ns as f64 / 1e6;
+    json!({
+        "count": row.count,
+        "errors": row.errors,
+        "mean_ms": row.mean_ns / 1e6,
+        "p50_ms": milliseconds(row.p50_ns),
+        "p90_ms": milliseconds(row.p90_ns),
+        "p99_ms": milliseconds(row.p99_ns),
+        "min_ms": milliseconds(row.min_ns),
+        "max_ms": milliseconds(row.max_ns),
+        "exact_percentiles": row.is_exact,
+    })
+}
+
+fn totals(report: &ReplayReport) -> Value {
+    json!({
+        "records_replayed": report.run.records_replayed,
+        "records_skipped": report.run.records_skipped,
+        "records_failed": report.run.records_failed,
+        "requested_keys": report.totals.requested_keys,
+        "hit_keys": report.totals.hit_keys,
+        "l1_hit_keys": report.totals.l1_hit_keys,
+        "l2_hit_keys": report.totals.l2_hit_keys,
+        "evicted_keys": report.totals.evicted_keys,
+        "unresolved_prefetches": report.totals.unresolved_prefetches,
+    })
+}
+
+fn config(report: &ReplayReport) -> Value {
+    let differences: Vec<Value> = report
+        .differences
+        .iter()
+        .map(|difference| {
+            json!({
+                "path": difference.path,
+                "recorded": difference.recorded,
+                "replay": difference.replay,
+            })
+        })
+        .collect();
+    json!({
+        "recorded_digest": report.recorded_digest,
+        "replay_digest": report.replay_digest,
+        "match": report.is_same_config(),
+        "differences": differences,
+    })
+}
+
+fn note(note: &RecordNote) -> Value {
+    let qualname = match &note.name {
+        RecordName::Op(op) => op.qualname(),
+        RecordName::Other(name) => name.to_string(),
+    };
+    json!({ "seq": note.seq, "qualname": qualname, "reason": note.reason })
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+fn microseconds(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}
+
+/// The same value with the keys of every object in order, as `json.dump(sort_keys=True)` has them.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut pairs: Vec<(String, Value)> =
+                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
+            Value::Object(pairs.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        scalar => scalar,
+    }
+}

@@ -1,0 +1,193 @@
+//! `lmcache-trace replay`: play a recorded trace against our storage manager and say how it went.
+//!
+//! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
+//!   trace) is found before the first call is made.
+//! * [`live`]: what is shown and written while the replay runs. [`signals`]: Ctrl-C.
+//! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it; [`files`] writes it.
+
+mod csv;
+mod files;
+mod json;
+mod live;
+mod report;
+mod signals;
+mod terminal;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::args::{ReadArgs, ReportArgs};
+use super::exit::Finding;
+use super::output::Sink;
+use super::storage_flags::StorageFlags;
+use crate::error::{Error, Result};
+use crate::format::lct::Level;
+use crate::replay::manager_target::ManagerTarget;
+use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::storage::config::StorageManagerConfig;
+use crate::trace::TraceReader;
+
+use files::{check_writable, create_directory, write_whole};
+use live::LiveOutput;
+use report::ReplayReport;
+
+const EXAMPLES: &str = "\
+Examples:
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
+  lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us";
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ReplayArgs {
+    /// A trace of level "storage"; - is the standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print one line per record
+    #[arg(long)]
+    verbose: bool,
+    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
+    #[arg(long, value_name = "PATH")]
+    jsonl_out: Option<PathBuf>,
+    /// Where trace_replay_ops.csv and trace_replay_summary.json go; created if need be
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output_dir: PathBuf,
+    /// Do not write trace_replay_ops.csv
+    #[arg(long)]
+    no_csv: bool,
+    /// Write trace_replay_summary.json
+    #[arg(long)]
+    json: bool,
+    /// What the report looks like
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
+    format: ReplayFormat,
+    /// Exit with 1 if the trace is cut short or holds frames that are no records
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    storage: StorageFlags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReplayFormat {
+    /// LMCache's table and more, for people
+    Terminal,
+    /// One object, for programs: the same as trace_replay_summary.json
+    Json,
+}
+
+impl ReplayArgs {
+    /// The file with the numbers of each operation, unless it is not wanted.
+    fn csv_path(&self) -> Option<PathBuf> {
+        (!self.no_csv).then(|| self.output_dir.join("trace_replay_ops.csv"))
+    }
+
+    /// The file with everything, if it is wanted.
+    fn json_path(&self) -> Option<PathBuf> {
+        self.json.then(|| self.output_dir.join("trace_replay_summary.json"))
+    }
+
+    /// Replays the trace.
+    ///
+    /// # Errors
+    /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
+    pub(super) fn run(self) -> Result<Finding> {
+        let config = self.storage.to_config()?;
+        prepare_outputs(&self)?;
+        let mut sink = Sink::open(&self.report)?;
+        let reader = TraceReader::open(&self.file, self.read.mode())?;
+        check_level(&reader)?;
+        let extent = TraceExtent::of(&reader);
+        if !self.report.quiet {
+            warn_about_the_environment();
+        }
+        let stop = StopFlag::default();
+        signals::stop_on_interrupt(&stop)?;
+        let is_verbose = self.verbose && !self.report.quiet;
+        let mut live = LiveOutput::open(self.jsonl_out.as_deref(), is_verbose, self.report.quiet, &extent)?;
+        let report = play(&reader, &extent, &config, &stop, &mut live)?;
+        let closed = live.close();
+        deliver(&self, &report, &mut sink)?;
+        sink.finish()?;
+        closed?;
+        Ok(finding(&self, &report))
+    }
+}
+
+/// Creates directories as LMCache does, and makes sure that files can be written into them: a replay can
+/// run for an hour, and its results should not be lost at the end of it.
+fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
+    create_directory(&args.output_dir)?;
+    let parent = args.jsonl_out.as_deref().and_then(Path::parent);
+    parent.filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), create_directory)?;
+    let files = [args.csv_path(), args.json_path()];
+    files.iter().flatten().try_for_each(|path| check_writable(path))
+}
+
+fn check_level(reader: &TraceReader) -> Result<()> {
+    let level = &reader.header().level;
+    if *level == Level::Storage {
+        return Ok(());
+    }
+    Err(Error::unsupported("only traces of level 'storage' hold calls that can be replayed")
+        .with_context("path", reader.path().display())
+        .with_context("level", format!("{:?}", level.name()))
+        .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
+}
+
+/// What LMCache's replay warns about.
+fn warn_about_the_environment() {
+    let bold = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
+    anstream::eprintln!(
+        "{bold}warning: a replay can miss what the recorded server found{bold:#}\n\
+         \x20 * It runs under this command's storage configuration, which may differ from the recorded one.\n\
+         \x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
+         \x20 * Reads and writes are asynchronous: a load that had finished when the trace was recorded may\n\
+         \x20   not have finished here, and the matching read then finds nothing.\n\
+         \x20 Take counts of misses as a sign of this environment, not as a defect of the trace."
+    );
+}
+
+fn play(
+    reader: &TraceReader,
+    extent: &TraceExtent,
+    config: &StorageManagerConfig,
+    stop: &StopFlag,
+    live: &mut LiveOutput,
+) -> Result<ReplayReport> {
+    let mut target = ManagerTarget::new(config.clone())?;
+    let run = replay(TraceSource::new(reader), &mut target, &ReplayOptions::default(), stop, live)?;
+    let totals = target.close()?;
+    Ok(ReplayReport::new(reader.header(), extent, config, run, totals))
+}
+
+/// Writes the files, then the report: whoever closed the pipe that it goes to still gets the files.
+fn deliver(args: &ReplayArgs, report: &ReplayReport, sink: &mut Sink) -> Result<()> {
+    if let Some(path) = args.csv_path() {
+        write_whole(&path, &csv::render(report)?)?;
+    }
+    if let Some(path) = args.json_path() {
+        write_whole(&path, json::render(report).as_bytes())?;
+    }
+    let text = match args.format {
+        ReplayFormat::Terminal => terminal::render(report),
+        ReplayFormat::Json => json::render(report),
+    };
+    sink.write(text.as_bytes())
+}
+
+fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
+    let is_jsonl_incomplete = args.jsonl_out.is_some() && report.run.unobserved_records > 0;
+    let is_trace_incomplete = args.strict && !report.extent.is_complete();
+    match report.run.records_failed > 0 || is_trace_incomplete || is_jsonl_incomplete {
+        _ if report.run.interrupted => Finding::Interrupted,
+        true => Finding::Found,
+        false => Finding::None,
+    }
+}

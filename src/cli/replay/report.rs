@@ -1,0 +1,53 @@
+//! Everything that a replay has to say, before anybody renders it.
+
+use crate::format::lct::Header;
+use crate::replay::{ReplayRun, StorageTotals, TraceExtent};
+use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
+
+/// The results of one replay.
+#[derive(Clone, Debug)]
+pub(super) struct ReplayReport {
+    /// The level of the trace.
+    pub(super) level: String,
+    /// How much there was to replay.
+    pub(super) extent: TraceExtent,
+    /// What the dispatcher did.
+    pub(super) run: ReplayRun,
+    /// What the storage manager answered.
+    pub(super) totals: StorageTotals,
+    /// The digest in the trace; empty if the recorder was given no configuration.
+    pub(super) recorded_digest: String,
+    /// The digest of this replay's configuration.
+    pub(super) replay_digest: String,
+    /// Why the two differ.
+    pub(super) differences: Vec<ConfigDifference>,
+}
+
+impl ReplayReport {
+    pub(super) fn new(
+        header: &Header,
+        extent: &TraceExtent,
+        config: &StorageManagerConfig,
+        run: ReplayRun,
+        totals: StorageTotals,
+    ) -> Self {
+        let mut report = Self {
+            level: header.level.name().to_owned(),
+            extent: *extent,
+            run,
+            totals,
+            recorded_digest: header.sm_config_digest.clone(),
+            replay_digest: config.digest(),
+            differences: Vec::new(),
+        };
+        if report.is_same_config() == Some(false) {
+            report.differences = differences(&header.sm_config_json, config);
+        }
+        report
+    }
+
+    /// Whether the trace was recorded under our configuration; nothing if the trace does not say.
+    pub(super) fn is_same_config(&self) -> Option<bool> {
+        (!self.recorded_digest.is_empty()).then(|| self.recorded_digest == self.replay_digest)
+    }
+}

@@ -1,0 +1,223 @@
+//! The report as a table of 64 columns: LMCache's two sections, then ours in the same style.
+
+use std::borrow::Cow;
+
+use crate::replay::driver::RecordNote;
+use crate::replay::{OpSummary, RecordName};
+use crate::storage::config::ConfigDifference;
+
+use super::report::ReplayReport;
+use crate::cli::text::printable;
+
+/// Characters of a line.
+const WIDTH: usize = 64;
+
+/// How many configuration differences are listed.
+const MAX_DIFFERENCES: usize = 12;
+
+/// The table, with a newline at its end.
+pub(super) fn render(report: &ReplayReport) -> String {
+    let mut table = Table(String::new());
+    table.heading("Trace Replay Result", '=');
+    overall(&mut table, report);
+    latencies(&mut table, &report.run.ops);
+    fine_latencies(&mut table, &report.run.ops);
+    schedule(&mut table, report);
+    prefetches(&mut table, report);
+    reads_and_writes(&mut table, report);
+    trace(&mut table, report);
+    notes(&mut table, "Failed Records", &report.run.failures, report.run.records_failed);
+    notes(&mut table, "Skipped Records", &report.run.skips, report.run.records_skipped);
+    differences(&mut table, &report.differences);
+    table.line(&"=".repeat(WIDTH));
+    table.0
+}
+
+fn overall(table: &mut Table, report: &ReplayReport) {
+    let run = &report.run;
+    table.heading("Overall", '-');
+    table.row("Trace level", &report.level);
+    table.row("Records replayed", run.records_replayed);
+    table.row("Records skipped", run.records_skipped);
+    table.row("Records failed", run.records_failed);
+    table.row("Replay duration (s)", two_decimals(run.duration_ns as f64 / 1e9));
+    let (recorded, replay) = (short_digest(&report.recorded_digest), short_digest(&report.replay_digest));
+    match report.is_same_config() {
+        Some(true) => table.row("Config digest", format!("match ({recorded})")),
+        Some(false) => table.row("Config digest", format!("MISMATCH (rec={recorded}, run={replay})")),
+        None => {}
+    }
+}
+
+fn latencies(table: &mut Table, ops: &[OpSummary]) {
+    if ops.is_empty() {
+        return;
+    }
+    table.heading("Per-Op Latency (ms)", '-');
+    for row in ops {
+        let name = row.op.short_name();
+        // A histogram's percentiles are marked: they are good to three digits only.
+        let mark = if row.is_exact { "" } else { "~" };
+        let milliseconds = |ns: f64| two_decimals(ns / 1e6);
+        table.row(&format!("{name} count"), row.count);
+        table.row(&format!("{name} mean"), milliseconds(row.mean_ns));
+        table.row(&format!("{name} p50"), format!("{mark}{}", milliseconds(row.p50_ns as f64)));
+        table.row(&format!("{name} p99"), format!("{mark}{}", milliseconds(row.p99_ns as f64)));
+    }
+}
+
+/// The same in microseconds: most calls take less than LMCache's two decimals of a millisecond show.
+fn fine_latencies(table: &mut Table, ops: &[OpSummary]) {
+    if ops.is_empty() {
+        return;
+    }
+    table.heading("Latency (us): mean, p50, p99, max", '-');
+    for row in ops {
+        let columns = [row.mean_ns, row.p50_ns as f64, row.p99_ns as f64, row.max_ns as f64];
+        let columns = columns.map(|ns| format!("{:>7.1}", ns / 1e3)).join(" ");
+        table.row(row.op.short_name(), columns);
+    }
+}
+
+fn schedule(table: &mut Table, report: &ReplayReport) {
+    let lag = &report.run.lag;
+    let microseconds = |ns: u64| two_decimals(ns as f64 / 1e3);
+    table.heading("Schedule Lag (us): actual minus recorded start", '-');
+    table.row("Lag p50", microseconds(lag.p50_ns));
+    table.row("Lag p99", microseconds(lag.p99_ns));
+    table.row("Lag p99.9", microseconds(lag.p999_ns));
+    table.row("Lag max", microseconds(lag.max_ns));
+    table.row("Calls more than 1 ms late", lag.late_calls);
+}
+
+fn prefetches(table: &mut Table, report: &ReplayReport) {
+    let totals = &report.totals;
+    table.heading("Hits: keys of prefetches that were found", '-');
+    table.row("Keys requested by prefetches", totals.requested_keys);
+    table.row("Keys hit", totals.hit_keys);
+    table.row("Hit rate (hit / requested)", percent(totals.hit_keys, totals.requested_keys));
+    table.row("Keys hit in L1", totals.l1_hit_keys);
+    table.row("Keys hit in L2", totals.l2_hit_keys);
+    table.row_if_any("Prefetches without a result", totals.unresolved_prefetches);
+}
+
+fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
+    let totals = &report.totals;
+    table.heading("Reads and Writes", '-');
+    table.row("Reads that found nothing", totals.reads_found_nothing);
+    table.row_if_any("  keys not there", totals.keys_not_found);
+    table.row_if_any("  keys there, but not locked for reading", totals.keys_not_readable);
+    table.row_if_any("Exits without an open read (ignored)", totals.unmatched_exits);
+    table.row_if_any("Reads left open by the trace, closed", totals.closed_leftovers);
+    table.row("Keys reserved for writing", totals.keys_reserved);
+    table.row("Keys there already, not reserved", totals.keys_not_writable);
+    table.row("Keys without memory, not reserved", totals.keys_out_of_memory);
+    table.row("Keys evicted", totals.evicted_keys);
+}
+
+/// What is odd about the trace or this run of it; nothing if nothing is.
+fn trace(table: &mut Table, report: &ReplayReport) {
+    let (run, extent) = (&report.run, &report.extent);
+    let is_odd = run.interrupted
+        || !extent.is_complete()
+        || run.impossible_times + run.disordered_times + run.decode_waits + run.unobserved_records > 0;
+    if !is_odd {
+        return;
+    }
+    table.heading("Worth Knowing", '-');
+    if run.interrupted {
+        let done = run.records_replayed + run.records_skipped + run.records_failed;
+        table.row("Interrupted after", format!("{done} of {} records", extent.records));
+    }
+    if let Some(offset) = extent.ending.cut_offset() {
+        table.row("Trace is cut short at byte", offset);
+    }
+    table.row_if_any("Frames that are no records", extent.undecodable_frames);
+    table.row_if_any("Times that cannot be waited for", run.impossible_times);
+    table.row_if_any("Times before the record before", run.disordered_times);
+    table.row_if_any("Waits for the decoder", run.decode_waits);
+    table.row_if_any("Records missing from live output", run.unobserved_records);
+}
+
+fn notes(table: &mut Table, heading: &str, notes: &[RecordNote], total: u64) {
+    if notes.is_empty() {
+        return;
+    }
+    table.heading(heading, '-');
+    for note in notes {
+        let name = match &note.name {
+            RecordName::Op(op) => op.short_name().to_owned(),
+            RecordName::Other(name) => printable(name).into_owned(),
+        };
+        table.line(&format!("#{} {name}: {}", note.seq, printable(&note.reason)));
+    }
+    table.rest(total.saturating_sub(notes.len() as u64));
+}
+
+fn differences(table: &mut Table, differences: &[ConfigDifference]) {
+    if differences.is_empty() {
+        return;
+    }
+    table.heading("Config Differences", '-');
+    for difference in differences.iter().take(MAX_DIFFERENCES) {
+        let (recorded, replay) = (side(&difference.recorded), side(&difference.replay));
+        table.line(&format!("{}: recorded {recorded}, replay {replay}", printable(&difference.path)));
+    }
+    table.rest(differences.len().saturating_sub(MAX_DIFFERENCES) as u64);
+}
+
+/// One side of a difference.
+fn side(value: &Option<String>) -> Cow<'_, str> {
+    value.as_deref().map_or(Cow::Borrowed("(none)"), printable)
+}
+
+struct Table(String);
+
+impl Table {
+    /// ` title ` in the middle of a rule, as Python's `str.center` places it.
+    fn heading(&mut self, title: &str, rule: char) {
+        self.line(&match rule {
+            '=' => format!("{:=^WIDTH$}", format!(" {title} ")),
+            _ => format!("{:-^WIDTH$}", format!(" {title} ")),
+        });
+    }
+
+    fn row(&mut self, label: &str, value: impl ToString) {
+        let value = value.to_string();
+        let gap = WIDTH.saturating_sub(label.len() + 1 + value.len()).max(1);
+        self.line(&format!("{label}:{}{value}", " ".repeat(gap)));
+    }
+
+    fn row_if_any(&mut self, label: &str, count: u64) {
+        if count > 0 {
+            self.row(label, count);
+        }
+    }
+
+    fn rest(&mut self, count: u64) {
+        if count > 0 {
+            self.line(&format!("... and {count} more"));
+        }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+}
+
+fn two_decimals(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "none requested".to_owned(),
+        _ => format!("{:.2} %", part as f64 * 100.0 / whole as f64),
+    }
+}
+
+/// The first eight characters: how LMCache shows digests.
+fn short_digest(digest: &str) -> String {
+    printable(&digest.chars().take(8).collect::<String>()).into_owned()
+}

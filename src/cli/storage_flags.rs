@@ -1,0 +1,446 @@
+//! LMCache's storage-manager and observability flags: same names, same defaults, same checks.
+//!
+//! Every flag is either honoured, or accepted because it changes nothing that this build has (its help says
+//! so), or refused by name. None is ignored: a replay under a setting that was not in force is worse than no
+//! replay. The refused ones stand in a list of their own ([`AbsentFlags`]).
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args};
+
+use crate::error::{Error, Result};
+use crate::storage::config::checks::gib_to_bytes;
+use crate::storage::config::tagged::TaggedDefaults;
+use crate::storage::config::{
+    DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionPolicyKind, GIB_BYTES, L1ManagerConfig,
+    L1MemoryManagerConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
+};
+
+/// The flags of LMCache's `add_storage_manager_args` and `add_observability_args`.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "L1 memory")]
+pub(crate) struct StorageFlags {
+    /// One L1 manager as LMCache's tagged JSON, for instance '{"type":"DRAM","tag":"a","size_gb":4}'.
+    /// Instead of --l1-size-gb. This build runs one L1 manager, of type DRAM
+    #[arg(long, value_name = "JSON")]
+    l1_manager: Vec<String>,
+    /// Memory of L1 in GiB (LMCache calls them GB); fractions are fine. Memory that no call writes is never
+    /// touched, so it may be more than the machine has
+    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
+    l1_size_gb: Option<f64>,
+    /// Pin L1 little by little. Changes nothing here: this build does not pin memory, and LMCache turns lazy
+    /// pinning off on such a machine
+    #[arg(long, overrides_with = "no_l1_use_lazy")]
+    l1_use_lazy: bool,
+    #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
+    no_l1_use_lazy: bool,
+    /// How much L1 memory lazy pinning starts with. Part of the configuration's digest only
+    #[arg(long, value_name = "GB", default_value_t = 20)]
+    l1_init_size_gb: u32,
+    /// Alignment of the objects in L1; a power of two
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES)]
+    l1_align_bytes: u64,
+    /// Seconds that a write reservation lives
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
+    l1_write_ttl_seconds: i64,
+    /// Seconds that a read lock lives
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, allow_negative_numbers = true)]
+    l1_read_ttl_seconds: i64,
+
+    /// Which objects leave L1 first
+    #[arg(long, help_heading = "Eviction", value_name = "POLICY", value_parser = policy_parser())]
+    eviction_policy: Option<EvictionPolicyKind>,
+    /// Share of L1 in use from which a pass (one a second) evicts
+    #[arg(
+        long,
+        help_heading = "Eviction",
+        value_name = "SHARE",
+        default_value_t = 0.8,
+        allow_negative_numbers = true
+    )]
+    eviction_trigger_watermark: f64,
+    /// Share of the objects that one pass evicts
+    #[arg(
+        long,
+        help_heading = "Eviction",
+        value_name = "SHARE",
+        default_value_t = 0.2,
+        allow_negative_numbers = true
+    )]
+    eviction_ratio: f64,
+
+    #[command(flatten)]
+    l2: L2Flags,
+    #[command(flatten)]
+    observability: ObservabilityFlags,
+    #[command(flatten)]
+    absent: AbsentFlags,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "L2 policies (part of the digest; without L2 they change nothing else)")]
+struct L2Flags {
+    /// What happens to objects once L2 has them
+    #[arg(long, value_name = "POLICY", default_value = "default", value_parser = store_policy_parser())]
+    l2_store_policy: StorePolicy,
+    /// What happens to objects that came from L2
+    #[arg(long, value_name = "POLICY", default_value = "default", value_parser = prefetch_policy_parser())]
+    l2_prefetch_policy: PrefetchPolicy,
+    /// How many loads from L2 run at once
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
+    l2_prefetch_max_in_flight: i64,
+    /// How often adapters without notification are polled
+    #[arg(long, value_name = "MS", default_value_t = 5, allow_negative_numbers = true)]
+    periodic_notifier_interval_ms: i64,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Observability (accepted: this build has nothing to turn off)")]
+struct ObservabilityFlags {
+    /// There is no event bus to turn off
+    #[arg(long)]
+    disable_observability: bool,
+    /// There are no metrics to turn off
+    #[arg(long)]
+    disable_metrics: bool,
+    /// There are no gRPC metrics to turn off
+    #[arg(long)]
+    disable_grpc_metrics: bool,
+    /// There is no log to turn off
+    #[arg(long)]
+    disable_logging: bool,
+    /// Seconds between log lines about memory. Part of the digest only
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
+    extra_logging_interval: f64,
+}
+
+/// Flags of LMCache whose feature this build does not have. Giving one is an error.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Not in this build (refused by name)")]
+struct AbsentFlags {
+    /// An L2 tier
+    #[arg(long, value_name = "JSON")]
+    l2_adapter: Vec<String>,
+    /// L1 from 2 MiB pages
+    #[arg(long, overrides_with = "no_l1_use_hugepages")]
+    l1_use_hugepages: bool,
+    #[arg(long, overrides_with = "l1_use_hugepages", hide = true)]
+    no_l1_use_hugepages: bool,
+    /// L1 in a Device-DAX
+    #[arg(long, value_name = "PATH")]
+    l1_devdax_path: Option<String>,
+    /// L1 on an NVMe disk through GPUDirect Storage
+    #[arg(long, value_name = "PATH")]
+    gds_l1_path: Option<String>,
+    /// How that disk is opened
+    #[arg(long, action = ArgAction::Count, overrides_with = "no_gds_l1_use_direct_io")]
+    gds_l1_use_direct_io: u8,
+    #[arg(long, action = ArgAction::Count, overrides_with = "gds_l1_use_direct_io", hide = true)]
+    no_gds_l1_use_direct_io: u8,
+    /// The library that drives it
+    #[arg(long, value_name = "BACKEND")]
+    gds_l1_backend: Option<String>,
+    /// OpenTelemetry spans
+    #[arg(long)]
+    enable_tracing: bool,
+    /// Where metrics and spans are sent
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// How many events may wait for LMCache's subscribers
+    #[arg(long, value_name = "N")]
+    event_bus_queue_size: Option<String>,
+    /// Where metrics are served
+    #[arg(long, value_name = "PORT")]
+    prometheus_port: Option<String>,
+    /// Share of the chunks whose life is measured
+    #[arg(long, value_name = "SHARE")]
+    metrics_sample_rate: Option<String>,
+    /// Log of looked-up hashes
+    #[arg(long, value_name = "DIR")]
+    lookup_hash_log_dir: Option<String>,
+    /// Its seconds per file
+    #[arg(long, value_name = "SECONDS")]
+    lookup_hash_log_rotation_interval: Option<String>,
+    /// Its bytes per file
+    #[arg(long, value_name = "BYTES")]
+    lookup_hash_log_rotation_max_size: Option<String>,
+    /// Its number of files
+    #[arg(long, value_name = "N")]
+    lookup_hash_log_max_files: Option<String>,
+    /// Pauses of Python's garbage collector
+    #[arg(long)]
+    enable_gc_monitor: bool,
+    /// From which length on they count
+    #[arg(long, value_name = "MS")]
+    gc_monitor_min_pause_ms: Option<String>,
+    /// How many types are listed with them
+    #[arg(long, value_name = "N")]
+    gc_monitor_top_objects: Option<String>,
+    /// Periodic log of throughput and memory
+    #[arg(long)]
+    enable_extra_logging: bool,
+    /// Recording during the replay
+    #[arg(long, value_name = "LEVEL")]
+    trace_level: Option<String>,
+    /// Where that recording goes
+    #[arg(long, value_name = "PATH")]
+    trace_output: Option<String>,
+}
+
+const NO_L2: &str = "this build has no L2 tier";
+const NO_GDS: &str = "this build has L1 in host memory only";
+const NO_METRICS: &str = "this build exports no metrics";
+const NO_HASH_LOG: &str = "this build does not log looked-up hashes";
+const NO_PYTHON: &str = "this program has no Python garbage collector";
+const NO_RECORDING: &str = "a replay is not recorded";
+
+impl AbsentFlags {
+    /// Every flag of this list: whether it was given, its name, and why it is refused.
+    fn all(&self) -> [(bool, &'static str, &'static str); 22] {
+        [
+            (!self.l2_adapter.is_empty(), "--l2-adapter", NO_L2),
+            (self.l1_use_hugepages, "--l1-use-hugepages", "this build has no 2 MiB page pool for L1"),
+            (self.l1_devdax_path.is_some(), "--l1-devdax-path", NO_GDS),
+            (self.gds_l1_path.is_some(), "--gds-l1-path", NO_GDS),
+            (self.gds_l1_use_direct_io > 0, "--gds-l1-use-direct-io", NO_GDS),
+            (self.no_gds_l1_use_direct_io > 0, "--no-gds-l1-use-direct-io", NO_GDS),
+            (self.gds_l1_backend.is_some(), "--gds-l1-backend", NO_GDS),
+            (self.enable_tracing, "--enable-tracing", "this build exports no spans"),
+            (self.otlp_endpoint.is_some(), "--otlp-endpoint", NO_METRICS),
+            (self.event_bus_queue_size.is_some(), "--event-bus-queue-size", "this build has no event bus"),
+            (self.prometheus_port.is_some(), "--prometheus-port", NO_METRICS),
+            (self.metrics_sample_rate.is_some(), "--metrics-sample-rate", NO_METRICS),
+            (self.lookup_hash_log_dir.is_some(), "--lookup-hash-log-dir", NO_HASH_LOG),
+            (
+                self.lookup_hash_log_rotation_interval.is_some(),
+                "--lookup-hash-log-rotation-interval",
+                NO_HASH_LOG,
+            ),
+            (
+                self.lookup_hash_log_rotation_max_size.is_some(),
+                "--lookup-hash-log-rotation-max-size",
+                NO_HASH_LOG,
+            ),
+            (self.lookup_hash_log_max_files.is_some(), "--lookup-hash-log-max-files", NO_HASH_LOG),
+            (self.enable_gc_monitor, "--enable-gc-monitor", NO_PYTHON),
+            (self.gc_monitor_min_pause_ms.is_some(), "--gc-monitor-min-pause-ms", NO_PYTHON),
+            (self.gc_monitor_top_objects.is_some(), "--gc-monitor-top-objects", NO_PYTHON),
+            (self.enable_extra_logging, "--enable-extra-logging", "this build has no periodic log"),
+            (self.trace_level.is_some(), "--trace-level", NO_RECORDING),
+            (self.trace_output.is_some(), "--trace-output", NO_RECORDING),
+        ]
+    }
+
+    fn refuse(&self) -> Result<()> {
+        match self.all().into_iter().find(|(is_given, ..)| *is_given) {
+            None => Ok(()),
+            Some((_, flag, reason)) => Err(Error::unsupported(reason)
+                .with_context("flag", flag)
+                .with_hint(format!("leave {flag} out to replay without it"))),
+        }
+    }
+}
+
+impl StorageFlags {
+    /// The configuration that these flags describe.
+    ///
+    /// # Errors
+    /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
+    pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
+        self.absent.refuse()?;
+        if self.observability.extra_logging_interval.is_nan()
+            || self.observability.extra_logging_interval <= 0.0
+        {
+            return Err(Error::invalid("the interval must be above 0")
+                .with_context("flag", "--extra-logging-interval"));
+        }
+        let l1 = if self.l1_manager.is_empty() { self.legacy_l1()? } else { self.tagged_l1()? };
+        let config = StorageManagerConfig {
+            eviction: l1.eviction.clone(),
+            l1_managers: vec![l1],
+            store_policy: self.l2.l2_store_policy,
+            prefetch_policy: self.l2.l2_prefetch_policy,
+            prefetch_max_in_flight: self.l2.l2_prefetch_max_in_flight,
+            periodic_notifier_interval_ms: self.l2.periodic_notifier_interval_ms,
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The global eviction settings, if `--eviction-policy` was given.
+    fn eviction(&self) -> Option<EvictionConfig> {
+        Some(EvictionConfig {
+            policy: self.eviction_policy?,
+            trigger_watermark: self.eviction_trigger_watermark,
+            eviction_ratio: self.eviction_ratio,
+            extra_logging_interval_s: self.observability.extra_logging_interval,
+            ..EvictionConfig::default()
+        })
+    }
+
+    fn tagged_l1(&self) -> Result<L1ManagerConfig> {
+        if self.l1_size_gb.is_some() {
+            return Err(Error::invalid("use either --l1-manager or --l1-size-gb, not both"));
+        }
+        let [json] = self.l1_manager.as_slice() else {
+            return Err(Error::unsupported("this build runs one L1 manager")
+                .with_context("flag", "--l1-manager")
+                .with_hint("give --l1-manager once"));
+        };
+        let defaults = TaggedDefaults {
+            eviction: self.eviction(),
+            read_ttl_seconds: self.l1_read_ttl_seconds,
+            write_ttl_seconds: self.l1_write_ttl_seconds,
+        };
+        L1ManagerConfig::from_tagged_json(json, &defaults)
+    }
+
+    fn legacy_l1(&self) -> Result<L1ManagerConfig> {
+        let (Some(size_gb), Some(eviction)) = (self.l1_size_gb, self.eviction()) else {
+            return Err(Error::invalid("a replay needs --l1-size-gb and --eviction-policy")
+                .with_hint("for instance: --l1-size-gb 4 --eviction-policy LRU"));
+        };
+        let size_bytes = gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
+        let memory = L1MemoryManagerConfig {
+            size_bytes,
+            init_size_bytes: size_bytes.min(u64::from(self.l1_init_size_gb) * GIB_BYTES),
+            align_bytes: self.l1_align_bytes,
+            ..L1MemoryManagerConfig::default()
+        };
+        Ok(L1ManagerConfig {
+            tag: DEFAULT_L1_TAG.to_owned(),
+            memory,
+            write_ttl_seconds: self.l1_write_ttl_seconds,
+            read_ttl_seconds: self.l1_read_ttl_seconds,
+            eviction,
+        })
+    }
+}
+
+fn policy_parser() -> impl TypedValueParser<Value = EvictionPolicyKind> {
+    named(EvictionPolicyKind::ALL, EvictionPolicyKind::name)
+}
+
+fn store_policy_parser() -> impl TypedValueParser<Value = StorePolicy> {
+    named(StorePolicy::ALL, StorePolicy::name)
+}
+
+fn prefetch_policy_parser() -> impl TypedValueParser<Value = PrefetchPolicy> {
+    named(PrefetchPolicy::ALL, PrefetchPolicy::name)
+}
+
+/// Parses one of `all` by its name, and lists the names in the help.
+fn named<T, const N: usize>(all: [T; N], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all.map(name)).try_map(move |text| {
+        all.into_iter().find(|value| name(*value) == text).ok_or_else(|| Error::invalid("unknown name"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::ErrorKind;
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        storage: StorageFlags,
+    }
+
+    fn config(line: &str) -> Result<StorageManagerConfig> {
+        let words = std::iter::once("test").chain(line.split_whitespace());
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).storage.to_config()
+    }
+
+    const LEGACY: &str = "--l1-size-gb 0.1 --eviction-policy LRU";
+
+    #[test]
+    fn the_legacy_flags_give_lmcaches_digest() {
+        assert!(config(LEGACY).unwrap().digest().starts_with("b5016ff1"));
+        let lazy = format!("{LEGACY} --l1-use-lazy --no-l1-use-lazy --l1-init-size-gb 20 --disable-metrics");
+        assert!(config(&lazy).unwrap().digest().starts_with("b5016ff1"));
+    }
+
+    #[test]
+    fn flags_reach_the_configuration() {
+        let config = config(
+            "--l1-size-gb 2 --eviction-policy noop --l1-init-size-gb 1 --l1-align-bytes 512 \
+             --l1-write-ttl-seconds 1 --l1-read-ttl-seconds 2 --eviction-trigger-watermark 5 \
+             --eviction-ratio -0.5 --l2-store-policy skip_l1 --l2-prefetch-policy retain \
+             --l2-prefetch-max-in-flight 0 --periodic-notifier-interval-ms 7 --extra-logging-interval 3",
+        )
+        .unwrap();
+        let l1 = &config.l1_managers[0];
+        assert_eq!((l1.memory.size_bytes, l1.memory.init_size_bytes), (2 << 30, 1 << 30));
+        assert_eq!((l1.memory.align_bytes, l1.write_ttl_seconds, l1.read_ttl_seconds), (512, 1, 2));
+        assert_eq!((l1.eviction.trigger_watermark, l1.eviction.eviction_ratio), (5.0, -0.5));
+        assert_eq!(l1.eviction.extra_logging_interval_s, 3.0);
+        assert_eq!(
+            (config.store_policy, config.prefetch_policy),
+            (StorePolicy::SkipL1, PrefetchPolicy::Retain)
+        );
+        assert_eq!((config.prefetch_max_in_flight, config.periodic_notifier_interval_ms), (0, 7));
+    }
+
+    #[test]
+    fn tagged_json_gives_lmcaches_digest_and_excludes_the_legacy_size() {
+        let tagged = r#"--l1-manager {"type":"DRAM","tag":"a","size_gb":1,"use_lazy":false}"#;
+        assert!(config(&format!("{tagged} --eviction-policy LRU")).unwrap().digest().starts_with("bf8f2743"));
+        assert!(config(&format!("{tagged} {LEGACY}")).unwrap_err().to_string().contains("either"));
+        let twice = config(&format!("{tagged} {tagged} --eviction-policy LRU")).unwrap_err();
+        assert_eq!(twice.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_an_example() {
+        for line in ["", "--l1-size-gb 1", "--eviction-policy LRU"] {
+            let error = config(line).unwrap_err();
+            assert!(error.to_string().contains("--l1-size-gb and --eviction-policy"), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains("--l1-size-gb 4")));
+        }
+    }
+
+    #[test]
+    fn every_flag_of_the_refused_list_is_refused_by_name() {
+        let command = Line::command();
+        let refused = command.get_arguments().filter(|argument| {
+            argument.get_help_heading().is_some_and(|heading| heading.contains("refused"))
+        });
+        let mut checked = 0;
+        for argument in refused {
+            let flag = format!("--{}", argument.get_long().unwrap());
+            if flag == "--no-l1-use-hugepages" {
+                assert!(config(&format!("{LEGACY} {flag}")).is_ok());
+                continue;
+            }
+            let value = if argument.get_action().takes_values() { "1" } else { "" };
+            let error = config(&format!("{LEGACY} {flag} {value}")).expect_err(&flag);
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{flag}");
+            assert!(error.to_string().contains(&format!("flag {flag})")), "{error}");
+            checked += 1;
+        }
+        assert_eq!(checked, 22);
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        let broken = [
+            "--l1-size-gb 0 --eviction-policy LRU",
+            "--l1-size-gb -1 --eviction-policy LRU",
+            "--l1-size-gb nan --eviction-policy LRU",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 0",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 3",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-read-ttl-seconds -1",
+            "--l1-size-gb 1 --eviction-policy LRU --extra-logging-interval 0",
+        ];
+        for line in broken {
+            assert_eq!(config(line).expect_err(line).kind(), ErrorKind::InvalidArgument, "{line}");
+        }
+        let unknown = ["test", "--eviction-policy", "FIFO"];
+        assert!(Line::try_parse_from(unknown).unwrap_err().to_string().contains("IsolatedLRU"));
+    }
+}

@@ -1,0 +1,79 @@
+//! The decoder thread: decodes ahead of the dispatcher, by a bounded amount of memory.
+//!
+//! Records travel in batches, so that a hand-over between threads is paid once for many calls. The
+//! dispatcher sends a batch back when its calls are made: it is freed here, not on the schedule.
+
+use crossbeam::channel::{Receiver, Sender};
+
+use crate::format::model::{ObjectKey, StorageCall};
+use crate::replay::plan::{PlannedRecord, Planner};
+use crate::replay::source::{RecordBody, TimedRecord};
+
+/// Records of one batch, at most.
+const BATCH_RECORDS: usize = 256;
+
+/// Memory of one batch, in bytes, from which on it is closed. One record more may stand in it.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// How many decoded batches wait for the dispatcher, at most: with [`BATCH_BYTES`], 16 MiB.
+pub(super) const BATCHES_AHEAD: usize = 16;
+
+/// Decoded records, in the order of the trace.
+pub(super) type Batch = Vec<PlannedRecord>;
+
+/// Decodes until the source ends or nobody takes batches any more.
+pub(super) fn feed(
+    mut source: impl Iterator<Item = TimedRecord>,
+    batches: &Sender<Batch>,
+    spent: &Receiver<Batch>,
+) {
+    let mut planner = Planner::default();
+    loop {
+        let mut batch = spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_RECORDS));
+        batch.clear();
+        fill(&mut batch, &mut source, &mut planner);
+        if batch.is_empty() || batches.send(batch).is_err() {
+            return;
+        }
+        // Frees the calls of every batch that came back, beside the one that is used again.
+        spent.try_iter().for_each(drop);
+    }
+}
+
+fn fill(batch: &mut Batch, source: &mut impl Iterator<Item = TimedRecord>, planner: &mut Planner) {
+    let mut batch_bytes = 0;
+    while batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
+        let Some(record) = source.next() else { return };
+        let planned = planner.plan(record);
+        batch_bytes += memory_bytes(&planned);
+        batch.push(planned);
+    }
+}
+
+/// About how much memory a record holds.
+fn memory_bytes(planned: &PlannedRecord) -> usize {
+    let held_bytes = match &planned.record.body {
+        RecordBody::Call(call) => call_bytes(call),
+        RecordBody::Skipped { qualname, .. } => qualname.len(),
+    };
+    size_of::<PlannedRecord>() + held_bytes
+}
+
+fn call_bytes(call: &StorageCall) -> usize {
+    match call {
+        StorageCall::ReserveWrite { keys, .. }
+        | StorageCall::FinishWrite { keys }
+        | StorageCall::ReadEnter { keys }
+        | StorageCall::ReadExit { keys }
+        | StorageCall::FinishRead { keys, .. } => keys_bytes(keys),
+        StorageCall::SubmitPrefetch { spec, external_request_id, .. } => {
+            let rows_bytes: usize = spec.key_groups.iter().map(|group| keys_bytes(&group.keys)).sum();
+            rows_bytes + external_request_id.len()
+        }
+    }
+}
+
+/// A hash that does not fit into its key is held beside it; counting every hash twice is near enough.
+fn keys_bytes(keys: &[ObjectKey]) -> usize {
+    size_of_val(keys) + keys.iter().map(|key| key.chunk_hash().as_bytes().len()).sum::<usize>()
+}

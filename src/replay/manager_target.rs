@@ -1,0 +1,163 @@
+//! The storage manager as the target of a replay.
+//!
+//! What a call answers is looked at in `settle`, outside the call's latency. As in LMCache's replay buffers
+//! are neither written nor read, and nothing waits for a prefetch but the trace's own pace.
+
+use crate::error::Result;
+use crate::format::model::StorageCall;
+use crate::replay::plan::ReadSlot;
+use crate::replay::target::ReplayTarget;
+use crate::replay::totals::StorageTotals;
+use crate::storage::config::StorageManagerConfig;
+use crate::storage::{Bitmap, L1Error, PrefetchHandle, ReadContext, StorageManager, WriteReservation};
+
+/// Drives a [`StorageManager`] of its own, and counts what it answers.
+#[derive(Debug)]
+pub struct ManagerTarget {
+    manager: StorageManager,
+    /// The open reads, by their slots.
+    open_reads: Vec<Option<ReadContext>>,
+    answer: Answer,
+    totals: StorageTotals,
+}
+
+/// What the last call answered, as far as it is still to be counted.
+#[derive(Debug)]
+enum Answer {
+    Nothing,
+    Reserved(WriteReservation),
+    Prefetching(PrefetchHandle),
+    Read(ReadSlot),
+    UnmatchedExit,
+}
+
+impl ManagerTarget {
+    /// Starts a manager under `config`.
+    ///
+    /// # Errors
+    /// Those of [`StorageManagerConfig::check`] and of [`StorageManager::new`].
+    pub fn new(config: StorageManagerConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self {
+            manager: StorageManager::new(config)?,
+            open_reads: Vec::new(),
+            answer: Answer::Nothing,
+            totals: StorageTotals::default(),
+        })
+    }
+
+    /// The manager, to look at what a replay left in it.
+    pub fn manager(&self) -> &StorageManager {
+        &self.manager
+    }
+
+    /// Stops the manager and says what it answered.
+    ///
+    /// # Errors
+    /// If one of its threads had panicked: then the totals are not to be trusted.
+    pub fn close(self) -> Result<StorageTotals> {
+        let evicted_keys = self.manager.stats().evicted_keys;
+        self.manager.close()?;
+        Ok(StorageTotals { evicted_keys, ..self.totals })
+    }
+
+    fn enter(&mut self, context: ReadContext, slot: ReadSlot) {
+        let position = slot.0 as usize;
+        if position >= self.open_reads.len() {
+            self.open_reads.resize_with(position + 1, || None);
+        }
+        self.open_reads[position] = Some(context);
+        self.answer = Answer::Read(slot);
+    }
+
+    fn exit(&mut self, slot: Option<ReadSlot>) {
+        let open = slot.and_then(|slot| self.open_reads.get_mut(slot.0 as usize)?.take());
+        match open {
+            // LMCache's replay never passes on that a reader failed: it does not know.
+            Some(context) => drop(context.exit(false)),
+            None => self.answer = Answer::UnmatchedExit,
+        }
+    }
+
+    fn count_reservation(&mut self, reservation: &WriteReservation) {
+        for code in reservation.codes().as_slice() {
+            match code {
+                L1Error::Success => self.totals.keys_reserved += 1,
+                L1Error::OutOfMemory => self.totals.keys_out_of_memory += 1,
+                _ => self.totals.keys_not_writable += 1,
+            }
+        }
+    }
+
+    fn count_prefetch(&mut self, handle: &PrefetchHandle) {
+        self.totals.requested_keys += handle.total_requested_keys as u64;
+        match self.manager.query_prefetch_status(handle) {
+            None => self.totals.unresolved_prefetches += 1,
+            Some(result) => {
+                let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
+                self.totals.hit_keys += cells(&result.hit_cells);
+                self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
+                self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
+            }
+        }
+    }
+
+    fn count_read(&mut self, slot: ReadSlot) {
+        let Some(Some(context)) = self.open_reads.get(slot.0 as usize) else { return };
+        if context.codes().all_succeeded() {
+            return;
+        }
+        self.totals.reads_found_nothing += 1;
+        for code in context.codes().as_slice() {
+            match code {
+                L1Error::Success => {}
+                L1Error::KeyNotExist => self.totals.keys_not_found += 1,
+                _ => self.totals.keys_not_readable += 1,
+            }
+        }
+    }
+}
+
+impl ReplayTarget for ManagerTarget {
+    fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()> {
+        match call {
+            StorageCall::ReserveWrite { keys, layout, mode } => {
+                let reservation = self.manager.reserve_write_with_mode(keys, layout, *mode)?;
+                self.answer = Answer::Reserved(reservation);
+            }
+            StorageCall::FinishWrite { keys } => drop(self.manager.finish_write(keys)?),
+            StorageCall::ReadEnter { keys } => {
+                let context = self.manager.read_prefetched_results(keys);
+                if let Some(slot) = slot {
+                    self.enter(context, slot);
+                }
+            }
+            StorageCall::ReadExit { .. } => self.exit(slot),
+            StorageCall::FinishRead { keys, read_locks } => {
+                drop(self.manager.finish_read_prefetched(keys, *read_locks));
+            }
+            StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 } => {
+                let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
+                self.answer = Answer::Prefetching(handle);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        match std::mem::replace(&mut self.answer, Answer::Nothing) {
+            Answer::Nothing => {}
+            Answer::Reserved(reservation) => self.count_reservation(&reservation),
+            Answer::Prefetching(handle) => self.count_prefetch(&handle),
+            Answer::Read(slot) => self.count_read(slot),
+            Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
+        }
+    }
+
+    fn finish(&mut self) {
+        for context in self.open_reads.drain(..).flatten() {
+            context.exit(false);
+            self.totals.closed_leftovers += 1;
+        }
+    }
+}

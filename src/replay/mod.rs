@@ -1,0 +1,45 @@
+//! Replays a recorded trace against a storage manager, at the pace at which it was recorded.
+//!
+//! Three threads share the work, so that nothing but the calls themselves stands on the schedule:
+//!
+//! ```text
+//!  decoder                       dispatcher                       caller
+//!  records -> plan -> batches ---------> wait, call, count ------> ReplayObserver
+//!             <-- spent batches --                 outcomes
+//! ```
+//!
+//! * [`source`]: where records come from, decoded. [`plan`]: which exit closes which enter.
+//! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
+//! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
+//! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
+//!   adds up; between a deadline and its call it allocates nothing, takes no lock, makes no system call.
+//! * [`target`]: what a call is dispatched to.
+//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
+//! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
+//!
+//! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
+//! that raises is failed; both leave the replay running. A read that finds nothing is neither: it is counted
+//! and named.
+
+pub mod driver;
+mod feed;
+pub mod lag;
+pub mod manager_target;
+pub mod observe;
+pub mod plan;
+pub mod schedule;
+pub mod source;
+pub mod stats;
+pub mod stop;
+pub mod target;
+pub mod totals;
+
+pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
+pub use lag::LagSummary;
+pub use observe::{Outcome, RecordName, ReplayObserver, Status};
+pub use plan::ReadSlot;
+pub use source::{RecordBody, TimedRecord, TraceExtent, TraceSource};
+pub use stats::OpSummary;
+pub use stop::StopFlag;
+pub use target::ReplayTarget;
+pub use totals::StorageTotals;

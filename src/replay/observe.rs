@@ -1,0 +1,85 @@
+//! One outcome per record, for whoever prints or writes them while the replay runs.
+//!
+//! Outcomes reach the observer through a queue of fixed length, on the caller's own thread. If the observer
+//! cannot keep up (a full disk, a paused terminal) the queue fills; from there on outcomes are left out and
+//! counted. The dispatcher never waits for an observer: a late replay would measure the wrong thing.
+
+use crossbeam::channel::{Receiver, TryRecvError};
+
+use crate::clock::{Waiter, monotonic_ns};
+use crate::format::model::Op;
+use crate::sync::Arc;
+
+/// How many outcomes may wait for the observer.
+pub const OUTCOMES_QUEUED: usize = 1 << 16;
+
+/// How long the observer's thread sleeps when there is nothing to observe.
+const POLL_NS: u64 = 10_000_000;
+
+/// What a record is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordName {
+    /// One of the storage calls.
+    Op(Op),
+    /// A name that nobody knows, or whose arguments did not decode.
+    Other(Arc<str>),
+}
+
+/// How a record ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// The call was made.
+    Replayed,
+    /// The call was made and failed.
+    Failed,
+    /// There was no call to make.
+    Skipped,
+}
+
+/// What became of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// See [`TimedRecord::seq`](crate::replay::TimedRecord::seq).
+    pub seq: u64,
+    /// What the record is called.
+    pub name: RecordName,
+    /// How it ended.
+    pub status: Status,
+    /// When it was due, in nanoseconds from the start of the replay; nothing if its time was impossible.
+    pub due_ns: Option<u64>,
+    /// How late it began; nothing without a due time.
+    pub lag_ns: Option<u64>,
+    /// How long the call took; 0 if there was none.
+    pub latency_ns: u64,
+}
+
+/// Told about every record, on the thread that called [`replay`](crate::replay::replay).
+pub trait ReplayObserver {
+    /// One record is done.
+    fn record(&mut self, outcome: &Outcome);
+
+    /// Nothing more is done yet. Called about a hundred times a second.
+    fn tick(&mut self) {}
+}
+
+/// An observer that looks away.
+impl ReplayObserver for () {
+    fn record(&mut self, _outcome: &Outcome) {}
+}
+
+/// Hands outcomes to `observer` until the dispatcher has hung up.
+///
+/// Polls instead of blocking: a receiver that blocks would cost the dispatcher a system call per record.
+pub(super) fn observe_until_done(outcomes: &Receiver<Outcome>, observer: &mut impl ReplayObserver) {
+    let waiter = Waiter::new(0);
+    loop {
+        match outcomes.try_recv() {
+            Ok(outcome) => observer.record(&outcome),
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => {
+                observer.tick();
+                waiter.wait_until_ns(monotonic_ns() + POLL_NS, || false);
+            }
+        }
+    }
+}

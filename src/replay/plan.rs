@@ -1,0 +1,70 @@
+//! Which exit closes which enter.
+//!
+//! A trace says when a reader entered and when it left, but not which of two readers of the same keys left.
+//! As in LMCache's replay, the exit of a key list closes the oldest open enter of that list. The pairing
+//! depends on the records alone, so it is made while they are decoded: the dispatcher gets a slot number and
+//! compares no keys.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use crate::format::model::{ObjectKey, StorageCall};
+use crate::replay::source::{RecordBody, TimedRecord};
+
+/// The place of an open read. Numbers are used again once their read is closed, so they stay small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadSlot(pub u32);
+
+/// A record with everything that dispatching it needs.
+#[derive(Clone, Debug)]
+pub struct PlannedRecord {
+    /// The record.
+    pub record: TimedRecord,
+    /// For an enter, the slot that it opens; for an exit, the slot that it closes, if any is open.
+    pub slot: Option<ReadSlot>,
+}
+
+/// Pairs enters and exits in the order of the trace.
+#[derive(Debug, Default)]
+pub struct Planner {
+    open: HashMap<Box<[ObjectKey]>, VecDeque<ReadSlot>>,
+    free: Vec<ReadSlot>,
+    slots: u32,
+}
+
+impl Planner {
+    /// Plans the next record of the trace.
+    pub fn plan(&mut self, record: TimedRecord) -> PlannedRecord {
+        let slot = match &record.body {
+            RecordBody::Call(StorageCall::ReadEnter { keys }) => Some(self.enter(keys)),
+            RecordBody::Call(StorageCall::ReadExit { keys }) => self.exit(keys),
+            _ => None,
+        };
+        PlannedRecord { record, slot }
+    }
+
+    fn enter(&mut self, keys: &[ObjectKey]) -> ReadSlot {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            ReadSlot(self.slots - 1)
+        });
+        match self.open.get_mut(keys) {
+            Some(open) => open.push_back(slot),
+            None => {
+                self.open.insert(keys.into(), VecDeque::from([slot]));
+            }
+        }
+        slot
+    }
+
+    fn exit(&mut self, keys: &[ObjectKey]) -> Option<ReadSlot> {
+        let open = self.open.get_mut(keys)?;
+        let slot = open.pop_front()?;
+        if open.is_empty() {
+            self.open.remove(keys);
+        }
+        self.free.push(slot);
+        Some(slot)
+    }
+}

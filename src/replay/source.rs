@@ -1,0 +1,117 @@
+//! Where records come from: decoded, in the order of the file.
+//!
+//! A replay takes any iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file.
+
+use crate::clock::NS_PER_S;
+use crate::format::lct::{Ending, decode_call};
+use crate::format::model::key::KeyInterner;
+use crate::format::model::{Op, StorageCall};
+use crate::replay::schedule::Schedule;
+use crate::sync::Arc;
+use crate::trace::{Entry, Record, Records, TraceReader};
+
+/// A record on its way into a replay.
+#[derive(Clone, Debug)]
+pub struct TimedRecord {
+    /// How many records come before it in the trace.
+    pub seq: u64,
+    /// Seconds from the start of the recording. Comes from a file: may be anything that a double can be.
+    pub t_mono_s: f64,
+    /// What was recorded.
+    pub body: RecordBody,
+}
+
+/// What a record asks for.
+#[derive(Clone, Debug)]
+pub enum RecordBody {
+    /// A call to dispatch.
+    Call(StorageCall),
+    /// Nothing that can be dispatched.
+    Skipped {
+        /// The qualified name in the record.
+        qualname: Arc<str>,
+        /// Why: its arguments do not decode, or nobody knows the name.
+        reason: Arc<str>,
+    },
+}
+
+/// The records of an open trace file, decoded as they are asked for.
+#[derive(Debug)]
+pub struct TraceSource<'a> {
+    entries: Records<'a>,
+    interner: KeyInterner,
+}
+
+impl<'a> TraceSource<'a> {
+    /// All records of `reader`, from the first.
+    pub fn new(reader: &'a TraceReader) -> Self {
+        Self { entries: reader.records(), interner: KeyInterner::default() }
+    }
+}
+
+impl Iterator for TraceSource<'_> {
+    type Item = TimedRecord;
+
+    /// Frames that are no records are stepped over, as LMCache's reader does; [`TraceExtent`] counts them.
+    fn next(&mut self) -> Option<TimedRecord> {
+        loop {
+            if let Entry::Record(record) = self.entries.next()? {
+                let body = decode(&record, &mut self.interner);
+                return Some(TimedRecord { seq: record.seq, t_mono_s: record.t_mono_s, body });
+            }
+        }
+    }
+}
+
+fn decode(record: &Record<'_>, interner: &mut KeyInterner) -> RecordBody {
+    let skipped = |reason: String| RecordBody::Skipped {
+        qualname: Arc::from(record.qualname),
+        reason: Arc::from(reason),
+    };
+    match Op::from_qualname(record.qualname) {
+        None => skipped("nobody knows a call of this name".to_owned()),
+        Some(op) => match decode_call(op, &record.args, interner) {
+            Ok(call) => RecordBody::Call(call),
+            Err(error) => skipped(format!("its arguments do not decode: {error}")),
+        },
+    }
+}
+
+/// How much there is to replay, found by walking the file once without decoding arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceExtent {
+    /// Records in the file.
+    pub records: u64,
+    /// Frames that are no records.
+    pub undecodable_frames: u64,
+    /// How the file ends.
+    pub ending: Ending,
+    /// The latest time that a replay waits for, in seconds from the start.
+    pub duration_s: f64,
+}
+
+impl TraceExtent {
+    /// Walks `reader` to its end.
+    pub fn of(reader: &TraceReader) -> Self {
+        let mut entries = reader.records();
+        let mut schedule = Schedule::default();
+        let (mut records, mut latest_ns) = (0, 0);
+        for entry in &mut entries {
+            if let Entry::Record(record) = entry {
+                records += 1;
+                latest_ns = schedule.due_ns(record.t_mono_s).unwrap_or(latest_ns);
+            }
+        }
+        Self {
+            records,
+            undecodable_frames: entries.skipped(),
+            ending: entries.ending().unwrap_or(Ending::Clean),
+            duration_s: latest_ns as f64 / NS_PER_S as f64,
+        }
+    }
+
+    /// Whether every byte of the file was a record.
+    pub fn is_complete(&self) -> bool {
+        self.undecodable_frames == 0 && !self.ending.is_truncated()
+    }
+}

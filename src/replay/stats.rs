@@ -1,0 +1,184 @@
+//! How long calls took, per operation.
+//!
+//! Percentiles are nearest-rank, the sample at `ceil(p/100 * N) - 1`, over every sample as long as there are
+//! at most [`EXACT_SAMPLES`] of an operation; from there on a histogram answers, to three digits, and the
+//! summary says so. Count, mean, minimum and maximum are always exact. (LMCache's own percentiles are one
+//! rank higher where `p/100 * N` is whole.)
+
+use hdrhistogram::Histogram;
+
+use crate::format::model::Op;
+use crate::replay::lag::fixed_histogram;
+
+/// How many samples of one operation are kept: 8 MiB.
+pub const EXACT_SAMPLES: usize = 1 << 20;
+
+/// The latencies of one operation.
+#[derive(Debug)]
+pub struct OpLatencies {
+    /// Reserved at full length up front: a page costs memory once samples reach it, and no sample ever waits
+    /// for the others to be copied.
+    samples_ns: Vec<u64>,
+    histogram: Histogram<u64>,
+    count: u64,
+    errors: u64,
+    total_ns: u128,
+    min_ns: u64,
+    max_ns: u64,
+}
+
+impl Default for OpLatencies {
+    fn default() -> Self {
+        Self {
+            samples_ns: Vec::with_capacity(EXACT_SAMPLES),
+            histogram: fixed_histogram(),
+            count: 0,
+            errors: 0,
+            total_ns: 0,
+            min_ns: u64::MAX,
+            max_ns: 0,
+        }
+    }
+}
+
+impl OpLatencies {
+    /// Counts a call that took `latency_ns`.
+    #[inline]
+    pub fn record(&mut self, latency_ns: u64) {
+        if self.samples_ns.len() < EXACT_SAMPLES {
+            self.samples_ns.push(latency_ns);
+        }
+        self.histogram.saturating_record(latency_ns);
+        self.count += 1;
+        self.total_ns += u128::from(latency_ns);
+        self.min_ns = self.min_ns.min(latency_ns);
+        self.max_ns = self.max_ns.max(latency_ns);
+    }
+
+    /// Counts a call that failed. As in LMCache's statistics it has no latency.
+    pub fn record_error(&mut self) {
+        self.errors += 1;
+    }
+
+    /// Whether there is anything to report.
+    fn is_empty(&self) -> bool {
+        self.count == 0 && self.errors == 0
+    }
+
+    fn summary(mut self, op: Op) -> OpSummary {
+        self.samples_ns.sort_unstable();
+        let is_exact = self.count <= EXACT_SAMPLES as u64;
+        let percentile_ns = |percent: u64| match is_exact {
+            true => nearest_rank(&self.samples_ns, percent),
+            false => self.histogram.value_at_quantile(percent as f64 / 100.0),
+        };
+        OpSummary {
+            op,
+            count: self.count,
+            errors: self.errors,
+            mean_ns: if self.count == 0 { 0.0 } else { self.total_ns as f64 / self.count as f64 },
+            p50_ns: percentile_ns(50),
+            p90_ns: percentile_ns(90),
+            p99_ns: percentile_ns(99),
+            min_ns: if self.count == 0 { 0 } else { self.min_ns },
+            max_ns: self.max_ns,
+            is_exact,
+        }
+    }
+}
+
+/// The sample at `ceil(percent/100 * N) - 1` of `sorted`; 0 if there is none.
+fn nearest_rank(sorted: &[u64], percent: u64) -> u64 {
+    let rank = (sorted.len() as u64 * percent).div_ceil(100).max(1);
+    sorted.get(rank as usize - 1).copied().unwrap_or(0)
+}
+
+/// The latencies of all operations.
+#[derive(Debug, Default)]
+pub struct LatencyTable([OpLatencies; Op::COUNT]);
+
+impl LatencyTable {
+    /// The latencies of `op`.
+    #[inline]
+    pub fn of(&mut self, op: Op) -> &mut OpLatencies {
+        &mut self.0[op as usize]
+    }
+
+    /// One summary per operation that was called, in the order of their names.
+    pub fn into_summaries(self) -> Vec<OpSummary> {
+        Op::ALL
+            .into_iter()
+            .zip(self.0)
+            .filter(|(_, latencies)| !latencies.is_empty())
+            .map(|(op, latencies)| latencies.summary(op))
+            .collect()
+    }
+}
+
+/// The latencies of one operation, summed up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OpSummary {
+    /// Which operation.
+    pub op: Op,
+    /// Calls that succeeded.
+    pub count: u64,
+    /// Calls that failed; they are in none of the other numbers.
+    pub errors: u64,
+    /// Mean, nanoseconds.
+    pub mean_ns: f64,
+    /// Median, nanoseconds.
+    pub p50_ns: u64,
+    /// 90th percentile, nanoseconds.
+    pub p90_ns: u64,
+    /// 99th percentile, nanoseconds.
+    pub p99_ns: u64,
+    /// The quickest call, nanoseconds.
+    pub min_ns: u64,
+    /// The slowest call, nanoseconds.
+    pub max_ns: u64,
+    /// Whether the percentiles are those of every sample; else they are good to three digits.
+    pub is_exact: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary_of(latencies_ns: impl IntoIterator<Item = u64>) -> OpSummary {
+        let mut table = LatencyTable::default();
+        latencies_ns.into_iter().for_each(|latency_ns| table.of(Op::FinishWrite).record(latency_ns));
+        table.into_summaries()[0]
+    }
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let hundred = summary_of((1..=100).rev());
+        assert_eq!((hundred.p50_ns, hundred.p90_ns, hundred.p99_ns), (50, 90, 99));
+        assert_eq!((hundred.min_ns, hundred.max_ns, hundred.mean_ns), (1, 100, 50.5));
+        let three = summary_of([7, 3, 5]);
+        assert_eq!((three.p50_ns, three.p90_ns, three.p99_ns), (5, 7, 7));
+        assert_eq!(summary_of([9]).p50_ns, 9);
+    }
+
+    #[test]
+    fn errors_alone_still_make_a_row() {
+        let mut table = LatencyTable::default();
+        table.of(Op::ReserveWrite).record_error();
+        let rows = table.into_summaries();
+        assert_eq!((rows.len(), rows[0].errors, rows[0].count, rows[0].max_ns), (1, 1, 0, 0));
+        assert_eq!((rows[0].min_ns, rows[0].mean_ns), (0, 0.0));
+    }
+
+    #[test]
+    fn past_the_bound_a_histogram_answers_and_says_so() {
+        let bound = EXACT_SAMPLES as u64;
+        let at_bound = summary_of((1..=bound).map(|value| value * 1000));
+        assert!(at_bound.is_exact);
+        assert_eq!(at_bound.p50_ns, bound / 2 * 1000);
+        let past = summary_of((1..=2 * bound).map(|value| value * 1000));
+        assert!(!past.is_exact);
+        let error = past.p50_ns.abs_diff(bound * 1000) as f64 / (bound * 1000) as f64;
+        assert!(error < 1e-3, "{error}");
+        assert_eq!((past.min_ns, past.max_ns, past.count), (1000, 2 * bound * 1000, 2 * bound));
+    }
+}

@@ -1,0 +1,149 @@
+//! Which settings differ between the configuration that a trace was recorded under and ours.
+//!
+//! Two digests only say that something differs. The header of a trace also holds the text that was hashed,
+//! so the difference can be named: path, recorded value, our value.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::StorageManagerConfig;
+
+/// The list of all L1 managers; its first element repeats [`FIRST_L1`].
+const L1_LIST: &str = "l1_manager_configs";
+/// The first L1 manager.
+const FIRST_L1: &str = "l1_manager_config";
+/// How much of one value is shown.
+pub const MAX_SHOWN_CHARS: usize = 80;
+
+/// One setting that differs. A side that lacks the setting altogether is `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigDifference {
+    /// The names on the way to the setting, with dots between them.
+    pub path: String,
+    /// What the trace was recorded with, as JSON.
+    pub recorded: Option<String>,
+    /// What this replay runs with, as JSON.
+    pub replay: Option<String>,
+}
+
+/// The settings in which `ours` differs from `recorded_json`, sorted by path. The recorded text comes from a
+/// file and may be anything: text that is not JSON differs as a whole, under the path `(config)`.
+pub fn differences(recorded_json: &str, ours: &StorageManagerConfig) -> Vec<ConfigDifference> {
+    let replay = readable(&ours.to_json());
+    let recorded = match serde_json::from_str(recorded_json) {
+        Ok(value) => without_repetition(value),
+        Err(_) => {
+            let recorded = Some(shown(&Value::String(recorded_json.to_owned())));
+            return vec![ConfigDifference { path: "(config)".to_owned(), recorded, replay: None }];
+        }
+    };
+    let mut found = Vec::new();
+    collect(String::new(), Some(&recorded), Some(&replay), &mut found);
+    found
+}
+
+/// Our own text: always JSON, except that a NaN watermark is not; then every setting counts as different.
+fn readable(our_json: &str) -> Value {
+    serde_json::from_str(our_json).map_or(Value::Null, without_repetition)
+}
+
+/// Drops the first element of the list of L1 managers where it only repeats `l1_manager_config`.
+fn without_repetition(mut config: Value) -> Value {
+    let first = config.get(FIRST_L1).cloned();
+    if let Some(Value::Array(managers)) = config.get_mut(L1_LIST)
+        && managers.first() == first.as_ref()
+        && let Some(repeated) = managers.first_mut()
+    {
+        *repeated = Value::Null;
+    }
+    config
+}
+
+/// Walks both trees side by side. Recursion is bounded by serde_json's own limit of 128 levels.
+fn collect(
+    path: String,
+    recorded: Option<&Value>,
+    replay: Option<&Value>,
+    found: &mut Vec<ConfigDifference>,
+) {
+    match (recorded, replay) {
+        (Some(Value::Object(left)), Some(Value::Object(right))) => {
+            let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            for name in names {
+                let separator = if path.is_empty() { "" } else { "." };
+                collect(format!("{path}{separator}{name}"), left.get(name), right.get(name), found);
+            }
+        }
+        (Some(Value::Array(left)), Some(Value::Array(right))) => {
+            for position in 0..left.len().max(right.len()) {
+                collect(format!("{path}[{position}]"), left.get(position), right.get(position), found);
+            }
+        }
+        (left, right) if left != right => found.push(ConfigDifference {
+            path: if path.is_empty() { "(config)".to_owned() } else { path },
+            recorded: left.map(shown),
+            replay: right.map(shown),
+        }),
+        _ => {}
+    }
+}
+
+/// `value` as JSON, cut after [`MAX_SHOWN_CHARS`]: it is printed on a terminal, and a file chose it.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= MAX_SHOWN_CHARS {
+        return text;
+    }
+    let kept: String = text.chars().take(MAX_SHOWN_CHARS).collect();
+    format!("{kept}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::config::{EvictionPolicyKind, GIB_BYTES};
+
+    fn ours() -> StorageManagerConfig {
+        StorageManagerConfig::l1_only(GIB_BYTES, EvictionPolicyKind::Lru)
+    }
+
+    #[test]
+    fn one_changed_setting_of_the_first_l1_is_named_once() {
+        let mut recorded = ours();
+        recorded.l1_managers[0].memory.shm_name = "lmcache_l1_pool_25033".to_owned();
+        let found = differences(&recorded.to_json(), &ours());
+        assert_eq!(
+            found,
+            [ConfigDifference {
+                path: "l1_manager_config.memory_config.shm_name".to_owned(),
+                recorded: Some("\"lmcache_l1_pool_25033\"".to_owned()),
+                replay: Some("\"\"".to_owned()),
+            }]
+        );
+        assert!(differences(&ours().to_json(), &ours()).is_empty());
+    }
+
+    #[test]
+    fn recorded_text_may_be_anything() {
+        for hostile in ["", "{", "[1]", "null", "\"x\"", &"[".repeat(100_000), "{\"l1_manager_configs\":[]}"]
+        {
+            let found = differences(hostile, &ours());
+            assert!(!found.is_empty(), "{hostile:.20}");
+            assert!(found.iter().all(|difference| {
+                difference.recorded.as_ref().is_none_or(|text| text.chars().count() <= MAX_SHOWN_CHARS + 3)
+            }));
+        }
+    }
+
+    #[test]
+    fn a_second_l1_manager_is_a_difference() {
+        let mut recorded = ours();
+        let mut second = recorded.l1_managers[0].clone();
+        second.tag = "second".to_owned();
+        recorded.l1_managers.push(second);
+        let paths: Vec<String> =
+            differences(&recorded.to_json(), &ours()).into_iter().map(|difference| difference.path).collect();
+        assert_eq!(paths, ["l1_manager_configs[1]"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! `lmcache-trace replay` as people and programs use it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::common::{UnpackedFile, unpack_to_file};
+
+fn command(folder: &Path, trace: &Path, words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lmcache-trace"));
+    command.current_dir(folder).arg("replay").arg(trace).args(words.split_whitespace());
+    command
+}
+
+/// Runs in a folder of its own, beside which the trace lies.
+fn replay(trace: &UnpackedFile, words: &str) -> (Output, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = command(folder.path(), &trace.path, words).output().expect("the program runs");
+    (output, folder)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+const L1: &str = "--l1-size-gb 0.1 --eviction-policy LRU";
+
+/// LMCache's own report of this trace, but for what depends on the machine.
+#[test]
+fn the_table_begins_as_lmcaches_does() {
+    let trace = unpack_to_file("traces/deterministic.lct");
+    let (output, folder) = replay(&trace, L1);
+    assert_eq!(output.status.code(), Some(0));
+    let table = text(&output.stdout);
+    let expected = "\
+===================== Trace Replay Result ======================
+--------------------------- Overall ----------------------------
+Trace level:                                             storage
+Records replayed:                                            348
+Records skipped:                                               0
+Records failed:                                                0
+";
+    assert!(table.starts_with(expected), "{table}");
+    assert!(
+        table.contains("\nConfig digest:                                  match (b5016ff1)\n"),
+        "{table}"
+    );
+    assert!(
+        table.contains("\nread_prefetched_results.enter count:                          56\n"),
+        "{table}"
+    );
+    assert!(
+        table.contains("\nKeys requested by prefetches:                                878\n"),
+        "{table}"
+    );
+    assert!(table.lines().all(|line| line.len() == 64), "{table}");
+    let warning = text(&output.stderr);
+    assert!(warning.contains("storage configuration") && warning.contains("asynchronous"), "{warning}");
+    assert!(folder.path().join("trace_replay_ops.csv").exists());
+    assert!(!folder.path().join("trace_replay_summary.json").exists());
+}
+
+#[test]
+fn files_hold_what_the_flags_ask_for() {
+    let trace = unpack_to_file("traces/deterministic.lct");
+    let words = format!("{L1} --json --output-dir a/b --jsonl-out c/d/x.jsonl --format json");
+    let (output, folder) = replay(&trace, &words);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+
+    let csv = read("a/b/trace_replay_ops.csv");
+    let mut rows = csv.split("\r\n");
+    assert_eq!(rows.next(), Some("qualname,count,errors,mean_ms,p50_ms,p90_ms,p99_ms,min_ms,max_ms"));
+    let rows: Vec<&str> = rows.filter(|row| !row.is_empty()).collect();
+    assert_eq!(rows.len(), 6);
+    assert!(rows.is_sorted());
+    assert!(rows[0].split(',').skip(3).all(|cell| cell.split_once('.').is_some_and(|(_, d)| d.len() == 6)));
+
+    let summary: Value = serde_json::from_str(&read("a/b/trace_replay_summary.json")).expect("JSON");
+    assert_eq!(text(&output.stdout), read("a/b/trace_replay_summary.json"));
+    assert_eq!(summary["totals"]["records_replayed"], 348);
+    assert_eq!(summary["totals"]["requested_keys"], 878);
+    assert_eq!(summary["ops"].as_object().map(serde_json::Map::len), Some(6));
+    assert_eq!(summary["interrupted"], false);
+    for quantile in ["p50", "p99", "p999", "max"] {
+        assert!(summary["lag_us"][quantile].is_number(), "{quantile}");
+    }
+
+    let lines = read("c/d/x.jsonl");
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 348);
+    for (seq, line) in lines.iter().enumerate() {
+        assert_eq!((line["seq"].as_u64(), &line["failed"]), (Some(seq as u64), &Value::Bool(false)));
+        assert!(line["latency_ms"].is_f64() && line["lag_us"].is_f64() && line["qualname"].is_string());
+    }
+}
+
+#[test]
+fn verbose_prints_a_line_per_record_and_quiet_prints_nothing() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let (output, _folder) = replay(&trace, &format!("{L1} --verbose --no-csv"));
+    let lines = text(&output.stdout);
+    assert!(lines.starts_with("  [1/59]  OK  "), "{lines}");
+    assert_eq!(lines.lines().filter(|line| line.contains("ms  lmcache.v1")).count(), 59);
+    let (output, folder) = replay(&trace, &format!("{L1} -q --no-csv --verbose"));
+    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn what_is_wrong_is_said_before_the_replay_starts() {
+    let trace = unpack_to_file("traces/server_demo.lct");
+    let events = unpack_to_file("traces/server_events.lct");
+    let cases = [
+        (&trace, "", "--l1-size-gb and --eviction-policy"),
+        (&trace, "--l1-size-gb 1 --eviction-policy LRU --l2-adapter {}", "flag --l2-adapter"),
+        (&trace, "--l1-size-gb 1 --eviction-policy LRU --output-dir /dev/null/x", "/dev/null/x"),
+        (&trace, "--l1-size-gb 1 --eviction-policy LRU --jsonl-out /dev/null/x/y", "/dev/null/x"),
+        (&trace, "--l1-size-gb 1 --eviction-policy LRU --output /dev/null/x", "/dev/null/x"),
+        (&events, "--l1-size-gb 1 --eviction-policy LRU", "level \"events\""),
+    ];
+    for (trace, words, expected) in cases {
+        let (output, _folder) = replay(trace, words);
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        let error = text(&output.stderr);
+        assert!(error.starts_with("error: ") && error.contains(expected), "{words}: {error}");
+    }
+}
+
+#[test]
+fn strict_makes_an_incomplete_trace_a_finding() {
+    let trace = unpack_to_file("traces/cut_in_body.lct");
+    let (output, _folder) = replay(&trace, &format!("{L1} --no-csv"));
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("Trace is cut short at byte:"));
+    let (output, _folder) = replay(&trace, &format!("{L1} --no-csv --strict"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// L1 far larger than the machine costs nothing until somebody writes.
+#[test]
+fn a_huge_l1_is_free() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let (output, _folder) = replay(&trace, "--l1-size-gb 1000 --eviction-policy LRU --no-csv");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// The disk fills while the replay runs: it goes on, reports, and says what is missing.
+#[test]
+fn a_full_disk_is_an_error_at_the_end() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let (output, _folder) = replay(&trace, &format!("{L1} --no-csv --jsonl-out /dev/full"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("/dev/full"));
+    assert!(
+        text(&output.stdout).contains("Records replayed:                                             59")
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let trace = unpack_to_file("traces/small.lct");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = command(folder.path(), &trace.path, &format!("{L1} --verbose"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("a line");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("error"));
+    assert!(folder.path().join("trace_replay_ops.csv").exists());
+}
+
+#[test]
+fn an_interrupt_ends_with_the_partial_report() {
+    let trace = unpack_to_file("traces/server_demo.lct");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut child = command(folder.path(), &trace.path, &format!("{L1} --verbose --format json"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("the first record").expect("UTF-8");
+    let killed = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let object: String = rest.iter().skip_while(|line| *line != "{").map(String::as_str).collect();
+    let summary: Value = serde_json::from_str(&object).expect("a whole JSON object");
+    assert_eq!(summary["interrupted"], true);
+    let replayed = summary["totals"]["records_replayed"].as_u64().expect("a number");
+    assert!((1..112).contains(&replayed), "{replayed}");
+}

@@ -1,0 +1,13 @@
+//! The replay engine: against sources and targets made up for the purpose, against the storage manager with
+//! real traces, and as the command that people type.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+#[cfg(feature = "cli")]
+mod command;
+mod fakes;
+mod outcomes;
+mod pacing;
+mod pairing;
+mod real_traces;
