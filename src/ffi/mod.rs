@@ -19,7 +19,6 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 
 /// The ABI version of the library that was loaded; compare it with `LMCACHE_ABI_VERSION` of the header that
 /// the host was compiled with, and refuse to go on if they differ. Any thread may call this at any time.
-// SAFETY: no other library defines a name with this prefix.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_abi_version() -> u32 {
     LMCACHE_ABI_VERSION
@@ -27,7 +26,6 @@ pub extern "C" fn lmcache_abi_version() -> u32 {
 
 /// The version of the library as text, for instance "0.1.0": static, never NULL, not to be freed. Any thread
 /// may call this at any time.
-// SAFETY: no other library defines a name with this prefix.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_version() -> *const c_char {
     VERSION.as_ptr()

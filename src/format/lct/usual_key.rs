@@ -91,7 +91,7 @@ mod tests {
 
     fn key(group: &[u8]) -> Vec<u8> {
         let entries = [if group.is_empty() { MAP_OF_THREE } else { MAP_OF_THREE + 1 }];
-        [
+        let parts: [&[u8]; 9] = [
             WRAPPER,
             &entries,
             CHUNK_HASH,
@@ -101,8 +101,8 @@ mod tests {
             KV_RANK,
             b"\xcd\x01\x00",
             group,
-        ]
-        .concat()
+        ];
+        parts.concat()
     }
 
     #[test]
