@@ -1,11 +1,13 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
 //! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena.
+//! * [`affinity`]: which CPUs a thread runs on.
 //! * [`time`]: clocks and absolute sleeps.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
 //! that says what its caller promises.
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
+pub mod affinity;
 pub mod map;
 pub mod time;

@@ -97,6 +97,9 @@ where
     let (spent, spent_receiver) = bounded(BATCHES_AHEAD);
     let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
     let waiter = options.waiter;
+    // The decoder and this thread, which observes, keep off the dispatcher's CPU.
+    let reserved = os::affinity::ReservedCpu::take();
+    let dispatcher_cpu = reserved.as_ref().map(os::affinity::ReservedCpu::cpu);
     std::thread::scope(|scope| {
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let refused = |error| Error::io("cannot start a replay thread", error);
@@ -105,6 +108,7 @@ where
             .map_err(refused)?;
         let dispatcher = named("lmcache-replay")
             .spawn_scoped(scope, move || {
+                dispatcher_cpu.map(os::affinity::run_on);
                 let mut dispatcher = Dispatcher::new(target, waiter, stop, outcomes);
                 dispatcher.run(&batches, &spent);
                 dispatcher.into_run()

@@ -3,9 +3,11 @@
 //! Records travel in batches, so that a hand-over between threads is paid once for many calls. The
 //! dispatcher sends a batch back when its calls are made: it is freed here, not on the schedule.
 
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, Sender, TrySendError};
 
+use crate::clock::monotonic_ns;
 use crate::format::model::{ObjectKey, StorageCall};
+use crate::os;
 use crate::replay::plan::{PlannedRecord, Planner};
 use crate::replay::source::{RecordBody, TimedRecord};
 
@@ -17,6 +19,10 @@ const BATCH_BYTES: usize = 1 << 20;
 
 /// How many decoded batches wait for the dispatcher, at most: with [`BATCH_BYTES`], 16 MiB.
 pub(super) const BATCHES_AHEAD: usize = 16;
+
+/// How long the decoder sleeps when it is as far ahead as it may be: short beside the time that the batches
+/// ahead last at any rate.
+const FULL_POLL_NS: u64 = 100_000;
 
 /// Decoded records, in the order of the trace.
 pub(super) type Batch = Vec<PlannedRecord>;
@@ -32,11 +38,24 @@ pub(super) fn feed(
         let mut batch = spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_RECORDS));
         batch.clear();
         fill(&mut batch, &mut source, &mut planner);
-        if batch.is_empty() || batches.send(batch).is_err() {
+        if batch.is_empty() || !hand_over(batch, batches) {
             return;
         }
         // Frees the calls of every batch that came back, beside the one that is used again.
         spent.try_iter().for_each(drop);
+    }
+}
+
+/// Waits for room without blocking on the channel: a sender that blocks is woken by the dispatcher, which would
+/// cost it a system call between two deadlines. False if nobody takes batches any more.
+fn hand_over(mut batch: Batch, batches: &Sender<Batch>) -> bool {
+    loop {
+        batch = match batches.try_send(batch) {
+            Ok(()) => return true,
+            Err(TrySendError::Disconnected(_)) => return false,
+            Err(TrySendError::Full(batch)) => batch,
+        };
+        os::time::sleep_until_ns(monotonic_ns() + FULL_POLL_NS);
     }
 }
 
