@@ -98,7 +98,11 @@ impl DumpArgs {
     /// Says on standard error what the lines on standard output cannot say.
     fn report_losses(&self, records: &Records<'_>, printed: u64) {
         if records.skipped() > 0 {
-            print_warning(&format!("{} frames were no records and were skipped", records.skipped()));
+            let frames = match records.skipped() {
+                1 => "1 frame was no record and was skipped".to_owned(),
+                count => format!("{count} frames were no records and were skipped"),
+            };
+            print_warning(&frames);
         }
         if let Some(ending) = records.ending().filter(|ending| ending.is_truncated()) {
             print_warning(&format!("the trace is {ending}"));

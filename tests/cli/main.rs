@@ -1,0 +1,31 @@
+//! `lmcache-trace info` and `dump` as people and programs use them.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod dump;
+mod failures;
+mod info;
+mod pages;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A command of the program; add arguments that may hold blanks to it.
+fn command(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lmcache-trace"));
+    command.args(words.split_whitespace());
+    command
+}
+
+/// Runs the program on a file.
+fn run(words: &str, file: &Path) -> Output {
+    command(words).arg(file).output().expect("the program starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8")
+}
