@@ -1,7 +1,7 @@
 //! What a trace tells without being replayed.
 //!
 //! [`summarize`] walks a file once, on all cores, and fills a [`TraceSummary`]: the numbers of LMCache's
-//! `trace info` and those that it leaves out. [`scan`](self::scan) cuts the file into segments; each thread
+//! `trace info` and those that it leaves out. [`scan`] cuts the file into segments; each thread
 //! adds what it reads to a [`tally`]; [`distinct`] counts distinct keys in bounded memory, [`scopes`] models,
 //! ranks and salts, [`timeline`] calls over time, and [`events`] what an `events`-level file holds.
 
