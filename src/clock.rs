@@ -10,8 +10,7 @@ use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// Nanoseconds in a second.
-pub const NS_PER_S: u64 = 1_000_000_000;
+pub use crate::os::time::NS_PER_S;
 
 /// The longest time that a thread sleeps without looking at its stop flag.
 const SLEEP_SLICE_NS: u64 = 50_000_000;

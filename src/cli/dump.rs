@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{ReadArgs, ReportArgs};
 use super::exit::{Finding, print_warning};
+use super::options::{ReadArgs, ReportArgs};
 use super::output::Sink;
 use super::text::printable;
 use crate::error::Result;
@@ -48,9 +48,6 @@ pub(crate) struct DumpArgs {
     /// Only the first N records that pass the other filters
     #[arg(short = 'n', long, value_name = "N")]
     first: Option<u64>,
-    /// Exit with 1 if the trace is cut short or holds frames that are no records
-    #[arg(long)]
-    strict: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -86,7 +83,7 @@ impl DumpArgs {
         self.report_losses(&records, printed);
         let is_incomplete =
             records.skipped() > 0 || records.ending().is_some_and(|ending| ending.is_truncated());
-        Ok(if self.strict && is_incomplete { Finding::Found } else { Finding::None })
+        Ok(if self.read.strict && is_incomplete { Finding::Found } else { Finding::None })
     }
 
     fn is_wanted(&self, record: &Record<'_>) -> bool {

@@ -4,9 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use clap::Parser;
 
-use super::args::{Cli, Verb};
 use crate::error::{Error, Result};
 
 /// Wrong usage or unreadable input.
@@ -26,10 +24,9 @@ pub enum Finding {
     Interrupted,
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.verb) {
+/// The exit code of a verb's result; an error is printed here, and nowhere else.
+pub(super) fn code(result: Result<Finding>) -> ExitCode {
+    match result {
         Ok(Finding::None) => ExitCode::SUCCESS,
         Ok(Finding::Found) => ExitCode::from(1),
         Ok(Finding::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
@@ -38,16 +35,6 @@ pub fn main() -> ExitCode {
             print_error(&error);
             ExitCode::from(EXIT_ERROR)
         }
-    }
-}
-
-fn run(verb: Verb) -> Result<Finding> {
-    match verb {
-        Verb::Info(args) => args.run(),
-        Verb::Dump(args) => args.run(),
-        Verb::Replay(args) => args.run(),
-        Verb::Completions(args) => args.run(),
-        Verb::Man(args) => args.run(),
     }
 }
 

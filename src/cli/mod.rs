@@ -1,18 +1,20 @@
 //! The command line `lmcache-trace`: one file or folder per verb.
 //!
-//! A verb parses its arguments into plain values, resolves them into values of the library, calls it, and
-//! prints. What the world sees is decided here: [`exit`] has the exit codes and the one place that prints an
-//! error, [`output`] writes to standard output or to a file, [`text`] has the forms of numbers and names.
+//! [`program`] lists the verbs. A verb parses its arguments into plain values, resolves them into values of the
+//! library, calls it, and prints. What verbs share lies below them: [`options`], [`storage_flags`]; [`output`], which
+//! writes to standard output or to a file; [`exit`] with the exit codes and the one place that prints an error;
+//! [`text`] with the forms of numbers and names.
 
-mod args;
 mod dump;
 mod exit;
 mod info;
+mod options;
 mod output;
 mod pages;
+mod program;
 mod replay;
 mod storage_flags;
 mod text;
 
-pub use args::Cli;
-pub use exit::{Finding, main};
+pub use exit::Finding;
+pub use program::{Cli, main};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::args::ReportArgs;
+use super::options::ReportArgs;
 use crate::error::{Error, Result};
 
 /// An open destination. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.

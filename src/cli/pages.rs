@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::args::Cli;
 use super::exit::Finding;
 use super::output::Sink;
 use crate::error::{Error, Result};
@@ -19,9 +18,9 @@ pub(crate) struct CompletionsArgs {
 }
 
 impl CompletionsArgs {
-    pub(super) fn run(self) -> Result<Finding> {
+    pub(super) fn run(self, mut program: Command) -> Result<Finding> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "lmcache-trace", &mut script);
+        clap_complete::generate(self.shell, &mut program, "lmcache-trace", &mut script);
         let mut sink = Sink::stdout();
         sink.write(&script)?;
         sink.finish().map(|()| Finding::None)
@@ -40,10 +39,10 @@ pub(crate) struct ManArgs {
 }
 
 impl ManArgs {
-    pub(super) fn run(self) -> Result<Finding> {
+    pub(super) fn run(self, program: Command) -> Result<Finding> {
         match self.output_dir {
-            None => print_main_page()?,
-            Some(folder) => clap_mangen::generate_to(Cli::command(), &folder).map_err(|error| {
+            None => print_main_page(program)?,
+            Some(folder) => clap_mangen::generate_to(program, &folder).map_err(|error| {
                 Error::io("cannot write the man pages", error).with_context("path", folder.display())
             })?,
         }
@@ -51,9 +50,9 @@ impl ManArgs {
     }
 }
 
-fn print_main_page() -> Result<()> {
+fn print_main_page(program: Command) -> Result<()> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
+    clap_mangen::Man::new(program)
         .render(&mut page)
         .map_err(|error| Error::io("cannot render the man page", error))?;
     let mut sink = Sink::stdout();

@@ -1,6 +1,7 @@
 //! Clocks and sleeping, by `clock_gettime` and `clock_nanosleep`.
 
-use crate::clock::NS_PER_S;
+/// Nanoseconds in a second.
+pub const NS_PER_S: u64 = 1_000_000_000;
 
 fn read_ns(clock_id: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -10,8 +10,8 @@ use std::thread::available_parallelism;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::{ReadArgs, ReportArgs};
 use super::exit::{Finding, print_error};
+use super::options::{ReadArgs, ReportArgs};
 use super::output::Sink;
 use crate::analyze::{TraceSummary, summarize};
 use crate::error::Result;
@@ -37,9 +37,6 @@ pub(crate) struct InfoArgs {
     /// One screen a file, or one JSON object a file and line
     #[arg(long, value_enum, default_value_t = InfoFormat::Terminal)]
     format: InfoFormat,
-    /// Exit with 1 if a trace is cut short or holds frames that are no records
-    #[arg(long)]
-    strict: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -71,7 +68,7 @@ impl InfoArgs {
         sink.finish()?;
         match failed {
             Some(error) => Err(error),
-            None if self.strict && incomplete => Ok(Finding::Found),
+            None if self.read.strict && incomplete => Ok(Finding::Found),
             None => Ok(Finding::None),
         }
     }

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::args::{ReadArgs, ReportArgs};
 use super::exit::Finding;
+use super::options::{ReadArgs, ReportArgs};
 use super::output::Sink;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
@@ -63,9 +63,6 @@ pub(crate) struct ReplayArgs {
     /// What the report looks like
     #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
     format: ReplayFormat,
-    /// Exit with 1 if the trace is cut short or holds frames that are no records
-    #[arg(long)]
-    strict: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -184,7 +181,7 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport, sink: &mut Sink) -> Result<
 
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
     let is_jsonl_incomplete = args.jsonl_out.is_some() && report.run.unobserved_records > 0;
-    let is_trace_incomplete = args.strict && !report.extent.is_complete();
+    let is_trace_incomplete = args.read.strict && !report.extent.is_complete();
     match report.run.records_failed > 0 || is_trace_incomplete || is_jsonl_incomplete {
         _ if report.run.interrupted => Finding::Interrupted,
         true => Finding::Found,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rmp::Marker;
 
-use super::usual_key::take_usual_key;
+use super::usual_key::{UsualKey, split_usual_key};
 
 /// How deeply maps and arrays may nest. LMCache's own records nest nine deep; its reader stops near 1,000.
 pub const MAX_DEPTH: usize = 128;
@@ -194,10 +194,18 @@ impl<'a> Cursor<'a> {
         self.ext(len_bytes)
     }
 
+    /// Reads the key at the position and steps over it, or stays where it is if the key has another form.
+    #[inline]
+    pub(super) fn take_usual_key(&mut self) -> Option<UsualKey<'a>> {
+        let (key, rest) = split_usual_key(self.rest())?;
+        self.advance_to(rest);
+        Some(key)
+    }
+
     /// Steps over one whole value, at most `depth_left` containers deep.
     pub(super) fn skip(&mut self, depth_left: usize, text: Text) -> Result<(), WireError> {
         let start = *self;
-        if let Some(key) = take_usual_key(self) {
+        if let Some(key) = self.take_usual_key() {
             return match text == Text::Ignored || key.model_name.is_ascii() {
                 true => Ok(()),
                 false => start.check_utf8(key.model_name).map(drop),

@@ -16,6 +16,7 @@
 //! Nothing is allocated per record until somebody asks for a call or for JSON. A length that lies costs
 //! nothing: it is compared with the bytes that are there. Nesting is bounded by [`cursor::MAX_DEPTH`].
 
+mod arguments;
 pub mod call;
 pub mod cursor;
 pub mod events;

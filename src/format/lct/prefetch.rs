@@ -14,7 +14,7 @@
 //! row are in the order of the prompt's chunks in all of them. `PREFIX` and `SEGMENTED_PREFIX` become prefix;
 //! `SPARSE` keeps whatever is found, for which full is the nearest policy that 0.5.6 has. `WARM` takes no locks.
 
-use super::call::{decode_keys, decode_lock_count, expect_names};
+use super::arguments::{decode_keys, decode_lock_count, expect_names};
 use super::cursor::WireError;
 use super::keys::object_group_id;
 use super::layout::decode_layout;

@@ -12,8 +12,6 @@
 
 use rmp::Marker;
 
-use super::cursor::Cursor;
-
 const WRAPPER: &[u8; 19] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
 const CHUNK_HASH: &[u8; 12] = b"\xaachunk_hash\xc4";
 const MODEL_NAME: &[u8; 11] = b"\xaamodel_name";
@@ -32,10 +30,10 @@ pub(super) struct UsualKey<'a> {
     pub(super) object_group_id: u32,
 }
 
-/// Reads the key at `cursor` and steps over it, or leaves the cursor alone if the key has another form.
+/// The key that `bytes` begin with, and what follows it; nothing if it has another form.
 #[inline]
-pub(super) fn take_usual_key<'a>(cursor: &mut Cursor<'a>) -> Option<UsualKey<'a>> {
-    let rest = strip(cursor.rest(), WRAPPER)?;
+pub(super) fn split_usual_key(bytes: &[u8]) -> Option<(UsualKey<'_>, &[u8])> {
+    let rest = strip(bytes, WRAPPER)?;
     let (&entries, rest) = rest.split_first()?;
     let has_group = entries.checked_sub(MAP_OF_THREE).filter(|extra| *extra <= 1)? == 1;
     let (&hash_bytes, rest) = strip(rest, CHUNK_HASH)?.split_first()?;
@@ -46,8 +44,7 @@ pub(super) fn take_usual_key<'a>(cursor: &mut Cursor<'a>) -> Option<UsualKey<'a>
     if has_group {
         (object_group_id, rest) = take_u32(strip(rest, OBJECT_GROUP_ID)?)?;
     }
-    cursor.advance_to(rest);
-    Some(UsualKey { chunk_hash, model_name, kv_rank, object_group_id })
+    Some((UsualKey { chunk_hash, model_name, kv_rank, object_group_id }, rest))
 }
 
 /// `bytes` without `prefix`, whose length the compiler knows: the comparison is a few loads, not a call.
@@ -109,15 +106,13 @@ mod tests {
     fn both_lengths_are_read_and_everything_else_is_left_alone() {
         let whole = key(b"\xafobject_group_id\x07");
         for (bytes, group) in [(key(b""), 0), (whole.clone(), 7)] {
-            let mut cursor = Cursor::at(&bytes, 0);
-            let found = take_usual_key(&mut cursor).unwrap();
+            let followed = [&bytes[..], b"next"].concat();
+            let (found, rest) = split_usual_key(&followed).unwrap();
             assert_eq!((found.chunk_hash, found.model_name), (&[1, 2][..], &b"m"[..]));
-            assert_eq!((found.kv_rank, found.object_group_id, cursor.position()), (256, group, bytes.len()));
+            assert_eq!((found.kv_rank, found.object_group_id, rest), (256, group, &b"next"[..]));
         }
         for end in 0..whole.len() {
-            let mut cursor = Cursor::at(&whole[..end], 0);
-            assert_eq!(take_usual_key(&mut cursor), None);
-            assert_eq!(cursor.position(), 0);
+            assert_eq!(split_usual_key(&whole[..end]), None);
         }
     }
 }

@@ -6,7 +6,6 @@
 use super::cursor::{Cursor, Head, MAX_DEPTH, Text, WireError};
 use super::keys::{WireKey, event_key, storage_key};
 use super::layout::LayoutMemo;
-use super::usual_key::take_usual_key;
 use super::value::Value;
 use crate::format::model::KeyView;
 
@@ -128,7 +127,7 @@ impl<'a, V: FnMut(WireKey<'a>)> Walk<'a, '_, V> {
     #[inline]
     fn take_key(&mut self, last_name: &'a str) -> Result<WireKey<'a>, WireError> {
         let start = self.cursor;
-        let Some(usual) = take_usual_key(&mut self.cursor) else {
+        let Some(usual) = self.cursor.take_usual_key() else {
             self.skip()?;
             return storage_key(&Value::at(start));
         };

@@ -1,15 +1,16 @@
 //! The command line as clap sees it. Help, completions and man pages all come from here.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::dump::DumpArgs;
+use crate::cli::exit::{self, Finding};
 use crate::cli::info::InfoArgs;
 use crate::cli::pages::{CompletionsArgs, ManArgs};
 use crate::cli::replay::ReplayArgs;
-use crate::trace::ReadMode;
+use crate::error::Result;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -33,11 +34,11 @@ Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete und
 #[command(name = "lmcache-trace", version, about, after_help = EXAMPLES, styles = STYLES, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
+enum Verb {
     /// Says what is in a trace: calls, keys, models, rates, and whether it is whole
     Info(InfoArgs),
     /// Prints the records of a trace, one a line
@@ -50,36 +51,17 @@ pub(crate) enum Verb {
     Man(ManArgs),
 }
 
-/// How a trace file is read.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct ReadArgs {
-    /// Read the file into memory instead of mapping it. A file that somebody shortens while it is mapped kills
-    /// the process; use this for files that are not finished, or on file systems that map badly
-    #[arg(long)]
-    pub(crate) no_mmap: bool,
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    exit::code(run(Cli::parse().verb))
 }
 
-impl ReadArgs {
-    pub(crate) fn mode(self) -> ReadMode {
-        if self.no_mmap {
-            return ReadMode::buffered();
-        }
-        // SAFETY: nobody can promise this for a file that a user names; the help of --no-mmap says what happens
-        // to a process whose file is shortened, and how to be safe from it.
-        #[expect(unsafe_code, reason = "mapping is the documented default of the command line")]
-        unsafe {
-            ReadMode::mapped()
-        }
+fn run(verb: Verb) -> Result<Finding> {
+    match verb {
+        Verb::Info(args) => args.run(),
+        Verb::Dump(args) => args.run(),
+        Verb::Replay(args) => args.run(),
+        Verb::Completions(args) => args.run(Cli::command()),
+        Verb::Man(args) => args.run(Cli::command()),
     }
-}
-
-/// Where a report goes, as in LMCache's commands.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ReportArgs {
-    /// Save the report to PATH instead of printing it
-    #[arg(long, value_name = "PATH")]
-    pub(crate) output: Option<PathBuf>,
-    /// Print nothing; the exit code tells
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
 }

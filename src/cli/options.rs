@@ -1,0 +1,44 @@
+//! The options that several verbs share.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::trace::ReadMode;
+
+/// How a trace file is read, and what counts as a finding in it.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// Read the file into memory instead of mapping it. A file that somebody shortens while it is mapped kills
+    /// the process; use this for files that are not finished, or on file systems that map badly
+    #[arg(long)]
+    no_mmap: bool,
+    /// Exit with 1 if the trace is cut short or holds frames that are no records
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl ReadArgs {
+    pub(crate) fn mode(self) -> ReadMode {
+        if self.no_mmap {
+            return ReadMode::buffered();
+        }
+        // SAFETY: nobody can promise this for a file that a user names; the help of --no-mmap says what happens
+        // to a process whose file is shortened, and how to be safe from it.
+        #[expect(unsafe_code, reason = "mapping is the documented default of the command line")]
+        unsafe {
+            ReadMode::mapped()
+        }
+    }
+}
+
+/// Where a report goes, as in LMCache's commands.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Save the report to PATH instead of printing it
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print nothing; the exit code tells
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}

@@ -1,0 +1,43 @@
+//! What the arguments of several calls have in common: key lists, lock counts, no strangers.
+
+use super::cursor::WireError;
+use super::keys::storage_key;
+use super::value::Value;
+use crate::format::model::ObjectKey;
+use crate::format::model::key::KeyInterner;
+
+/// Refuses arguments beside `names`.
+pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireError> {
+    for entry in args.entries()? {
+        let (name, _) = entry?;
+        let text = name.as_str()?;
+        if !names.contains(&text) {
+            return Err(name.error("an argument that no known release records"));
+        }
+    }
+    Ok(())
+}
+
+/// A list of wrapped keys.
+pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>, WireError> {
+    let elements = list.elements()?;
+    let mut keys = Vec::with_capacity(elements.remaining());
+    for element in elements {
+        let element = element?;
+        let wire_key = storage_key(&element)?;
+        let key = interner.key(wire_key.view);
+        keys.push(key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))?);
+    }
+    Ok(keys)
+}
+
+/// A number of locks per key: under `name` since 0.5.5, one less under `extra_count` before; one by default.
+pub(super) fn decode_lock_count(args: &Value<'_>, name: &'static [u8]) -> Result<i64, WireError> {
+    if let Some(count) = args.get(name)? {
+        return count.as_i64();
+    }
+    match args.get(b"extra_count")? {
+        Some(extra) => Ok(extra.as_i64()?.saturating_add(1)),
+        None => Ok(1),
+    }
+}
