@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Finding, print_warning};
-use super::options::{ReadArgs, ReportArgs};
+use super::options::ReadArgs;
 use super::output::Sink;
 use super::text::printable;
 use crate::error::Result;
@@ -50,8 +50,9 @@ pub(crate) struct DumpArgs {
     first: Option<u64>,
     #[command(flatten)]
     read: ReadArgs,
-    #[command(flatten)]
-    report: ReportArgs,
+    /// Write to PATH instead of standard output
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -65,7 +66,7 @@ enum DumpFormat {
 impl DumpArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let reader = TraceReader::open(&self.file, self.read.mode())?;
-        let mut sink = Sink::open(&self.report)?;
+        let mut sink = self.output.as_deref().map_or_else(|| Ok(Sink::stdout()), Sink::create)?;
         let mut records = reader.records();
         let mut printed = 0;
         let mut line = Vec::new();

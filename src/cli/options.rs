@@ -35,10 +35,10 @@ impl ReadArgs {
 /// Where a report goes, as in LMCache's commands.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Save the report to PATH instead of printing it
+    /// Save the report to PATH too, in the form that --format chooses
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
-    /// Print nothing; the exit code tells
+    /// Print nothing on standard output; the exit code tells
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

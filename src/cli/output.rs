@@ -1,4 +1,4 @@
-//! Where a report goes: standard output, a file, or nowhere.
+//! Where a report goes: standard output, a file, both, or nowhere.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,43 +7,64 @@ use std::path::{Path, PathBuf};
 use super::options::ReportArgs;
 use crate::error::{Error, Result};
 
-/// An open destination. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.
-pub(super) struct Sink {
-    writer: Box<dyn Write>,
+/// Bytes that are gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 16;
+
+/// Open destinations. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.
+pub(super) struct Sink(Vec<Destination>);
+
+struct Destination {
+    writer: BufWriter<Box<dyn Write>>,
     path: Option<PathBuf>,
 }
 
 impl Sink {
     /// Opens what the arguments say.
     pub(super) fn open(args: &ReportArgs) -> Result<Self> {
-        match &args.output {
-            Some(path) => Self::create(path),
-            None if args.quiet => Ok(Self { writer: Box::new(std::io::sink()), path: None }),
-            None => Ok(Self::stdout()),
-        }
+        let file = args.output.as_deref().map(Destination::create).transpose()?;
+        let stdout = (!args.quiet).then(Destination::stdout);
+        Ok(Self(file.into_iter().chain(stdout).collect()))
     }
 
     /// Standard output.
     pub(super) fn stdout() -> Self {
-        Self { writer: Box::new(BufWriter::with_capacity(1 << 16, std::io::stdout().lock())), path: None }
+        Self(vec![Destination::stdout()])
     }
 
     /// A file, emptied if it is there.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|error| {
-            Error::io("cannot create output file", error).with_context("path", path.display())
-        })?;
-        Ok(Self { writer: Box::new(BufWriter::new(file)), path: Some(path.to_owned()) })
+        Ok(Self(vec![Destination::create(path)?]))
     }
 
     /// Writes all of `bytes`.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.writer.write_all(bytes).map_err(|error| self.error(error))
+        self.0.iter_mut().try_for_each(|destination| {
+            destination.writer.write_all(bytes).map_err(|error| destination.error(error))
+        })
     }
 
     /// Writes what is still buffered.
     pub(super) fn finish(mut self) -> Result<()> {
-        self.writer.flush().map_err(|error| self.error(error))
+        self.0
+            .iter_mut()
+            .try_for_each(|destination| destination.writer.flush().map_err(|error| destination.error(error)))
+    }
+}
+
+impl Destination {
+    fn new(writer: Box<dyn Write>, path: Option<PathBuf>) -> Self {
+        Self { writer: BufWriter::with_capacity(BUFFER_BYTES, writer), path }
+    }
+
+    fn stdout() -> Self {
+        Self::new(Box::new(std::io::stdout().lock()), None)
+    }
+
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|error| {
+            Error::io("cannot create output file", error).with_context("path", path.display())
+        })?;
+        Ok(Self::new(Box::new(file), Some(path.to_owned())))
     }
 
     fn error(&self, cause: std::io::Error) -> Error {

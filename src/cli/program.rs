@@ -29,9 +29,9 @@ Examples:
 Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
 
-/// Inspects and replays traces of LMCache's storage calls.
+/// Inspects and replays traces of LMCache's storage calls
 #[derive(Debug, Parser)]
-#[command(name = "lmcache-trace", version, about, after_help = EXAMPLES, styles = STYLES, max_term_width = 100)]
+#[command(name = "lmcache-trace", version, after_help = EXAMPLES, styles = STYLES, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,

@@ -96,12 +96,13 @@ fn several_files_are_reported_one_after_the_other() {
 }
 
 #[test]
-fn the_report_can_go_to_a_file_or_nowhere() {
+fn the_report_can_go_to_a_file_too_or_nowhere_else() {
     let trace = unpack_to_file("traces/tiny.lct");
     let path = trace.path.with_extension("json");
     let output = command("info --format json --output").arg(&path).arg(&trace.path).output().expect("runs");
-    assert!(output.stdout.is_empty());
-    let saved: Value = serde_json::from_slice(&std::fs::read(&path).expect("a report")).expect("JSON");
+    let saved = std::fs::read(&path).expect("a report");
+    assert_eq!(saved, output.stdout, "both, as in LMCache's commands");
+    let saved: Value = serde_json::from_slice(&saved).expect("JSON");
     assert_eq!(saved["total_records"], 59);
     assert!(run("info -q", &trace.path).stdout.is_empty());
 }
