@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Finding, print_warning};
+use super::files::check_apart;
 use super::options::ReadArgs;
 use super::output::Sink;
-use super::text::printable;
-use crate::error::Result;
+use super::text::{printable, short};
+use crate::error::{Error, Result};
 use crate::format::lct::{WireKey, for_each_key, json};
 use crate::format::model::Op;
 use crate::format::model::key::Hex;
@@ -65,12 +66,40 @@ enum DumpFormat {
 
 impl DumpArgs {
     pub(super) fn run(self) -> Result<Finding> {
+        self.check_filters()?;
+        check_apart(self.output.as_deref().as_slice(), &[&self.file])?;
         let reader = TraceReader::open(&self.file, self.read.mode())?;
         let mut sink = self.output.as_deref().map_or_else(|| Ok(Sink::stdout()), Sink::create)?;
         let mut records = reader.records();
-        let mut printed = 0;
-        let mut line = Vec::new();
-        while self.first.is_none_or(|first| printed < first) {
+        let printed = self.print_records(&mut records, &mut sink)?;
+        sink.finish()?;
+        if self.read.strict {
+            // What lies behind the last record that was asked for counts too.
+            (&mut records).for_each(drop);
+        }
+        self.report_losses(&records, printed);
+        let is_incomplete =
+            records.skipped() > 0 || records.ending().is_some_and(|ending| ending.is_truncated());
+        Ok(if self.read.strict && is_incomplete { Finding::Found } else { Finding::None })
+    }
+
+    fn check_filters(&self) -> Result<()> {
+        let is_nan = |time: Option<f64>| time.is_some_and(f64::is_nan);
+        if is_nan(self.from) || is_nan(self.to) {
+            return Err(Error::invalid("--from and --to take a number of seconds"));
+        }
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from >= to => Err(Error::invalid("--from must be before --to")
+                .with_context("--from", from)
+                .with_context("--to", to)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints what is wanted and returns how many records that were.
+    fn print_records(&self, records: &mut Records<'_>, sink: &mut Sink) -> Result<u64> {
+        let (mut printed, mut line) = (0, Vec::new());
+        while self.first.is_none_or(|first| printed < first) && !sink.is_abandoned() {
             let Some(entry) = records.next() else { break };
             let Entry::Record(record) = entry else { continue };
             if self.is_wanted(&record) {
@@ -80,11 +109,7 @@ impl DumpArgs {
                 printed += 1;
             }
         }
-        sink.finish()?;
-        self.report_losses(&records, printed);
-        let is_incomplete =
-            records.skipped() > 0 || records.ending().is_some_and(|ending| ending.is_truncated());
-        Ok(if self.read.strict && is_incomplete { Finding::Found } else { Finding::None })
+        Ok(printed)
     }
 
     fn is_wanted(&self, record: &Record<'_>) -> bool {
@@ -105,7 +130,8 @@ impl DumpArgs {
         if let Some(ending) = records.ending().filter(|ending| ending.is_truncated()) {
             print_warning(&format!("the trace is {ending}"));
         }
-        if printed == 0 && !self.op.is_empty() {
+        let is_filtered = !self.op.is_empty() || self.from.is_some() || self.to.is_some();
+        if printed == 0 && is_filtered && self.first != Some(0) {
             print_warning(
                 "no record passes the filters; `lmcache-trace info` lists the operations of a trace",
             );
@@ -148,7 +174,7 @@ fn write_jsonl(record: &Record<'_>, line: &mut Vec<u8>) {
 
 fn write_text(record: &Record<'_>, line: &mut Vec<u8>) {
     let name = Op::from_qualname(record.qualname).map_or(record.qualname, |op| op.short_name());
-    push(line, format_args!("{:>8}  {:>14.6}s  {:<29}", record.seq, record.t_mono_s, printable(name)));
+    push(line, format_args!("{:>8}  {:>14.6}s  {:<29}", record.seq, record.t_mono_s, short(name)));
     let (mut first, mut last) = (None, None);
     match for_each_key(&record.args, |key| {
         first = first.or(Some(key));
@@ -161,7 +187,7 @@ fn write_text(record: &Record<'_>, line: &mut Vec<u8>) {
         write_key_range(&first, &last, line);
     }
     if let Ok(Some(Ok(id))) = record.args.get(b"external_request_id").map(|id| id.map(|id| id.as_str())) {
-        push(line, format_args!("  request {}", printable(id)));
+        push(line, format_args!("  request {}", short(id)));
     }
 }
 
@@ -175,12 +201,7 @@ fn write_key_range(first: &WireKey<'_>, last: &WireKey<'_>, line: &mut Vec<u8>) 
     let view = &first.view;
     push(
         line,
-        format_args!(
-            "  {} rank {:08x} group {}",
-            printable(view.model_name),
-            view.kv_rank,
-            view.object_group_id
-        ),
+        format_args!("  {} rank {:08x} group {}", short(view.model_name), view.kv_rank, view.object_group_id),
     );
 }
 

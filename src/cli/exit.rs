@@ -20,27 +20,24 @@ pub enum Finding {
     None,
     /// Something that the caller asked to be told about: exit code 1.
     Found,
+    /// Some of the work could not be done, and that was said already: exit code 2.
+    Failed,
     /// Stopped by Ctrl-C; what was done until then was reported: exit code 130.
     Interrupted,
 }
 
-/// The exit code of a verb's result; an error is printed here, and nowhere else.
+/// The exit code of a verb's result; its error is printed here.
 pub(super) fn code(result: Result<Finding>) -> ExitCode {
     match result {
         Ok(Finding::None) => ExitCode::SUCCESS,
         Ok(Finding::Found) => ExitCode::from(1),
+        Ok(Finding::Failed) => ExitCode::from(EXIT_ERROR),
         Ok(Finding::Interrupted) => ExitCode::from(EXIT_INTERRUPTED),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             print_error(&error);
             ExitCode::from(EXIT_ERROR)
         }
     }
-}
-
-/// Whoever reads our output has seen enough: `lmcache-trace dump F | head` is no error.
-fn is_broken_pipe(error: &Error) -> bool {
-    error.io_source().is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Prints one sentence, and one line of advice if there is any.

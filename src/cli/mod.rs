@@ -1,12 +1,13 @@
 //! The command line `lmcache-trace`: one file or folder per verb.
 //!
 //! [`program`] lists the verbs. A verb parses its arguments into plain values, resolves them into values of the
-//! library, calls it, and prints. What verbs share lies below them: [`options`], [`storage_flags`]; [`output`], which
-//! writes to standard output or to a file; [`exit`] with the exit codes and the one place that prints an error;
+//! library, calls it, and prints. What verbs share lies below them: [`options`], [`storage_flags`]; [`output`] for lines as
+//! they come and [`files`] for results that are whole or not there; [`exit`] with the exit codes and the one place that prints an error;
 //! [`text`] with the forms of numbers and names.
 
 mod dump;
 mod exit;
+mod files;
 mod info;
 mod options;
 mod output;

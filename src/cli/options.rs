@@ -1,6 +1,6 @@
 //! The options that several verbs share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -41,4 +41,11 @@ pub(crate) struct ReportArgs {
     /// Print nothing on standard output; the exit code tells
     #[arg(short, long)]
     pub(crate) quiet: bool,
+}
+
+impl ReportArgs {
+    /// The files that the report goes to: one or none.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        self.output.as_deref().into_iter().collect()
+    }
 }

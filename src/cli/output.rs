@@ -1,76 +1,97 @@
-//! Where a report goes: standard output, a file, both, or nowhere.
+//! Where lines go: standard output, or a file that is written as they come.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use super::files::write_whole;
 use super::options::ReportArgs;
 use crate::error::{Error, Result};
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
 
-/// Open destinations. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.
-pub(super) struct Sink(Vec<Destination>);
-
-struct Destination {
+/// An open destination. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.
+///
+/// Whoever reads our standard output and leaves has seen enough: from then on it swallows what it is given, and
+/// the verb ends as it would have (`lmcache-trace dump F | head` is no error, and no success of a failed replay).
+pub(super) struct Sink {
     writer: BufWriter<Box<dyn Write>>,
     path: Option<PathBuf>,
+    is_abandoned: bool,
 }
 
 impl Sink {
-    /// Opens what the arguments say.
-    pub(super) fn open(args: &ReportArgs) -> Result<Self> {
-        let file = args.output.as_deref().map(Destination::create).transpose()?;
-        let stdout = (!args.quiet).then(Destination::stdout);
-        Ok(Self(file.into_iter().chain(stdout).collect()))
-    }
-
     /// Standard output.
     pub(super) fn stdout() -> Self {
-        Self(vec![Destination::stdout()])
+        Self::new(Box::new(std::io::stdout()), None)
     }
 
     /// A file, emptied if it is there.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        Ok(Self(vec![Destination::create(path)?]))
-    }
-
-    /// Writes all of `bytes`.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.0.iter_mut().try_for_each(|destination| {
-            destination.writer.write_all(bytes).map_err(|error| destination.error(error))
-        })
-    }
-
-    /// Writes what is still buffered.
-    pub(super) fn finish(mut self) -> Result<()> {
-        self.0
-            .iter_mut()
-            .try_for_each(|destination| destination.writer.flush().map_err(|error| destination.error(error)))
-    }
-}
-
-impl Destination {
-    fn new(writer: Box<dyn Write>, path: Option<PathBuf>) -> Self {
-        Self { writer: BufWriter::with_capacity(BUFFER_BYTES, writer), path }
-    }
-
-    fn stdout() -> Self {
-        Self::new(Box::new(std::io::stdout().lock()), None)
-    }
-
-    fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|error| {
             Error::io("cannot create output file", error).with_context("path", path.display())
         })?;
         Ok(Self::new(Box::new(file), Some(path.to_owned())))
     }
 
-    fn error(&self, cause: std::io::Error) -> Error {
-        match &self.path {
+    fn new(writer: Box<dyn Write>, path: Option<PathBuf>) -> Self {
+        Self { writer: BufWriter::with_capacity(BUFFER_BYTES, writer), path, is_abandoned: false }
+    }
+
+    /// Whether nobody reads standard output any more: there is no use in going on.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.is_abandoned
+    }
+
+    /// Writes all of `bytes`, some of it later.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.carry_out(|writer| writer.write_all(bytes))
+    }
+
+    /// Writes what is still buffered.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.carry_out(BufWriter::flush)
+    }
+
+    /// Writes what is still buffered and closes.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.flush()
+    }
+
+    fn carry_out(
+        &mut self,
+        work: impl FnOnce(&mut BufWriter<Box<dyn Write>>) -> std::io::Result<()>,
+    ) -> Result<()> {
+        if self.is_abandoned {
+            return Ok(());
+        }
+        let Err(cause) = work(&mut self.writer) else { return Ok(()) };
+        if cause.kind() == ErrorKind::BrokenPipe && self.path.is_none() {
+            self.is_abandoned = true;
+            return Ok(());
+        }
+        Err(match &self.path {
             Some(path) => Error::io("cannot write output file", cause).with_context("path", path.display()),
             None => Error::io("cannot write to standard output", cause),
-        }
+        })
     }
+}
+
+/// Delivers a finished report: to the file that the arguments name, and to standard output unless they are quiet.
+/// Both are tried; the first error is returned.
+pub(super) fn deliver(args: &ReportArgs, report: &str) -> Result<()> {
+    let to_file = args.output.as_deref().map_or(Ok(()), |path| write_whole(path, report.as_bytes()));
+    let to_stdout = match args.quiet {
+        true => Ok(()),
+        false => print(report),
+    };
+    to_file.and(to_stdout)
+}
+
+/// Prints to standard output, all of it at once.
+pub(super) fn print(report: &str) -> Result<()> {
+    let mut stdout = Sink::stdout();
+    stdout.write(report.as_bytes())?;
+    stdout.finish()
 }

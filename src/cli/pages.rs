@@ -6,7 +6,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::exit::Finding;
-use super::output::Sink;
+use super::output::print;
 use crate::error::{Error, Result};
 
 /// Arguments of `completions`.
@@ -21,9 +21,7 @@ impl CompletionsArgs {
     pub(super) fn run(self, mut program: Command) -> Result<Finding> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut program, "lmcache-trace", &mut script);
-        let mut sink = Sink::stdout();
-        sink.write(&script)?;
-        sink.finish().map(|()| Finding::None)
+        print(&String::from_utf8_lossy(&script)).map(|()| Finding::None)
     }
 }
 
@@ -55,7 +53,5 @@ fn print_main_page(program: Command) -> Result<()> {
     clap_mangen::Man::new(program)
         .render(&mut page)
         .map_err(|error| Error::io("cannot render the man page", error))?;
-    let mut sink = Sink::stdout();
-    sink.write(&page)?;
-    sink.finish()
+    print(&String::from_utf8_lossy(&page))
 }

@@ -9,16 +9,34 @@ const BYTE_UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const BARS: [char; 8] =
     ['\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}', '\u{2588}'];
 
-/// `text` with every control character escaped: what a file says must not command the terminal.
+/// How many characters of a name from a file are shown.
+const MAX_SHOWN_CHARS: usize = 64;
+
+/// `text` with every control and format character escaped: what a file says must not command the terminal, nor
+/// turn the line around it.
 pub(super) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
+    if !text.chars().any(is_commanding) {
         return Cow::Borrowed(text);
     }
-    let escape = |c: char| match c.is_control() {
-        true => c.escape_debug().collect::<String>(),
+    let escape = |c: char| match is_commanding(c) {
+        true => c.escape_unicode().collect::<String>(),
         false => c.to_string(),
     };
     Cow::Owned(text.chars().map(escape).collect())
+}
+
+/// Controls, and the characters that hide or that change the direction of writing.
+fn is_commanding(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The beginning of a name, printable.
+pub(super) fn short(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_SHOWN_CHARS) {
+        None => printable(name),
+        Some((end, _)) => Cow::Owned(printable(&name[..end]).into_owned() + "..."),
+    }
 }
 
 /// A count of bytes in the largest unit that leaves at least one: `233.7 KiB`.
@@ -74,6 +92,8 @@ mod tests {
     #[test]
     fn names_do_not_command_the_terminal() {
         assert_eq!(printable("model \u{e9}"), "model \u{e9}");
-        assert_eq!(printable("a\x1b[31m\n"), "a\\u{1b}[31m\\n");
+        assert_eq!(printable("a\x1b[31m\n\u{9b}\u{202e}"), "a\\u{1b}[31m\\u{a}\\u{9b}\\u{202e}");
+        assert_eq!(short(&"x".repeat(MAX_SHOWN_CHARS)), "x".repeat(MAX_SHOWN_CHARS));
+        assert_eq!(short(&"x".repeat(MAX_SHOWN_CHARS + 1)), "x".repeat(MAX_SHOWN_CHARS) + "...");
     }
 }

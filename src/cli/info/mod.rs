@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Finding, print_error};
+use super::files::{check_apart, write_whole};
 use super::options::{ReadArgs, ReportArgs};
-use super::output::Sink;
+use super::output::print;
 use crate::analyze::{TraceSummary, summarize};
 use crate::error::Result;
 use crate::trace::TraceReader;
@@ -53,32 +54,40 @@ enum InfoFormat {
 
 impl InfoArgs {
     pub(super) fn run(self) -> Result<Finding> {
-        let mut sink = Sink::open(&self.report)?;
-        let (mut failed, mut incomplete) = (None, false);
-        for (position, file) in self.files.iter().enumerate() {
+        let inputs: Vec<_> = self.files.iter().map(PathBuf::as_path).collect();
+        check_apart(&self.report.files(), &inputs)?;
+        let (mut reports, mut is_failed, mut is_incomplete) = (String::new(), false, false);
+        for file in &self.files {
             match summarize_file(file, self.read) {
                 Ok(summary) => {
-                    incomplete |= summary.is_incomplete();
-                    sink.write(self.format.render(file, &summary, position).as_bytes())?;
+                    is_incomplete |= summary.is_incomplete();
+                    let report = self.format.render(file, &summary, reports.is_empty());
+                    if !self.report.quiet {
+                        print(&report)?;
+                    }
+                    reports.push_str(&report);
                 }
-                // The other files are still worth reading; the last failure is the program's.
-                Err(error) => failed.replace(error).iter().for_each(print_error),
+                // The other files are still worth reading.
+                Err(error) => {
+                    print_error(&error);
+                    is_failed = true;
+                }
             }
         }
-        sink.finish()?;
-        match failed {
-            Some(error) => Err(error),
-            None if self.read.strict && incomplete => Ok(Finding::Found),
-            None => Ok(Finding::None),
-        }
+        self.report.output.as_deref().map_or(Ok(()), |path| write_whole(path, reports.as_bytes()))?;
+        Ok(match is_failed {
+            true => Finding::Failed,
+            false if self.read.strict && is_incomplete => Finding::Found,
+            false => Finding::None,
+        })
     }
 }
 
 impl InfoFormat {
-    fn render(self, file: &Path, summary: &TraceSummary, position: usize) -> String {
+    fn render(self, file: &Path, summary: &TraceSummary, is_first: bool) -> String {
         match self {
             Self::Json => json::render(file, summary),
-            Self::Terminal if position > 0 => format!("\n{}", terminal::render(file, summary)),
+            Self::Terminal if !is_first => format!("\n{}", terminal::render(file, summary)),
             Self::Terminal => terminal::render(file, summary),
         }
     }
@@ -98,7 +107,7 @@ fn progress_bar(size_bytes: usize) -> ProgressBar {
     if size_bytes < PROGRESS_FROM_BYTES || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let template = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+    let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(size_bytes as u64).with_style(style)
 }

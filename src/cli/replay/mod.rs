@@ -3,10 +3,9 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs. [`signals`]: Ctrl-C.
-//! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it; [`files`] writes it.
+//! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
-mod files;
 mod json;
 mod live;
 mod report;
@@ -18,8 +17,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::exit::Finding;
+use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
-use super::output::Sink;
+use super::output;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
@@ -28,7 +28,6 @@ use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::trace::TraceReader;
 
-use files::{check_writable, create_directory, write_whole};
 use live::LiveOutput;
 use report::ReplayReport;
 
@@ -90,16 +89,23 @@ impl ReplayArgs {
         self.json.then(|| self.output_dir.join("trace_replay_summary.json"))
     }
 
+    /// Every file that the replay writes.
+    fn output_files(&self) -> Vec<PathBuf> {
+        [self.report.output.clone(), self.jsonl_out.clone(), self.csv_path(), self.json_path()]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// Replays the trace.
     ///
     /// # Errors
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
-        prepare_outputs(&self)?;
-        let mut sink = Sink::open(&self.report)?;
         let reader = TraceReader::open(&self.file, self.read.mode())?;
         check_level(&reader)?;
+        prepare_outputs(&self)?;
         let extent = TraceExtent::of(&reader);
         if !self.report.quiet {
             warn_about_the_environment();
@@ -109,22 +115,21 @@ impl ReplayArgs {
         let is_verbose = self.verbose && !self.report.quiet;
         let mut live = LiveOutput::open(self.jsonl_out.as_deref(), is_verbose, self.report.quiet, &extent)?;
         let report = play(&reader, &extent, &config, &stop, &mut live)?;
-        let closed = live.close();
-        deliver(&self, &report, &mut sink)?;
-        sink.finish()?;
-        closed?;
-        Ok(finding(&self, &report))
+        // Each result is worth having without the others; the first that could not be had is the error.
+        live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
 }
 
 /// Creates directories as LMCache does, and makes sure that files can be written into them: a replay can
 /// run for an hour, and its results should not be lost at the end of it.
 fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
+    let files = args.output_files();
+    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    check_apart(&files, &[&args.file])?;
     create_directory(&args.output_dir)?;
     let parent = args.jsonl_out.as_deref().and_then(Path::parent);
     parent.filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), create_directory)?;
-    let files = [args.csv_path(), args.json_path()];
-    files.iter().flatten().try_for_each(|path| check_writable(path))
+    files.iter().try_for_each(|path| check_writable(path))
 }
 
 fn check_level(reader: &TraceReader) -> Result<()> {
@@ -164,19 +169,15 @@ fn play(
     Ok(ReplayReport::new(reader.header(), extent, config, run, totals))
 }
 
-/// Writes the files, then the report: whoever closed the pipe that it goes to still gets the files.
-fn deliver(args: &ReplayArgs, report: &ReplayReport, sink: &mut Sink) -> Result<()> {
-    if let Some(path) = args.csv_path() {
-        write_whole(&path, &csv::render(report)?)?;
-    }
-    if let Some(path) = args.json_path() {
-        write_whole(&path, json::render(report).as_bytes())?;
-    }
+/// Writes the files and the report. All of them are tried.
+fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
+    let csv = args.csv_path().map_or(Ok(()), |path| write_whole(&path, &csv::render(report)?));
+    let json = args.json_path().map_or(Ok(()), |path| write_whole(&path, json::render(report).as_bytes()));
     let text = match args.format {
         ReplayFormat::Terminal => terminal::render(report),
         ReplayFormat::Json => json::render(report),
     };
-    sink.write(text.as_bytes())
+    csv.and(json).and(output::deliver(&args.report, &text))
 }
 
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {

@@ -6,6 +6,9 @@ use super::value::Value;
 use crate::format::model::ObjectKey;
 use crate::format::model::key::KeyInterner;
 
+/// No wrapped key is shorter: its tag and the names of its three required fields alone are longer.
+const SHORTEST_KEY_BYTES: usize = 48;
+
 /// Refuses arguments beside `names`.
 pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireError> {
     for entry in args.entries()? {
@@ -21,7 +24,7 @@ pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireE
 /// A list of wrapped keys.
 pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>, WireError> {
     let elements = list.elements()?;
-    let mut keys = Vec::with_capacity(elements.remaining());
+    let mut keys = Vec::with_capacity(elements.capacity(SHORTEST_KEY_BYTES));
     for element in elements {
         let element = element?;
         let wire_key = storage_key(&element)?;

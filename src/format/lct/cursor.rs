@@ -53,7 +53,7 @@ pub(super) enum Head<'a> {
 
 /// A position in `bytes`. Copying it is how a caller looks ahead.
 #[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a> {
+pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     position: usize,
 }
@@ -62,10 +62,6 @@ impl<'a> Cursor<'a> {
     /// A cursor at `position` of `bytes`; offsets in errors count from the start of `bytes`.
     pub(super) fn at(bytes: &'a [u8], position: usize) -> Self {
         Self { bytes, position }
-    }
-
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
     }
 
     pub(super) fn position(&self) -> usize {
@@ -205,7 +201,9 @@ impl<'a> Cursor<'a> {
     /// Steps over one whole value, at most `depth_left` containers deep.
     pub(super) fn skip(&mut self, depth_left: usize, text: Text) -> Result<(), WireError> {
         let start = *self;
-        if let Some(key) = self.take_usual_key() {
+        if depth_left >= KEY_DEPTH
+            && let Some(key) = self.take_usual_key()
+        {
             return match text == Text::Ignored || key.model_name.is_ascii() {
                 true => Ok(()),
                 false => start.check_utf8(key.model_name).map(drop),
@@ -231,14 +229,29 @@ impl<'a> Cursor<'a> {
     ) -> Result<(), WireError> {
         let depth_left = start.deeper(depth_left)?;
         for _ in 0..count {
-            let key = *self;
-            self.skip(depth_left, text)?;
-            if text == Text::Checked && matches!({ key }.head()?, Head::Map(_)) {
-                return Err(key.error("a map cannot be the key of a map"));
+            match text {
+                Text::Checked => self.skip_hashable(depth_left)?,
+                Text::Ignored => self.skip(depth_left, text)?,
             }
             self.skip(depth_left, text)?;
         }
         Ok(())
+    }
+
+    /// Steps over the key of a map, which Python must be able to hash: there is no map in it, however deep.
+    fn skip_hashable(&mut self, depth_left: usize) -> Result<(), WireError> {
+        let start = *self;
+        match self.head()? {
+            Head::Map(_) => Err(start.error("a map in the key of a map")),
+            Head::Array(count) => {
+                let depth_left = start.deeper(depth_left)?;
+                (0..count).try_for_each(|_| self.skip_hashable(depth_left))
+            }
+            _ => {
+                *self = start;
+                self.skip(depth_left, Text::Checked)
+            }
+        }
     }
 
     fn deeper(&self, depth_left: usize) -> Result<usize, WireError> {
@@ -250,18 +263,29 @@ impl<'a> Cursor<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.error("a string that is not UTF-8"))
     }
 
-    /// msgpack's timestamp must have one of its three sizes and less than a second of nanoseconds.
+    /// msgpack's timestamp must have one of its three sizes, less than a second of nanoseconds, and lie in a year
+    /// that Python's `datetime` has.
     fn check_timestamp(&self, bytes: &[u8]) -> Result<(), WireError> {
         const NS_PER_S: u64 = 1_000_000_000;
         let is_valid = match bytes.len() {
             4 => true,
             8 => bytes.first_chunk().is_some_and(|raw| u64::from_be_bytes(*raw) >> 34 < NS_PER_S),
-            12 => bytes.first_chunk().is_some_and(|raw| u64::from(u32::from_be_bytes(*raw)) < NS_PER_S),
+            12 => {
+                let ns = bytes.first_chunk().map_or(NS_PER_S, |raw| u64::from(u32::from_be_bytes(*raw)));
+                let seconds = bytes.last_chunk().map_or(i64::MAX, |raw| i64::from_be_bytes(*raw));
+                ns < NS_PER_S && DATETIME_SECONDS.contains(&seconds)
+            }
             _ => false,
         };
         if is_valid { Ok(()) } else { Err(self.error("a timestamp that is none")) }
     }
 }
+
+/// How many maps deep a wrapped key is.
+const KEY_DEPTH: usize = 2;
+
+/// Seconds since the epoch from the start of year 1 to the end of year 9999.
+const DATETIME_SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// The extension type that msgpack reserves for timestamps.
 const TIMESTAMP_EXT: i8 = -1;
@@ -301,5 +325,24 @@ mod tests {
         assert_eq!(skip(&[0x81, 0x91, 0x01, 0x02]), Ok(4), "an array as a map's key");
         assert!(skip(&[0xd4, 0xff, 0]).is_err(), "a timestamp of one byte");
         assert_eq!(skip(&[0xd4, 0x05, 0]), Ok(3));
+    }
+
+    #[test]
+    fn no_map_stands_in_the_key_of_a_map() {
+        assert_eq!(skip(&[0x81, 0x91, 0x91, 0x01, 0x02]), Ok(5), "arrays do, at any depth");
+        assert!(skip(&[0x81, 0x81, 0x01, 0x01, 0x02]).is_err());
+        assert!(skip(&[0x81, 0x91, 0x81, 0x01, 0x01, 0x02]).is_err());
+        assert!(skip(&[0x81, 0x91, 0x91, 0x80, 0x02]).is_err());
+    }
+
+    #[test]
+    fn timestamps_are_accepted_to_the_limits_of_datetime() {
+        let timestamp = |seconds: i64| [&[0xc7, 12, 0xff, 0, 0, 0, 0][..], &seconds.to_be_bytes()].concat();
+        for seconds in [*DATETIME_SECONDS.start(), 0, *DATETIME_SECONDS.end()] {
+            assert_eq!(skip(&timestamp(seconds)), Ok(15));
+        }
+        for seconds in [DATETIME_SECONDS.start() - 1, DATETIME_SECONDS.end() + 1, i64::MAX] {
+            assert!(skip(&timestamp(seconds)).is_err(), "{seconds}");
+        }
     }
 }

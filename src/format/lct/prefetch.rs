@@ -14,6 +14,10 @@
 //! row are in the order of the prompt's chunks in all of them. `PREFIX` and `SEGMENTED_PREFIX` become prefix;
 //! `SPARSE` keeps whatever is found, for which full is the nearest policy that 0.5.6 has. `WARM` takes no locks.
 
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
 use super::arguments::{decode_keys, decode_lock_count, expect_names};
 use super::cursor::WireError;
 use super::keys::object_group_id;
@@ -111,13 +115,14 @@ fn decode_flat(fields: &Value<'_>, interner: &mut KeyInterner) -> Result<Prefetc
 
 /// Splits a flat list into rows: one per (model, rank, group, salt), in order of first appearance.
 fn rows_by_scope(keys: Vec<ObjectKey>) -> Vec<Vec<ObjectKey>> {
-    let mut rows: Vec<Vec<ObjectKey>> = Vec::new();
+    let (mut rows, mut row_of_scope) = (Vec::<Vec<ObjectKey>>::new(), HashMap::new());
     for key in keys {
         // Keys of one decoder share their scopes, so that the pointer tells them apart.
-        match rows.iter_mut().find(|row| Arc::ptr_eq(row[0].scope(), key.scope())) {
-            Some(row) => row.push(key),
-            None => rows.push(vec![key]),
+        let row = *row_of_scope.entry(Arc::as_ptr(key.scope())).or_insert(rows.len());
+        if row == rows.len() {
+            rows.push(Vec::new());
         }
+        rows[row].push(key);
     }
     rows
 }
@@ -125,7 +130,7 @@ fn rows_by_scope(keys: Vec<ObjectKey>) -> Vec<Vec<ObjectKey>> {
 /// Layouts and windows per object group.
 struct Companions {
     common_layout: Option<MemoryLayoutDesc>,
-    group_layouts: Vec<(u32, MemoryLayoutDesc)>,
+    group_layouts: BTreeMap<u32, MemoryLayoutDesc>,
     windows: Vec<i64>,
 }
 
@@ -135,11 +140,11 @@ impl Companions {
             Some(layout) => Some(decode_layout(&layout)?),
             None => None,
         };
-        let mut group_layouts = Vec::new();
+        let mut group_layouts = BTreeMap::new();
         if let Some(layouts) = fields.get(b"group_layout_descs")? {
             for entry in layouts.entries()? {
                 let (group, layout) = entry?;
-                group_layouts.push((group_number(&group)?, decode_layout(&layout)?));
+                group_layouts.insert(group_number(&group)?, decode_layout(&layout)?);
             }
         }
         let windows = fields.get(b"attn_desc")?.map_or(Ok(Vec::new()), |desc| decode_windows(&desc))?;
@@ -147,8 +152,7 @@ impl Companions {
     }
 
     fn layout_of(&self, object_group_id: u32) -> Option<MemoryLayoutDesc> {
-        let own = self.group_layouts.iter().find(|(group, _)| *group == object_group_id);
-        own.map(|(_, layout)| layout).or(self.common_layout.as_ref()).cloned()
+        self.group_layouts.get(&object_group_id).or(self.common_layout.as_ref()).cloned()
     }
 
     fn window_of(&self, object_group_id: u32) -> i64 {

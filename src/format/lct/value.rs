@@ -153,24 +153,20 @@ impl<'a> Value<'a> {
         (cursor.head().ok()? == Head::Str(PAYLOAD_KEY)).then_some((tag, Self(cursor)))
     }
 
+    /// As [`Value::tagged`], for a map that has nothing but a tag and a payload.
+    pub(super) fn sole_tagged(&self) -> Option<(&'a [u8], Value<'a>)> {
+        match self.head().ok()? {
+            Head::Map(2) => self.tagged().ok()?,
+            _ => None,
+        }
+    }
+
     /// The payload of a value that must be wrapped with `tag`.
     pub fn payload_of(&self, tag: &'static str) -> Result<Value<'a>, WireError> {
         match self.tagged()? {
             Some((found, payload)) if found == tag.as_bytes() => Ok(payload),
             _ => Err(self.error(missing(tag))),
         }
-    }
-
-    /// Where the value starts in its frame.
-    pub fn offset(&self) -> usize {
-        self.0.position()
-    }
-
-    /// The bytes of the value.
-    pub fn span(&self) -> Result<&'a [u8], WireError> {
-        let mut cursor = self.0;
-        cursor.skip(MAX_DEPTH, Text::Ignored)?;
-        Ok(&self.0.bytes()[self.0.position()..cursor.position()])
     }
 }
 
@@ -184,9 +180,6 @@ fn missing(name: &'static str) -> &'static str {
         "ObjectKey" => "expected an ObjectKey",
         "MemoryLayoutDesc" => "expected a MemoryLayoutDesc",
         "GroupedObjectKeys" => "expected GroupedObjectKeys",
-        "chunk_hash" => "an ObjectKey without its chunk_hash",
-        "model_name" => "an ObjectKey without its model_name",
-        "kv_rank" => "an ObjectKey without its kv_rank",
         _ => "a field is missing",
     }
 }
@@ -205,9 +198,14 @@ impl<'a> Elements<'a> {
         Self { cursor, left, is_at_taken: false }
     }
 
-    /// How many elements are left.
+    /// How many elements are left, as the file claims.
     pub fn remaining(&self) -> usize {
         self.left
+    }
+
+    /// How many elements of at least `element_bytes` can be left: what to reserve memory for.
+    pub fn capacity(&self, element_bytes: usize) -> usize {
+        self.left.min(self.cursor.rest().len() / element_bytes)
     }
 
     fn step(&mut self) -> Result<Value<'a>, WireError> {

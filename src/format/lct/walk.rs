@@ -54,6 +54,7 @@ struct Walk<'a, 'm, V> {
 /// A key list and the layout beside it, which may come in any order.
 #[derive(Default)]
 struct ListFields {
+    is_read: bool,
     keys: u64,
     layout_bytes: u64,
 }
@@ -86,7 +87,9 @@ impl<'a, V: FnMut(WireKey<'a>)> Walk<'a, '_, V> {
     /// A field of a call or of a row: its key list, its layout, or neither.
     fn list_field(&mut self, name: &[u8], list: &mut ListFields) -> Result<(), WireError> {
         match name {
-            b"keys" => list.keys = self.list()?,
+            // LMCache keeps the last of two lists; the first was visited, so the record is said to be damaged.
+            b"keys" if list.is_read => return Err(self.cursor.error("two fields named keys")),
+            b"keys" => (list.keys, list.is_read) = (self.list()?, true),
             b"layout_desc" => list.layout_bytes = self.memo.take_size_bytes(&mut self.cursor)?,
             _ => self.skip()?,
         }

@@ -2,11 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::format::model::Dtype;
+use crate::sync::Arc;
 
 /// LMCache's `MemoryLayoutDesc`: one `(shape, dtype)` per tensor of an object, laid out without padding.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemoryLayoutDesc {
-    groups: Vec<(Box<[u64]>, Dtype)>,
+    /// Shared: a clone of a layout costs a counter, however many tensors it has.
+    groups: Arc<[(Box<[u64]>, Dtype)]>,
 }
 
 impl MemoryLayoutDesc {
@@ -15,7 +17,7 @@ impl MemoryLayoutDesc {
     /// # Errors
     /// If the sizes multiply past what 64 bits count: no such object exists, whatever the file says.
     pub fn new(groups: Vec<(Box<[u64]>, Dtype)>) -> Result<Self> {
-        let layout = Self { groups };
+        let layout = Self { groups: groups.into() };
         match layout.checked_size_bytes() {
             Some(_) => Ok(layout),
             None => Err(Error::invalid("the layout's size is more than 64 bits can count")),

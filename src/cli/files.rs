@@ -1,7 +1,8 @@
-//! Result files: whole or not at all.
+//! Result files: whole or not at all, and never where the input is.
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -11,6 +12,33 @@ pub(super) fn create_directory(directory: &Path) -> Result<()> {
     fs::create_dir_all(directory).map_err(|error| {
         Error::io("cannot create directory", error).with_context("path", directory.display())
     })
+}
+
+/// Refuses to write a result over a trace that is read, or over another result: the first would destroy what
+/// cannot be made again, and kill a process that has it mapped.
+pub(super) fn check_apart(outputs: &[&Path], inputs: &[&Path]) -> Result<()> {
+    for (position, output) in outputs.iter().enumerate() {
+        let Some(taken) = inputs.iter().chain(&outputs[..position]).find(|other| is_same_file(output, other))
+        else {
+            continue;
+        };
+        return Err(Error::invalid(
+            "two of the named files are the same file, and one of them would be overwritten",
+        )
+        .with_context("output", output.display())
+        .with_context("other", taken.display())
+        .with_hint("give the output a name of its own"));
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one regular file, through links too; or, where there is none yet, are one path.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        (Err(_), Err(_)) => std::path::absolute(a).ok() == std::path::absolute(b).ok(),
+        _ => false,
+    }
 }
 
 /// Makes sure that [`write_whole`] will be able to create `path`.
@@ -38,13 +66,17 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         true => fs::write(path, bytes),
         false => write_beside(path, bytes),
     };
-    written.map_err(|error| Error::io("cannot write file", error).with_context("path", path.display()))
+    written.map_err(|error| Error::io("cannot write output file", error).with_context("path", path.display()))
 }
 
 fn write_beside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A link goes on leading to the file, and the file keeps its mode.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mode = fs::metadata(path).ok().map(|metadata| metadata.permissions());
     let beside = beside(path);
     let written = File::create(&beside)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(&beside, mode)))
         .and_then(|()| fs::rename(&beside, path));
     if written.is_err() {
         // What is left is of no use; the first error is the one to report.
@@ -78,6 +110,34 @@ mod tests {
         write_whole(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_and_modes_are_kept() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, b"old").unwrap();
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        write_whole(&link, b"new").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn an_output_is_never_an_input_nor_another_output() {
+        let directory = tempfile::tempdir().unwrap();
+        let [trace, link, a, b] = ["trace", "link", "a", "b"].map(|name| directory.path().join(name));
+        fs::write(&trace, b"records").unwrap();
+        std::os::unix::fs::symlink(&trace, &link).unwrap();
+        assert!(check_apart(&[&trace], &[&trace]).is_err());
+        assert!(check_apart(&[&link], &[&trace]).is_err());
+        assert!(check_apart(&[&a, &a], &[&trace]).is_err());
+        check_apart(&[&a, &b], &[&trace]).unwrap();
+        let null = Path::new("/dev/null");
+        check_apart(&[null, null], &[&trace]).unwrap();
     }
 
     #[test]
