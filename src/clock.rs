@@ -21,11 +21,6 @@ pub fn monotonic_ns() -> u64 {
     os::time::monotonic_ns()
 }
 
-/// Seconds since the epoch, as Python's `time.time()` gives them.
-pub fn wall_s() -> f64 {
-    os::time::realtime_ns() as f64 / NS_PER_S as f64
-}
-
 /// A source of monotonic time that can be the system's or a test's.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct FileMap(memmap2::Mmap);
 
 impl FileMap {
-    /// Maps `file` as it is now; what is appended later is not seen.
+    /// Maps `file` as long as it is; what is appended later is not seen.
     ///
     /// # Safety
     /// Until the map is dropped nobody may shorten the file or change its bytes. A file that is shortened

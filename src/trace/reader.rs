@@ -38,6 +38,9 @@ enum Bytes {
     Buffered(Vec<u8>),
 }
 
+/// The longest header that is read from a pipe. Real ones have a few kilobytes.
+const MAX_STREAMED_HEADER_BYTES: u64 = 1 << 24;
+
 /// An open trace file whose header was read and accepted.
 #[derive(Debug)]
 pub struct TraceReader {
@@ -133,9 +136,30 @@ fn read_file(path: &Path, mode: ReadMode) -> Result<Bytes> {
     Ok(Bytes::Buffered(read_all(&mut file)?))
 }
 
+/// Reads a stream to its end, once its beginning has shown that it is a trace: `/dev/zero` has no end.
 fn read_all(source: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    source.read_to_end(&mut bytes).map_err(|error| Error::io("cannot read trace file", error))?;
+    let mut read = |limit_bytes: u64, bytes: &mut Vec<u8>| {
+        let read = source.take(limit_bytes).read_to_end(bytes);
+        read.map_err(|error| Error::io("cannot read trace file", error))
+    };
+    read(PREFIX_BYTES as u64, &mut bytes)?;
+    if let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() {
+        let header_bytes = u64::from(u32::from_be_bytes(*prefix));
+        if header_bytes > MAX_STREAMED_HEADER_BYTES {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                "the stream's first frame is too long for a trace header",
+            )
+            .with_context("bytes promised", header_bytes)
+            .with_hint("this is not an LMCache trace"));
+        }
+        read(header_bytes, &mut bytes)?;
+        if let Ok(frame) = FrameCursor::new(&bytes, 0).next_frame() {
+            Header::decode(frame.body)?;
+        }
+    }
+    read(u64::MAX, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -250,6 +274,3 @@ impl<'a> Iterator for Records<'a> {
         })
     }
 }
-
-/// Bytes of the shortest frame: a length prefix with nothing behind it.
-const _: () = assert!(PREFIX_BYTES == size_of::<u32>());

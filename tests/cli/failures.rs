@@ -110,3 +110,53 @@ fn names_in_a_file_do_not_command_the_terminal() {
         assert!(!report.contains('\x1b') && report.contains("[31mred"), "{verb}: {report}");
     }
 }
+
+#[test]
+fn an_output_over_the_input_is_refused_and_the_input_is_whole() {
+    for verb in ["info", "dump"] {
+        let trace = unpack_to_file("traces/tiny.lct");
+        let before = std::fs::read(&trace.path).expect("a trace");
+        let output = command(verb).arg(&trace.path).arg("--output").arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{verb}");
+        assert!(stderr(&output).contains("would be overwritten"), "{verb}: {}", stderr(&output));
+        assert_eq!(std::fs::read(&trace.path).expect("a trace"), before, "{verb}");
+    }
+}
+
+#[test]
+fn a_failure_is_not_hidden_by_a_reader_that_leaves() {
+    let good = unpack_to_file("traces/tiny.lct");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let files = [good.path.as_path(), Path::new("/nonexistent/a.lct")];
+    let output = command("info").args(files).stdout(writer).output().expect("runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cannot open trace file"));
+}
+
+#[test]
+fn a_stream_without_end_that_is_no_trace_is_refused() {
+    for endless in ["/dev/zero", "/dev/urandom"] {
+        let output = run("info", Path::new(endless));
+        assert_eq!(output.status.code(), Some(2), "{endless}");
+        assert!(stderr(&output).starts_with("error:"), "{endless}");
+    }
+}
+
+#[test]
+fn strict_looks_behind_the_last_record_that_is_printed() {
+    let trace = unpack_to_file("traces/cut_in_body.lct");
+    assert_eq!(run("dump -n 1", &trace.path).status.code(), Some(0));
+    let strict = run("dump -n 1 --strict", &trace.path);
+    assert_eq!((strict.status.code(), stdout(&strict).lines().count()), (Some(1), 1));
+}
+
+#[test]
+fn filters_that_let_nothing_pass_are_said() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    for words in ["--from nan", "--from 5 --to 1", "--from 1 --to 1"] {
+        assert_eq!(run(&format!("dump {words}"), &trace.path).status.code(), Some(2), "{words}");
+    }
+    assert!(stderr(&run("dump --from 1e9", &trace.path)).contains("no record passes"));
+    assert_eq!(stderr(&run("dump -n 0 --op reserve_write", &trace.path)), "");
+}

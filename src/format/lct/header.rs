@@ -74,21 +74,21 @@ impl Header {
     /// [`ErrorKind::Corrupt`] if it is not a header, [`ErrorKind::UnsupportedVersion`] if it is one of a
     /// version that this build does not read. LMCache refuses the same files.
     pub fn decode(body: &[u8]) -> Result<Self> {
-        let fields = Fields::read(body).map_err(|cause| {
-            Error::new(ErrorKind::Corrupt, "the first frame is not a trace header").with_source(cause)
-        })?;
-        if fields.magic != MAGIC {
+        let no_header = || Error::new(ErrorKind::Corrupt, "the first frame is not a trace header");
+        let fields = Fields::read(body).map_err(|cause| no_header().with_source(cause))?;
+        let (Some(magic), Some(format_version), Some(trace_schema_version)) =
+            (fields.magic, fields.format_version, fields.trace_schema_version)
+        else {
+            return Err(no_header().with_hint("one of its required fields is missing"));
+        };
+        if magic != MAGIC {
             return Err(Error::new(ErrorKind::Corrupt, "bad magic: this is not an LMCache trace")
-                .with_context("found", format_args!("b\"{}\"", fields.magic.escape_ascii()))
+                .with_context("found", format_args!("b\"{}\"", magic.escape_ascii()))
                 .with_context("expected", "b\"LMCT\""));
         }
-        expect_version("unsupported format_version", &fields.format_version, FORMAT_VERSION)?;
-        expect_version(
-            "unsupported trace_schema_version",
-            &fields.trace_schema_version,
-            TRACE_SCHEMA_VERSION,
-        )?;
-        Ok(fields.into_header())
+        expect_version("unsupported format_version", &format_version, FORMAT_VERSION)?;
+        expect_version("unsupported trace_schema_version", &trace_schema_version, TRACE_SCHEMA_VERSION)?;
+        fields.into_header().ok_or_else(|| no_header().with_hint("one of its required fields is missing"))
     }
 }
 
@@ -118,15 +118,17 @@ impl std::fmt::Display for Integer {
     }
 }
 
+/// The fields as they are met; each is checked when it is, so that a wrong one is not saved by a right one after it.
+#[derive(Default)]
 struct Fields<'a> {
-    magic: &'a [u8],
-    format_version: Integer,
-    level: &'a str,
-    trace_schema_version: Integer,
-    t_mono_start_s: f64,
-    t_wall_start_s: f64,
-    sm_config_json: &'a str,
-    sm_config_digest: &'a str,
+    magic: Option<&'a [u8]>,
+    format_version: Option<Integer>,
+    level: Option<&'a str>,
+    trace_schema_version: Option<Integer>,
+    t_mono_start_s: Option<f64>,
+    t_wall_start_s: Option<f64>,
+    sm_config_json: Option<&'a str>,
+    sm_config_digest: Option<&'a str>,
     level_meta: Option<Value<'a>>,
 }
 
@@ -135,72 +137,51 @@ impl<'a> Fields<'a> {
         let mut cursor = Cursor::at(body, 0);
         let start = cursor;
         let Head::Map(count) = cursor.head()? else { return Err(start.error("a frame that is not a map")) };
-        let mut values = [None; FIELD_NAMES.len()];
+        let mut fields = Self::default();
         for _ in 0..count {
-            let (name, value) = (field_name(&mut cursor)?, Value::at(cursor));
-            match FIELD_NAMES.iter().position(|known| *known == name) {
-                Some(TYPE) => expect_type(&value, b"header")?,
-                Some(field) => values[field] = Some(value),
-                None => {}
-            }
-            match name {
-                b"level_meta" => check_args(&mut cursor)?,
-                _ => cursor.skip(MAX_DEPTH - 1, Text::Ignored)?,
-            }
+            fields.read_entry(&mut cursor)?;
         }
         if cursor.position() != body.len() {
             return Err(cursor.error("bytes after the header"));
         }
-        Self::from_values(&values, start)
+        Ok(fields)
     }
 
-    fn from_values(values: &[Option<Value<'a>>], start: Cursor<'a>) -> Result<Self, WireError> {
-        let field = |position: usize| {
-            values[position].ok_or_else(|| start.error("a header without one of its required fields"))
-        };
-        Ok(Self {
-            magic: field(1)?.as_bin()?,
-            format_version: integer(&field(2)?)?,
-            level: field(3)?.as_str()?,
-            trace_schema_version: integer(&field(4)?)?,
-            t_mono_start_s: field(5)?.as_f64()?,
-            t_wall_start_s: field(6)?.as_f64()?,
-            sm_config_json: field(7)?.as_str()?,
-            sm_config_digest: field(8)?.as_str()?,
-            level_meta: values[9],
-        })
+    fn read_entry(&mut self, cursor: &mut Cursor<'a>) -> Result<(), WireError> {
+        let name = field_name(cursor)?;
+        let value = Value::at(*cursor);
+        match name {
+            b"type" => expect_type(&value, b"header")?,
+            b"magic" => self.magic = Some(value.as_bin()?),
+            b"format_version" => self.format_version = Some(integer(&value)?),
+            b"level" => self.level = Some(value.as_str()?),
+            b"trace_schema_version" => self.trace_schema_version = Some(integer(&value)?),
+            b"t_mono_start" => self.t_mono_start_s = Some(value.as_f64()?),
+            b"t_wall_start" => self.t_wall_start_s = Some(value.as_f64()?),
+            b"sm_config_json" => self.sm_config_json = Some(value.as_str()?),
+            b"sm_config_digest" => self.sm_config_digest = Some(value.as_str()?),
+            b"level_meta" => {
+                self.level_meta = Some(value);
+                return check_args(cursor);
+            }
+            _ => {}
+        }
+        cursor.skip(MAX_DEPTH - 1, Text::Ignored)
     }
 
-    fn into_header(self) -> Header {
-        Header {
-            level: Level::from(self.level),
+    fn into_header(self) -> Option<Header> {
+        Some(Header {
+            level: Level::from(self.level?),
             format_version: FORMAT_VERSION,
             trace_schema_version: TRACE_SCHEMA_VERSION,
-            t_mono_start_s: self.t_mono_start_s,
-            t_wall_start_s: self.t_wall_start_s,
-            sm_config_json: self.sm_config_json.to_owned(),
-            sm_config_digest: self.sm_config_digest.to_owned(),
+            t_mono_start_s: self.t_mono_start_s?,
+            t_wall_start_s: self.t_wall_start_s?,
+            sm_config_json: self.sm_config_json?.to_owned(),
+            sm_config_digest: self.sm_config_digest?.to_owned(),
             level_meta: self.level_meta.map(sorted_meta).unwrap_or_default(),
-        }
+        })
     }
 }
-
-/// The header's fields in the order in which LMCache declares them; [`TYPE`] is the first.
-const FIELD_NAMES: [&[u8]; 10] = [
-    b"type",
-    b"magic",
-    b"format_version",
-    b"level",
-    b"trace_schema_version",
-    b"t_mono_start",
-    b"t_wall_start",
-    b"sm_config_json",
-    b"sm_config_digest",
-    b"level_meta",
-];
-
-/// Position of `type` in [`FIELD_NAMES`].
-const TYPE: usize = 0;
 
 fn integer(value: &Value<'_>) -> Result<Integer, WireError> {
     match value.head()? {
@@ -217,4 +198,48 @@ fn sorted_meta(meta: Value<'_>) -> Vec<(String, serde_json::Value)> {
     };
     pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: [&[u8]; 8] = [
+        b"\xa5magic\xc4\x04LMCT",
+        b"\xaeformat_version\x01",
+        b"\xa5level\xa7storage",
+        b"\xb4trace_schema_version\x01",
+        b"\xact_mono_start\x01",
+        b"\xact_wall_start\xca\x3f\x80\x00\x00",
+        b"\xaesm_config_json\xa0",
+        b"\xb0sm_config_digest\xa0",
+    ];
+
+    fn header(fields: &[&[u8]]) -> Result<Header> {
+        Header::decode(&[&[0x80 | fields.len() as u8], fields.concat().as_slice()].concat())
+    }
+
+    #[test]
+    fn every_field_is_needed_and_checked_each_time() {
+        assert_eq!(header(&FIELDS).unwrap().t_wall_start_s, 1.0);
+        for missing in 0..FIELDS.len() {
+            let rest: Vec<_> =
+                FIELDS.iter().enumerate().filter(|(field, _)| *field != missing).map(|(_, f)| *f).collect();
+            assert_eq!(header(&rest).unwrap_err().kind(), ErrorKind::Corrupt, "{missing}");
+        }
+        let with = |extra: &'static [u8]| header(&[&[extra], &FIELDS[..]].concat());
+        assert!(with(b"\xa7unknown\xc0").is_ok());
+        assert!(with(b"\xa4type\xa6header").is_ok());
+        assert!(with(b"\xa4type\xa6record").is_err());
+        assert!(with(b"\xa5magic\xa4LMCT").is_err(), "text is no magic, though a right one follows");
+        assert!(with(b"\xaalevel_meta\xc0").is_err());
+    }
+
+    #[test]
+    fn metadata_is_kept_as_it_stands() {
+        let meta = b"\xaalevel_meta\x81\xa1a\x82\xa5__t__\xa1x\xa1v\x81\xaechunk_hash_hex\xa2ff";
+        let found = header(&[&FIELDS[..], &[meta]].concat()).unwrap().level_meta;
+        let expected = serde_json::json!({"__t__": "x", "v": {"chunk_hash_hex": "ff"}});
+        assert_eq!(found, [("a".to_owned(), expected)]);
+    }
 }
