@@ -4,9 +4,14 @@
 //! threads share. (Two keys of two million have the same fingerprint once in ten million files.) Keys that
 //! find the table full go to a HyperLogLog sketch per thread (Flajolet et al., 2007); at the end the table is
 //! added to the merged sketch, whose standard error is `1.04 / sqrt(registers)`.
+//!
+//! Fingerprints are the same in every run, so an estimate is too. Where they stand in the table is each
+//! process's own secret: whoever makes keys with fingerprints of his choice can spoil the count of his file, but
+//! cannot crowd them into one corner of the table, where each would be compared with all that came before.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
+use foldhash::fast::RandomState;
 use foldhash::quality::FixedState;
 
 use crate::format::lct::WireKey;
@@ -53,6 +58,7 @@ pub(super) fn fingerprint(key: &WireKey<'_>, scope_hash: u64) -> u64 {
 pub(super) struct ExactKeys {
     slots: Vec<AtomicU64>,
     used: AtomicUsize,
+    placement: RandomState,
 }
 
 impl ExactKeys {
@@ -60,30 +66,33 @@ impl ExactKeys {
     pub(super) fn new(file_bytes: u64) -> Self {
         let wanted = usize::try_from(file_bytes / FILE_BYTES_PER_SLOT).unwrap_or(MAX_SLOTS);
         let slots = wanted.clamp(MIN_SLOTS, MAX_SLOTS).next_power_of_two();
-        Self { slots: (0..slots).map(|_| AtomicU64::new(0)).collect(), used: AtomicUsize::new(0) }
+        let slots = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        Self { slots, used: AtomicUsize::new(0), placement: RandomState::default() }
     }
 
-    /// Whether `fingerprint` is in the table now; `false` means that the table is full.
+    /// How many keys the table counts; the threads that look at once may put in one more each.
+    fn capacity(&self) -> usize {
+        self.slots.len() / 2
+    }
+
+    /// Whether `fingerprint` is in the table now; `false` means that the table is full and does not have it.
     ///
-    /// All orderings are Relaxed: a slot is one word that goes from zero to a fingerprint once, nothing else
-    /// is published with it, and the counts are read after the threads were joined.
+    /// A slot is one word that goes from zero to a fingerprint once, so Relaxed does for the slots. `used` is
+    /// counted up with Release and read with Acquire: whoever finds the table full sees all that fill it, and
+    /// does not take a key for one too many that another thread put in a moment ago.
     #[inline]
     fn insert(&self, fingerprint: u64) -> bool {
         let mask = self.slots.len() - 1;
-        let mut slot = fingerprint as usize & mask;
+        let mut slot = self.placement.hash_one(fingerprint) as usize & mask;
         loop {
             let mut found = self.slots[slot].load(Ordering::Relaxed);
             if found == 0 {
-                if self.used.load(Ordering::Relaxed) >= self.slots.len() / 2 {
+                found = match self.used.load(Ordering::Acquire) < self.capacity() {
+                    true => self.claim(slot, fingerprint),
+                    false => self.slots[slot].load(Ordering::Relaxed),
+                };
+                if found == 0 {
                     return false;
-                }
-                match self.slots[slot].compare_exchange(0, fingerprint, Ordering::Relaxed, Ordering::Relaxed)
-                {
-                    Ok(_) => {
-                        self.used.fetch_add(1, Ordering::Relaxed);
-                        return true;
-                    }
-                    Err(other) => found = other,
                 }
             }
             if found == fingerprint {
@@ -93,11 +102,28 @@ impl ExactKeys {
         }
     }
 
-    /// The final count, from the table and what did not fit into it.
+    /// Puts `fingerprint` into a slot that was empty and returns what is there then.
+    #[inline]
+    fn claim(&self, slot: usize, fingerprint: u64) -> u64 {
+        match self.slots[slot].compare_exchange(0, fingerprint, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => {
+                self.used.fetch_add(1, Ordering::Release);
+                fingerprint
+            }
+            Err(other) => other,
+        }
+    }
+
+    /// The final count, from the table and what did not fit into it; called when the threads were joined.
+    ///
+    /// It is exact if and only if there are no more than [`capacity`](Self::capacity) keys, whatever the
+    /// number of threads: keys that were put in at once past the capacity are too many as well.
     pub(super) fn finish(&self, overflow: Option<Sketch>) -> DistinctKeys {
-        let Some(mut sketch) = overflow else {
-            return DistinctKeys { count: self.used.load(Ordering::Relaxed) as u64, relative_error: 0.0 };
-        };
+        let used = self.used.load(Ordering::Relaxed);
+        if overflow.is_none() && used <= self.capacity() {
+            return DistinctKeys { count: used as u64, relative_error: 0.0 };
+        }
+        let mut sketch = overflow.unwrap_or_default();
         self.slots
             .iter()
             .map(|slot| slot.load(Ordering::Relaxed))
@@ -196,6 +222,52 @@ mod tests {
             assert!((found.relative_error - 0.0040625).abs() < 1e-9);
             let off = (found.count as f64 - keys as f64).abs() / keys as f64;
             assert!(off < 3.0 * found.relative_error, "{keys}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_estimate_is_the_same_in_every_run() {
+        let keys = MAX_EXACT_KEYS as u64 + 1;
+        assert_eq!(count(keys), count(keys));
+    }
+
+    #[test]
+    fn a_key_past_the_capacity_is_told_from_one_that_is_there() {
+        let (table, mut counter) = (ExactKeys::new(0), KeyCounter::new());
+        let capacity = table.capacity() as u64;
+        (1..=capacity).for_each(|key| counter.add(key, &table));
+        assert!((1..=capacity).all(|key| table.insert(key)));
+        assert!(!table.insert(capacity + 1));
+        assert_eq!(table.finish(None).count, capacity);
+        assert_eq!(table.claim_first_empty(), capacity + 1);
+        assert!(table.finish(None).relative_error > 0.0, "one more than the capacity is not exact");
+    }
+
+    impl ExactKeys {
+        /// What a thread does that looked at `used` before another one filled the table.
+        fn claim_first_empty(&self) -> u64 {
+            let empty = self.slots.iter().position(|slot| slot.load(Ordering::Relaxed) == 0);
+            self.claim(empty.expect("the table is half empty"), u64::MAX);
+            self.used.load(Ordering::Relaxed) as u64
+        }
+
+        fn longest_run(&self) -> usize {
+            let filled: Vec<_> = self.slots.iter().map(|slot| slot.load(Ordering::Relaxed) != 0).collect();
+            filled.split(|is_filled| !is_filled).map(<[bool]>::len).max().unwrap_or(0)
+        }
+    }
+
+    #[test]
+    fn chosen_fingerprints_do_not_crowd_the_table() {
+        const CHOSEN: u64 = 1 << 14;
+        let choices: [fn(u64) -> u64; 4] =
+            [|key| (key << 22) | 1, |key| (key << 42) | 1, |key| key + 1, |key| (key + 1) << 32];
+        for choose in choices {
+            let (table, mut counter) = (ExactKeys::new(u64::MAX), KeyCounter::new());
+            (0..CHOSEN).for_each(|key| counter.add(choose(key), &table));
+            assert_eq!(table.finish(None).count, CHOSEN);
+            let longest = table.longest_run();
+            assert!(longest < 64, "{longest} keys in a row in a table that is nearly empty");
         }
     }
 }

@@ -2,15 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::{MAX_NAME_BYTES, SmallestNames, Total};
 use crate::format::lct::WireError;
 use crate::format::lct::events::{BATCH, EventBatch, LIFECYCLE, lifecycle_phase};
 use crate::trace::Record;
-
-/// How many distinct names each map keeps; a hostile file could have one per record.
-const MAX_NAMES: usize = 4096;
-
-/// Longer names are cut, for the same reason.
-const MAX_NAME_CHARS: usize = 256;
 
 /// The kind of a batch: event type, tier, backend, whether the tier is shared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +27,8 @@ pub struct EventsSummary {
     pub instances: BTreeMap<String, BTreeSet<i64>>,
     /// Batches per kind.
     pub batches: BTreeMap<BatchKind, u64>,
+    /// Batches of kinds that are not kept.
+    pub other_batches: u64,
     /// Events per type.
     pub entries: BTreeMap<String, u64>,
     /// Bytes of all store events.
@@ -42,103 +39,161 @@ pub struct EventsSummary {
     pub lifecycle: BTreeMap<String, u64>,
     /// Records whose arguments are not those of an event.
     pub undecodable: u64,
-    /// Whether there were more names than are kept.
+    /// Store events, of records that count, whose size or tokens cannot be read.
+    pub undecodable_entries: u64,
+    /// Whether there were more names, or longer ones, than are kept; of too many the smallest are.
     pub incomplete: bool,
 }
 
-impl EventsSummary {
+/// What one thread has counted, or several.
+#[derive(Debug, Default)]
+pub(super) struct EventsTally {
+    instances: SmallestNames<String, SmallestNames<i64, ()>>,
+    batches: SmallestNames<BatchKind, u64>,
+    entries: SmallestNames<String, u64>,
+    store_bytes: u64,
+    entries_with_tokens: u64,
+    lifecycle: SmallestNames<String, u64>,
+    undecodable: u64,
+    undecodable_entries: u64,
+}
+
+impl EventsTally {
     pub(super) fn add(&mut self, record: &Record<'_>) {
         let added = match record.qualname {
             BATCH => EventBatch::decode(&record.args).map(|batch| self.add_batch(&batch)),
-            LIFECYCLE => lifecycle_phase(&record.args).map(|phase| self.add_phase(phase)),
+            LIFECYCLE => lifecycle_phase(&record.args).map(|phase| self.lifecycle.add_text(&phase, 1)),
             _ => Ok(()),
         };
         self.undecodable += u64::from(added.is_err_and(|_: WireError| true));
     }
 
     fn add_batch(&mut self, batch: &EventBatch<'_>) {
-        if let Some(incarnations) = slot(&mut self.instances, name(batch.instance_id), &mut self.incomplete)
-            && incarnations.len() < MAX_NAMES
+        let mut incarnation = SmallestNames::default();
+        incarnation.add(&batch.incarnation, ());
+        self.instances.add_text(&batch.instance_id, incarnation);
+        match [&batch.event_type, &batch.tier, &batch.backend].iter().all(|name| name.len() <= MAX_NAME_BYTES)
         {
-            incarnations.insert(batch.incarnation);
+            true => self.batches.add(&BatchKind::of(batch), 1),
+            false => self.batches.leave_out(1),
         }
-        let kind = BatchKind {
-            event_type: name(batch.event_type),
-            tier: name(batch.tier),
-            backend: name(batch.backend),
-            shared: batch.shared,
-        };
-        let event_type = kind.event_type.clone();
-        add_to(&mut self.batches, kind, 1, &mut self.incomplete);
-        if batch.event_type == "store" {
-            self.store_bytes = self.store_bytes.saturating_add(batch.size_bytes);
-            self.entries_with_tokens += batch.entries_with_tokens;
-        }
-        add_to(&mut self.entries, event_type, batch.entries, &mut self.incomplete);
-    }
-
-    fn add_phase(&mut self, phase: &str) {
-        add_to(&mut self.lifecycle, name(phase), 1, &mut self.incomplete);
+        self.entries.add_text(&batch.event_type, batch.entries);
+        self.store_bytes = self.store_bytes.saturating_add(batch.store_bytes);
+        self.entries_with_tokens += batch.entries_with_tokens;
+        self.undecodable_entries += batch.undecodable_entries;
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (instance, incarnations) in other.instances {
-            if let Some(mine) = slot(&mut self.instances, instance, &mut self.incomplete) {
-                mine.extend(incarnations);
-            }
-        }
-        other
-            .batches
-            .into_iter()
-            .for_each(|(kind, count)| add_to(&mut self.batches, kind, count, &mut self.incomplete));
-        other
-            .entries
-            .into_iter()
-            .for_each(|(kind, count)| add_to(&mut self.entries, kind, count, &mut self.incomplete));
-        other
-            .lifecycle
-            .into_iter()
-            .for_each(|(phase, count)| add_to(&mut self.lifecycle, phase, count, &mut self.incomplete));
+        Total::add(&mut self.instances, other.instances);
+        Total::add(&mut self.batches, other.batches);
+        Total::add(&mut self.entries, other.entries);
+        Total::add(&mut self.lifecycle, other.lifecycle);
         self.store_bytes = self.store_bytes.saturating_add(other.store_bytes);
         self.entries_with_tokens += other.entries_with_tokens;
         self.undecodable += other.undecodable;
-        self.incomplete |= other.incomplete;
+        self.undecodable_entries += other.undecodable_entries;
+    }
+
+    pub(super) fn into_summary(self) -> EventsSummary {
+        let incomplete = !self.is_complete();
+        let incarnations = |(instance, starts): (String, SmallestNames<i64, ()>)| {
+            (instance, starts.into_kept().into_keys().collect())
+        };
+        EventsSummary {
+            instances: self.instances.into_kept().into_iter().map(incarnations).collect(),
+            other_batches: self.batches.others(),
+            batches: self.batches.into_kept(),
+            entries: self.entries.into_counts(),
+            store_bytes: self.store_bytes,
+            entries_with_tokens: self.entries_with_tokens,
+            lifecycle: self.lifecycle.into_counts(),
+            undecodable: self.undecodable,
+            undecodable_entries: self.undecodable_entries,
+            incomplete,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.instances.is_complete()
+            && self.instances.kept().values().all(SmallestNames::is_complete)
+            && self.batches.is_complete()
+            && self.entries.is_complete()
+            && self.lifecycle.is_complete()
     }
 }
 
-fn name(text: &str) -> String {
-    text.chars().take(MAX_NAME_CHARS).collect()
-}
-
-fn slot<'m, K: Ord, V: Default>(
-    map: &'m mut BTreeMap<K, V>,
-    key: K,
-    incomplete: &mut bool,
-) -> Option<&'m mut V> {
-    if map.len() >= MAX_NAMES && !map.contains_key(&key) {
-        *incomplete = true;
-        return None;
-    }
-    Some(map.entry(key).or_default())
-}
-
-fn add_to<K: Ord>(map: &mut BTreeMap<K, u64>, key: K, count: u64, incomplete: &mut bool) {
-    if let Some(total) = slot(map, key, incomplete) {
-        *total += count;
+impl BatchKind {
+    fn of(batch: &EventBatch<'_>) -> Self {
+        Self {
+            event_type: batch.event_type.to_string(),
+            tier: batch.tier.to_string(),
+            backend: batch.backend.to_string(),
+            shared: batch.shared,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::{MAX_NAMES, OTHER_NAMES};
     use super::*;
 
+    fn batch<'b>(instance: &'b str, incarnation: i64, tier: &'b str) -> EventBatch<'b> {
+        EventBatch {
+            instance_id: instance.into(),
+            incarnation,
+            event_type: "store".into(),
+            tier: tier.into(),
+            backend: "".into(),
+            shared: false,
+            entries: 1,
+            store_bytes: 1,
+            entries_with_tokens: 0,
+            undecodable_entries: 0,
+        }
+    }
+
+    fn tally<'b>(batches: impl Iterator<Item = EventBatch<'b>>) -> EventsTally {
+        let mut tally = EventsTally::default();
+        batches.for_each(|batch| tally.add_batch(&batch));
+        tally
+    }
+
     #[test]
-    fn names_are_kept_to_the_limit() {
-        let mut summary = EventsSummary::default();
-        (0..MAX_NAMES).for_each(|number| summary.add_phase(&number.to_string()));
-        assert!(!summary.incomplete);
-        summary.add_phase("one past it");
+    fn incarnations_are_kept_to_the_limit() {
+        let starts = |count: usize| (0..count as i64).map(|start| batch("a", start, "l1"));
+        let full = tally(starts(MAX_NAMES)).into_summary();
+        assert!(!full.incomplete);
+        let past = tally(starts(MAX_NAMES + 1)).into_summary();
+        assert!(past.incomplete);
+        assert_eq!(past.instances, full.instances);
+        assert_eq!(past.store_bytes, MAX_NAMES as u64 + 1);
+    }
+
+    #[test]
+    fn what_threads_bring_together_is_kept_to_the_limit() {
+        let names: Vec<_> = (0..=MAX_NAMES).map(|number| number.to_string()).collect();
+        let batches = |part: std::ops::Range<usize>| names[part].iter().map(|name| batch(name, 1, name));
+        let (mut sum, rest) = (tally(batches(0..600)), tally(batches(600..MAX_NAMES)));
+        sum.merge(rest);
+        assert!(sum.is_complete());
+        sum.merge(tally(batches(MAX_NAMES..MAX_NAMES + 1)));
+        let summary = sum.into_summary();
         assert!(summary.incomplete);
-        assert_eq!(summary.lifecycle.len(), MAX_NAMES);
+        assert_eq!((summary.instances.len(), summary.batches.len()), (MAX_NAMES, MAX_NAMES));
+        assert_eq!((summary.other_batches, summary.entries["store"]), (1, MAX_NAMES as u64 + 1));
+    }
+
+    #[test]
+    fn names_that_begin_alike_do_not_become_one() {
+        let longest = "x".repeat(MAX_NAME_BYTES);
+        let (one, other) = (format!("{longest}1"), format!("{longest}2"));
+        assert!(tally([batch(&longest, 1, &longest)].into_iter()).is_complete());
+        let mut tally = tally([batch(&one, 1, &one), batch(&other, 2, &other)].into_iter());
+        tally.lifecycle.add_text(&one, 1);
+        let summary = tally.into_summary();
+        assert!(summary.incomplete);
+        assert_eq!((summary.instances.len(), summary.batches.len(), summary.other_batches), (0, 0, 2));
+        assert_eq!((summary.lifecycle[OTHER_NAMES], summary.entries["store"]), (1, 2));
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! [`summarize`] walks a file once, on all cores, and fills a [`TraceSummary`]: the numbers of LMCache's
 //! `trace info` and those that it leaves out. [`scan`] cuts the file into segments; each thread
-//! adds what it reads to a [`tally`]; [`distinct`] counts distinct keys in bounded memory, [`scopes`] models,
-//! ranks and salts, [`timeline`] calls over time, and [`events`] what an `events`-level file holds.
+//! adds what it reads to a [`tally`]; [`distinct`] counts distinct keys in bounded memory, [`names`] whatever
+//! has a name, [`scopes`] models, ranks and salts, [`timeline`] calls over time, and [`events`] what an
+//! `events`-level file holds.
 
 mod distinct;
 mod events;
+mod names;
 mod scan;
 mod scopes;
 mod summary;
@@ -15,7 +17,8 @@ mod timeline;
 
 pub use distinct::{DistinctKeys, MAX_EXACT_KEYS};
 pub use events::{BatchKind, EventsSummary};
+pub use names::MAX_NAME_BYTES;
 pub use scan::{MAX_SCAN_THREADS, summarize};
-pub use scopes::{MAX_NAME_BYTES, ScopeSummary};
+pub use scopes::ScopeSummary;
 pub use summary::{CallBytes, InterArrival, TraceSummary};
 pub use timeline::{MAX_BINS, Timeline};

@@ -1,8 +1,8 @@
 //! One walk over a file, on several threads.
 //!
 //! The calling thread hops from frame to frame, which touches one cache line each, and cuts the file into
-//! segments of whole frames; the others read them. Counts do not depend on who read what, so a result does not
-//! depend on the number of threads.
+//! segments of whole frames; the others read them. Counts do not depend on who read what, not even where there
+//! are more names or keys than are kept, so a result does not depend on the number of threads.
 
 use crossbeam::channel;
 
@@ -123,21 +123,23 @@ fn assemble(reader: &TraceReader, ending: Ending, parts: Vec<Part>, exact_keys: 
     }
     times.sort_unstable_by_key(|segment| segment.index);
     times.windows(2).for_each(|pair| totals.gaps.add(pair[0].last_s, pair[1].first_s));
+    let ops = totals.take_ops();
+    let events = totals.events.into_summary();
     TraceSummary {
         header: reader.header().clone(),
         size_bytes: reader.bytes().len() as u64,
         ending,
         duration_s: totals.duration_s,
-        ops: totals.ops_by_qualname(),
+        ops,
         total_records: totals.records,
         skipped_frames: totals.skipped_frames,
         records_with_undecodable_keys: totals.undecodable_keys,
         keys: totals.keys,
-        distinct_keys: exact_keys.finish(totals.overflow.take()),
-        call_bytes: CallBytes { store_events: totals.events.store_bytes, ..totals.call_bytes },
+        distinct_keys: exact_keys.finish(totals.overflow),
+        call_bytes: CallBytes { store_events: events.store_bytes, ..totals.call_bytes },
         inter_arrival: totals.gaps.percentiles(),
-        scopes: totals.scopes,
+        scopes: totals.scopes.into_summary(),
         timeline: totals.timeline,
-        events: totals.events,
+        events,
     }
 }

@@ -5,14 +5,12 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::quality::FixedState;
 
+use super::names::{SmallestNames, Total};
 use crate::format::lct::WireKey;
 use crate::format::model::KeyView;
 
-/// How many bytes of names one thread keeps. A real trace has a handful; a hostile one could name a model per key.
-pub const MAX_NAME_BYTES: usize = 1 << 20;
-
-/// How many distinct scopes one thread keeps, however short their names.
-const MAX_SCOPES: usize = 1 << 14;
+/// How many scopes a thread knows without a look at their names. When there are more, it forgets them all.
+const MAX_SEEN: usize = 1 << 14;
 
 /// What the keys of a trace have beside their hashes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,18 +25,51 @@ pub struct ScopeSummary {
     pub object_group_ids: BTreeSet<u32>,
     /// Keys of which the file does not say whose they are, because the recorder dropped `cache_salt`.
     pub keys_without_salt: u64,
-    /// Whether there were more scopes or longer names than are kept; the sets above are then incomplete.
+    /// Whether there were more names, or longer ones, than are kept; of too many the smallest are.
     pub incomplete: bool,
 }
 
-impl ScopeSummary {
+/// The scopes that one thread met, or several.
+#[derive(Debug, Default)]
+pub(super) struct ScopeNames {
+    models: SmallestNames<String, ()>,
+    salts: SmallestNames<String, ()>,
+    kv_ranks: SmallestNames<i64, ()>,
+    object_group_ids: SmallestNames<u32, ()>,
+    keys_without_salt: u64,
+}
+
+impl ScopeNames {
+    fn add(&mut self, view: &KeyView<'_>) {
+        self.models.add_text(view.model_name, ());
+        self.kv_ranks.add(&view.kv_rank, ());
+        self.object_group_ids.add(&view.object_group_id, ());
+        if !view.cache_salt.is_empty() {
+            self.salts.add_text(view.cache_salt, ());
+        }
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
-        self.models.extend(other.models);
-        self.salts.extend(other.salts);
-        self.kv_ranks.extend(other.kv_ranks);
-        self.object_group_ids.extend(other.object_group_ids);
+        Total::add(&mut self.models, other.models);
+        Total::add(&mut self.salts, other.salts);
+        Total::add(&mut self.kv_ranks, other.kv_ranks);
+        Total::add(&mut self.object_group_ids, other.object_group_ids);
         self.keys_without_salt += other.keys_without_salt;
-        self.incomplete |= other.incomplete;
+    }
+
+    pub(super) fn into_summary(self) -> ScopeSummary {
+        let is_complete = self.models.is_complete()
+            && self.salts.is_complete()
+            && self.kv_ranks.is_complete()
+            && self.object_group_ids.is_complete();
+        ScopeSummary {
+            models: self.models.into_kept().into_keys().collect(),
+            salts: self.salts.into_kept().into_keys().collect(),
+            kv_ranks: self.kv_ranks.into_kept().into_keys().collect(),
+            object_group_ids: self.object_group_ids.into_kept().into_keys().collect(),
+            keys_without_salt: self.keys_without_salt,
+            incomplete: !is_complete,
+        }
     }
 }
 
@@ -47,15 +78,14 @@ impl ScopeSummary {
 pub(super) struct ScopeTally<'a> {
     last: Option<(KeyView<'a>, u64)>,
     seen: hashbrown::HashSet<u64>,
-    name_bytes: usize,
-    summary: ScopeSummary,
+    names: ScopeNames,
 }
 
 impl<'a> ScopeTally<'a> {
     /// Adds a key's scope and returns a hash of it.
     #[inline]
     pub(super) fn add(&mut self, key: &WireKey<'a>) -> u64 {
-        self.summary.keys_without_salt += u64::from(!key.salt_recorded);
+        self.names.keys_without_salt += u64::from(!key.salt_recorded);
         if let Some((last, hash)) = &self.last
             && is_same_scope(last, &key.view)
         {
@@ -70,23 +100,15 @@ impl<'a> ScopeTally<'a> {
     }
 
     fn keep(&mut self, hash: u64, view: &KeyView<'_>) {
-        let name_bytes = view.model_name.len() + view.cache_salt.len();
-        if self.seen.len() == MAX_SCOPES || self.name_bytes + name_bytes > MAX_NAME_BYTES {
-            self.summary.incomplete = true;
-            return;
+        if self.seen.len() == MAX_SEEN {
+            self.seen.clear();
         }
         self.seen.insert(hash);
-        self.name_bytes += name_bytes;
-        self.summary.models.insert(view.model_name.to_owned());
-        self.summary.kv_ranks.insert(view.kv_rank);
-        self.summary.object_group_ids.insert(view.object_group_id);
-        if !view.cache_salt.is_empty() {
-            self.summary.salts.insert(view.cache_salt.to_owned());
-        }
+        self.names.add(view);
     }
 
-    pub(super) fn into_summary(self) -> ScopeSummary {
-        self.summary
+    pub(super) fn into_names(self) -> ScopeNames {
+        self.names
     }
 }
 
@@ -109,36 +131,41 @@ fn scope_hash(view: &KeyView<'_>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::{MAX_NAME_BYTES, MAX_NAMES};
     use super::*;
 
-    fn key(model_name: &str) -> WireKey<'_> {
-        let view = KeyView { chunk_hash: b"h", model_name, kv_rank: 1, object_group_id: 0, cache_salt: "" };
+    fn key(model_name: &str, kv_rank: i64) -> WireKey<'_> {
+        let view = KeyView { chunk_hash: b"h", model_name, kv_rank, object_group_id: 0, cache_salt: "" };
         WireKey { view, salt_recorded: false, hash_is_hex: false }
     }
 
-    #[test]
-    fn names_are_kept_to_the_limit_and_the_rest_is_said_to_be_missing() {
-        let (half, rest) = ("a".repeat(MAX_NAME_BYTES / 2), "b".repeat(MAX_NAME_BYTES / 2));
+    fn summary<'k>(keys: impl Iterator<Item = WireKey<'k>>) -> ScopeSummary {
         let mut tally = ScopeTally::default();
-        tally.add(&key(&half));
-        tally.add(&key(&rest));
-        assert!(!tally.summary.incomplete);
-        tally.add(&key("c"));
-        tally.add(&key(&half));
-        let summary = tally.into_summary();
-        assert!(summary.incomplete);
-        assert_eq!((summary.models.len(), summary.keys_without_salt), (2, 4));
+        keys.for_each(|key| {
+            tally.add(&key);
+        });
+        assert!(tally.seen.len() <= MAX_SEEN);
+        tally.into_names().into_summary()
     }
 
     #[test]
-    fn scopes_are_kept_to_the_limit() {
-        let names: Vec<_> = (0..=MAX_SCOPES).map(|number| number.to_string()).collect();
-        let mut tally = ScopeTally::default();
-        for name in &names[..MAX_SCOPES] {
-            tally.add(&key(name));
-        }
-        assert!(!tally.summary.incomplete);
-        tally.add(&key(&names[MAX_SCOPES]));
-        assert!(tally.summary.incomplete);
+    fn long_names_are_said_to_be_missing() {
+        let (longest, longer) = ("a".repeat(MAX_NAME_BYTES), "a".repeat(MAX_NAME_BYTES + 1));
+        assert!(!summary([key(&longest, 0)].into_iter()).incomplete);
+        let both = summary([key(&longest, 0), key(&longer, 0), key(&longest, 0)].into_iter());
+        assert!(both.incomplete);
+        assert_eq!((both.models.len(), both.keys_without_salt), (1, 3));
+    }
+
+    #[test]
+    fn scopes_are_kept_to_the_limit_and_forgotten_ones_are_still_there() {
+        let limit = MAX_NAMES as i64;
+        assert!(!summary((0..limit).map(|rank| key("m", rank))).incomplete);
+        let past = summary((0..=limit).rev().map(|rank| key("m", rank)));
+        assert!(past.incomplete);
+        assert_eq!(past.kv_ranks, (0..limit).collect());
+        let many = 2 * MAX_SEEN as i64 + 1;
+        let forgotten = summary((0..many).chain(0..many).map(|rank| key("m", rank)));
+        assert_eq!(forgotten.kv_ranks, past.kv_ranks);
     }
 }

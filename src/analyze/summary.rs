@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{DistinctKeys, EventsSummary, ScopeSummary, Timeline};
+use crate::format::lct::walk::KeyTotals;
 use crate::format::lct::{Ending, Header};
 use crate::format::model::Op;
 
@@ -58,25 +59,32 @@ pub struct CallBytes {
     pub submit_prefetch_task: u64,
     /// Objects of store events.
     pub store_events: u64,
+    /// `reserve_write` calls of which the file does not say how large their objects are.
+    pub unsized_reserve_writes: u64,
+    /// `submit_prefetch_task` calls of which it does not, as those of releases 0.5.3 to 0.5.5.
+    pub unsized_submit_prefetches: u64,
 }
 
 impl CallBytes {
-    pub(super) fn add(&mut self, op: Op, object_bytes: u64) {
-        let counted = match op {
-            Op::ReserveWrite => &mut self.reserve_write,
-            Op::SubmitPrefetch => &mut self.submit_prefetch_task,
+    pub(super) fn add(&mut self, op: Op, call: KeyTotals) {
+        let (counted, unsized_calls) = match op {
+            Op::ReserveWrite => (&mut self.reserve_write, &mut self.unsized_reserve_writes),
+            Op::SubmitPrefetch => (&mut self.submit_prefetch_task, &mut self.unsized_submit_prefetches),
             _ => return,
         };
-        *counted = counted.saturating_add(object_bytes);
+        *counted = counted.saturating_add(call.object_bytes);
+        *unsized_calls += u64::from(call.keys > 0 && call.object_bytes == 0);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.reserve_write = self.reserve_write.saturating_add(other.reserve_write);
         self.submit_prefetch_task = self.submit_prefetch_task.saturating_add(other.submit_prefetch_task);
         self.store_events = self.store_events.saturating_add(other.store_events);
+        self.unsized_reserve_writes += other.unsized_reserve_writes;
+        self.unsized_submit_prefetches += other.unsized_submit_prefetches;
     }
 
-    /// All of them.
+    /// All of them, as far as they are known.
     pub fn total(&self) -> u64 {
         self.reserve_write.saturating_add(self.submit_prefetch_task).saturating_add(self.store_events)
     }

@@ -5,22 +5,15 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::distinct::{ExactKeys, KeyCounter, Sketch, fingerprint};
-use super::scopes::ScopeTally;
-use super::{CallBytes, EventsSummary, InterArrival, ScopeSummary, Timeline};
+use super::events::EventsTally;
+use super::names::{SmallestNames, Total};
+use super::scopes::{ScopeNames, ScopeTally};
+use super::{CallBytes, InterArrival, Timeline};
 use crate::format::lct::layout::LayoutMemo;
-use crate::format::lct::walk::walk_keys;
+use crate::format::lct::walk::{KeyTotals, walk_keys};
 use crate::format::lct::{Level, Value};
 use crate::format::model::Op;
 use crate::trace::Record;
-
-/// Qualified names beside the six that are kept; a hostile file could have one per record.
-const MAX_OTHER_QUALNAMES: usize = 1024;
-
-/// Under which names past [`MAX_OTHER_QUALNAMES`] are counted.
-const OTHER_QUALNAMES: &str = "(other names)";
-
-/// Longer names are counted there too.
-const MAX_QUALNAME_BYTES: usize = 4096;
 
 /// The longest gap that the histogram tells from longer ones: one day.
 const MAX_GAP_NS: u64 = 24 * 3600 * 1_000_000_000;
@@ -38,7 +31,8 @@ pub(super) struct Tally<'a> {
 /// The part of a tally that is added up at the end.
 pub(super) struct Totals {
     pub(super) ops: [u64; Op::COUNT],
-    pub(super) other_ops: BTreeMap<String, u64>,
+    /// Records of qualified names beside the six.
+    pub(super) other_ops: SmallestNames<String, u64>,
     pub(super) records: u64,
     pub(super) skipped_frames: u64,
     pub(super) undecodable_keys: u64,
@@ -47,8 +41,8 @@ pub(super) struct Totals {
     pub(super) call_bytes: CallBytes,
     pub(super) timeline: Timeline,
     pub(super) gaps: Gaps,
-    pub(super) events: EventsSummary,
-    pub(super) scopes: ScopeSummary,
+    pub(super) events: EventsTally,
+    pub(super) scopes: ScopeNames,
     pub(super) overflow: Option<Sketch>,
 }
 
@@ -69,22 +63,23 @@ impl<'a> Tally<'a> {
         totals.records += 1;
         match op {
             Some(op) => totals.ops[op as usize] += 1,
-            None => totals.add_other(record.qualname),
+            None => totals.other_ops.add_text(record.qualname, 1),
         }
         if record.t_mono_s > totals.duration_s {
             totals.duration_s = record.t_mono_s;
         }
         totals.timeline.add(record.t_mono_s);
-        let object_bytes = self.add_keys(&record.args);
+        let walked = self.add_keys(&record.args);
         match op {
-            Some(op) => self.totals.call_bytes.add(op, object_bytes),
+            Some(op) => self.totals.call_bytes.add(op, walked),
             None if self.level == Level::Events => self.totals.events.add(record),
             None => {}
         }
     }
 
-    /// Counts the keys of a record, up to the first value that is none, and returns the bytes of their objects.
-    fn add_keys(&mut self, args: &Value<'a>) -> u64 {
+    /// Counts the keys of a record, up to the first value that is none. Only a record without such a value
+    /// has totals.
+    fn add_keys(&mut self, args: &Value<'a>) -> KeyTotals {
         let Self { exact_keys, counter, scopes, layouts, totals, .. } = self;
         let walked = walk_keys(args, layouts, |key| {
             let scope_hash = scopes.add(&key);
@@ -92,7 +87,7 @@ impl<'a> Tally<'a> {
             totals.keys += 1;
         });
         totals.undecodable_keys += u64::from(walked.is_err());
-        walked.map_or(0, |walked| walked.object_bytes)
+        walked.unwrap_or_default()
     }
 
     pub(super) fn gaps(&mut self) -> &mut Gaps {
@@ -100,7 +95,7 @@ impl<'a> Tally<'a> {
     }
 
     pub(super) fn into_totals(self) -> Totals {
-        Totals { scopes: self.scopes.into_summary(), overflow: self.counter.into_overflow(), ..self.totals }
+        Totals { scopes: self.scopes.into_names(), overflow: self.counter.into_overflow(), ..self.totals }
     }
 }
 
@@ -108,7 +103,7 @@ impl Default for Totals {
     fn default() -> Self {
         Self {
             ops: [0; Op::COUNT],
-            other_ops: BTreeMap::new(),
+            other_ops: SmallestNames::default(),
             records: 0,
             skipped_frames: 0,
             undecodable_keys: 0,
@@ -117,30 +112,18 @@ impl Default for Totals {
             call_bytes: CallBytes::default(),
             timeline: Timeline::default(),
             gaps: Gaps::default(),
-            events: EventsSummary::default(),
-            scopes: ScopeSummary::default(),
+            events: EventsTally::default(),
+            scopes: ScopeNames::default(),
             overflow: None,
         }
     }
 }
 
 impl Totals {
-    fn add_other(&mut self, qualname: &str) {
-        if let Some(count) = self.other_ops.get_mut(qualname) {
-            *count += 1;
-            return;
-        }
-        let is_kept = self.other_ops.len() < MAX_OTHER_QUALNAMES && qualname.len() <= MAX_QUALNAME_BYTES;
-        let name = if is_kept { qualname } else { OTHER_QUALNAMES };
-        *self.other_ops.entry(name.to_owned()).or_default() += 1;
-    }
-
     /// Adds the totals of another thread.
     pub(super) fn merge(&mut self, other: Self) {
         self.ops.iter_mut().zip(other.ops).for_each(|(mine, theirs)| *mine += theirs);
-        for (qualname, count) in other.other_ops {
-            *self.other_ops.entry(qualname).or_default() += count;
-        }
+        Total::add(&mut self.other_ops, other.other_ops);
         self.records += other.records;
         self.skipped_frames += other.skipped_frames;
         self.undecodable_keys += other.undecodable_keys;
@@ -157,10 +140,10 @@ impl Totals {
         }
     }
 
-    /// Counts by qualified name; the six only where there are any.
-    pub(super) fn ops_by_qualname(&self) -> BTreeMap<String, u64> {
+    /// Takes the counts by qualified name; the six only where there are any.
+    pub(super) fn take_ops(&mut self) -> BTreeMap<String, u64> {
         let known = Op::ALL.into_iter().map(|op| (op.qualname(), self.ops[op as usize]));
-        let mut ops = self.other_ops.clone();
+        let mut ops = std::mem::take(&mut self.other_ops).into_counts();
         ops.extend(known.filter(|(_, count)| *count > 0));
         ops
     }
@@ -214,18 +197,6 @@ impl Gaps {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn qualified_names_are_kept_to_the_limit() {
-        let mut totals = Totals::default();
-        (0..MAX_OTHER_QUALNAMES).for_each(|number| totals.add_other(&number.to_string()));
-        assert!(!totals.other_ops.contains_key(OTHER_QUALNAMES));
-        totals.add_other("one past it");
-        totals.add_other("0");
-        assert_eq!((totals.other_ops[OTHER_QUALNAMES], totals.other_ops["0"]), (1, 2));
-        totals.add_other(&"x".repeat(MAX_QUALNAME_BYTES + 1));
-        assert_eq!(totals.other_ops[OTHER_QUALNAMES], 2);
-    }
 
     #[test]
     fn gaps_of_any_double_are_counted() {

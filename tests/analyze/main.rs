@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod limits;
 
 use lmcache::analyze::{TraceSummary, summarize};
 use lmcache::trace::TraceReader;
@@ -80,4 +81,20 @@ fn keys_before_the_first_value_that_is_none_are_counted_everywhere() {
     let summary = summary_of("hostile", with_frame(&body.concat()), 1);
     assert_eq!((summary.total_records, summary.records_with_undecodable_keys), (1, 1));
     assert_eq!((summary.keys, summary.distinct_keys.count), (1, 1));
+}
+
+#[test]
+fn calls_that_do_not_say_how_large_their_objects_are_are_not_said_to_be_empty() {
+    let unsized_calls = |fixture: &str| {
+        let bytes = summary_of(fixture, common::unpack(fixture), 2).call_bytes;
+        (bytes.unsized_reserve_writes, bytes.unsized_submit_prefetches, bytes.submit_prefetch_task > 0)
+    };
+    let prefetches = |fixture: &str| {
+        let ops = summary_of(fixture, common::unpack(fixture), 2).ops;
+        ops.iter().find(|(name, _)| name.ends_with("submit_prefetch_task")).map_or(0, |(_, count)| *count)
+    };
+    let old = "old_traces/0.5.5.lct";
+    assert_eq!(unsized_calls(old), (0, prefetches(old), false));
+    assert!(prefetches(old) > 0);
+    assert_eq!(unsized_calls("traces/small.lct"), (0, 0, true));
 }

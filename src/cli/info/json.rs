@@ -61,6 +61,8 @@ fn key_fields(summary: &TraceSummary) -> Map<String, Value> {
             "reserve_write": bytes.reserve_write,
             "submit_prefetch_task": bytes.submit_prefetch_task,
             "store_events": bytes.store_events,
+            "unsized_reserve_writes": bytes.unsized_reserve_writes,
+            "unsized_submit_prefetches": bytes.unsized_submit_prefetches,
         },
         "models": scopes.models,
         "salts": scopes.salts,
@@ -93,11 +95,13 @@ fn events(events: &EventsSummary) -> Value {
     json!({
         "instances": events.instances,
         "batches": batches.collect::<Vec<_>>(),
+        "other_batches": events.other_batches,
         "entries": events.entries,
         "store_bytes": events.store_bytes,
         "entries_with_tokens": events.entries_with_tokens,
         "lifecycle": events.lifecycle,
         "undecodable": events.undecodable,
+        "undecodable_entries": events.undecodable_entries,
         "incomplete": events.incomplete,
     })
 }

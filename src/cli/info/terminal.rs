@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::path::Path;
 
-use crate::analyze::{EventsSummary, TraceSummary};
+use crate::analyze::{CallBytes, EventsSummary, TraceSummary};
 use crate::cli::text;
 use crate::format::lct::Level;
 
@@ -77,6 +77,9 @@ impl Screen {
             let name = format!("{}/{}/{backend}/{scope}", kind.event_type, kind.tier);
             self.push(format_args!("      {}: {count}", text::printable(&name)));
         }
+        if events.other_batches > 0 {
+            self.push(format_args!("      (other kinds): {}", events.other_batches));
+        }
         self.push(format_args!("    entries:"));
         for (event_type, count) in &events.entries {
             self.push(format_args!("      {}: {count}", text::printable(event_type)));
@@ -87,6 +90,9 @@ impl Screen {
             let marks: Vec<_> =
                 events.lifecycle.iter().map(|(phase, count)| format!("{phase}={count}")).collect();
             self.line(4, "lifecycle", text::printable(&marks.join(", ")));
+        }
+        if events.incomplete {
+            self.line(4, "note", "more names, or longer ones, than are kept: the lists above are incomplete");
         }
     }
 
@@ -109,6 +115,9 @@ impl Screen {
         if summary.events.undecodable > 0 {
             self.line(2, "records_with_bad_events", summary.events.undecodable);
         }
+        if summary.events.undecodable_entries > 0 {
+            self.line(2, "bad_store_events", summary.events.undecodable_entries);
+        }
     }
 
     fn key_lines(&mut self, summary: &TraceSummary) {
@@ -126,16 +135,7 @@ impl Screen {
             ),
             false => self.line(2, "distinct_keys", distinct.count),
         }
-        let bytes = &summary.call_bytes;
-        for (label, count) in [
-            ("bytes_reserve_write", bytes.reserve_write),
-            ("bytes_submit_prefetch", bytes.submit_prefetch_task),
-            ("bytes_store_events", bytes.store_events),
-        ] {
-            if count > 0 {
-                self.line(2, label, format_args!("{count} ({})", text::bytes(count)));
-            }
-        }
+        self.byte_lines(&summary.call_bytes);
         let scopes = &summary.scopes;
         self.line(2, "models", listed(scopes.models.iter().map(|model| text::printable(model))));
         self.line(2, "salts", salts(summary));
@@ -143,6 +143,24 @@ impl Screen {
         self.line(2, "object_groups", listed(scopes.object_group_ids.iter()));
         if scopes.incomplete {
             self.line(2, "note", "more models, salts or ranks than are kept: the lists above are incomplete");
+        }
+    }
+
+    fn byte_lines(&mut self, bytes: &CallBytes) {
+        for (label, count, unsized_calls) in [
+            ("bytes_reserve_write", bytes.reserve_write, bytes.unsized_reserve_writes),
+            ("bytes_submit_prefetch", bytes.submit_prefetch_task, bytes.unsized_submit_prefetches),
+            ("bytes_store_events", bytes.store_events, 0),
+        ] {
+            let known = format!("{count} ({})", text::bytes(count));
+            let unknown =
+                format!("unknown in {unsized_calls} of the calls, which do not say how large objects are");
+            match (count > 0, unsized_calls > 0) {
+                (true, true) => self.line(2, label, format_args!("{known}, {unknown}")),
+                (true, false) => self.line(2, label, known),
+                (false, true) => self.line(2, label, unknown),
+                (false, false) => {}
+            }
         }
     }
 
