@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::analyze::{EventsSummary, TraceSummary};
 use crate::format::lct::Level;
+use crate::format::lct::json::escape_controls;
 
 /// Renders the object and a line end.
 pub(super) fn render(file: &Path, summary: &TraceSummary) -> String {
@@ -15,7 +16,7 @@ pub(super) fn render(file: &Path, summary: &TraceSummary) -> String {
     if summary.header.level == Level::Events {
         object.insert("events".to_owned(), events(&summary.events));
     }
-    format!("{}\n", Value::Object(object))
+    escape_controls(&Value::Object(object).to_string()).into_owned() + "\n"
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -48,7 +48,7 @@ impl Screen {
         for (name, value) in &header.level_meta {
             match value {
                 serde_json::Value::String(value) => self.line(2, name, text::printable(value)),
-                other => self.line(2, name, other),
+                other => self.line(2, name, text::printable(&as_python_prints(other))),
             }
         }
         self.line(2, "total_records", summary.total_records);
@@ -108,7 +108,7 @@ impl Screen {
             false => self.line(2, "complete", "yes, it ends with a whole frame"),
         }
         self.line(2, "skipped_records", summary.skipped_frames);
-        self.line(2, "dropped_by_recorder", "unknown: LMCache's recorder does not write down what it drops");
+        self.line(2, "dropped_by_recorder", "unknown: LMCache does not record its losses");
         if summary.records_with_undecodable_keys > 0 {
             self.line(2, "records_with_bad_keys", summary.records_with_undecodable_keys);
         }
@@ -137,7 +137,7 @@ impl Screen {
         }
         self.byte_lines(&summary.call_bytes);
         let scopes = &summary.scopes;
-        self.line(2, "models", listed(scopes.models.iter().map(|model| text::printable(model))));
+        self.line(2, "models", listed(scopes.models.iter().map(|model| text::short(model))));
         self.line(2, "salts", salts(summary));
         self.line(2, "kv_ranks", listed(scopes.kv_ranks.iter().map(|rank| format!("0x{rank:08x}"))));
         self.line(2, "object_groups", listed(scopes.object_group_ids.iter()));
@@ -198,12 +198,21 @@ impl Screen {
 fn salts(summary: &TraceSummary) -> String {
     let scopes = &summary.scopes;
     if summary.keys > 0 && scopes.keys_without_salt >= summary.keys {
-        return "not recorded: LMCache's recorder drops cache_salt, so tenants cannot be told apart"
-            .to_owned();
+        return "not recorded: tenants cannot be told apart".to_owned();
     }
     match scopes.salts.is_empty() {
         true => "none".to_owned(),
-        false => listed(scopes.salts.iter().map(|salt| text::printable(salt))),
+        false => listed(scopes.salts.iter().map(|salt| text::short(salt))),
+    }
+}
+
+/// A value that is no string, as LMCache's report has it.
+fn as_python_prints(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "None".to_owned(),
+        serde_json::Value::Bool(true) => "True".to_owned(),
+        serde_json::Value::Bool(false) => "False".to_owned(),
+        other => other.to_string(),
     }
 }
 
