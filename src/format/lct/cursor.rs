@@ -238,11 +238,15 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Steps over the key of a map, which Python must be able to hash: there is no map in it, however deep.
+    /// Steps over the key of a map, which Python must be able to hash: there is no map and no extension in it, however
+    /// deep.
     fn skip_hashable(&mut self, depth_left: usize) -> Result<(), WireError> {
         let start = *self;
         match self.head()? {
             Head::Map(_) => Err(start.error("a map in the key of a map")),
+            Head::Ext(kind, _) if kind != TIMESTAMP_EXT => {
+                Err(start.error("an extension in the key of a map"))
+            }
             Head::Array(count) => {
                 let depth_left = start.deeper(depth_left)?;
                 (0..count).try_for_each(|_| self.skip_hashable(depth_left))
@@ -333,6 +337,8 @@ mod tests {
         assert!(skip(&[0x81, 0x81, 0x01, 0x01, 0x02]).is_err());
         assert!(skip(&[0x81, 0x91, 0x81, 0x01, 0x01, 0x02]).is_err());
         assert!(skip(&[0x81, 0x91, 0x91, 0x80, 0x02]).is_err());
+        assert!(skip(&[0x81, 0xd4, 0x05, 0x00, 0x02]).is_err(), "nor an extension");
+        assert_eq!(skip(&[0x81, 0xd6, 0xff, 0, 0, 0, 1, 0x02]), Ok(8), "but a timestamp does");
     }
 
     #[test]

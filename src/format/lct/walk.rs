@@ -44,6 +44,9 @@ pub fn walk_keys<'a>(
     Ok(walk.totals)
 }
 
+/// The byte of msgpack's nil.
+const NIL: u8 = 0xc0;
+
 struct Walk<'a, 'm, V> {
     cursor: Cursor<'a>,
     visit: V,
@@ -189,7 +192,11 @@ impl<'a, V: FnMut(WireKey<'a>)> Walk<'a, '_, V> {
         Ok(())
     }
 
+    /// The entries of a batch; LMCache takes nil for none.
     fn entries(&mut self) -> Result<(), WireError> {
+        if self.cursor.rest().first() == Some(&NIL) {
+            return self.skip();
+        }
         for entry in Value::at(self.cursor).elements()? {
             (self.visit)(event_key(&entry?.require("key")?)?);
             self.totals.keys += 1;
