@@ -27,18 +27,19 @@ pub(crate) struct StorageFlags {
     /// touched, so it may be more than the machine has
     #[arg(long, value_name = "GB", allow_negative_numbers = true)]
     l1_size_gb: Option<f64>,
-    /// Pin L1 little by little. Changes nothing here: this build does not pin memory, and LMCache turns lazy
-    /// pinning off on such a machine
+    /// Say that L1 is pinned little by little, as in the configuration of a server with CUDA; --no-l1-use-lazy says
+    /// that it is not, which is the default, as in LMCache where memory cannot be pinned. Part of the
+    /// configuration's digest only: this build does not pin
     #[arg(long, overrides_with = "no_l1_use_lazy")]
     l1_use_lazy: bool,
     #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
     no_l1_use_lazy: bool,
     /// How much L1 memory lazy pinning starts with. Part of the configuration's digest only
-    #[arg(long, value_name = "GB", default_value_t = 20)]
-    l1_init_size_gb: u32,
+    #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true)]
+    l1_init_size_gb: i64,
     /// Alignment of the objects in L1; a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES)]
-    l1_align_bytes: u64,
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES as i64, allow_negative_numbers = true)]
+    l1_align_bytes: i64,
     /// Seconds that a write reservation lives
     #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
     l1_write_ttl_seconds: i64,
@@ -247,12 +248,7 @@ impl StorageFlags {
     /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
     pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
         self.absent.refuse()?;
-        if self.observability.extra_logging_interval.is_nan()
-            || self.observability.extra_logging_interval <= 0.0
-        {
-            return Err(Error::invalid("the interval must be above 0")
-                .with_context("flag", "--extra-logging-interval"));
-        }
+        self.check_numbers()?;
         let l1 = if self.l1_manager.is_empty() { self.legacy_l1()? } else { self.tagged_l1()? };
         let config = StorageManagerConfig {
             eviction: l1.eviction.clone(),
@@ -264,6 +260,37 @@ impl StorageFlags {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Checks what clap's types let through. LMCache accepts NaN and infinity for the shares, and evicts never or
+    /// always then; a replay under them says nothing.
+    fn check_numbers(&self) -> Result<()> {
+        let interval_s = self.observability.extra_logging_interval;
+        let finite = [
+            ("--eviction-trigger-watermark", self.eviction_trigger_watermark),
+            ("--eviction-ratio", self.eviction_ratio),
+            ("--extra-logging-interval", interval_s),
+        ];
+        if let Some((flag, value)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::invalid("the value must be a finite number")
+                .with_context("flag", flag)
+                .with_context("value", value));
+        }
+        if interval_s <= 0.0 {
+            return Err(Error::invalid("the interval must be above 0")
+                .with_context("flag", "--extra-logging-interval"));
+        }
+        if self.l1_init_size_gb < 0 {
+            return Err(Error::invalid("the initial size must not be negative")
+                .with_context("flag", "--l1-init-size-gb")
+                .with_context("value", self.l1_init_size_gb));
+        }
+        if self.l1_align_bytes <= 0 {
+            return Err(Error::invalid("the alignment of L1 objects must be a power of two")
+                .with_context("flag", "--l1-align-bytes")
+                .with_context("value", self.l1_align_bytes));
+        }
+        Ok(())
     }
 
     /// The global eviction settings, if `--eviction-policy` was given.
@@ -302,8 +329,10 @@ impl StorageFlags {
         let size_bytes = gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
         let memory = L1MemoryManagerConfig {
             size_bytes,
-            init_size_bytes: size_bytes.min(u64::from(self.l1_init_size_gb) * GIB_BYTES),
-            align_bytes: self.l1_align_bytes,
+            use_lazy: self.l1_use_lazy,
+            // Both were found not to be negative.
+            init_size_bytes: size_bytes.min(self.l1_init_size_gb.unsigned_abs().saturating_mul(GIB_BYTES)),
+            align_bytes: self.l1_align_bytes.unsigned_abs(),
             ..L1MemoryManagerConfig::default()
         };
         Ok(L1ManagerConfig {
@@ -363,6 +392,27 @@ mod tests {
         assert!(config(LEGACY).unwrap().digest().starts_with("b5016ff1"));
         let lazy = format!("{LEGACY} --l1-use-lazy --no-l1-use-lazy --l1-init-size-gb 20 --disable-metrics");
         assert!(config(&lazy).unwrap().digest().starts_with("b5016ff1"));
+    }
+
+    /// What a server with CUDA records for `--l1-size-gb 1 --eviction-policy LRU`: its default is lazy.
+    #[test]
+    fn an_explicit_use_lazy_goes_into_the_digest() {
+        const ONE_GB: &str = "--l1-size-gb 1 --eviction-policy LRU";
+        let lazy = config(&format!("{ONE_GB} --l1-use-lazy")).unwrap();
+        assert!(lazy.l1_managers[0].memory.use_lazy);
+        assert!(lazy.digest().starts_with("169d523e"), "{}", lazy.digest());
+        assert!(!config(ONE_GB).unwrap().l1_managers[0].memory.use_lazy);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_in_one_sentence() {
+        for flag in ["--eviction-ratio", "--eviction-trigger-watermark", "--extra-logging-interval"] {
+            for value in ["nan", "inf"] {
+                let error = config(&format!("{LEGACY} {flag} {value}")).expect_err(flag);
+                assert!(error.to_string().contains("must be a finite number"), "{error}");
+                assert!(error.to_string().contains(flag), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -434,6 +484,8 @@ mod tests {
             "--l1-size-gb nan --eviction-policy LRU",
             "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 0",
             "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 3",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes -4096",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-init-size-gb -1",
             "--l1-size-gb 1 --eviction-policy LRU --l1-read-ttl-seconds -1",
             "--l1-size-gb 1 --eviction-policy LRU --extra-logging-interval 0",
         ];
