@@ -118,8 +118,8 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     let totals = &report.totals;
     table.heading("Reads and Writes", '-');
     table.row("Reads that got nothing (a key was missing)", totals.reads_found_nothing);
-    table.row_if_any("  keys of those not there", totals.keys_not_found);
-    table.row_if_any("  keys of those there, but not locked for reading", totals.keys_not_readable);
+    table.row_if_any("  their keys that were not there", totals.keys_not_found);
+    table.row_if_any("  their keys that were not locked for reading", totals.keys_not_readable);
     table.row_if_any("Exits without an open read (ignored)", totals.unmatched_exits);
     table.row_if_any("Reads left open by the trace, closed", totals.closed_leftovers);
     table.row("Keys reserved for writing", totals.keys_reserved);
