@@ -30,6 +30,10 @@ pub const MAX_NOTES: usize = 8;
 pub struct ReplayOptions {
     /// How the dispatcher waits for a call's time.
     pub waiter: Waiter,
+    /// The CPU that the dispatcher has to itself: that of a [`ReservedCpu`](crate::os::affinity::ReservedCpu)
+    /// which the caller took before it started any other thread, the target's too. Without one a CPU is reserved
+    /// for the time of the replay, and threads that were there before may run on it.
+    pub dispatcher_cpu: Option<usize>,
 }
 
 /// Why a record failed or was skipped.
@@ -98,8 +102,11 @@ where
     let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
     let waiter = options.waiter;
     // The decoder and this thread, which observes, keep off the dispatcher's CPU.
-    let reserved = os::affinity::ReservedCpu::take();
-    let dispatcher_cpu = reserved.as_ref().map(os::affinity::ReservedCpu::cpu);
+    let reserved = match options.dispatcher_cpu {
+        Some(_) => None,
+        None => os::affinity::ReservedCpu::take(),
+    };
+    let dispatcher_cpu = options.dispatcher_cpu.or(reserved.as_ref().map(os::affinity::ReservedCpu::cpu));
     std::thread::scope(|scope| {
         let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let refused = |error| Error::io("cannot start a replay thread", error);

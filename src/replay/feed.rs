@@ -73,7 +73,7 @@ fn fill(batch: &mut Batch, source: &mut impl Iterator<Item = TimedRecord>, plann
 fn memory_bytes(planned: &PlannedRecord) -> usize {
     let held_bytes = match &planned.record.body {
         RecordBody::Call(call) => call_bytes(call),
-        RecordBody::Skipped { qualname, .. } => qualname.len(),
+        RecordBody::Skipped { qualname, reason } => qualname.len() + reason.len(),
     };
     size_of::<PlannedRecord>() + held_bytes
 }

@@ -4,7 +4,7 @@
 //! are neither written nor read, and nothing waits for a prefetch but the trace's own pace.
 
 use crate::error::Result;
-use crate::format::model::StorageCall;
+use crate::format::model::{FetchingPolicy, StorageCall};
 use crate::replay::plan::ReadSlot;
 use crate::replay::target::ReplayTarget;
 use crate::replay::totals::StorageTotals;
@@ -26,9 +26,17 @@ pub struct ManagerTarget {
 enum Answer {
     Nothing,
     Reserved(WriteReservation),
-    Prefetching(PrefetchHandle),
+    Prefetching(Prefetching),
     Read(ReadSlot),
     UnmatchedExit,
+}
+
+/// A prefetch, and what its result is measured by.
+#[derive(Debug)]
+struct Prefetching {
+    handle: PrefetchHandle,
+    requested_chunks: usize,
+    policy: FetchingPolicy,
 }
 
 impl ManagerTarget {
@@ -89,11 +97,14 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, handle: &PrefetchHandle) {
+    fn count_prefetch(&mut self, prefetching: &Prefetching) {
+        let Prefetching { handle, requested_chunks, policy } = prefetching;
         self.totals.requested_keys += handle.total_requested_keys as u64;
+        self.totals.requested_chunks += *requested_chunks as u64;
         match self.manager.query_prefetch_status(handle) {
             None => self.totals.unresolved_prefetches += 1,
             Some(result) => {
+                self.totals.served_chunks += served_chunks(&result.hit_cells, *policy) as u64;
                 let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
                 self.totals.hit_keys += cells(&result.hit_cells);
                 self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
@@ -118,6 +129,19 @@ impl ManagerTarget {
     }
 }
 
+/// How many chunks the hits of a prefetch serve; see [`StorageTotals::served_chunks`].
+fn served_chunks(hit_cells: &[Bitmap], policy: FetchingPolicy) -> usize {
+    match policy {
+        FetchingPolicy::Prefix => {
+            hit_cells.iter().filter_map(Bitmap::highest_set_bit).max().map_or(0, |last| last + 1)
+        }
+        FetchingPolicy::Full => {
+            let common = hit_cells.iter().cloned().reduce(|common, row| common.and(&row));
+            common.map_or(0, |common| common.popcount())
+        }
+    }
+}
+
 impl ReplayTarget for ManagerTarget {
     fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()> {
         match call {
@@ -138,7 +162,9 @@ impl ReplayTarget for ManagerTarget {
             }
             StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 } => {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
-                self.answer = Answer::Prefetching(handle);
+                let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
+                let policy = spec.fetching_policy;
+                self.answer = Answer::Prefetching(Prefetching { handle, requested_chunks, policy });
             }
         }
         Ok(())
@@ -148,7 +174,7 @@ impl ReplayTarget for ManagerTarget {
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
             Answer::Reserved(reservation) => self.count_reservation(&reservation),
-            Answer::Prefetching(handle) => self.count_prefetch(&handle),
+            Answer::Prefetching(prefetching) => self.count_prefetch(&prefetching),
             Answer::Read(slot) => self.count_read(slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
@@ -159,5 +185,20 @@ impl ReplayTarget for ManagerTarget {
             context.exit(false);
             self.totals.closed_leftovers += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_served_by_all_rows_together() {
+        let row = |text: &str| Bitmap::from_fn(text.len(), |cell| text.as_bytes()[cell] == b'1');
+        let windowed = [row("11110"), row("00110")];
+        assert_eq!(served_chunks(&windowed, FetchingPolicy::Prefix), 4);
+        assert_eq!(served_chunks(&[row("1011"), row("1101")], FetchingPolicy::Full), 2);
+        assert_eq!(served_chunks(&[row("000")], FetchingPolicy::Prefix), 0);
+        assert_eq!(served_chunks(&[], FetchingPolicy::Full), 0);
     }
 }

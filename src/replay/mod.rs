@@ -18,7 +18,7 @@
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
-//! that raises is failed; both leave the replay running. A read that finds nothing is neither: it is counted
+//! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
 //! and named.
 
 pub mod driver;

@@ -4,8 +4,13 @@
 //! As in LMCache's replay, the exit of a key list closes the oldest open enter of that list. The pairing
 //! depends on the records alone, so it is made while they are decoded: the dispatcher gets a slot number and
 //! compares no keys.
+//!
+//! A list is known by its fingerprint, so that a trace that enters and never exits costs a few words per open
+//! read here, however many keys it names.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 
 use hashbrown::HashMap;
 
@@ -25,10 +30,14 @@ pub struct PlannedRecord {
     pub slot: Option<ReadSlot>,
 }
 
+/// 128 bits of two SipHashes, keyed at random: no trace can be made so that two lists look alike.
+type KeyListFingerprint = [u64; 2];
+
 /// Pairs enters and exits in the order of the trace.
 #[derive(Debug, Default)]
 pub struct Planner {
-    open: HashMap<Box<[ObjectKey]>, VecDeque<ReadSlot>>,
+    open: HashMap<KeyListFingerprint, VecDeque<ReadSlot>>,
+    hashers: [RandomState; 2],
     free: Vec<ReadSlot>,
     slots: u32,
 }
@@ -49,20 +58,20 @@ impl Planner {
             self.slots += 1;
             ReadSlot(self.slots - 1)
         });
-        match self.open.get_mut(keys) {
-            Some(open) => open.push_back(slot),
-            None => {
-                self.open.insert(keys.into(), VecDeque::from([slot]));
-            }
-        }
+        self.open.entry(self.fingerprint(keys)).or_default().push_back(slot);
         slot
     }
 
+    fn fingerprint(&self, keys: &[ObjectKey]) -> KeyListFingerprint {
+        self.hashers.each_ref().map(|hasher| hasher.hash_one(keys))
+    }
+
     fn exit(&mut self, keys: &[ObjectKey]) -> Option<ReadSlot> {
-        let open = self.open.get_mut(keys)?;
+        let fingerprint = self.fingerprint(keys);
+        let open = self.open.get_mut(&fingerprint)?;
         let slot = open.pop_front()?;
         if open.is_empty() {
-            self.open.remove(keys);
+            self.open.remove(&fingerprint);
         }
         self.free.push(slot);
         Some(slot)

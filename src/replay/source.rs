@@ -3,12 +3,18 @@
 //! A replay takes any iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file.
 
 use crate::clock::NS_PER_S;
-use crate::format::lct::{Ending, decode_call};
+use crate::error::Result;
+use crate::format::lct::prefetch::is_current_spec;
+use crate::format::lct::{Ending, Value, decode_call};
 use crate::format::model::key::KeyInterner;
 use crate::format::model::{Op, StorageCall};
 use crate::replay::schedule::Schedule;
+use crate::storage::prefetch::validate_spec;
 use crate::sync::Arc;
 use crate::trace::{Entry, Record, Records, TraceReader};
+
+/// How much of a name that is no call's is kept: names queue up for whoever prints them.
+pub const MAX_NAME_CHARS: usize = 256;
 
 /// A record on its way into a replay.
 #[derive(Clone, Debug)]
@@ -28,9 +34,9 @@ pub enum RecordBody {
     Call(StorageCall),
     /// Nothing that can be dispatched.
     Skipped {
-        /// The qualified name in the record.
+        /// The qualified name in the record, or its first [`MAX_NAME_CHARS`] characters.
         qualname: Arc<str>,
-        /// Why: its arguments do not decode, or nobody knows the name.
+        /// Why: its arguments do not decode, LMCache refuses to build them, or nobody knows the name.
         reason: Arc<str>,
     },
 }
@@ -65,16 +71,32 @@ impl Iterator for TraceSource<'_> {
 
 fn decode(record: &Record<'_>, interner: &mut KeyInterner) -> RecordBody {
     let skipped = |reason: String| RecordBody::Skipped {
-        qualname: Arc::from(record.qualname),
+        qualname: Arc::from(beginning(record.qualname)),
         reason: Arc::from(reason),
     };
     match Op::from_qualname(record.qualname) {
         None => skipped("nobody knows a call of this name".to_owned()),
         Some(op) => match decode_call(op, &record.args, interner) {
-            Ok(call) => RecordBody::Call(call),
+            Ok(call) => match check(&call, &record.args) {
+                Ok(()) => RecordBody::Call(call),
+                Err(error) => skipped(format!("LMCache refuses to build its spec: {error}")),
+            },
             Err(error) => skipped(format!("its arguments do not decode: {error}")),
         },
     }
+}
+
+/// What the constructors of LMCache 0.5.6 check while its replay decodes a record. Specs of earlier releases were
+/// built by other rules.
+fn check(call: &StorageCall, args: &Value<'_>) -> Result<()> {
+    match call {
+        StorageCall::SubmitPrefetch { spec, .. } if is_current_spec(args) => validate_spec(spec),
+        _ => Ok(()),
+    }
+}
+
+fn beginning(name: &str) -> &str {
+    name.char_indices().nth(MAX_NAME_CHARS).map_or(name, |(end, _)| &name[..end])
 }
 
 /// How much there is to replay, found by walking the file once without decoding arguments.
@@ -113,5 +135,17 @@ impl TraceExtent {
     /// Whether every byte of the file was a record.
     pub fn is_complete(&self) -> bool {
         self.undecodable_frames == 0 && !self.ending.is_truncated()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_to_the_limit_and_cut_past_it() {
+        let at_limit = "\u{e9}".repeat(MAX_NAME_CHARS);
+        assert_eq!(beginning(&at_limit), at_limit);
+        assert_eq!(beginning(&(at_limit.clone() + "x")), at_limit);
     }
 }

@@ -70,7 +70,8 @@ impl OpLatencies {
         let is_exact = self.count <= EXACT_SAMPLES as u64;
         let percentile_ns = |percent: u64| match is_exact {
             true => nearest_rank(&self.samples_ns, percent),
-            false => self.histogram.value_at_quantile(percent as f64 / 100.0),
+            // A bucket is named by its largest value, which can lie past every sample in it.
+            false => self.histogram.value_at_quantile(percent as f64 / 100.0).clamp(self.min_ns, self.max_ns),
         };
         OpSummary {
             op,
@@ -180,5 +181,15 @@ mod tests {
         let error = past.p50_ns.abs_diff(bound * 1000) as f64 / (bound * 1000) as f64;
         assert!(error < 1e-3, "{error}");
         assert_eq!((past.min_ns, past.max_ns, past.count), (1000, 2 * bound * 1000, 2 * bound));
+    }
+
+    #[test]
+    fn no_percentile_lies_outside_the_samples() {
+        const HOURS_NS: u64 = 7_200_000_000_001;
+        for value_ns in [1_234_567, HOURS_NS] {
+            let same = summary_of(std::iter::repeat_n(value_ns, EXACT_SAMPLES + 1));
+            assert!(!same.is_exact);
+            assert_eq!([same.p50_ns, same.p90_ns, same.p99_ns], [value_ns; 3]);
+        }
     }
 }

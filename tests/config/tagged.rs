@@ -45,6 +45,12 @@ fn an_object_overrides_the_flags() {
 }
 
 #[test]
+fn an_explicit_use_lazy_is_kept_for_the_digest() {
+    assert!(read(r#","use_lazy":true"#).unwrap().memory.use_lazy);
+    assert!(!read(r#","use_lazy":false"#).unwrap().memory.use_lazy);
+}
+
+#[test]
 fn what_lmcache_refuses_is_refused_with_the_flag_named() {
     let broken = [
         r#","unknown":1"#,

@@ -7,7 +7,11 @@ mod common;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;
+#[cfg(feature = "cli")]
+mod files;
+mod made;
 mod outcomes;
 mod pacing;
 mod pairing;
 mod real_traces;
+mod specs;

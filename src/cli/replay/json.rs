@@ -25,6 +25,7 @@ fn summary(report: &ReplayReport) -> Value {
         "interrupted": run.interrupted,
         "truncated": report.extent.ending.is_truncated(),
         "totals": totals(report),
+        "definitions": definitions(),
         "lag_us": {
             "p50": microseconds(run.lag.p50_ns),
             "p99": microseconds(run.lag.p99_ns),
@@ -82,12 +83,27 @@ fn totals(report: &ReplayReport) -> Value {
         "records_replayed": report.run.records_replayed,
         "records_skipped": report.run.records_skipped,
         "records_failed": report.run.records_failed,
+        "requested_chunks": report.totals.requested_chunks,
+        "served_chunks": report.totals.served_chunks,
         "requested_keys": report.totals.requested_keys,
         "hit_keys": report.totals.hit_keys,
         "l1_hit_keys": report.totals.l1_hit_keys,
         "l2_hit_keys": report.totals.l2_hit_keys,
         "evicted_keys": report.totals.evicted_keys,
         "unresolved_prefetches": report.totals.unresolved_prefetches,
+    })
+}
+
+/// What those totals mean that can be taken for something else.
+fn definitions() -> Value {
+    json!({
+        "requested_chunks": "columns of all prefetches: the length of the longest row of each",
+        "served_chunks": "chunks that all rows together can serve: for policy prefix the length of the prefix that \
+                          hit, for policy full the columns that every row has",
+        "requested_keys": "cells of all prefetches: rows x columns",
+        "hit_keys": "cells that were hits; of a row with a sliding window only its last chunks are kept, so fewer \
+                     cells than chunks are hits",
+        "reads.found_nothing": "reads that got nothing, because at least one of their keys was missing",
     })
 }
 

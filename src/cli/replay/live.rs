@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::Op;
 use crate::replay::{Outcome, RecordName, ReplayObserver, Status, TraceExtent};
@@ -20,6 +21,22 @@ use crate::cli::text::printable;
 /// How often the bar is drawn, at most.
 const DRAWS_PER_S: u8 = 10;
 
+/// Nanoseconds of a millisecond.
+const NS_PER_MS: u64 = 1_000_000;
+
+/// What people are shown while a replay runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing.
+    Nothing,
+    /// A bar on standard error, if that is a terminal.
+    Progress,
+    /// A line per record on standard output.
+    LinesOnStdout,
+    /// A line per record on standard error.
+    LinesOnStderr,
+}
+
 /// Everything live; each part may be absent.
 pub(super) struct LiveOutput {
     names: QualifiedNames,
@@ -29,20 +46,19 @@ pub(super) struct LiveOutput {
 }
 
 impl LiveOutput {
-    /// Opens the JSONL file and starts the bar, where wanted. A bar needs a terminal, and one that nothing
-    /// else is printed to.
-    pub(super) fn open(
-        jsonl_path: Option<&Path>,
-        verbose: bool,
-        quiet: bool,
-        extent: &TraceExtent,
-    ) -> Result<Self> {
+    /// Opens the JSONL file and starts the bar, where wanted.
+    pub(super) fn open(jsonl_path: Option<&Path>, shown: Shown, extent: &TraceExtent) -> Result<Self> {
+        let lines_to: Option<Box<dyn Write>> = match shown {
+            Shown::LinesOnStdout => Some(Box::new(std::io::stdout())),
+            Shown::LinesOnStderr => Some(Box::new(std::io::stderr())),
+            Shown::Nothing | Shown::Progress => None,
+        };
+        let has_bar = shown == Shown::Progress && std::io::stderr().is_terminal();
         Ok(Self {
             names: QualifiedNames::default(),
-            lines: verbose.then(|| Lines::new(extent.records)),
+            lines: lines_to.map(|out| Lines::new(extent.records, out)),
             jsonl: jsonl_path.map(JsonLines::create).transpose()?,
-            progress: (!quiet && !verbose && std::io::stderr().is_terminal())
-                .then(|| Progress::start(extent.duration_s)),
+            progress: has_bar.then(|| Progress::start(extent.duration_s)),
         })
     }
 
@@ -69,9 +85,6 @@ impl ReplayObserver for LiveOutput {
         }
         if let Some(jsonl) = &mut self.jsonl {
             jsonl.write(outcome, qualname);
-        }
-        if let Some(progress) = &mut self.progress {
-            progress.latest_ms = outcome.due_ns.map_or(progress.latest_ms, |due_ns| due_ns / 1_000_000);
         }
     }
 
@@ -108,12 +121,12 @@ struct Lines {
     total: u64,
     printed: u64,
     /// Nothing once the reader of the pipe has gone.
-    out: Option<BufWriter<std::io::Stdout>>,
+    out: Option<BufWriter<Box<dyn Write>>>,
 }
 
 impl Lines {
-    fn new(total: u64) -> Self {
-        Self { total, printed: 0, out: Some(BufWriter::new(std::io::stdout())) }
+    fn new(total: u64, out: Box<dyn Write>) -> Self {
+        Self { total, printed: 0, out: Some(BufWriter::new(out)) }
     }
 
     fn print(&mut self, outcome: &Outcome, qualname: &str) {
@@ -192,11 +205,12 @@ impl JsonLines {
     }
 }
 
-/// The bar. At the recorded pace the time left is known.
+/// The bar. A replay lasts as long as its recording, so the clock knows how far it is, also while the trace is
+/// silent.
 struct Progress {
     bar: ProgressBar,
+    start_ns: u64,
     duration_ms: u64,
-    latest_ms: u64,
 }
 
 impl Progress {
@@ -206,15 +220,36 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(duration_ms.max(1)), target);
         let style = ProgressStyle::with_template("replaying {wide_bar} {percent:>3} %, {msg} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, duration_ms, latest_ms: 0 }
+        Self { bar, start_ns: monotonic_ns(), duration_ms }
     }
 
     fn draw(&self) {
-        let left_s = self.duration_ms.saturating_sub(self.latest_ms).div_ceil(1000);
-        self.bar.set_message(match left_s {
-            0..60 => format!("{left_s} s"),
-            _ => format!("{} min {} s", left_s / 60, left_s % 60),
-        });
-        self.bar.set_position(self.latest_ms.min(self.duration_ms));
+        let elapsed_ms = monotonic_ns().saturating_sub(self.start_ns) / NS_PER_MS;
+        let (position_ms, left) = position(elapsed_ms, self.duration_ms);
+        self.bar.set_message(left);
+        self.bar.set_position(position_ms);
+    }
+}
+
+/// Where the bar stands, and the time left in words.
+fn position(elapsed_ms: u64, duration_ms: u64) -> (u64, String) {
+    let left_s = duration_ms.saturating_sub(elapsed_ms).div_ceil(1000);
+    let left = match left_s {
+        0..60 => format!("{left_s} s"),
+        _ => format!("{} min {} s", left_s / 60, left_s % 60),
+    };
+    (elapsed_ms.min(duration_ms), left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_moves_with_the_clock_and_stops_at_the_end() {
+        assert_eq!(position(0, 61_500), (0, "1 min 2 s".to_owned()));
+        assert_eq!(position(30_000, 61_500), (30_000, "32 s".to_owned()));
+        assert_eq!(position(70_000, 61_500), (61_500, "0 s".to_owned()));
+        assert_eq!(position(5, 0), (0, "0 s".to_owned()));
     }
 }

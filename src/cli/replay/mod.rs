@@ -23,12 +23,13 @@ use super::output;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
+use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::trace::TraceReader;
 
-use live::LiveOutput;
+use live::{LiveOutput, Shown};
 use report::ReplayReport;
 
 const EXAMPLES: &str = "\
@@ -39,12 +40,12 @@ Examples:
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct ReplayArgs {
     /// A trace of level "storage"; - is the standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print one line per record
+    /// Print one line per record; beside --format json they go to standard error
     #[arg(long)]
     verbose: bool,
     /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
@@ -89,6 +90,17 @@ impl ReplayArgs {
         self.json.then(|| self.output_dir.join("trace_replay_summary.json"))
     }
 
+    /// What is shown while the replay runs.
+    fn shown(&self) -> Shown {
+        match (self.report.quiet, self.verbose, self.format) {
+            (true, ..) => Shown::Nothing,
+            (false, false, _) => Shown::Progress,
+            (false, true, ReplayFormat::Terminal) => Shown::LinesOnStdout,
+            // Standard output is one JSON object.
+            (false, true, ReplayFormat::Json) => Shown::LinesOnStderr,
+        }
+    }
+
     /// Every file that the replay writes.
     fn output_files(&self) -> Vec<PathBuf> {
         [self.report.output.clone(), self.jsonl_out.clone(), self.csv_path(), self.json_path()]
@@ -112,8 +124,7 @@ impl ReplayArgs {
         }
         let stop = StopFlag::default();
         signals::stop_on_interrupt(&stop)?;
-        let is_verbose = self.verbose && !self.report.quiet;
-        let mut live = LiveOutput::open(self.jsonl_out.as_deref(), is_verbose, self.report.quiet, &extent)?;
+        let mut live = LiveOutput::open(self.jsonl_out.as_deref(), self.shown(), &extent)?;
         let report = play(&reader, &extent, &config, &stop, &mut live)?;
         // Each result is worth having without the others; the first that could not be had is the error.
         live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
@@ -151,7 +162,7 @@ fn warn_about_the_environment() {
          \x20 * It runs under this command's storage configuration, which may differ from the recorded one.\n\
          \x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
          \x20 * Reads and writes are asynchronous: a load that had finished when the trace was recorded may\n\
-         \x20   not have finished here, and the matching read then finds nothing.\n\
+         \x20   not have finished here, and the matching read then gets nothing.\n\
          \x20 Take counts of misses as a sign of this environment, not as a defect of the trace."
     );
 }
@@ -163,8 +174,12 @@ fn play(
     stop: &StopFlag,
     live: &mut LiveOutput,
 ) -> Result<ReplayReport> {
+    // Before the manager starts its thread, which inherits what this one keeps off.
+    let reserved = ReservedCpu::take();
+    let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let mut target = ManagerTarget::new(config.clone())?;
-    let run = replay(TraceSource::new(reader), &mut target, &ReplayOptions::default(), stop, live)?;
+    let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
+    let run = replay(TraceSource::new(reader), &mut target, &options, stop, live)?;
     let totals = target.close()?;
     Ok(ReplayReport::new(reader.header(), extent, config, run, totals))
 }

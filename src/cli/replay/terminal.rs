@@ -2,15 +2,24 @@
 
 use std::borrow::Cow;
 
+use crate::format::model::Op;
 use crate::replay::driver::RecordNote;
 use crate::replay::{OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::report::ReplayReport;
-use crate::cli::text::printable;
+use crate::cli::text::{printable, short};
 
 /// Characters of a line.
 const WIDTH: usize = 64;
+
+/// How the two hit rates differ.
+const CELLS_NOTE: [&str; 4] = [
+    "Chunks are columns of a prefetch: served by all its rows. Keys",
+    "are cells: rows x columns. Of a row with a sliding window only",
+    "its last chunks are kept, so fewer cells than chunks are hits:",
+    "there the chunk hit rate says how much of a prompt was served.",
+];
 
 /// How many configuration differences are listed.
 const MAX_DIFFERENCES: usize = 12;
@@ -92,21 +101,25 @@ fn schedule(table: &mut Table, report: &ReplayReport) {
 
 fn prefetches(table: &mut Table, report: &ReplayReport) {
     let totals = &report.totals;
-    table.heading("Hits: keys of prefetches that were found", '-');
+    table.heading("Hits: what prefetches found", '-');
+    table.row("Chunks requested by prefetches", totals.requested_chunks);
+    table.row("Chunks served", totals.served_chunks);
+    table.row("Chunk hit rate (served / requested)", percent(totals.served_chunks, totals.requested_chunks));
     table.row("Keys requested by prefetches", totals.requested_keys);
     table.row("Keys hit", totals.hit_keys);
     table.row("Hit rate (hit / requested)", percent(totals.hit_keys, totals.requested_keys));
     table.row("Keys hit in L1", totals.l1_hit_keys);
     table.row("Keys hit in L2", totals.l2_hit_keys);
     table.row_if_any("Prefetches without a result", totals.unresolved_prefetches);
+    CELLS_NOTE.iter().for_each(|line| table.line(line));
 }
 
 fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     let totals = &report.totals;
     table.heading("Reads and Writes", '-');
-    table.row("Reads that found nothing", totals.reads_found_nothing);
-    table.row_if_any("  keys not there", totals.keys_not_found);
-    table.row_if_any("  keys there, but not locked for reading", totals.keys_not_readable);
+    table.row("Reads that got nothing (a key was missing)", totals.reads_found_nothing);
+    table.row_if_any("  their keys that were not there", totals.keys_not_found);
+    table.row_if_any("  their keys that were not locked for reading", totals.keys_not_readable);
     table.row_if_any("Exits without an open read (ignored)", totals.unmatched_exits);
     table.row_if_any("Reads left open by the trace, closed", totals.closed_leftovers);
     table.row("Keys reserved for writing", totals.keys_reserved);
@@ -147,7 +160,10 @@ fn notes(table: &mut Table, heading: &str, notes: &[RecordNote], total: u64) {
     for note in notes {
         let name = match &note.name {
             RecordName::Op(op) => op.short_name().to_owned(),
-            RecordName::Other(name) => printable(name).into_owned(),
+            RecordName::Other(name) => match Op::from_qualname(name) {
+                Some(op) => op.short_name().to_owned(),
+                None => short(name).into_owned(),
+            },
         };
         table.line(&format!("#{} {name}: {}", note.seq, printable(&note.reason)));
     }
@@ -161,7 +177,7 @@ fn differences(table: &mut Table, differences: &[ConfigDifference]) {
     table.heading("Config Differences", '-');
     for difference in differences.iter().take(MAX_DIFFERENCES) {
         let (recorded, replay) = (side(&difference.recorded), side(&difference.replay));
-        table.line(&format!("{}: recorded {recorded}, replay {replay}", printable(&difference.path)));
+        table.line(&format!("{}: recorded {recorded}, replay {replay}", short(&difference.path)));
     }
     table.rest(differences.len().saturating_sub(MAX_DIFFERENCES) as u64);
 }

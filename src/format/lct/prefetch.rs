@@ -54,6 +54,13 @@ pub(super) fn decode_submit(args: &Value<'_>, interner: &mut KeyInterner) -> Res
     Ok(StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 })
 }
 
+/// Whether the arguments of a `submit_prefetch_task` hold a `PrefetchTaskSpec`: 0.5.6 refuses to build some that
+/// the shapes before it had no rule against.
+pub fn is_current_spec(args: &Value<'_>) -> bool {
+    let spec = args.get(b"spec").ok().flatten();
+    spec.is_some_and(|spec| matches!(spec.tagged(), Ok(Some((b"PrefetchTaskSpec", _)))))
+}
+
 fn decode_spec(spec: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchTaskSpec, WireError> {
     match spec.tagged()? {
         Some((b"PrefetchTaskSpec", payload)) => decode_rows(&payload, interner),

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::StorageManagerConfig;
+use super::python_json::PyValue;
 
 /// The list of all L1 managers; its first element repeats [`FIRST_L1`].
 const L1_LIST: &str = "l1_manager_configs";
@@ -15,6 +16,8 @@ const L1_LIST: &str = "l1_manager_configs";
 const FIRST_L1: &str = "l1_manager_config";
 /// How much of one value is shown.
 pub const MAX_SHOWN_CHARS: usize = 80;
+/// How much of a path is shown: our own are shorter.
+pub const MAX_PATH_CHARS: usize = 256;
 
 /// One setting that differs. A side that lacks the setting altogether is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +33,11 @@ pub struct ConfigDifference {
 /// The settings in which `ours` differs from `recorded_json`, sorted by path. The recorded text comes from a
 /// file and may be anything: text that is not JSON differs as a whole, under the path `(config)`.
 pub fn differences(recorded_json: &str, ours: &StorageManagerConfig) -> Vec<ConfigDifference> {
-    let replay = readable(&ours.to_json());
+    let replay = without_repetition(ours.to_python());
     let recorded = match serde_json::from_str(recorded_json) {
-        Ok(value) => without_repetition(value),
+        Ok(value) => without_repetition(python(value)),
         Err(_) => {
-            let recorded = Some(shown(&Value::String(recorded_json.to_owned())));
+            let recorded = Some(shown(&recorded_json.into()));
             return vec![ConfigDifference { path: "(config)".to_owned(), recorded, replay: None }];
         }
     };
@@ -43,19 +46,33 @@ pub fn differences(recorded_json: &str, ours: &StorageManagerConfig) -> Vec<Conf
     found
 }
 
-/// Our own text: always JSON, except that a NaN watermark is not; then every setting counts as different.
-fn readable(our_json: &str) -> Value {
-    serde_json::from_str(our_json).map_or(Value::Null, without_repetition)
+/// What Python's `json.loads` makes of it. An integer past 64 bits becomes a float, as no setting of ours is one.
+fn python(value: Value) -> PyValue {
+    match value {
+        Value::Null => PyValue::None,
+        Value::Bool(value) => PyValue::Bool(value),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => PyValue::Int(whole),
+            None => PyValue::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => PyValue::Str(text),
+        Value::Array(values) => PyValue::List(values.into_iter().map(python).collect()),
+        Value::Object(pairs) => {
+            PyValue::Dict(pairs.into_iter().map(|(name, value)| (name, python(value))).collect())
+        }
+    }
 }
 
 /// Drops the first element of the list of L1 managers where it only repeats `l1_manager_config`.
-fn without_repetition(mut config: Value) -> Value {
-    let first = config.get(FIRST_L1).cloned();
-    if let Some(Value::Array(managers)) = config.get_mut(L1_LIST)
-        && managers.first() == first.as_ref()
-        && let Some(repeated) = managers.first_mut()
-    {
-        *repeated = Value::Null;
+fn without_repetition(mut config: PyValue) -> PyValue {
+    if let PyValue::Dict(settings) = &mut config {
+        let first = settings.get(FIRST_L1).map(PyValue::dumps);
+        if let Some(PyValue::List(managers)) = settings.get_mut(L1_LIST)
+            && let Some(repeated) = managers.first_mut()
+            && first == Some(repeated.dumps())
+        {
+            *repeated = PyValue::None;
+        }
     }
     config
 }
@@ -63,25 +80,25 @@ fn without_repetition(mut config: Value) -> Value {
 /// Walks both trees side by side. Recursion is bounded by serde_json's own limit of 128 levels.
 fn collect(
     path: String,
-    recorded: Option<&Value>,
-    replay: Option<&Value>,
+    recorded: Option<&PyValue>,
+    replay: Option<&PyValue>,
     found: &mut Vec<ConfigDifference>,
 ) {
     match (recorded, replay) {
-        (Some(Value::Object(left)), Some(Value::Object(right))) => {
+        (Some(PyValue::Dict(left)), Some(PyValue::Dict(right))) => {
             let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
             for name in names {
                 let separator = if path.is_empty() { "" } else { "." };
                 collect(format!("{path}{separator}{name}"), left.get(name), right.get(name), found);
             }
         }
-        (Some(Value::Array(left)), Some(Value::Array(right))) => {
+        (Some(PyValue::List(left)), Some(PyValue::List(right))) => {
             for position in 0..left.len().max(right.len()) {
                 collect(format!("{path}[{position}]"), left.get(position), right.get(position), found);
             }
         }
         (left, right) if left != right => found.push(ConfigDifference {
-            path: if path.is_empty() { "(config)".to_owned() } else { path },
+            path: if path.is_empty() { "(config)".to_owned() } else { cut(path, MAX_PATH_CHARS) },
             recorded: left.map(shown),
             replay: right.map(shown),
         }),
@@ -90,13 +107,15 @@ fn collect(
 }
 
 /// `value` as JSON, cut after [`MAX_SHOWN_CHARS`]: it is printed on a terminal, and a file chose it.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= MAX_SHOWN_CHARS {
-        return text;
+fn shown(value: &PyValue) -> String {
+    cut(value.dumps(), MAX_SHOWN_CHARS)
+}
+
+fn cut(text: String, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
+        None => text,
+        Some((end, _)) => format!("{}...", &text[..end]),
     }
-    let kept: String = text.chars().take(MAX_SHOWN_CHARS).collect();
-    format!("{kept}...")
 }
 
 #[cfg(test)]
@@ -134,6 +153,21 @@ mod tests {
                 difference.recorded.as_ref().is_none_or(|text| text.chars().count() <= MAX_SHOWN_CHARS + 3)
             }));
         }
+    }
+
+    #[test]
+    fn a_number_that_json_lacks_is_one_difference_and_paths_are_cut() {
+        let mut replay = ours();
+        replay.eviction.eviction_ratio = f64::NAN;
+        replay.l1_managers[0].eviction.eviction_ratio = f64::NAN;
+        let found = differences(&ours().to_json(), &replay);
+        let paths: Vec<&str> = found.iter().map(|difference| difference.path.as_str()).collect();
+        assert_eq!(paths, ["eviction_config.eviction_ratio", "l1_manager_config.eviction.eviction_ratio"]);
+        assert_eq!((found[0].recorded.as_deref(), found[0].replay.as_deref()), (Some("0.2"), Some("NaN")));
+
+        let long = format!("{{\"{}\":1}}", "x".repeat(MAX_PATH_CHARS + 1));
+        let paths = differences(&long, &ours()).into_iter().map(|difference| difference.path.chars().count());
+        assert_eq!(paths.max(), Some(MAX_PATH_CHARS + 3));
     }
 
     #[test]

@@ -119,9 +119,9 @@ impl Fields<'_> {
         }
         Ok(L1MemoryManagerConfig {
             size_bytes,
-            // Lazy pinning needs memory that can be pinned, which this build cannot do; LMCache turns it off
-            // on such a machine.
-            use_lazy: false,
+            // What was given goes into the digest. LMCache's default is true, and false on a machine that cannot
+            // pin memory, which this build cannot either.
+            use_lazy: self.bool("use_lazy", false)?,
             init_size_bytes: gib_to_bytes(init_size_gb).map_or(size_bytes, |bytes| bytes.min(size_bytes)),
             align_bytes,
             shm_name: self.shm_name(use_lazy)?,

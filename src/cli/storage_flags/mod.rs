@@ -2,11 +2,17 @@
 //!
 //! Every flag is either honoured, or accepted because it changes nothing that this build has (its help says
 //! so), or refused by name. None is ignored: a replay under a setting that was not in force is worse than no
-//! replay. The refused ones stand in a list of their own ([`AbsentFlags`]).
+//! replay.
+//!
+//! * This file: the flags that are honoured or accepted, and the configuration that they describe.
+//! * [`absent`]: those that are refused.
 
+mod absent;
+
+use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Args};
 
+use self::absent::AbsentFlags;
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
 use crate::storage::config::tagged::TaggedDefaults;
@@ -27,18 +33,19 @@ pub(crate) struct StorageFlags {
     /// touched, so it may be more than the machine has
     #[arg(long, value_name = "GB", allow_negative_numbers = true)]
     l1_size_gb: Option<f64>,
-    /// Pin L1 little by little. Changes nothing here: this build does not pin memory, and LMCache turns lazy
-    /// pinning off on such a machine
+    /// Say that L1 is pinned little by little, as in the configuration of a server with CUDA; --no-l1-use-lazy says
+    /// that it is not, which is the default, as in LMCache where memory cannot be pinned. Part of the
+    /// configuration's digest only: this build does not pin
     #[arg(long, overrides_with = "no_l1_use_lazy")]
     l1_use_lazy: bool,
     #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
     no_l1_use_lazy: bool,
     /// How much L1 memory lazy pinning starts with. Part of the configuration's digest only
-    #[arg(long, value_name = "GB", default_value_t = 20)]
-    l1_init_size_gb: u32,
+    #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true)]
+    l1_init_size_gb: i64,
     /// Alignment of the objects in L1; a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES)]
-    l1_align_bytes: u64,
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES as i64, allow_negative_numbers = true)]
+    l1_align_bytes: i64,
     /// Seconds that a write reservation lives
     #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
     l1_write_ttl_seconds: i64,
@@ -113,133 +120,6 @@ struct ObservabilityFlags {
     extra_logging_interval: f64,
 }
 
-/// Flags of LMCache whose feature this build does not have. Giving one is an error.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Not in this build (refused by name)")]
-struct AbsentFlags {
-    /// An L2 tier
-    #[arg(long, value_name = "JSON")]
-    l2_adapter: Vec<String>,
-    /// L1 from 2 MiB pages
-    #[arg(long, overrides_with = "no_l1_use_hugepages")]
-    l1_use_hugepages: bool,
-    #[arg(long, overrides_with = "l1_use_hugepages", hide = true)]
-    no_l1_use_hugepages: bool,
-    /// L1 in a Device-DAX
-    #[arg(long, value_name = "PATH")]
-    l1_devdax_path: Option<String>,
-    /// L1 on an NVMe disk through GPUDirect Storage
-    #[arg(long, value_name = "PATH")]
-    gds_l1_path: Option<String>,
-    /// How that disk is opened
-    #[arg(long, action = ArgAction::Count, overrides_with = "no_gds_l1_use_direct_io")]
-    gds_l1_use_direct_io: u8,
-    #[arg(long, action = ArgAction::Count, overrides_with = "gds_l1_use_direct_io", hide = true)]
-    no_gds_l1_use_direct_io: u8,
-    /// The library that drives it
-    #[arg(long, value_name = "BACKEND")]
-    gds_l1_backend: Option<String>,
-    /// OpenTelemetry spans
-    #[arg(long)]
-    enable_tracing: bool,
-    /// Where metrics and spans are sent
-    #[arg(long, value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    /// How many events may wait for LMCache's subscribers
-    #[arg(long, value_name = "N")]
-    event_bus_queue_size: Option<String>,
-    /// Where metrics are served
-    #[arg(long, value_name = "PORT")]
-    prometheus_port: Option<String>,
-    /// Share of the chunks whose life is measured
-    #[arg(long, value_name = "SHARE")]
-    metrics_sample_rate: Option<String>,
-    /// Log of looked-up hashes
-    #[arg(long, value_name = "DIR")]
-    lookup_hash_log_dir: Option<String>,
-    /// Its seconds per file
-    #[arg(long, value_name = "SECONDS")]
-    lookup_hash_log_rotation_interval: Option<String>,
-    /// Its bytes per file
-    #[arg(long, value_name = "BYTES")]
-    lookup_hash_log_rotation_max_size: Option<String>,
-    /// Its number of files
-    #[arg(long, value_name = "N")]
-    lookup_hash_log_max_files: Option<String>,
-    /// Pauses of Python's garbage collector
-    #[arg(long)]
-    enable_gc_monitor: bool,
-    /// From which length on they count
-    #[arg(long, value_name = "MS")]
-    gc_monitor_min_pause_ms: Option<String>,
-    /// How many types are listed with them
-    #[arg(long, value_name = "N")]
-    gc_monitor_top_objects: Option<String>,
-    /// Periodic log of throughput and memory
-    #[arg(long)]
-    enable_extra_logging: bool,
-    /// Recording during the replay
-    #[arg(long, value_name = "LEVEL")]
-    trace_level: Option<String>,
-    /// Where that recording goes
-    #[arg(long, value_name = "PATH")]
-    trace_output: Option<String>,
-}
-
-const NO_L2: &str = "this build has no L2 tier";
-const NO_GDS: &str = "this build has L1 in host memory only";
-const NO_METRICS: &str = "this build exports no metrics";
-const NO_HASH_LOG: &str = "this build does not log looked-up hashes";
-const NO_PYTHON: &str = "this program has no Python garbage collector";
-const NO_RECORDING: &str = "a replay is not recorded";
-
-impl AbsentFlags {
-    /// Every flag of this list: whether it was given, its name, and why it is refused.
-    fn all(&self) -> [(bool, &'static str, &'static str); 22] {
-        [
-            (!self.l2_adapter.is_empty(), "--l2-adapter", NO_L2),
-            (self.l1_use_hugepages, "--l1-use-hugepages", "this build has no 2 MiB page pool for L1"),
-            (self.l1_devdax_path.is_some(), "--l1-devdax-path", NO_GDS),
-            (self.gds_l1_path.is_some(), "--gds-l1-path", NO_GDS),
-            (self.gds_l1_use_direct_io > 0, "--gds-l1-use-direct-io", NO_GDS),
-            (self.no_gds_l1_use_direct_io > 0, "--no-gds-l1-use-direct-io", NO_GDS),
-            (self.gds_l1_backend.is_some(), "--gds-l1-backend", NO_GDS),
-            (self.enable_tracing, "--enable-tracing", "this build exports no spans"),
-            (self.otlp_endpoint.is_some(), "--otlp-endpoint", NO_METRICS),
-            (self.event_bus_queue_size.is_some(), "--event-bus-queue-size", "this build has no event bus"),
-            (self.prometheus_port.is_some(), "--prometheus-port", NO_METRICS),
-            (self.metrics_sample_rate.is_some(), "--metrics-sample-rate", NO_METRICS),
-            (self.lookup_hash_log_dir.is_some(), "--lookup-hash-log-dir", NO_HASH_LOG),
-            (
-                self.lookup_hash_log_rotation_interval.is_some(),
-                "--lookup-hash-log-rotation-interval",
-                NO_HASH_LOG,
-            ),
-            (
-                self.lookup_hash_log_rotation_max_size.is_some(),
-                "--lookup-hash-log-rotation-max-size",
-                NO_HASH_LOG,
-            ),
-            (self.lookup_hash_log_max_files.is_some(), "--lookup-hash-log-max-files", NO_HASH_LOG),
-            (self.enable_gc_monitor, "--enable-gc-monitor", NO_PYTHON),
-            (self.gc_monitor_min_pause_ms.is_some(), "--gc-monitor-min-pause-ms", NO_PYTHON),
-            (self.gc_monitor_top_objects.is_some(), "--gc-monitor-top-objects", NO_PYTHON),
-            (self.enable_extra_logging, "--enable-extra-logging", "this build has no periodic log"),
-            (self.trace_level.is_some(), "--trace-level", NO_RECORDING),
-            (self.trace_output.is_some(), "--trace-output", NO_RECORDING),
-        ]
-    }
-
-    fn refuse(&self) -> Result<()> {
-        match self.all().into_iter().find(|(is_given, ..)| *is_given) {
-            None => Ok(()),
-            Some((_, flag, reason)) => Err(Error::unsupported(reason)
-                .with_context("flag", flag)
-                .with_hint(format!("leave {flag} out to replay without it"))),
-        }
-    }
-}
-
 impl StorageFlags {
     /// The configuration that these flags describe.
     ///
@@ -247,12 +127,7 @@ impl StorageFlags {
     /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
     pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
         self.absent.refuse()?;
-        if self.observability.extra_logging_interval.is_nan()
-            || self.observability.extra_logging_interval <= 0.0
-        {
-            return Err(Error::invalid("the interval must be above 0")
-                .with_context("flag", "--extra-logging-interval"));
-        }
+        self.check_numbers()?;
         let l1 = if self.l1_manager.is_empty() { self.legacy_l1()? } else { self.tagged_l1()? };
         let config = StorageManagerConfig {
             eviction: l1.eviction.clone(),
@@ -264,6 +139,37 @@ impl StorageFlags {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Checks what clap's types let through. LMCache accepts NaN and infinity for the shares, and evicts never or
+    /// always then; a replay under them says nothing.
+    fn check_numbers(&self) -> Result<()> {
+        let interval_s = self.observability.extra_logging_interval;
+        let finite = [
+            ("--eviction-trigger-watermark", self.eviction_trigger_watermark),
+            ("--eviction-ratio", self.eviction_ratio),
+            ("--extra-logging-interval", interval_s),
+        ];
+        if let Some((flag, value)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Error::invalid("the value must be a finite number")
+                .with_context("flag", flag)
+                .with_context("value", value));
+        }
+        if interval_s <= 0.0 {
+            return Err(Error::invalid("the interval must be above 0")
+                .with_context("flag", "--extra-logging-interval"));
+        }
+        if self.l1_init_size_gb < 0 {
+            return Err(Error::invalid("the initial size must not be negative")
+                .with_context("flag", "--l1-init-size-gb")
+                .with_context("value", self.l1_init_size_gb));
+        }
+        if self.l1_align_bytes <= 0 {
+            return Err(Error::invalid("the alignment of L1 objects must be a power of two")
+                .with_context("flag", "--l1-align-bytes")
+                .with_context("value", self.l1_align_bytes));
+        }
+        Ok(())
     }
 
     /// The global eviction settings, if `--eviction-policy` was given.
@@ -302,8 +208,10 @@ impl StorageFlags {
         let size_bytes = gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
         let memory = L1MemoryManagerConfig {
             size_bytes,
-            init_size_bytes: size_bytes.min(u64::from(self.l1_init_size_gb) * GIB_BYTES),
-            align_bytes: self.l1_align_bytes,
+            use_lazy: self.l1_use_lazy,
+            // Both were found not to be negative.
+            init_size_bytes: size_bytes.min(self.l1_init_size_gb.unsigned_abs().saturating_mul(GIB_BYTES)),
+            align_bytes: self.l1_align_bytes.unsigned_abs(),
             ..L1MemoryManagerConfig::default()
         };
         Ok(L1ManagerConfig {
@@ -341,7 +249,7 @@ where
 #[cfg(test)]
 mod tests {
     use crate::error::ErrorKind;
-    use clap::{CommandFactory, Parser};
+    use clap::Parser;
 
     use super::*;
 
@@ -363,6 +271,27 @@ mod tests {
         assert!(config(LEGACY).unwrap().digest().starts_with("b5016ff1"));
         let lazy = format!("{LEGACY} --l1-use-lazy --no-l1-use-lazy --l1-init-size-gb 20 --disable-metrics");
         assert!(config(&lazy).unwrap().digest().starts_with("b5016ff1"));
+    }
+
+    /// What a server with CUDA records for `--l1-size-gb 1 --eviction-policy LRU`: its default is lazy.
+    #[test]
+    fn an_explicit_use_lazy_goes_into_the_digest() {
+        const ONE_GB: &str = "--l1-size-gb 1 --eviction-policy LRU";
+        let lazy = config(&format!("{ONE_GB} --l1-use-lazy")).unwrap();
+        assert!(lazy.l1_managers[0].memory.use_lazy);
+        assert!(lazy.digest().starts_with("169d523e"), "{}", lazy.digest());
+        assert!(!config(ONE_GB).unwrap().l1_managers[0].memory.use_lazy);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_refused_in_one_sentence() {
+        for flag in ["--eviction-ratio", "--eviction-trigger-watermark", "--extra-logging-interval"] {
+            for value in ["nan", "inf"] {
+                let error = config(&format!("{LEGACY} {flag} {value}")).expect_err(flag);
+                assert!(error.to_string().contains("must be a finite number"), "{error}");
+                assert!(error.to_string().contains(flag), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -405,28 +334,6 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_refused_list_is_refused_by_name() {
-        let command = Line::command();
-        let refused = command.get_arguments().filter(|argument| {
-            argument.get_help_heading().is_some_and(|heading| heading.contains("refused"))
-        });
-        let mut checked = 0;
-        for argument in refused {
-            let flag = format!("--{}", argument.get_long().unwrap());
-            if flag == "--no-l1-use-hugepages" {
-                assert!(config(&format!("{LEGACY} {flag}")).is_ok());
-                continue;
-            }
-            let value = if argument.get_action().takes_values() { "1" } else { "" };
-            let error = config(&format!("{LEGACY} {flag} {value}")).expect_err(&flag);
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{flag}");
-            assert!(error.to_string().contains(&format!("flag {flag})")), "{error}");
-            checked += 1;
-        }
-        assert_eq!(checked, 22);
-    }
-
-    #[test]
     fn ranges_are_checked() {
         let broken = [
             "--l1-size-gb 0 --eviction-policy LRU",
@@ -434,6 +341,8 @@ mod tests {
             "--l1-size-gb nan --eviction-policy LRU",
             "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 0",
             "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes 3",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-align-bytes -4096",
+            "--l1-size-gb 1 --eviction-policy LRU --l1-init-size-gb -1",
             "--l1-size-gb 1 --eviction-policy LRU --l1-read-ttl-seconds -1",
             "--l1-size-gb 1 --eviction-policy LRU --extra-logging-interval 0",
         ];
