@@ -201,6 +201,10 @@ impl<'a> Cursor<'a> {
     /// Steps over one whole value, at most `depth_left` containers deep.
     pub(super) fn skip(&mut self, depth_left: usize, text: Text) -> Result<(), WireError> {
         let start = *self;
+        let scalar_bytes = self.rest().first().map_or(0, |first| SCALAR_BYTES[usize::from(*first)]);
+        if scalar_bytes > 0 {
+            return self.take(usize::from(scalar_bytes)).map(drop);
+        }
         if depth_left >= KEY_DEPTH
             && let Some(key) = self.take_usual_key()
         {
@@ -210,7 +214,9 @@ impl<'a> Cursor<'a> {
             };
         }
         let elements = match self.head()? {
-            Head::Str(bytes) if text == Text::Checked => return start.check_utf8(bytes).map(drop),
+            Head::Str(bytes) if text == Text::Checked && !bytes.is_ascii() => {
+                return start.check_utf8(bytes).map(drop);
+            }
             Head::Ext(TIMESTAMP_EXT, bytes) if text == Text::Checked => return start.check_timestamp(bytes),
             Head::Array(count) => count,
             Head::Map(count) => return self.skip_map(count, start, depth_left, text),
@@ -285,6 +291,23 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// For each first byte of a number, nil, true or false: how many bytes the whole value has. Zero for all others.
+const SCALAR_BYTES: [u8; 256] = {
+    let (mut table, mut first) = ([0; 256], 0);
+    while first < table.len() {
+        table[first] = match first as u8 {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xca | 0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        first += 1;
+    }
+    table
+};
+
 /// How many maps deep a wrapped key is.
 const KEY_DEPTH: usize = 2;
 
@@ -319,6 +342,20 @@ mod tests {
             assert!(skip(lie).is_err(), "{lie:x?}");
         }
         assert_eq!(skip(&[0xdf, 0, 0, 0, 1, 1, 1]), Ok(7));
+    }
+
+    #[test]
+    fn scalars_are_stepped_over_as_they_are_read() {
+        for first in 0..=u8::MAX {
+            let bytes = [[first].as_slice(), &[0; 8]].concat();
+            let mut cursor = Cursor::at(&bytes, 0);
+            let is_scalar = matches!(
+                cursor.head(),
+                Ok(Head::Nil | Head::Bool(_) | Head::UInt(_) | Head::Int(_) | Head::Float(_))
+            );
+            let expected = if is_scalar { cursor.position() } else { 0 };
+            assert_eq!(usize::from(SCALAR_BYTES[usize::from(first)]), expected, "{first:#x}");
+        }
     }
 
     #[test]

@@ -7,26 +7,33 @@ use crate::format::model::{Dtype, MemoryLayoutDesc};
 /// The longest name of an element type; longer ones are not looked up.
 const MAX_DTYPE_NAME_BYTES: usize = 64;
 
-/// The layout that was sized last. Nearly all calls of a trace have one of a few layouts, in runs, so its bytes
-/// are compared before they are read again.
+/// How many layouts are remembered: a server has one per model and object group.
+const REMEMBERED_LAYOUTS: usize = 4;
+
+/// The layouts that were sized last. Nearly all calls of a trace have one of a few layouts, so its bytes are
+/// compared before they are read again.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LayoutMemo<'a> {
-    bytes: &'a [u8],
-    size_bytes: u64,
+    known: [(&'a [u8], u64); REMEMBERED_LAYOUTS],
+    next: usize,
 }
 
 impl<'a> LayoutMemo<'a> {
     /// Sizes the layout at `cursor` and steps over it. A layout that cannot be read sizes nothing.
     pub(super) fn take_size_bytes(&mut self, cursor: &mut Cursor<'a>) -> Result<u64, WireError> {
-        if !self.bytes.is_empty() && cursor.rest().starts_with(self.bytes) {
-            cursor.advance_to(&cursor.rest()[self.bytes.len()..]);
-            return Ok(self.size_bytes);
+        let rest = cursor.rest();
+        for (bytes, size_bytes) in self.known {
+            if let Some(after) = rest.strip_prefix(bytes).filter(|_| !bytes.is_empty()) {
+                cursor.advance_to(after);
+                return Ok(size_bytes);
+            }
         }
         let start = *cursor;
         cursor.skip(MAX_DEPTH, Text::Ignored)?;
-        self.bytes = &start.rest()[..cursor.position() - start.position()];
-        self.size_bytes = layout_size_bytes(&Value::at(start)).unwrap_or(0);
-        Ok(self.size_bytes)
+        let size_bytes = layout_size_bytes(&Value::at(start)).unwrap_or(0);
+        self.known[self.next] = (&rest[..cursor.position() - start.position()], size_bytes);
+        self.next = (self.next + 1) % REMEMBERED_LAYOUTS;
+        Ok(size_bytes)
     }
 }
 
