@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use foldhash::quality::FixedState;
 
 use super::names::{SmallestNames, Total};
+use crate::format::bytes::same_bytes;
 use crate::format::lct::WireKey;
 use crate::format::model::KeyView;
 
@@ -116,8 +117,8 @@ impl<'a> ScopeTally<'a> {
 fn is_same_scope(a: &KeyView<'_>, b: &KeyView<'_>) -> bool {
     a.kv_rank == b.kv_rank
         && a.object_group_id == b.object_group_id
-        && a.model_name == b.model_name
-        && a.cache_salt == b.cache_salt
+        && same_bytes(a.model_name.as_bytes(), b.model_name.as_bytes())
+        && same_bytes(a.cache_salt.as_bytes(), b.cache_salt.as_bytes())
 }
 
 fn scope_hash(view: &KeyView<'_>) -> u64 {

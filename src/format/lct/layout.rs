@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, MAX_DEPTH, Text, WireError};
 use super::value::Value;
+use crate::format::bytes::same_bytes;
 use crate::format::model::{Dtype, MemoryLayoutDesc};
 
 /// The longest name of an element type; longer ones are not looked up.
@@ -23,7 +24,10 @@ impl<'a> LayoutMemo<'a> {
     pub(super) fn take_size_bytes(&mut self, cursor: &mut Cursor<'a>) -> Result<u64, WireError> {
         let rest = cursor.rest();
         for (bytes, size_bytes) in self.known {
-            if let Some(after) = rest.strip_prefix(bytes).filter(|_| !bytes.is_empty()) {
+            if let Some((start, after)) = rest.split_at_checked(bytes.len())
+                && !bytes.is_empty()
+                && same_bytes(start, bytes)
+            {
                 cursor.advance_to(after);
                 return Ok(size_bytes);
             }

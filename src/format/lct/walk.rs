@@ -7,6 +7,7 @@ use super::cursor::{Cursor, Head, MAX_DEPTH, Text, WireError};
 use super::keys::{WireKey, event_key, storage_key};
 use super::layout::LayoutMemo;
 use super::value::Value;
+use crate::format::bytes::same_bytes;
 use crate::format::model::KeyView;
 
 /// Calls `visit` for each key of a record's arguments and returns how many there were.
@@ -139,7 +140,7 @@ impl<'a, V: FnMut(WireKey<'a>)> Walk<'a, '_, V> {
         };
         let view = KeyView {
             chunk_hash: usual.chunk_hash,
-            model_name: match usual.model_name == last_name.as_bytes() {
+            model_name: match same_bytes(usual.model_name, last_name.as_bytes()) {
                 true => last_name,
                 false => start.check_utf8(usual.model_name)?,
             },
