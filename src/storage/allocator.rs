@@ -82,23 +82,31 @@ impl AddressManager {
         size_bytes.checked_next_multiple_of(self.align_bytes)
     }
 
+    /// Refuses objects that no amount of eviction would make room for, as LMCache does with `ValueError`.
+    ///
+    /// # Errors
+    /// If `size_bytes` is zero.
+    pub fn check_object_bytes(size_bytes: u64) -> Result<()> {
+        if size_bytes == 0 {
+            return Err(Error::invalid("an object of zero bytes cannot be stored")
+                .with_hint("the layout's shapes multiply to nothing"));
+        }
+        Ok(())
+    }
+
     /// Takes `count` blocks of at least `size_bytes` each and appends their addresses to `addresses`, in the
     /// order in which they lie: block by block from the lowest free address, as many units of each as fit.
     /// All or nothing: `Ok(false)` says that they do not all fit, and nothing was taken.
     ///
     /// # Errors
-    /// If `size_bytes` is zero and `count` is not: LMCache raises `ValueError`, because no amount of eviction
-    /// would make room for such an object.
+    /// Those of [`Self::check_object_bytes`].
     pub fn batched_allocate(
         &mut self,
         size_bytes: u64,
         count: usize,
         addresses: &mut Vec<u64>,
     ) -> Result<bool> {
-        if size_bytes == 0 {
-            return Err(Error::invalid("an object of zero bytes cannot be stored")
-                .with_hint("the layout's shapes multiply to nothing"));
-        }
+        Self::check_object_bytes(size_bytes)?;
         let Some(unit_bytes) = self.aligned_size_bytes(size_bytes) else { return Ok(false) };
         if !self.has_room(unit_bytes, count) {
             return Ok(false);

@@ -28,7 +28,7 @@ impl WriteReservation {
     }
 
     /// The buffer of the key at `position` in the call, if it was reserved. A key that was named twice has
-    /// one buffer.
+    /// one buffer, or none if it was refused the last time.
     pub fn buffer(&self, position: usize) -> Option<WriteBuffer<'_>> {
         let span = (*self.spans.get(position)?)?;
         Some(WriteBuffer { arena: &self.arena, span })

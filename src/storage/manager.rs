@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::eviction_controller::{EvictionPass, L1EvictionController};
@@ -12,7 +12,6 @@ use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::status::{PrefetchStatus, StorageManagerStats, StorageManagerStatus};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
 pub type L1ManagerId = u32;
@@ -31,7 +30,6 @@ pub struct StorageManager {
     l1: Arc<L1Manager>,
     eviction: L1EvictionController,
     prefetch: PrefetchController,
-    is_closed: AtomicBool,
 }
 
 impl StorageManager {
@@ -58,15 +56,7 @@ impl StorageManager {
         let l1 = Arc::new(L1Manager::new(l1_config.clone(), clock.clone())?);
         let eviction = L1EvictionController::new(Arc::clone(&l1));
         let prefetch = PrefetchController::new(Arc::clone(&l1), clock);
-        Ok(Self { config, l1, eviction, prefetch, is_closed: AtomicBool::new(false) })
-    }
-
-    fn check_open(&self) -> Result<()> {
-        // Relaxed: a call that races with `close` may come before it or after it.
-        if self.is_closed.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
-        }
-        Ok(())
+        Ok(Self { config, l1, eviction, prefetch })
     }
 
     /// Reserves a buffer of `layout` for each of `keys` that is neither stored nor being written. The buffers
@@ -95,7 +85,6 @@ impl StorageManager {
         layout: &MemoryLayoutDesc,
         mode: WriteMode,
     ) -> Result<WriteReservation> {
-        self.check_open()?;
         let request = WriteRequest {
             size_bytes: layout.size_bytes(),
             is_temporary: false,
@@ -112,7 +101,7 @@ impl StorageManager {
     /// # Errors
     /// If the manager is closed.
     pub fn finish_write(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
-        self.check_open()?;
+        self.l1.check_open()?;
         Ok(self.l1.finish_write(keys, WriterTag::StorageManager))
     }
 
@@ -143,7 +132,7 @@ impl StorageManager {
         external_request_id: &str,
         skip_l2: bool,
     ) -> Result<PrefetchHandle> {
-        self.check_open()?;
+        self.l1.check_open()?;
         let _ = skip_l2;
         Ok(self.prefetch.submit(spec, external_request_id))
     }
@@ -261,10 +250,7 @@ impl StorageManager {
     /// # Errors
     /// If the eviction thread had panicked.
     pub fn close(&self) -> Result<()> {
-        // Relaxed: see `check_open`.
-        self.is_closed.store(true, Ordering::Relaxed);
-        let stopped = self.eviction.stop();
-        self.l1.clear(true);
-        stopped
+        self.l1.close();
+        self.eviction.stop()
     }
 }

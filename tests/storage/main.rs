@@ -6,6 +6,7 @@ mod l1;
 mod manager;
 mod policies;
 mod prefetch;
+mod reservations;
 mod stress;
 mod support;
 mod ttl;

@@ -1,5 +1,6 @@
 //! The whole manager: limits, memory, closing, the background thread.
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use lmcache::clock::{Clock, monotonic_ns};
@@ -129,6 +130,32 @@ fn a_closed_manager_takes_nothing_and_has_nothing() {
     assert_eq!(manager.finish_write(&keys).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(names(&manager.finish_read_prefetched(&keys, 1)), ["KEY_NOT_EXIST"; 2]);
     assert_eq!(manager.get_l1_usage().0, 0);
+}
+
+#[test]
+fn a_call_that_meets_the_closing_leaves_nothing_behind() {
+    const ROUNDS: u32 = 200;
+    const BATCH: u32 = 64;
+    let layout = layout(PAGE);
+    for round in 0..ROUNDS {
+        let (manager, _hand) = manager(100_000, EvictionPolicyKind::Lru);
+        let writers: Vec<_> = (0..4).map(|i| keys(i * 100 * BATCH, 100 * BATCH)).collect();
+        let writing = Barrier::new(writers.len() + 1);
+        std::thread::scope(|scope| {
+            for keys in &writers {
+                scope.spawn(|| {
+                    writing.wait();
+                    let refusal = keys
+                        .chunks(BATCH as usize)
+                        .find_map(|batch| manager.reserve_write(batch, &layout).err());
+                    assert!(refusal.is_none_or(|error| error.kind() == ErrorKind::Closed));
+                });
+            }
+            writing.wait();
+            manager.close().unwrap();
+        });
+        assert_eq!(manager.get_l1_usage().0, 0, "round {round}");
+    }
 }
 
 #[test]

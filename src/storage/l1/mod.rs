@@ -30,13 +30,14 @@ mod tables;
 mod write;
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::allocator::AddressManager;
 use crate::storage::arena::{Arena, Span};
 use crate::storage::config::L1ManagerConfig;
 use crate::storage::eviction::{self, PolicyState};
 use crate::storage::ttl_lock;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
 pub use code::{KeyCodes, L1Error};
@@ -68,6 +69,8 @@ pub struct L1Manager {
     clock: Clock,
     arena: Arc<Arena>,
     tables: Mutex<Tables>,
+    /// Written under the mutex of the tables: whoever holds that finds L1 either open or closed and empty.
+    is_closed: AtomicBool,
 }
 
 impl L1Manager {
@@ -97,11 +100,32 @@ impl L1Manager {
             staging_bytes: 0,
             allocation_failures: 0,
         });
-        Ok(Self { config, clock, arena, tables })
+        Ok(Self { config, clock, arena, tables, is_closed: AtomicBool::new(false) })
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         lock(&self.tables)
+    }
+
+    /// Whether L1 still takes something.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] after [`Self::close`].
+    pub(super) fn check_open(&self) -> Result<()> {
+        // Relaxed: who has to know for sure holds the mutex, which orders it; for the others, a call that
+        // races with `close` may come before it or after it.
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
+        }
+        Ok(())
+    }
+
+    /// Drops all objects, and takes none from then on.
+    pub(super) fn close(&self) {
+        let mut tables = self.tables();
+        // Relaxed: see `check_open`.
+        self.is_closed.store(true, Ordering::Relaxed);
+        tables.clear(true, self.clock.now_ns());
     }
 
     /// Reserves an object for each of `keys`. Returns, parallel to `keys`, the outcomes and where the objects
@@ -110,13 +134,16 @@ impl L1Manager {
     /// ran out is handed over with its buffer as it is.
     ///
     /// # Errors
-    /// If an object of zero bytes would have to be allocated.
+    /// If an object of zero bytes would have to be allocated, or the storage manager is closed. Nothing is
+    /// changed then.
     pub fn reserve_write(
         &self,
         keys: &[ObjectKey],
         request: WriteRequest,
     ) -> Result<(KeyCodes, Vec<Option<Span>>)> {
-        self.tables().reserve_write(keys, request, self.clock.now_ns())
+        let mut tables = self.tables();
+        self.check_open()?;
+        tables.reserve_write(keys, request, self.clock.now_ns())
     }
 
     /// Makes what `tag` wrote readable: [`L1Error::KeyNotExist`] if it was not writing the key,

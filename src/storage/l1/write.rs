@@ -5,6 +5,7 @@ use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
+use crate::storage::allocator::AddressManager;
 use crate::storage::arena::Span;
 use crate::storage::ttl_lock::TtlLock;
 
@@ -38,57 +39,90 @@ enum Admission {
     Discarded,
 }
 
+/// What `reserve_write` says of its keys, parallel to them, and whom it served.
+struct Outcomes<'a> {
+    codes: Vec<L1Error>,
+    spans: Vec<Option<Span>>,
+    reserved: Vec<&'a ObjectKey>,
+}
+
+impl<'a> Outcomes<'a> {
+    fn none_reserved(keys: usize) -> Self {
+        Self {
+            codes: vec![L1Error::OutOfMemory; keys],
+            spans: vec![None; keys],
+            reserved: Vec::with_capacity(keys),
+        }
+    }
+
+    fn reserve(&mut self, position: usize, key: &'a ObjectKey, span: Span) {
+        self.codes[position] = L1Error::Success;
+        self.spans[position] = Some(span);
+        self.reserved.push(key);
+    }
+
+    /// Gives all occurrences of a key the span of the last: in LMCache's dictionary a key has but its last
+    /// outcome.
+    fn repeat_last_spans(&mut self, keys: &[ObjectKey]) {
+        let mut last_of =
+            hashbrown::HashMap::with_capacity_and_hasher(keys.len(), foldhash::fast::RandomState::default());
+        for (key, span) in keys.iter().zip(&mut self.spans).rev() {
+            *span = *last_of.entry(key).or_insert(*span);
+        }
+    }
+}
+
 impl Tables {
     /// Reserves an object for each of `keys`.
     ///
     /// All objects that need memory get it in one batch, or none of them does. A key that is named twice
     /// takes two buffers of the batch, as in LMCache, and gives one back at once, so that addresses, and what
     /// fits, are LMCache's.
+    ///
+    /// A call that fails changes nothing. (LMCache has renewed the expired reservations among `keys` before it
+    /// raises.)
     pub(super) fn reserve_write(
         &mut self,
         keys: &[ObjectKey],
         request: WriteRequest,
         now_ns: u64,
     ) -> Result<(KeyCodes, Vec<Option<Span>>)> {
-        let mut codes = Vec::with_capacity(keys.len());
-        let mut spans = vec![None; keys.len()];
+        self.check_object_bytes(keys, request)?;
+        let mut outcomes = Outcomes::none_reserved(keys.len());
         let mut to_allocate = Vec::with_capacity(keys.len());
-        let mut reserved = Vec::with_capacity(keys.len());
         for (position, key) in keys.iter().enumerate() {
             let hash = self.index.hash(key);
-            codes.push(match self.reserve_present(hash, key, request, now_ns) {
-                Reservation::Refused => L1Error::KeyNotWritable,
-                Reservation::Reused(span) => {
-                    spans[position] = Some(span);
-                    reserved.push(key);
-                    L1Error::Success
-                }
-                Reservation::Allocate => {
-                    to_allocate.push((position, hash));
-                    L1Error::OutOfMemory
-                }
-            });
+            match self.reserve_present(hash, key, request, now_ns) {
+                Reservation::Refused => outcomes.codes[position] = L1Error::KeyNotWritable,
+                Reservation::Reused(span) => outcomes.reserve(position, key, span),
+                Reservation::Allocate => to_allocate.push((position, hash)),
+            }
+        }
+        // What was handed over is refused to a later occurrence of its key.
+        if !outcomes.reserved.is_empty() && outcomes.codes.contains(&L1Error::KeyNotWritable) {
+            outcomes.repeat_last_spans(keys);
         }
         // LMCache's policy does not hear of a call that took over expired reservations only.
-        if to_allocate.is_empty() {
-            return Ok((KeyCodes(codes), spans));
+        if !to_allocate.is_empty() {
+            self.stage_batch(keys, to_allocate, request, now_ns, &mut outcomes)?;
+            self.policy.on_keys_reserved(&outcomes.reserved);
         }
-        let mut addresses = Vec::with_capacity(to_allocate.len());
-        if self.allocator.batched_allocate(request.size_bytes, to_allocate.len(), &mut addresses)? {
-            let mut replaced = Vec::new();
-            for ((position, hash), address) in to_allocate.into_iter().zip(addresses) {
-                let span = self.span(address, request.size_bytes);
-                replaced.extend(self.stage(hash, &keys[position], span, request, now_ns));
-                codes[position] = L1Error::Success;
-                spans[position] = Some(span);
-                reserved.push(&keys[position]);
-            }
-            self.give_back_duplicates(&replaced, keys, &mut spans);
-        } else {
-            self.allocation_failures += to_allocate.len() as u64;
+        Ok((KeyCodes(outcomes.codes), outcomes.spans))
+    }
+
+    /// Refuses the call if it would have to allocate objects of a size that nothing can have.
+    fn check_object_bytes(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<()> {
+        match AddressManager::check_object_bytes(request.size_bytes) {
+            Err(error) if keys.iter().any(|key| self.needs_memory(key, request)) => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
-        self.policy.on_keys_reserved(&reserved);
-        Ok((KeyCodes(codes), spans))
+    }
+
+    /// Whether [`Self::reserve_present`] would find nothing to hand over.
+    fn needs_memory(&self, key: &ObjectKey, request: WriteRequest) -> bool {
+        let reusable = [ObjectStage::Resident, ObjectStage::Staging(request.tag)];
+        let has_none = |slot: &Slot| slot.objects().all(|object| !reusable.contains(&object.stage));
+        request.mode != WriteMode::Update && self.index.get(key).is_none_or(has_none)
     }
 
     fn reserve_present(
@@ -131,6 +165,34 @@ impl Tables {
         }
     }
 
+    /// Allocates and stages objects for the keys at the positions of `to_allocate`, each with its key's hash:
+    /// for all of them or for none.
+    fn stage_batch<'a>(
+        &mut self,
+        keys: &'a [ObjectKey],
+        to_allocate: Vec<(usize, u64)>,
+        request: WriteRequest,
+        now_ns: u64,
+        outcomes: &mut Outcomes<'a>,
+    ) -> Result<()> {
+        let mut addresses = Vec::with_capacity(to_allocate.len());
+        if !self.allocator.batched_allocate(request.size_bytes, to_allocate.len(), &mut addresses)? {
+            self.allocation_failures += to_allocate.len() as u64;
+            return Ok(());
+        }
+        let mut replaced = Vec::new();
+        for ((position, hash), address) in to_allocate.into_iter().zip(addresses) {
+            let span = self.span(address, request.size_bytes);
+            replaced.extend(self.stage(hash, &keys[position], span, request, now_ns));
+            outcomes.reserve(position, &keys[position], span);
+        }
+        if !replaced.is_empty() {
+            replaced.into_iter().for_each(|span| self.free(span));
+            outcomes.repeat_last_spans(keys);
+        }
+        Ok(())
+    }
+
     fn span(&self, offset_bytes: u64, size_bytes: u64) -> Span {
         let phy_size_bytes = self.allocator.aligned_size_bytes(size_bytes).expect("it was allocated");
         Span { offset_bytes, phy_size_bytes, size_bytes }
@@ -161,20 +223,6 @@ impl Tables {
                 self.staging_bytes += size_bytes;
                 slot.push(object);
                 None
-            }
-        }
-    }
-
-    /// Frees the buffers that a later occurrence of the same key replaced, and lets every occurrence name the
-    /// one that stayed.
-    fn give_back_duplicates(&mut self, replaced: &[Span], keys: &[ObjectKey], spans: &mut [Option<Span>]) {
-        for span in replaced {
-            self.free(*span);
-            for position in 0..keys.len() {
-                if spans[position] == Some(*span) {
-                    let last = keys.iter().rposition(|key| *key == keys[position]);
-                    spans[position] = last.and_then(|last| spans[last]);
-                }
             }
         }
     }
