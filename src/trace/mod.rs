@@ -3,6 +3,9 @@
 //! [`reader`] opens LMCache's `.lct` files and yields their records in place. The bytes themselves are the
 //! business of [`format`](crate::format).
 
+pub mod native;
 pub mod reader;
+pub mod store;
+pub mod writer;
 
 pub use reader::{Entry, ReadMode, Record, Records, TraceReader};

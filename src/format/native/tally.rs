@@ -1,0 +1,278 @@
+//! What an index says of a file: counted while chunks are made, or from chunks that are read. Both ways give the
+//! same index.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
+use super::builder::{ChunkBuilder, KeysToPush, Stamp};
+use super::chunk::Chunk;
+use super::keys::KeyList;
+use super::kind::RecordKind;
+use super::pod::{ChunkHeader, CommitSlot, FLAG_LATE};
+use super::record::Body;
+use super::schema::{FileIndex, IndexedChunk, IndexedScope, IndexedThread, ScopeFacts, ThreadFacts};
+use crate::format::model::Op;
+
+/// The counts of a chunk in the making.
+#[derive(Debug, Default)]
+pub(super) struct ChunkTally {
+    ops: [u64; Op::COUNT],
+    keys: u64,
+    pub(super) late: u64,
+    pub(super) completions: u64,
+    /// Keys by scope number; whoever pushes ids counts them by [`FileTally::add_scope`].
+    scope_keys: Vec<u64>,
+    names: Vec<u64>,
+    threads: Vec<ThreadTally>,
+    last_thread: usize,
+}
+
+#[derive(Debug)]
+struct ThreadTally {
+    number: u32,
+    facts: ThreadFacts,
+    calls: u64,
+    lost: u64,
+}
+
+impl ChunkTally {
+    pub(super) fn clear(&mut self) {
+        let Self { mut scope_keys, mut names, mut threads, .. } = std::mem::take(self);
+        scope_keys.clear();
+        names.clear();
+        threads.clear();
+        *self = Self { scope_keys, names, threads, ..Self::default() };
+    }
+
+    pub(super) fn define_thread(&mut self, number: u32, facts: &ThreadFacts) {
+        self.threads.push(ThreadTally { number, facts: facts.clone(), calls: 0, lost: 0 });
+    }
+
+    #[inline]
+    pub(super) fn has_thread(&self, number: u32) -> bool {
+        self.threads.get(self.last_thread).is_some_and(|thread| thread.number == number)
+            || self.threads.iter().any(|thread| thread.number == number)
+    }
+
+    #[inline]
+    pub(super) fn add_call(&mut self, stamp: &Stamp) {
+        self.late += u64::from(stamp.flags & FLAG_LATE != 0);
+        if let Some(thread) = self.thread(stamp.thread) {
+            thread.calls += 1;
+        }
+    }
+
+    #[inline]
+    pub(super) fn add_op(&mut self, op: Op) {
+        self.ops[op as usize] += 1;
+    }
+
+    #[inline]
+    pub(super) fn add_keys(&mut self, keys: KeysToPush<'_>) {
+        let KeysToPush::Rows(rows) = keys else {
+            self.keys += u64::from(keys.count());
+            return;
+        };
+        self.keys += rows.len() as u64;
+        for row in rows {
+            let scope = row.scope_number() as usize;
+            if scope >= self.scope_keys.len() {
+                self.scope_keys.resize(scope + 1, 0);
+            }
+            self.scope_keys[scope] += 1;
+        }
+    }
+
+    pub(super) fn add_name(&mut self, name: u32) {
+        if name as usize >= self.names.len() {
+            self.names.resize(name as usize + 1, 0);
+        }
+        self.names[name as usize] += 1;
+    }
+
+    pub(super) fn add_loss(&mut self, thread: u32, count: u64) {
+        if let Some(thread) = self.thread(thread) {
+            thread.lost += count;
+        }
+    }
+
+    #[inline]
+    fn thread(&mut self, number: u32) -> Option<&mut ThreadTally> {
+        if self.threads.get(self.last_thread).is_none_or(|thread| thread.number != number) {
+            self.last_thread = self.threads.iter().position(|thread| thread.number == number)?;
+        }
+        self.threads.get_mut(self.last_thread)
+    }
+}
+
+/// The counts of a file, chunk by chunk.
+#[derive(Debug, Default)]
+pub struct FileTally {
+    index: FileIndex,
+    names: BTreeMap<String, u64>,
+    scopes: HashMap<ScopeFacts, u64>,
+    threads: BTreeMap<u32, IndexedThread>,
+}
+
+impl FileTally {
+    /// Adds a chunk in the making that is sealed with `header` and `slot`.
+    pub fn add_built(&mut self, builder: &ChunkBuilder, header: &ChunkHeader, slot: &CommitSlot) {
+        let tally = builder.tally();
+        self.add_chunk(header, slot);
+        self.index.ops.iter_mut().zip(tally.ops).for_each(|(total, count)| *total += count);
+        self.index.keys += tally.keys;
+        self.index.late += tally.late;
+        self.index.completions += tally.completions;
+        for (scope, keys) in builder.scopes().iter().zip(&tally.scope_keys) {
+            self.add_scope(scope, *keys);
+        }
+        for (name, calls) in builder.names().zip(&tally.names) {
+            self.add_name(name, *calls);
+        }
+        for thread in &tally.threads {
+            self.add_thread(thread.number, &thread.facts, thread.calls, thread.lost);
+        }
+    }
+
+    /// Adds a chunk that was read.
+    pub fn add_read(&mut self, chunk: &Chunk<'_>) {
+        self.add_chunk(chunk.header(), chunk.slot());
+        for (number, facts) in chunk.threads() {
+            self.add_thread(number, facts, 0, 0);
+        }
+        for record in chunk.records() {
+            let prefix = record.prefix();
+            self.index.late += u64::from(record.is_late());
+            if record.kind().is_some_and(RecordKind::is_call)
+                && let Some(thread) = self.threads.get_mut(&prefix.thread)
+            {
+                thread.calls += 1;
+            }
+            self.add_body(prefix.thread, record.body());
+        }
+    }
+
+    fn add_body(&mut self, thread: u32, body: Body<'_>) {
+        match body {
+            Body::Call(call) => {
+                self.index.ops[call.op() as usize] += 1;
+                self.add_key_list(call.keys());
+                if let Some(prefetch) = call.prefetch() {
+                    prefetch.rows().for_each(|row| self.add_key_list(row.keys));
+                }
+            }
+            Body::Completion(_) => self.index.completions += 1,
+            Body::HostCall { name, .. } | Body::ForeignCall { qualname: name, .. } => self.add_name(name, 1),
+            Body::Loss(loss) => {
+                if let Some(thread) = self.threads.get_mut(&thread) {
+                    thread.lost += loss.count;
+                }
+            }
+            Body::ForeignBytes { .. } | Body::KeySection { .. } | Body::Other => {}
+        }
+    }
+
+    /// A list has one scope, or a few runs of them.
+    fn add_key_list(&mut self, keys: KeyList<'_>) {
+        self.index.keys += keys.len() as u64;
+        let mut run: Option<(&ScopeFacts, u64)> = None;
+        for scope in keys.scopes() {
+            run = match run {
+                Some((same, keys)) if std::ptr::eq(same, scope) => Some((same, keys + 1)),
+                other => {
+                    other.inspect(|(scope, keys)| self.add_scope(scope, *keys));
+                    Some((scope, 1))
+                }
+            };
+        }
+        run.inspect(|(scope, keys)| self.add_scope(scope, *keys));
+    }
+
+    fn add_chunk(&mut self, header: &ChunkHeader, slot: &CommitSlot) {
+        let index = &mut self.index;
+        if slot.calls > 0 {
+            let first_ns = if index.calls == 0 { slot.first_ns } else { index.first_ns.min(slot.first_ns) };
+            (index.first_ns, index.last_ns) = (first_ns, index.last_ns.max(slot.last_ns));
+        }
+        index.calls += u64::from(slot.calls);
+        index.records += u64::from(slot.records);
+        index.lost += slot.lost;
+        index.chunks.push(IndexedChunk {
+            offset: header.offset,
+            first_ns: slot.first_ns,
+            last_ns: slot.last_ns,
+            calls_before: header.calls_before,
+            chunk_bytes: header.chunk_bytes,
+            committed_bytes: slot.committed_bytes,
+            calls: slot.calls,
+            kind: header.kind,
+            lost: slot.lost,
+        });
+    }
+
+    /// Adds keys of a scope.
+    pub fn add_scope(&mut self, scope: &ScopeFacts, keys: u64) {
+        match self.scopes.get_mut(scope) {
+            Some(total) => *total += keys,
+            None => {
+                self.scopes.insert(scope.clone(), keys);
+            }
+        }
+    }
+
+    fn add_name(&mut self, name: &str, calls: u64) {
+        match self.names.get_mut(name) {
+            Some(total) => *total += calls,
+            None => {
+                self.names.insert(name.to_owned(), calls);
+            }
+        }
+    }
+
+    fn add_thread(&mut self, number: u32, facts: &ThreadFacts, calls: u64, lost: u64) {
+        let thread = self.threads.entry(number).or_insert_with(|| IndexedThread {
+            number,
+            facts: facts.clone(),
+            calls: 0,
+            lost: 0,
+        });
+        thread.calls += calls;
+        thread.lost += lost;
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.index.calls
+    }
+
+    /// Calls lost so far.
+    pub fn lost(&self) -> u64 {
+        self.index.lost
+    }
+
+    /// How many chunks so far.
+    pub fn chunks(&self) -> u64 {
+        self.index.chunks.len() as u64
+    }
+
+    /// The index. Scopes are sorted by how many keys they have, then by name.
+    pub fn into_index(self, distinct_keys: Option<u64>) -> FileIndex {
+        let mut scopes: Vec<_> =
+            self.scopes.into_iter().map(|(scope, keys)| IndexedScope { scope, keys }).collect();
+        scopes.sort_by(|a, b| {
+            let name = |scope: &IndexedScope| {
+                let ScopeFacts { model_name, kv_rank, object_group_id, cache_salt } = scope.scope.clone();
+                (model_name, cache_salt, kv_rank, object_group_id)
+            };
+            b.keys.cmp(&a.keys).then_with(|| name(a).cmp(&name(b)))
+        });
+        FileIndex {
+            distinct_keys,
+            scopes,
+            names: self.names.into_iter().collect(),
+            threads: self.threads.into_values().collect(),
+            ..self.index
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Where a trace file's bytes go: a file, or what a test puts in its place.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Bytes at places, and the promise of a sync. Nothing is ever mapped for writing: a disk that is full, a limit, a
+/// folder that is gone are errors of a call, and no signal.
+pub trait TraceStore: Send {
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// Whatever the system says. Some of the bytes may have been written.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Returns when everything that was written is on the disk.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn sync(&mut self) -> std::io::Result<()>;
+
+    /// Cuts the file to `file_bytes`.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn truncate(&mut self, file_bytes: u64) -> std::io::Result<()>;
+}
+
+/// A file.
+#[derive(Debug)]
+pub struct FileStore(File);
+
+impl FileStore {
+    /// Makes a file at `path`; what was there is gone.
+    ///
+    /// # Errors
+    /// Whatever the system says, with the path.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+        file.map(Self).map_err(|error| {
+            Error::io("cannot create trace file", error)
+                .with_context("path", path.display())
+                .with_hint("name a file in a directory that exists and that you may write to")
+        })
+    }
+}
+
+impl TraceStore for FileStore {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&mut self, file_bytes: u64) -> std::io::Result<()> {
+        self.0.set_len(file_bytes)
+    }
+}

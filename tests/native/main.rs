@@ -1,0 +1,4 @@
+//! The native trace file: what is pushed is read back, and nothing that is damaged is believed.
+
+mod round_trip;
+mod support;
