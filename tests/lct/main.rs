@@ -3,6 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod encode;
 mod expected;
 mod hostile;
 mod old_releases;
