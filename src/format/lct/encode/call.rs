@@ -21,10 +21,10 @@ pub enum SaltPolicy {
 }
 
 /// Appends the arguments of `call`. Nothing is allocated but room in `out`.
-pub fn encode_call<'a, K, R>(call: CallView<'a, K, R>, salts: SaltPolicy, out: &mut Vec<u8>)
+pub fn encode_call<'k, 'r, K, R>(call: CallView<'_, K, R>, salts: SaltPolicy, out: &mut Vec<u8>)
 where
-    K: ExactSizeIterator<Item = KeyView<'a>>,
-    R: ExactSizeIterator<Item = RowView<'a, K>>,
+    K: ExactSizeIterator<Item = KeyView<'k>>,
+    R: ExactSizeIterator<Item = RowView<'r, K>>,
 {
     match call {
         CallView::ReserveWrite { keys, layout, mode } => {
@@ -90,10 +90,10 @@ fn write_lock_mode(lock_mode: LockMode, out: &mut Vec<u8>) {
     });
 }
 
-fn write_rows<'a, K, R>(rows: R, salts: SaltPolicy, out: &mut Vec<u8>)
+fn write_rows<'k, 'r, K, R>(rows: R, salts: SaltPolicy, out: &mut Vec<u8>)
 where
-    K: ExactSizeIterator<Item = KeyView<'a>>,
-    R: ExactSizeIterator<Item = RowView<'a, K>>,
+    K: ExactSizeIterator<Item = KeyView<'k>>,
+    R: ExactSizeIterator<Item = RowView<'r, K>>,
 {
     out.extend_from_slice(b"\xaakey_groups");
     wire::array(rows.len(), out);
