@@ -175,3 +175,39 @@ fn every_header_is_written_as_it_was() {
     }
     assert_eq!(headers, 30);
 }
+
+/// `bytes` with the first occurrence of `old` replaced.
+fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let place = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    [&bytes[..place], new, &bytes[place + old.len()..]].concat()
+}
+
+fn is_canonical_body(body: &[u8]) -> bool {
+    let record = WireRecord::decode(body).unwrap();
+    let op = Op::from_qualname(record.qualname).unwrap();
+    let call = decode_call(op, &record.args, &mut KeyInterner::default()).unwrap();
+    is_canonical(body, &record, &call, &mut Vec::new())
+}
+
+#[test]
+fn a_frame_that_says_more_than_its_call_or_takes_longer_is_told_apart() {
+    let bytes = common::unpack("traces/salts.lct");
+    let (_, mut frames) = open(&bytes).unwrap();
+    let body = frames.next_frame().unwrap().body;
+    assert!(is_canonical_body(body));
+    let with_salt = |salt: &[u8]| {
+        let five_entries = replaced(body, b"\xa9ObjectKey\xa1v\x84", b"\xa9ObjectKey\xa1v\x85");
+        let group = b"\xafobject_group_id\x00".as_slice();
+        replaced(&five_entries, group, &[group, b"\xaacache_salt", salt].concat())
+    };
+    assert!(is_canonical_body(&with_salt(b"\xa6tenant")), "as salts are written");
+    for other in [
+        with_salt(b"\xa0"),
+        with_salt(b"\xd9\x06tenant"),
+        replaced(body, b"\xafobject_group_id\x00", b"\xafobject_group_id\xcc\x00"),
+        replaced(body, b"\x85\xa4type\xa6record", b"\x84"),
+        [&replaced(body, b"\x85\xa4type", b"\x86\xa4type"), b"\xa1x\xc0".as_slice()].concat(),
+    ] {
+        assert!(!is_canonical_body(&other), "{}", other.escape_ascii());
+    }
+}

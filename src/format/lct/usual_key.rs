@@ -14,12 +14,16 @@ use rmp::Marker;
 
 /// The head of every wrapped key, to the payload.
 pub(super) const WRAPPER: &[u8; 19] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
+
 /// The hash's name, and the first byte of a hash of at most 255 bytes.
 const CHUNK_HASH: &[u8; 12] = b"\xaachunk_hash\xc4";
+
 /// The model's name.
 pub(super) const MODEL_NAME: &[u8; 11] = b"\xaamodel_name";
+
 /// The rank's name.
 pub(super) const KV_RANK: &[u8; 8] = b"\xa7kv_rank";
+
 /// The object group's name.
 pub(super) const OBJECT_GROUP_ID: &[u8; 16] = b"\xafobject_group_id";
 
