@@ -7,7 +7,7 @@
 //! computed.
 //!
 //! CPython divides whole seconds as integers. Up to 2^62 ns, which for wall time is the year 2116, the result is the
-//! same: 1e9 is a multiple of 512, so such counts are doubles.
+//! same: 1e9 is a multiple of 512, so such counts are doubles. Every reading up to there is found.
 
 /// Nanoseconds in a second, as CPython divides by them.
 const NS_PER_S: f64 = 1e9;
@@ -117,12 +117,13 @@ mod tests {
         assert_eq!(monotonic_ns_of(0.0, start_s), Some(1_852_005_489_239));
     }
 
-    /// Counts of all magnitudes, many of them around powers of two, where doubles change their distance.
+    /// Counts of all magnitudes to the year 2116, many of them around powers of two, where the distance of doubles
+    /// changes.
     fn counts() -> impl Strategy<Value = u64> {
-        (0_u32..63, any::<u64>(), -2000_i64..2000, any::<bool>()).prop_map(|(bits, low, offset, is_edge)| {
+        (0_u32..62, any::<u64>(), -2000_i64..2000, any::<bool>()).prop_map(|(bits, low, offset, is_edge)| {
             let power = 1_u64 << bits;
             match is_edge {
-                true => power.saturating_add_signed(offset).min(i64::MAX as u64),
+                true => power.saturating_add_signed(offset),
                 false => power | (low & (power - 1)),
             }
         })
@@ -147,7 +148,7 @@ mod tests {
         #[test]
         fn every_recorded_monotonic_time_has_a_count(start_ns in counts(), later_ns in counts()) {
             let start_s = t_wall_of(i64::try_from(start_ns).unwrap());
-            let ns = start_ns.saturating_add(later_ns).min(i64::MAX as u64);
+            let ns = (start_ns + later_ns).min(1 << 62);
             let t_mono_s = t_mono_of(ns, start_s);
             let found = monotonic_ns_of(t_mono_s, start_s).map(|ns| t_mono_of(ns, start_s).to_bits());
             prop_assert_eq!(found, Some(t_mono_s.to_bits()));
