@@ -47,6 +47,25 @@ impl FileStore {
     }
 }
 
+impl FileStore {
+    /// The same file once more, for a thread that syncs it.
+    ///
+    /// # Errors
+    /// If there are no file descriptors left.
+    pub fn another(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// The length of the file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn len_bytes(&self) -> Result<u64> {
+        let metadata = self.0.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
+        Ok(metadata.len())
+    }
+}
+
 impl TraceStore for FileStore {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
         self.0.write_all_at(bytes, offset)

@@ -1,0 +1,5 @@
+//! The recorder: what is recorded is in the file, and what is not is counted.
+
+mod calls;
+mod limits;
+mod support;
