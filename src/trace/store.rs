@@ -1,7 +1,7 @@
 //! Where a trace file's bytes go: a file, or what a test puts in its place.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -54,6 +54,11 @@ impl FileStore {
     /// If there are no file descriptors left.
     pub fn another(&self) -> std::io::Result<Self> {
         self.0.try_clone().map(Self)
+    }
+
+    /// Whether somebody deleted the file: what is written then goes nowhere.
+    pub fn is_deleted(&self) -> bool {
+        self.0.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     /// The length of the file.

@@ -4,6 +4,8 @@
 //! vouches for it (from then on a killed process does not lose it), and *durable* after a sync (from then on a power
 //! cut does not lose it).
 
+use bytemuck::Zeroable;
+
 use crate::error::{Error, Result};
 use crate::format::native::builder::{ChunkBuilder, ChunkFull};
 use crate::format::native::index::write_index;
@@ -251,10 +253,7 @@ impl<S: TraceStore> TraceWriter<S> {
     /// Writes the records that are not in the file yet, and the chunk's header if that is not.
     fn write_records(&mut self) -> Result<()> {
         if !self.chunk.is_begun {
-            self.chunk.header = self.chunk.header.sealed();
-            let header = bytemuck::bytes_of(&self.chunk.header);
-            self.store.write_at(self.chunk.header.offset, header).map_err(not_written)?;
-            self.chunk.is_begun = true;
+            self.write_chunk_header()?;
         }
         let start = CHUNK_HEADER_BYTES + self.chunk.written_bytes;
         let records = &self.builder.image()[start..];
@@ -263,6 +262,23 @@ impl<S: TraceStore> TraceWriter<S> {
             self.chunk.crc.update(records);
             self.chunk.written_bytes += records.len();
         }
+        Ok(())
+    }
+
+    /// Header and first slot go together: a process that is killed in between would leave a chunk that nothing
+    /// vouches for.
+    fn write_chunk_header(&mut self) -> Result<()> {
+        self.chunk.header = self.chunk.header.sealed();
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        let (header, slots) = bytes.split_at_mut(size_of::<ChunkHeader>());
+        header.copy_from_slice(bytemuck::bytes_of(&self.chunk.header));
+        let empty = CommitSlot { state: STATE_OPEN, ..CommitSlot::zeroed() }.sealed();
+        slots[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(&empty));
+        // A chunk that is made longer has slots already, which stay.
+        let is_longer = self.chunk.written_bytes > 0;
+        let bytes = if is_longer { &bytes[..size_of::<ChunkHeader>()] } else { &bytes[..] };
+        self.store.write_at(self.chunk.header.offset, bytes).map_err(not_written)?;
+        self.chunk.is_begun = true;
         Ok(())
     }
 

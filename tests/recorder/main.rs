@@ -1,5 +1,6 @@
 //! The recorder: what is recorded is in the file, and what is not is counted.
 
 mod calls;
+mod crash;
 mod limits;
 mod support;

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::clock::{TickPair, TickScale, monotonic_ns};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::native::pod::FLAG_LATE;
 use crate::os;
 use crate::sync::Arc;
@@ -30,6 +30,9 @@ const ROUND_BYTES: usize = 256 << 10;
 /// A ring is given back after this many bytes, within a round.
 const RELEASE_BYTES: usize = 32 << 10;
 
+/// How often the writer looks whether its file is still there.
+const CHECK_INTERVAL_NS: u64 = 200_000_000;
+
 /// What the writer's thread works on.
 pub(super) struct Drain {
     shared: Arc<Shared>,
@@ -47,6 +50,7 @@ pub(super) struct Drain {
     /// Its time.
     written_ns: u64,
     lost: u64,
+    next_check_ns: u64,
 }
 
 impl Drain {
@@ -72,6 +76,7 @@ impl Drain {
             written_ticks: pair.ticks,
             written_ns: pair.monotonic_ns,
             lost: 0,
+            next_check_ns: 0,
         };
         drain.publish_totals();
         Ok(drain)
@@ -118,6 +123,7 @@ impl Drain {
             self.lanes.retain_mut(|lane| !lane.is_finished());
             self.last_pair = pair;
             self.keep_durable()?;
+            self.check_file()?;
             return Ok(true);
         }
         let is_all = self.merge(pair)?;
@@ -209,7 +215,23 @@ impl Drain {
         self.keep_durable()?;
         self.rotate()?;
         self.publish_totals();
-        Ok(())
+        self.check_file()
+    }
+
+    /// Looks, now and then, whether the file is still there.
+    fn check_file(&mut self) -> Result<()> {
+        let now_ns = monotonic_ns();
+        if now_ns < self.next_check_ns {
+            return Ok(());
+        }
+        self.next_check_ns = now_ns + CHECK_INTERVAL_NS;
+        let is_deleted = self.pusher.as_mut().is_some_and(|pusher| pusher.writer().store().is_deleted());
+        match is_deleted {
+            true => {
+                Err(Error::new(ErrorKind::NotFound, "the trace file was deleted while it was being recorded"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Hands the thread that syncs its next piece of work, if it has none.
@@ -243,6 +265,8 @@ impl Drain {
     fn stop(&mut self, error: Error) {
         let error = Arc::new(error.with_context("path", self.files.current_path().display()));
         self.shared.fail(Arc::clone(&error));
+        // What was taken before the push that failed is in the chunk in memory, and counted below.
+        self.lanes.iter_mut().for_each(Lane::release);
         if let Some(pusher) = self.pusher.take() {
             // What was pushed and not committed is not in the file.
             self.lost += pusher.uncommitted_calls();
