@@ -31,6 +31,19 @@ pub struct CallId {
     op: u8,
 }
 
+impl CallId {
+    /// Thread and sequence in one word, for whoever keeps it between the beginning of a call and its end.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.thread) << 32 | u64::from(self.sequence)
+    }
+
+    /// The call of `op` with the word that [`Self::to_bits`] gave.
+    pub fn from_bits(bits: u64, op: Op) -> Self {
+        let kind = RecordKind::Call(op);
+        Self { thread: (bits >> 32) as u32, sequence: bits as u32, op: kind.number() }
+    }
+}
+
 /// What became of a call. Times are those of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
