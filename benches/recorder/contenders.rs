@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use lmcache::clock::{TickSource, Waiter, monotonic_ns};
+use lmcache::clock::{TickPair, TickScale, TickSource, Waiter, monotonic_ns};
 use lmcache::trace::ring::{self, Consumer, DEFAULT_RING_BYTES, Producer};
 
 use crate::harness::{Contender, Row};
@@ -21,10 +21,12 @@ const DRAIN_INTERVAL_NS: u64 = 100_000;
 pub(crate) fn rows() -> Vec<Row> {
     // As much memory as the ring has, so that the caches treat both alike.
     const ONE_KEY_SLOTS: usize = DEFAULT_RING_BYTES / ONE_KEY_BYTES;
-    const SIXTEEN_KEYS_SLOTS: usize = 1 << 10;
+    const SIXTEEN_KEYS_SLOTS: usize = DEFAULT_RING_BYTES / SIXTEEN_KEYS_BYTES;
     let (here, apart) = (Drained::Here, Drained::ByThread);
     vec![
         Row::new("empty call", 0, Empty),
+        Row::new("stamp alone", 0, Stamp(TickSource::detect(), 0)),
+        Row::new("stamp to nanoseconds", 0, Placed::new()),
         Row::new("off: one relaxed load", 0, Gated { is_on: Arc::default(), recorder: Ring::<1>::new(here) }),
         Row::new("floor, 1 key", ONE_KEY_BYTES, Floor::<1, ONE_KEY_BYTES, ONE_KEY_SLOTS>::new()),
         Row::new("ring, 1 key", ONE_KEY_BYTES, Ring::<1>::new(here)),
@@ -44,6 +46,39 @@ struct Empty;
 impl Contender for Empty {
     #[inline(always)]
     fn call(&mut self) {}
+}
+
+/// Reading the counter, the largest part of a record.
+struct Stamp(TickSource, u64);
+
+impl Contender for Stamp {
+    #[inline(always)]
+    fn call(&mut self) {
+        self.1 = self.0.now();
+    }
+}
+
+/// What the writer thread does to a stamp.
+struct Placed {
+    scale: TickScale,
+    ticks: u64,
+    sum_ns: u64,
+}
+
+impl Placed {
+    fn new() -> Self {
+        let pair = TickPair::take(TickSource::detect());
+        let later = TickPair { ticks: pair.ticks + (1 << 40), monotonic_ns: pair.monotonic_ns + (1 << 39) };
+        Self { scale: TickScale::between(pair, later), ticks: pair.ticks, sum_ns: 0 }
+    }
+}
+
+impl Contender for Placed {
+    #[inline(always)]
+    fn call(&mut self) {
+        self.ticks += 100;
+        self.sum_ns ^= black_box(&self.scale).monotonic_ns(self.ticks);
+    }
 }
 
 /// What all records here are made of.
@@ -73,19 +108,22 @@ impl<const KEYS: usize> Template<KEYS> {
     }
 }
 
-/// A stamp, the bytes, and one release store, to memory of its own that nobody reads.
+/// A stamp, the bytes, and one release store, to memory that nothing else is known of.
 struct Floor<const KEYS: usize, const BYTES: usize, const SLOTS: usize> {
     template: Template<KEYS>,
     slots: Box<[[u8; BYTES]; SLOTS]>,
     slot: usize,
     head: AtomicU64,
+    scratch: Vec<[u8; BYTES]>,
+    copied: usize,
 }
 
 impl<const KEYS: usize, const BYTES: usize, const SLOTS: usize> Floor<KEYS, BYTES, SLOTS> {
     fn new() -> Self {
         // Written, not only reserved: no call waits for a page.
         let slots = vec![[1; BYTES]; SLOTS].try_into().expect("so many slots");
-        Self { template: Template::new(), slots, slot: 0, head: AtomicU64::new(0) }
+        let scratch = Vec::with_capacity(SLOTS);
+        Self { template: Template::new(), slots, slot: 0, head: AtomicU64::new(0), scratch, copied: 0 }
     }
 }
 
@@ -96,6 +134,15 @@ impl<const KEYS: usize, const BYTES: usize, const SLOTS: usize> Contender for Fl
         self.slot += 1;
         // Release: as a recorder would.
         self.head.store((self.slot * BYTES) as u64, Ordering::Release);
+    }
+
+    /// Leaves the caches as the drain of a ring does.
+    fn drain(&mut self) {
+        self.scratch.clear();
+        for slot in self.copied..self.slot {
+            self.scratch.push(self.slots[slot % SLOTS]);
+        }
+        self.copied = self.slot;
     }
 }
 
