@@ -1,6 +1,6 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
-//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena.
+//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
 //! * [`affinity`]: which CPUs a thread runs on.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
