@@ -1,7 +1,8 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
-//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena.
-//! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and process.
+//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
+//! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
+//!   process.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
