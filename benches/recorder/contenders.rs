@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use lmcache::clock::{TickPair, TickScale, TickSource, Waiter, monotonic_ns};
+use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, Op};
+use lmcache::trace::recorder::{RecorderOptions, ScopeNumber, ThreadRecorder, TraceRecorder};
 use lmcache::trace::ring::{self, Consumer, DEFAULT_RING_BYTES, Producer};
 
 use crate::harness::{Contender, Row};
@@ -37,6 +39,12 @@ pub(crate) fn rows() -> Vec<Row> {
             Floor::<16, SIXTEEN_KEYS_BYTES, SIXTEEN_KEYS_SLOTS>::new(),
         ),
         Row::new("ring, 16 keys", SIXTEEN_KEYS_BYTES, Ring::<16>::new(here)),
+        Row::new("recorder off", 0, Recorded::<1>::new(How::Off)),
+        Row::new("recorder, 1 key by hash", ONE_KEY_BYTES, Recorded::<1>::new(How::Hashes)),
+        Row::new("recorder, 1 key", ONE_KEY_BYTES, Recorded::<1>::new(How::Keys)),
+        Row::new("recorder, 1 key, thread local", ONE_KEY_BYTES, Recorded::<1>::new(How::ThreadLocal)),
+        Row::new("recorder, 16 keys by hash", SIXTEEN_KEYS_BYTES, Recorded::<16>::new(How::Hashes)),
+        Row::new("recorder, 16 keys", SIXTEEN_KEYS_BYTES, Recorded::<16>::new(How::Keys)),
     ]
 }
 
@@ -239,5 +247,58 @@ impl<C: Contender> Contender for Gated<C> {
         if self.is_on.load(Ordering::Relaxed) {
             self.recorder.call();
         }
+    }
+}
+
+/// The recorder itself, into a file: calls with keys of one scope, by hash or as the storage manager has them.
+struct Recorded<const KEYS: usize> {
+    recorder: TraceRecorder,
+    thread: ThreadRecorder,
+    scope: ScopeNumber,
+    hashes: [[u8; 32]; KEYS],
+    keys: Vec<ObjectKey>,
+    how: How,
+    _directory: tempfile::TempDir,
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    /// `ThreadRecorder::record_hashes`.
+    Hashes,
+    /// `ThreadRecorder::finish_write`.
+    Keys,
+    /// `TraceRecorder::with_thread`, which finds the thread's ring.
+    ThreadLocal,
+    /// With the gate shut.
+    Off,
+}
+
+impl<const KEYS: usize> Recorded<KEYS> {
+    fn new(how: How) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("bench.lct")))
+            .expect("a recorder");
+        let mut thread = recorder.thread().expect("a ring");
+        let scope = Arc::new(KeyScope::new("org/model", 0x0100_0100, 0, "").expect("a scope"));
+        let hashes: [[u8; 32]; KEYS] = std::array::from_fn(|key| [key as u8; 32]);
+        let keys =
+            hashes.iter().map(|hash| ObjectKey::new(ChunkHash::new(hash), Arc::clone(&scope))).collect();
+        let scope = thread.scope(&scope);
+        recorder.set_enabled(!matches!(how, How::Off));
+        Self { recorder, thread, scope, hashes, keys, how, _directory: directory }
+    }
+}
+
+impl<const KEYS: usize> Contender for Recorded<KEYS> {
+    #[inline(always)]
+    fn call(&mut self) {
+        let Self { recorder, thread, scope, hashes, keys, how, .. } = self;
+        match how {
+            How::Hashes | How::Off => {
+                thread.record_hashes(Op::FinishWrite, 0, *scope, black_box(&hashes[..]))
+            }
+            How::Keys => thread.finish_write(black_box(keys)),
+            How::ThreadLocal => recorder.with_thread(|thread| thread.finish_write(black_box(keys))),
+        };
     }
 }
