@@ -39,12 +39,16 @@ pub(crate) fn rows() -> Vec<Row> {
             Floor::<16, SIXTEEN_KEYS_BYTES, SIXTEEN_KEYS_SLOTS>::new(),
         ),
         Row::new("ring, 16 keys", SIXTEEN_KEYS_BYTES, Ring::<16>::new(here)),
-        Row::new("recorder off", 0, Recorded::<1>::new(How::Off)),
-        Row::new("recorder, 1 key by hash", ONE_KEY_BYTES, Recorded::<1>::new(How::Hashes)),
-        Row::new("recorder, 1 key", ONE_KEY_BYTES, Recorded::<1>::new(How::Keys)),
-        Row::new("recorder, 1 key, thread local", ONE_KEY_BYTES, Recorded::<1>::new(How::ThreadLocal)),
-        Row::new("recorder, 16 keys by hash", SIXTEEN_KEYS_BYTES, Recorded::<16>::new(How::Hashes)),
-        Row::new("recorder, 16 keys", SIXTEEN_KEYS_BYTES, Recorded::<16>::new(How::Keys)),
+        Row::new("recorder off", 0, Recorded::<1, _>::new(false, by_hash)),
+        Row::new("recorder, 1 key by hash", ONE_KEY_BYTES, Recorded::<1, _>::new(true, by_hash)),
+        Row::new("recorder, 1 key", ONE_KEY_BYTES, Recorded::<1, _>::new(true, by_key)),
+        Row::new(
+            "recorder, 1 key, thread local",
+            ONE_KEY_BYTES,
+            Recorded::<1, _>::new(true, by_thread_local),
+        ),
+        Row::new("recorder, 16 keys by hash", SIXTEEN_KEYS_BYTES, Recorded::<16, _>::new(true, by_hash)),
+        Row::new("recorder, 16 keys", SIXTEEN_KEYS_BYTES, Recorded::<16, _>::new(true, by_key)),
     ]
 }
 
@@ -250,55 +254,59 @@ impl<C: Contender> Contender for Gated<C> {
     }
 }
 
-/// The recorder itself, into a file: calls with keys of one scope, by hash or as the storage manager has them.
-struct Recorded<const KEYS: usize> {
+/// The recorder itself, into a file: calls with keys of one scope. `C` says which call.
+struct Recorded<const KEYS: usize, C> {
+    set: Set<KEYS>,
+    call: C,
+}
+
+/// What a recorded call needs.
+struct Set<const KEYS: usize> {
     recorder: TraceRecorder,
     thread: ThreadRecorder,
     scope: ScopeNumber,
     hashes: [[u8; 32]; KEYS],
     keys: Vec<ObjectKey>,
-    how: How,
     _directory: tempfile::TempDir,
 }
 
-#[derive(Clone, Copy)]
-enum How {
-    /// `ThreadRecorder::record_hashes`.
-    Hashes,
-    /// `ThreadRecorder::finish_write`.
-    Keys,
-    /// `TraceRecorder::with_thread`, which finds the thread's ring.
-    ThreadLocal,
-    /// With the gate shut.
-    Off,
-}
-
-impl<const KEYS: usize> Recorded<KEYS> {
-    fn new(how: How) -> Self {
+impl<const KEYS: usize, C: Fn(&mut Set<KEYS>)> Recorded<KEYS, C> {
+    fn new(is_enabled: bool, call: C) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("bench.lct")))
-            .expect("a recorder");
+        let options = RecorderOptions::new(directory.path().join("bench.lct"));
+        let recorder = TraceRecorder::open(options).expect("a recorder");
         let mut thread = recorder.thread().expect("a ring");
         let scope = Arc::new(KeyScope::new("org/model", 0x0100_0100, 0, "").expect("a scope"));
         let hashes: [[u8; 32]; KEYS] = std::array::from_fn(|key| [key as u8; 32]);
-        let keys =
-            hashes.iter().map(|hash| ObjectKey::new(ChunkHash::new(hash), Arc::clone(&scope))).collect();
+        let key = |hash: &[u8; 32]| ObjectKey::new(ChunkHash::new(hash), Arc::clone(&scope));
+        let keys = hashes.iter().map(key).collect();
         let scope = thread.scope(&scope);
-        recorder.set_enabled(!matches!(how, How::Off));
-        Self { recorder, thread, scope, hashes, keys, how, _directory: directory }
+        recorder.set_enabled(is_enabled);
+        Self { set: Set { recorder, thread, scope, hashes, keys, _directory: directory }, call }
     }
 }
 
-impl<const KEYS: usize> Contender for Recorded<KEYS> {
+impl<const KEYS: usize, C: Fn(&mut Set<KEYS>)> Contender for Recorded<KEYS, C> {
     #[inline(always)]
     fn call(&mut self) {
-        let Self { recorder, thread, scope, hashes, keys, how, .. } = self;
-        match how {
-            How::Hashes | How::Off => {
-                thread.record_hashes(Op::FinishWrite, 0, *scope, black_box(&hashes[..]))
-            }
-            How::Keys => thread.finish_write(black_box(keys)),
-            How::ThreadLocal => recorder.with_thread(|thread| thread.finish_write(black_box(keys))),
-        };
+        (self.call)(&mut self.set);
     }
+}
+
+/// `ThreadRecorder::record_hashes`.
+#[inline(always)]
+fn by_hash<const KEYS: usize>(set: &mut Set<KEYS>) {
+    set.thread.record_hashes(Op::FinishWrite, 0, set.scope, black_box(&set.hashes));
+}
+
+/// `ThreadRecorder::finish_write`.
+#[inline(always)]
+fn by_key<const KEYS: usize>(set: &mut Set<KEYS>) {
+    set.thread.finish_write(black_box(&set.keys));
+}
+
+/// `TraceRecorder::with_thread`, which finds the thread's ring.
+#[inline(always)]
+fn by_thread_local<const KEYS: usize>(set: &mut Set<KEYS>) {
+    set.recorder.with_thread(|thread| thread.finish_write(black_box(&set.keys)));
 }

@@ -123,7 +123,7 @@ impl ThreadRecorder {
 
     /// Records one of `finish_write`, `read_enter`, `read_exit`, or `finish_read` (whose `value` is the lock count)
     /// for keys of one scope with hashes of 32 bytes.
-    #[inline]
+    #[inline(always)]
     pub fn record_hashes(
         &mut self,
         op: Op,
@@ -134,6 +134,17 @@ impl ThreadRecorder {
         if !self.shared.is_on() {
             return None;
         }
+        self.record_hashes_on(op, value, scope, hashes)
+    }
+
+    #[inline]
+    fn record_hashes_on(
+        &mut self,
+        op: Op,
+        value: u16,
+        scope: ScopeNumber,
+        hashes: &[[u8; 32]],
+    ) -> Option<CallId> {
         let ticks = self.shared.source.now();
         if !self.numbers.is_kept_sent(scope)
             && let Err(refusal) = self.send_kept(scope)
@@ -169,34 +180,75 @@ impl ThreadRecorder {
     }
 
     /// Records `finish_write`.
+    #[inline(always)]
     pub fn finish_write(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
         self.record(Op::FinishWrite, 0, keys)
     }
 
     /// Records the enter of `read_prefetched_results`.
+    #[inline(always)]
     pub fn read_enter(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
         self.record(Op::ReadEnter, 0, keys)
     }
 
     /// Records the exit of `read_prefetched_results`.
+    #[inline(always)]
     pub fn read_exit(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
         self.record(Op::ReadExit, 0, keys)
     }
 
     /// Records `finish_read_prefetched`.
+    #[inline(always)]
     pub fn finish_read_prefetched(&mut self, keys: &[ObjectKey], read_locks: i64) -> Option<CallId> {
         self.record(Op::FinishRead, read_locks, keys)
     }
 
+    #[inline(always)]
     fn record(&mut self, op: Op, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
         if !self.shared.is_on() {
             return None;
         }
+        self.record_on(op, value, keys)
+    }
+
+    #[inline]
+    fn record_on(&mut self, op: Op, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
         let ticks = self.shared.source.now();
         self.record_keys(op, ticks, value, keys)
     }
 
+    #[inline]
     fn record_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
+        if self.try_one_scope(op, ticks, value, keys) {
+            return self.recorded(op);
+        }
+        self.record_any_keys(op, ticks, value, keys)
+    }
+
+    /// Records a call in one pass over its keys, if they are what nearly all are: of one scope that was sent, with
+    /// hashes that fit into rows. False if they are not, or there is no room: nothing is recorded then.
+    #[inline]
+    fn try_one_scope(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> bool {
+        let (Some(first), Ok(aux)) = (keys.first(), u16::try_from(value)) else { return false };
+        let Some(scope) = self.numbers.scope(self.attempted, first.scope()) else { return false };
+        let length_bytes = call_bytes(keys.len(), 0);
+        let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, aux, keys.len());
+        let Ok(mut reserved) = self.ring.reserve(length_bytes) else { return false };
+        let (head, rows) = reserved.bytes().split_at_mut(PREFIX_BYTES);
+        head.copy_from_slice(bytemuck::bytes_of(&prefix));
+        let scope_bytes = scope.to_le_bytes();
+        for (row, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
+            let Some((hash, hash_bytes)) = key.chunk_hash().as_inline() else { return false };
+            if !Arc::ptr_eq(key.scope(), first.scope()) {
+                return false;
+            }
+            *row = bytemuck::cast(KeyRow { hash: *hash, scope: scope_bytes, hash_bytes, reserved: [0; 3] });
+        }
+        reserved.commit();
+        true
+    }
+
+    fn record_any_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
         if let Err(refusal) = self.send_scopes(keys) {
             return self.lose(refusal, ticks);
         }
