@@ -84,6 +84,15 @@ impl ChunkTally {
         }
     }
 
+    #[inline]
+    pub(super) fn add_uniform_keys(&mut self, scope: u32, keys: usize) {
+        self.keys += keys as u64;
+        if scope as usize >= self.scope_keys.len() {
+            self.scope_keys.resize(scope as usize + 1, 0);
+        }
+        self.scope_keys[scope as usize] += keys as u64;
+    }
+
     pub(super) fn add_name(&mut self, name: u32) {
         if name as usize >= self.names.len() {
             self.names.resize(name as usize + 1, 0);

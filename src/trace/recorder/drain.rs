@@ -5,30 +5,19 @@
 //! stamped is never seen after it. What is not related may still come late: a thread can be stopped between
 //! stamping a record and publishing it. Such a record is written with its time, and marked.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use crate::clock::{TickPair, TickScale, monotonic_ns};
+use crate::clock::{TickPair, monotonic_ns};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::native::pod::FLAG_LATE;
 use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
 use crate::trace::recorder::files::{Files, now};
 use crate::trace::recorder::lane::Lane;
+use crate::trace::recorder::merge::{Round, Timeline};
 use crate::trace::recorder::options::{Interning, RecorderOptions, StopCallback};
-use crate::trace::recorder::push::{Pushed, Pusher};
+use crate::trace::recorder::push::Pusher;
 use crate::trace::recorder::shared::Shared;
 use crate::trace::recorder::sync_thread::SyncThread;
-use crate::trace::recorder::wire::RingRecord;
 use crate::trace::store::TraceStore;
-
-/// How many bytes a round takes from the rings before they are committed: long enough to make the commit cheap,
-/// short enough that a ring is given back before it is full.
-const ROUND_BYTES: usize = 256 << 10;
-
-/// A ring is given back after this many bytes, within a round.
-const RELEASE_BYTES: usize = 32 << 10;
 
 /// How often the writer looks whether its file is still there.
 const CHECK_INTERVAL_NS: u64 = 200_000_000;
@@ -43,12 +32,7 @@ pub(super) struct Drain {
     poll_ns: u64,
     sync: Option<SyncThread>,
     on_stop: Option<StopCallback>,
-    first_pair: TickPair,
-    last_pair: TickPair,
-    /// The latest stamp that was written.
-    written_ticks: u64,
-    /// Its time.
-    written_ns: u64,
+    timeline: Timeline,
     lost: u64,
     next_check_ns: u64,
 }
@@ -61,8 +45,8 @@ impl Drain {
             Some(interval) => Some(SyncThread::start(interval)?),
             None => None,
         };
-        let pair = TickPair::take(shared.source);
         let drain = Self {
+            timeline: Timeline::new(TickPair::take(shared.source)),
             shared,
             files,
             pusher: Some(Pusher::new(writer)),
@@ -71,10 +55,6 @@ impl Drain {
             poll_ns: u64::try_from(options.poll_interval.as_nanos()).unwrap_or(u64::MAX),
             sync,
             on_stop: options.on_stop,
-            first_pair: pair,
-            last_pair: pair,
-            written_ticks: pair.ticks,
-            written_ns: pair.monotonic_ns,
             lost: 0,
             next_check_ns: 0,
         };
@@ -117,11 +97,10 @@ impl Drain {
         }
         let pair = TickPair::take(self.shared.source);
         self.lanes.iter_mut().for_each(Lane::refresh);
-        let has_work =
-            self.lanes.iter().any(|lane| lane.readable_bytes > 0 || lane.attempted > lane.expected);
+        let has_work = self.lanes.iter().any(|lane| lane.has_work());
         if !has_work {
             self.lanes.retain_mut(|lane| !lane.is_finished());
-            self.last_pair = pair;
+            self.timeline.passed(pair);
             self.keep_durable()?;
             self.check_file()?;
             return Ok(true);
@@ -129,8 +108,7 @@ impl Drain {
         let is_all = self.merge(pair)?;
         if is_all {
             self.note_trailing_losses(pair)?;
-            // Records up to this reading are out; the next line goes on from here.
-            self.last_pair = pair;
+            self.timeline.passed(pair);
         }
         self.commit()?;
         Ok(is_all)
@@ -138,48 +116,14 @@ impl Drain {
 
     /// Merges what was stamped up to `pair`. False if the round ended before all of it was taken.
     fn merge(&mut self, pair: TickPair) -> Result<bool> {
-        let scale = TickScale::between(self.last_pair, pair);
-        let since_start = TickScale::between(self.first_pair, pair);
         let intern = self.interns();
         let Some(pusher) = &mut self.pusher else {
-            return Ok(discard(&mut self.lanes, &mut self.lost));
+            // A recording that cannot be written: every call in the rings is lost.
+            self.lost += self.lanes.iter_mut().map(Lane::discard).sum::<u64>();
+            return Ok(true);
         };
-        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::with_capacity(self.lanes.len());
-        for (position, lane) in self.lanes.iter().enumerate() {
-            heads.extend(next_ticks(lane, pair.ticks).map(|ticks| Reverse((ticks, position))));
-        }
-        let mut round_bytes = 0;
-        while let Some(Reverse((_, position))) = heads.pop() {
-            // This lane goes on until another one has an earlier record.
-            let until_ticks = heads.peek().map_or(pair.ticks, |Reverse((ticks, _))| *ticks);
-            let lane = &mut self.lanes[position];
-            let mut next = next_ticks(lane, pair.ticks);
-            while let Some(ticks) = next.filter(|ticks| *ticks <= until_ticks) {
-                let is_late = ticks < self.written_ticks;
-                let (t_ns, flags) = match is_late {
-                    true => (since_start.monotonic_ns(ticks), FLAG_LATE),
-                    // The line of an unfinished round is taken anew: it may lie some nanoseconds lower.
-                    false => (scale.monotonic_ns(ticks).max(self.written_ns), 0),
-                };
-                if !is_late {
-                    (self.written_ticks, self.written_ns) = (ticks, t_ns);
-                }
-                let Pushed { lost, bytes } = pusher.push(lane, t_ns, flags, intern)?;
-                self.lost += lost;
-                round_bytes += bytes;
-                if lane.taken_bytes >= RELEASE_BYTES {
-                    lane.release();
-                }
-                if round_bytes >= ROUND_BYTES {
-                    self.lanes.iter_mut().for_each(Lane::release);
-                    return Ok(false);
-                }
-                next = next_ticks(lane, pair.ticks);
-            }
-            heads.extend(next.map(|ticks| Reverse((ticks, position))));
-        }
-        self.lanes.iter_mut().for_each(Lane::release);
-        Ok(true)
+        let round = Round { pusher, timeline: &mut self.timeline, pair, intern, lost: &mut self.lost };
+        round.run(&mut self.lanes)
     }
 
     fn interns(&self) -> bool {
@@ -194,12 +138,9 @@ impl Drain {
 
     /// Calls that were lost after the last one that is in a ring.
     fn note_trailing_losses(&mut self, pair: TickPair) -> Result<()> {
-        let since_start = TickScale::between(self.first_pair, pair);
-        for lane in
-            self.lanes.iter_mut().filter(|lane| lane.readable_bytes == 0 && lane.attempted > lane.expected)
-        {
-            let until_ns = since_start.monotonic_ns(lane.last_loss_ticks()).max(self.written_ns);
-            self.lost += lane.attempted - lane.expected;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.has_trailing_loss()) {
+            let until_ns = self.timeline.roughly_ns(lane.last_loss_ticks(), pair);
+            self.lost += lane.missing();
             if let Some(pusher) = &mut self.pusher {
                 pusher.push_trailing_loss(lane, until_ns)?;
             }
@@ -265,8 +206,6 @@ impl Drain {
     fn stop(&mut self, error: Error) {
         let error = Arc::new(error.with_context("path", self.files.current_path().display()));
         self.shared.fail(Arc::clone(&error));
-        // What was taken before the push that failed is in the chunk in memory, and counted below.
-        self.lanes.iter_mut().for_each(Lane::release);
         if let Some(pusher) = self.pusher.take() {
             // What was pushed and not committed is not in the file.
             self.lost += pusher.uncommitted_calls();
@@ -305,16 +244,4 @@ impl Drop for Drain {
     fn drop(&mut self) {
         self.shared.end();
     }
-}
-
-/// Ticks of a lane's next record, if it may be taken in a round up to `limit_ticks`.
-#[inline]
-fn next_ticks(lane: &Lane, limit_ticks: u64) -> Option<u64> {
-    RingRecord::first_ticks(lane.next_bytes()).filter(|ticks| *ticks <= limit_ticks)
-}
-
-/// Empties the rings of a recording that cannot be written: every call in them is lost.
-fn discard(lanes: &mut [Lane], lost: &mut u64) -> bool {
-    *lost += lanes.iter_mut().map(Lane::discard).sum::<u64>();
-    true
 }

@@ -6,27 +6,30 @@ use crate::format::native::kind::RecordKind;
 use crate::format::native::pod::PREFIX_BYTES;
 use crate::format::native::schema::{ScopeFacts, ThreadFacts};
 use crate::sync::Arc;
-use crate::trace::recorder::push::LaneState;
 use crate::trace::recorder::shared::{Arrival, ThreadLosses};
 use crate::trace::recorder::wire::{RingRecord, ScopeHead, decode_layout, take};
 use crate::trace::ring::Consumer;
 
 /// One recording thread, as the writer sees it.
 pub(super) struct Lane {
-    number: u32,
-    facts: ThreadFacts,
     ring: Consumer,
     losses: Arc<ThreadLosses>,
+    data: LaneData,
+    /// How many calls the thread had attempted when it last lost one, as of this round.
+    attempted: u64,
+    /// Bytes of the ring that this round may still take.
+    pub(super) readable_bytes: usize,
+}
+
+/// What is known of the thread.
+pub(super) struct LaneData {
+    pub(super) number: u32,
+    pub(super) facts: ThreadFacts,
     /// The call that comes next if none is missing.
     pub(super) expected: u64,
-    /// How many calls the thread had attempted when it last lost one, as of this round.
-    pub(super) attempted: u64,
-    /// Bytes of the ring that this round may take, and how many of them were taken.
-    pub(super) readable_bytes: usize,
-    pub(super) taken_bytes: usize,
     /// Time of the last record.
-    last_ns: u64,
-    numbers: LaneNumbers,
+    pub(super) last_ns: u64,
+    pub(super) numbers: LaneNumbers,
 }
 
 /// What the thread's numbers mean, and which numbers the chunk has for it.
@@ -70,18 +73,8 @@ impl<T> InChunk<T> {
 impl Lane {
     pub(super) fn new(arrival: Arrival) -> Self {
         let Arrival { number, facts, ring, losses } = arrival;
-        Self {
-            number,
-            facts,
-            ring,
-            losses,
-            expected: 0,
-            attempted: 0,
-            readable_bytes: 0,
-            taken_bytes: 0,
-            last_ns: 0,
-            numbers: LaneNumbers::default(),
-        }
+        let data = LaneData { number, facts, expected: 0, last_ns: 0, numbers: LaneNumbers::default() };
+        Self { ring, losses, data, attempted: 0, readable_bytes: 0 }
     }
 
     /// Begins a round: what is in the ring at this moment may be taken.
@@ -89,52 +82,62 @@ impl Lane {
         // In this order: whoever counted a loss had put every earlier call into the ring.
         self.attempted = self.losses.attempted();
         self.readable_bytes = self.ring.refresh();
-        self.taken_bytes = 0;
     }
 
-    /// The bytes that begin with the next record; empty if there is none.
+    /// Whether there is something to write about the thread.
+    pub(super) fn has_work(&self) -> bool {
+        self.readable_bytes > 0 || self.has_trailing_loss()
+    }
+
+    /// Whether the last that is known of the thread is that it lost calls.
+    pub(super) fn has_trailing_loss(&self) -> bool {
+        self.readable_bytes == 0 && self.attempted > self.data.expected
+    }
+
+    /// Calls that are missing behind the last that was taken.
+    pub(super) fn missing(&self) -> u64 {
+        self.attempted.saturating_sub(self.data.expected)
+    }
+
+    /// Ticks of the next record.
     #[inline]
-    pub(super) fn next_bytes(&self) -> &[u8] {
-        bytes_from(&self.ring, self.taken_bytes)
+    pub(super) fn next_ticks(&self) -> Option<u64> {
+        self.ring.readable().into_iter().find_map(RingRecord::first_ticks)
     }
 
-    /// The next record, and what a push of it reads and changes.
-    #[inline]
-    pub(super) fn split_next(&mut self) -> Option<(RingRecord<'_>, LaneState<'_>)> {
-        let record = RingRecord::first(bytes_from(&self.ring, self.taken_bytes))?;
-        let Self { number, facts, expected, last_ns, numbers, .. } = self;
-        Some((record, LaneState { number: *number, facts, expected, last_ns, numbers }))
+    /// The ring to read from, and what reading changes.
+    pub(super) fn split(&mut self) -> (&Consumer, &mut LaneData) {
+        (&self.ring, &mut self.data)
     }
 
-    /// What a push reads and changes.
-    pub(super) fn state(&mut self) -> LaneState<'_> {
-        let Self { number, facts, expected, last_ns, numbers, .. } = self;
-        LaneState { number: *number, facts, expected, last_ns, numbers }
+    pub(super) fn data(&mut self) -> &mut LaneData {
+        &mut self.data
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn release(&mut self, taken_bytes: usize) {
+        self.ring.release(taken_bytes);
+        self.readable_bytes -= taken_bytes;
     }
 
     /// Takes all that is in the ring without looking at more than the numbers of the calls. Returns how many calls
     /// that were.
     pub(super) fn discard(&mut self) -> u64 {
-        let before = self.expected;
-        while let Some(record) = RingRecord::first(bytes_from(&self.ring, self.taken_bytes)) {
-            let is_call = RecordKind::from_number(record.prefix.kind)
-                .is_some_and(|kind| kind.is_call() || kind == RecordKind::Loss);
-            self.taken_bytes += record.prefix.length_bytes as usize;
-            if is_call {
-                let missing = record.prefix.sequence.wrapping_sub(self.expected as u32);
-                self.expected += u64::from(missing) + 1;
+        let before = self.data.expected;
+        for mut bytes in self.ring.readable() {
+            while let Some((record, rest)) = RingRecord::split_first(bytes) {
+                let is_call = RecordKind::from_number(record.prefix.kind)
+                    .is_some_and(|kind| kind.is_call() || kind == RecordKind::Loss);
+                if is_call {
+                    let missing = record.prefix.sequence.wrapping_sub(self.data.expected as u32);
+                    self.data.expected += u64::from(missing) + 1;
+                }
+                bytes = rest;
             }
         }
-        self.release();
-        self.expected = self.expected.max(self.attempted);
-        self.expected - before
-    }
-
-    /// Gives back what was taken.
-    pub(super) fn release(&mut self) {
-        self.ring.release(self.taken_bytes);
-        self.readable_bytes -= self.taken_bytes;
-        self.taken_bytes = 0;
+        self.release(self.readable_bytes);
+        self.data.expected = self.data.expected.max(self.attempted);
+        self.data.expected - before
     }
 
     /// Ticks of the last loss.
@@ -144,7 +147,7 @@ impl Lane {
 
     /// Whether the thread is gone and nothing is left of it.
     pub(super) fn is_finished(&mut self) -> bool {
-        self.ring.is_finished() && self.losses.attempted() <= self.expected
+        self.ring.is_finished() && self.losses.attempted() <= self.data.expected
     }
 }
 
@@ -204,16 +207,6 @@ impl LaneNumbers {
         builder: &mut ChunkBuilder,
     ) -> Result<u32, ChunkFull> {
         defined(&mut self.names, number).number_in(chunk, |name| builder.name(name))
-    }
-}
-
-/// What a ring has from `taken_bytes` on, to the end of the lap.
-#[inline]
-fn bytes_from(ring: &Consumer, taken_bytes: usize) -> &[u8] {
-    let [first, second] = ring.readable();
-    match first.get(taken_bytes..) {
-        Some(rest) if !rest.is_empty() => rest,
-        _ => second.get(taken_bytes - first.len()..).unwrap_or_default(),
     }
 }
 

@@ -9,8 +9,8 @@
 //!
 //! * [`thread`]: the caller's side. A call is stamped and written into the thread's ring, once; [`numbers`] gives
 //!   scopes and layouts numbers so that this is short. `wire` is the form in which it goes through the ring.
-//! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `push` turns a ring's record into
-//!   the file's. `files` rotates, `sync_thread` bounds what a power cut may lose.
+//! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `merge` takes what the rings hold in
+//!   the order of time, `push` turns a ring's record into the file's. `files` rotates, `sync_thread` bounds what a power cut may lose.
 //! * `shared`: what all of them see: the gate, the threads that arrive, what the host asks for.
 //!
 //! What is not recorded is counted, by thread: every call has a number, so that a missing one is seen, and the file
@@ -19,6 +19,7 @@
 mod drain;
 mod files;
 mod lane;
+mod merge;
 pub mod numbers;
 pub mod options;
 mod push;

@@ -9,7 +9,7 @@ use crate::format::native::pod::{
 };
 use crate::sync::atomic::Ordering;
 use crate::trace::recorder::files::now;
-use crate::trace::recorder::lane::{Lane, LaneNumbers};
+use crate::trace::recorder::lane::{Lane, LaneData, LaneNumbers};
 use crate::trace::recorder::shared::Totals;
 use crate::trace::recorder::wire::{GroupHead, PrefetchHead, RingRecord, take};
 use crate::trace::store::FileStore;
@@ -32,15 +32,6 @@ struct Pending {
     calls: u64,
     late: u64,
     completions: u64,
-}
-
-/// What a push did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Pushed {
-    /// Calls of the thread that turned out to be missing before this record.
-    pub(super) lost: u64,
-    /// Bytes that were taken from the ring.
-    pub(super) bytes: usize,
 }
 
 impl Pusher {
@@ -74,68 +65,85 @@ impl Pusher {
         totals.completions.fetch_add(completions, Ordering::Relaxed);
     }
 
-    /// Takes the next record of `lane`, which was stamped at `t_ns`.
+    /// Takes a record of a thread, which was stamped at `t_ns`. Returns how many of its calls turn out to be missing.
     #[inline]
-    pub(super) fn push(&mut self, lane: &mut Lane, t_ns: u64, flags: u8, intern: bool) -> Result<Pushed> {
-        let (record, mut state) = lane.split_next().expect(OURS);
-        let bytes = record.prefix.length_bytes as usize;
+    pub(super) fn push(
+        &mut self,
+        record: &RingRecord<'_>,
+        lane: &mut LaneData,
+        t_ns: u64,
+        flags: u8,
+        intern: bool,
+    ) -> Result<u64> {
         let kind = RecordKind::from_number(record.prefix.kind).expect(OURS);
         let stamp =
-            Stamp { t_ns, thread: state.number, sequence: record.prefix.sequence, flags, wall_ns: None };
+            Stamp { t_ns, thread: lane.number, sequence: record.prefix.sequence, flags, wall_ns: None };
         let mut lost = 0;
-        match kind {
-            RecordKind::Scope => state.numbers.define_scope(&record).expect(OURS),
-            RecordKind::Layout => state.numbers.define_layout(&record).expect(OURS),
-            RecordKind::Name => state.numbers.define_name(&record).expect(OURS),
-            RecordKind::Completion => self.push_completion(&stamp, &record)?,
-            RecordKind::Loss => {
-                lost = self.push_missing(&mut state, &record.prefix, t_ns)? + 1;
-                self.push_loss(&mut state, LossReason::TooLarge, 1, t_ns)?;
-            }
-            kind => {
-                lost = self.push_missing(&mut state, &record.prefix, t_ns)?;
-                self.push_call(kind, &stamp, &record, &mut state, intern)?;
-                *state.expected += 1;
-                self.pending.calls += 1;
-            }
+        if kind.is_call() {
+            lost = self.push_missing(lane, &record.prefix, t_ns)?;
+            self.push_call(kind, &stamp, record, lane, intern)?;
+            lane.expected += 1;
+            self.pending.calls += 1;
+            self.pending.late += u64::from(flags & FLAG_LATE != 0);
+        } else {
+            lost += self.push_other(kind, &stamp, record, lane)?;
         }
-        self.pending.late += u64::from(flags & FLAG_LATE != 0 && kind.is_call());
-        *state.last_ns = t_ns;
-        lane.taken_bytes += bytes;
-        Ok(Pushed { lost, bytes })
+        lane.last_ns = t_ns;
+        Ok(lost)
+    }
+
+    fn push_other(
+        &mut self,
+        kind: RecordKind,
+        stamp: &Stamp,
+        record: &RingRecord<'_>,
+        lane: &mut LaneData,
+    ) -> Result<u64> {
+        match kind {
+            RecordKind::Scope => lane.numbers.define_scope(record).expect(OURS),
+            RecordKind::Layout => lane.numbers.define_layout(record).expect(OURS),
+            RecordKind::Name => lane.numbers.define_name(record).expect(OURS),
+            RecordKind::Loss => {
+                let missing = self.push_missing(lane, &record.prefix, stamp.t_ns)?;
+                self.push_loss(lane, LossReason::TooLarge, 1, stamp.t_ns)?;
+                return Ok(missing + 1);
+            }
+            _ => self.push_completion(stamp, record)?,
+        }
+        Ok(0)
     }
 
     /// Says which calls of the thread are missing before the one with `prefix`. Returns how many.
     #[inline]
-    fn push_missing(&mut self, state: &mut LaneState<'_>, prefix: &RecordPrefix, t_ns: u64) -> Result<u64> {
-        let missing = u64::from(prefix.sequence.wrapping_sub(*state.expected as u32));
+    fn push_missing(&mut self, lane: &mut LaneData, prefix: &RecordPrefix, t_ns: u64) -> Result<u64> {
+        let missing = u64::from(prefix.sequence.wrapping_sub(lane.expected as u32));
         if missing > 0 {
-            self.push_loss(state, LossReason::RingFull, missing, t_ns)?;
+            self.push_loss(lane, LossReason::RingFull, missing, t_ns)?;
         }
         Ok(missing)
     }
 
     /// Says that calls are missing behind the last that the thread recorded.
     pub(super) fn push_trailing_loss(&mut self, lane: &mut Lane, until_ns: u64) -> Result<()> {
-        let count = lane.attempted - lane.expected;
-        self.push_loss(&mut lane.state(), LossReason::RingFull, count, until_ns)
+        let count = lane.missing();
+        self.push_loss(lane.data(), LossReason::RingFull, count, until_ns)
     }
 
     #[cold]
     fn push_loss(
         &mut self,
-        state: &mut LaneState<'_>,
+        lane: &mut LaneData,
         reason: LossReason,
         count: u64,
         until_ns: u64,
     ) -> Result<()> {
-        let (from_ns, sequence) = ((*state.last_ns).min(until_ns), *state.expected as u32);
-        let stamp = Stamp { t_ns: until_ns, thread: state.number, sequence, flags: 0, wall_ns: None };
+        let (from_ns, sequence) = (lane.last_ns.min(until_ns), lane.expected as u32);
+        let stamp = Stamp { t_ns: until_ns, thread: lane.number, sequence, flags: 0, wall_ns: None };
         self.writer.push(now(), |chunk| {
-            chunk.thread(state.number, state.facts)?;
+            chunk.thread(lane.number, &lane.facts)?;
             chunk.push_loss(&stamp, reason, count, from_ns..until_ns)
         })?;
-        *state.expected += count;
+        lane.expected += count;
         Ok(())
     }
 
@@ -158,13 +166,13 @@ impl Pusher {
         kind: RecordKind,
         stamp: &Stamp,
         record: &RingRecord<'_>,
-        state: &mut LaneState<'_>,
+        lane: &mut LaneData,
         intern: bool,
     ) -> Result<()> {
         loop {
             let chunk = self.chunk_key();
             let builder = self.writer.builder();
-            let pushed = try_call(kind, stamp, record, state, (builder, chunk), &mut self.rows, intern);
+            let pushed = try_call(kind, stamp, record, lane, (builder, chunk), &mut self.rows, intern);
             match pushed {
                 Ok(()) => return Ok(()),
                 Err(ChunkFull) => self.writer.next_chunk(now())?,
@@ -173,39 +181,37 @@ impl Pusher {
     }
 }
 
-/// What a push reads and changes of a lane beside its ring.
-pub(super) struct LaneState<'a> {
-    pub(super) number: u32,
-    pub(super) facts: &'a crate::format::native::schema::ThreadFacts,
-    pub(super) expected: &'a mut u64,
-    pub(super) last_ns: &'a mut u64,
-    pub(super) numbers: &'a mut LaneNumbers,
-}
-
 /// Pushes a call, with all that it refers to before it.
 #[inline]
 fn try_call(
     kind: RecordKind,
     stamp: &Stamp,
     record: &RingRecord<'_>,
-    state: &mut LaneState<'_>,
+    lane: &mut LaneData,
     (builder, chunk): (&mut ChunkBuilder, u64),
     rows: &mut Vec<KeyRow>,
     intern: bool,
 ) -> Result<(), ChunkFull> {
-    if !builder.has_thread(state.number) {
-        builder.thread(state.number, state.facts)?;
+    if !builder.has_thread(lane.number) {
+        builder.thread(lane.number, &lane.facts)?;
     }
     match kind {
         RecordKind::Call(Op::SubmitPrefetch) => {
-            map_rows(record, state.numbers, (builder, chunk), rows)?;
-            push_prefetch(stamp, record, state.numbers, (builder, chunk), rows, intern)
+            map_rows(record, &mut lane.numbers, (builder, chunk), rows)?;
+            push_prefetch(stamp, record, &mut lane.numbers, (builder, chunk), rows, intern)
         }
         RecordKind::Call(op) => {
-            map_rows(record, state.numbers, (builder, chunk), rows)?;
+            if op != Op::ReserveWrite
+                && record.rest.is_empty()
+                && let Some(scope) = uniform_scope(record.rows)
+            {
+                let scope = lane.numbers.scope(scope, chunk, builder)?;
+                return builder.push_uniform_call(op, stamp, record.prefix.aux, record.rows, scope, intern);
+            }
+            map_rows(record, &mut lane.numbers, (builder, chunk), rows)?;
             let value = match op {
                 Op::ReserveWrite => {
-                    i64::from(state.numbers.layout(call_value(record) as u32, chunk, builder)?)
+                    i64::from(lane.numbers.layout(call_value(record) as u32, chunk, builder)?)
                 }
                 _ => call_value(record),
             };
@@ -213,10 +219,18 @@ fn try_call(
         }
         _ => {
             let (head, bytes) = take::<BodyHead>(record.rest).expect(OURS);
-            let name = state.numbers.name(head.first, chunk, builder)?;
+            let name = lane.numbers.name(head.first, chunk, builder)?;
             builder.push_named_call(RecordKind::HostCall, stamp, name, &bytes[..head.bytes as usize])
         }
     }
+}
+
+/// The scope that all rows have, if they have one and no hash is long.
+#[inline]
+fn uniform_scope(rows: &[KeyRow]) -> Option<u32> {
+    let first = rows.first()?.scope;
+    let is_uniform = rows.iter().all(|row| row.scope == first && row.hash_bytes != LONG_HASH);
+    is_uniform.then_some(u32::from_le_bytes(first))
 }
 
 /// The lock count of a `finish_read`, the thread's layout number of a `reserve_write`.

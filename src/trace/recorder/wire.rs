@@ -65,13 +65,14 @@ pub(super) struct RingRecord<'a> {
 }
 
 impl<'a> RingRecord<'a> {
-    /// The record that `bytes`, the readable part of a ring, begin with.
-    #[inline]
-    pub(super) fn first(bytes: &'a [u8]) -> Option<Self> {
+    /// The record that `bytes`, the readable part of a ring, begin with, and what follows it.
+    #[inline(always)]
+    pub(super) fn split_first(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let prefix: RecordPrefix = bytemuck::pod_read_unaligned(bytes.first_chunk::<PREFIX_BYTES>()?);
-        let body = bytes.get(PREFIX_BYTES..prefix.length_bytes as usize)?;
+        let (record, after) = bytes.split_at_checked(prefix.length_bytes as usize)?;
+        let body = record.get(PREFIX_BYTES..)?;
         let (rows, rest) = body.split_at_checked(prefix.thread as usize * KEY_ROW_BYTES)?;
-        Some(Self { prefix, rows: bytemuck::cast_slice(rows), rest })
+        Some((Self { prefix, rows: bytemuck::cast_slice(rows), rest }, after))
     }
 
     /// Ticks of the record that `bytes` begin with.
