@@ -21,7 +21,7 @@ mod timeline;
 pub use distinct::{DistinctKeys, MAX_EXACT_KEYS};
 pub use events::{BatchKind, EventsSummary};
 pub use names::MAX_NAME_BYTES;
-pub use native::{DamagedChunk, NativeSummary, summarize_native};
+pub use native::{NativeSummary, summarize_native};
 pub use scan::{MAX_SCAN_THREADS, summarize};
 pub use scopes::ScopeSummary;
 pub use summary::{CallBytes, InterArrival, TraceSummary};

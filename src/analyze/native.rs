@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::scan::MAX_SCAN_THREADS;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::Op;
 use crate::format::native::pod::CHUNK_HEADER_BYTES;
 use crate::format::native::schema::FileIndex;
@@ -11,20 +11,7 @@ use crate::format::native::tally::FileTally;
 use crate::format::native::{ChunkKind, Header, KeyTable};
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::trace::NativeTrace;
-use crate::trace::native::{ChunkPlace, Gap};
-
-/// A chunk that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DamagedChunk {
-    /// Where it starts.
-    pub offset: u64,
-    /// Its number in the file.
-    pub number: u64,
-    /// The calls in it, as its header has it.
-    pub calls: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
+use crate::trace::native::{ChunkPlace, DamagedChunk, Gap};
 
 /// What a native file holds.
 #[derive(Clone, Debug)]
@@ -78,15 +65,12 @@ impl NativeSummary {
 
 /// Says what `trace` holds. A file that was closed is summed up from its index alone unless `check_all` asks for
 /// every chunk to be read; `on_progress` is then called now and then, from any thread, with the bytes that were read.
-///
-/// # Errors
-/// If the key table of a compact file is damaged and chunks must be read: no key of theirs can be named then.
 pub fn summarize_native(
     trace: &NativeTrace,
     check_all: bool,
     threads: usize,
     on_progress: impl Fn(u64) + Sync,
-) -> Result<NativeSummary> {
+) -> NativeSummary {
     let header = trace.header().clone();
     let size_bytes = trace.size_bytes();
     let summary = |is_closed, is_checked, index, read: Read| NativeSummary {
@@ -104,16 +88,16 @@ pub fn summarize_native(
     match trace.index() {
         Some(index) if !check_all => {
             let read = Read { vouched_end: size_bytes, ..Read::default() };
-            Ok(summary(true, false, index.clone(), read))
+            summary(true, false, index.clone(), read)
         }
         Some(index) => {
-            let read = read_chunks(trace, threads, &on_progress)?;
-            Ok(summary(true, true, index.clone(), Read { vouched_end: size_bytes, ..read }))
+            let read = read_chunks(trace, threads, &on_progress);
+            summary(true, true, index.clone(), Read { vouched_end: size_bytes, ..read })
         }
         None => {
-            let mut read = read_chunks(trace, threads, &on_progress)?;
+            let mut read = read_chunks(trace, threads, &on_progress);
             let index = std::mem::take(&mut read.tally).into_index(None);
-            Ok(summary(false, true, index, read))
+            summary(false, true, index, read)
         }
     }
 }
@@ -130,26 +114,27 @@ struct Read {
 }
 
 impl Read {
-    fn add(&mut self, trace: &NativeTrace, place: &ChunkPlace, keys: Option<&KeyTable<'_>>) {
-        let header = place.unverified.header();
-        if ChunkKind::from_number(header.kind).is_none() {
-            self.unknown_chunks += 1;
-            return;
-        }
-        match trace.open_chunk(place, keys.filter(|_| header.kind == ChunkKind::Records as u32)) {
+    /// Reads a chunk. Without the key table of a compact file no chunk of calls can be read.
+    fn add(&mut self, trace: &NativeTrace, place: &ChunkPlace, keys: &Result<Option<KeyTable<'_>>>) {
+        let chunk = match (ChunkKind::from_number(place.unverified.header().kind), keys) {
+            (None, _) => {
+                self.unknown_chunks += 1;
+                return;
+            }
+            (Some(ChunkKind::Keys), _) => trace.open_chunk(place, None),
+            (Some(ChunkKind::Records), Ok(keys)) => trace.open_chunk(place, keys.as_ref()),
+            (Some(ChunkKind::Records), Err(_)) => {
+                Err(Error::new(ErrorKind::Corrupt, "the key table of the file is damaged"))
+            }
+        };
+        match chunk {
             Ok(chunk) => {
                 self.tally.add_read(&chunk);
                 self.unknown_records += chunk.unknown_records();
-                let records_bytes = u64::from(chunk.slot().committed_bytes);
-                self.vouched_end =
-                    self.vouched_end.max(place.offset + CHUNK_HEADER_BYTES as u64 + records_bytes);
+                let end = place.offset + CHUNK_HEADER_BYTES as u64 + u64::from(chunk.slot().committed_bytes);
+                self.vouched_end = self.vouched_end.max(end);
             }
-            Err(error) => self.damaged.push(DamagedChunk {
-                offset: place.offset,
-                number: header.number,
-                calls: place.unverified.latest().map_or(0, |slot| u64::from(slot.calls)),
-                reason: error.message().to_owned(),
-            }),
+            Err(error) => self.damaged.push(DamagedChunk::new(place, &error)),
         }
     }
 
@@ -163,14 +148,14 @@ impl Read {
 }
 
 /// Reads all chunks on up to `threads` threads, which take them one after the other.
-fn read_chunks(trace: &NativeTrace, threads: usize, on_progress: &(impl Fn(u64) + Sync)) -> Result<Read> {
-    let keys = trace.key_table()?;
+fn read_chunks(trace: &NativeTrace, threads: usize, on_progress: &(impl Fn(u64) + Sync)) -> Read {
+    let keys = trace.key_table();
     // Relaxed does for both: each chunk is taken once whatever the order, and progress is for eyes only.
     let (next, done_bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
     let read_some = || {
         let mut read = Read::default();
         while let Some(place) = trace.chunks().get(next.fetch_add(1, Ordering::Relaxed)) {
-            read.add(trace, place, keys.as_ref());
+            read.add(trace, place, &keys);
             let chunk_bytes = u64::from(place.unverified.header().chunk_bytes);
             on_progress(done_bytes.fetch_add(chunk_bytes, Ordering::Relaxed) + chunk_bytes);
         }
@@ -189,5 +174,5 @@ fn read_chunks(trace: &NativeTrace, threads: usize, on_progress: &(impl Fn(u64) 
         all
     });
     all.damaged.sort_by_key(|chunk| chunk.offset);
-    Ok(all)
+    all
 }

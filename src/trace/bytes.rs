@@ -57,9 +57,7 @@ impl TraceBytes {
         let mut file = File::open(path).map_err(|error| Error::io("cannot open trace file", error))?;
         let metadata = file.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
         if metadata.is_dir() {
-            return Err(
-                Error::invalid("a folder is not a trace file").with_hint("name the .lct file in it")
-            );
+            return Err(Error::invalid("a folder is not a trace file").with_hint("name the .lct file in it"));
         }
         if mode.mapped && metadata.is_file() && metadata.len() > 0 {
             // SAFETY: a `ReadMode` that maps is made by an unsafe function whose caller promised this.

@@ -6,7 +6,7 @@ use super::bytes::{ReadMode, TraceBytes};
 use super::native::NativeTrace;
 use super::reader::TraceReader;
 use crate::error::Result;
-use crate::format::native::is_native;
+use crate::format::native::{KeyTable, is_native};
 
 /// An open trace: LMCache's file, or ours.
 #[derive(Debug)]
@@ -40,6 +40,19 @@ impl Trace {
         match self {
             Self::Lct(reader) => reader.path(),
             Self::Native(trace) => trace.path(),
+        }
+    }
+
+    /// The key table of a compact native file; nothing for any other.
+    ///
+    /// # Errors
+    /// Those of [`NativeTrace::key_table`], with the path.
+    pub fn key_table(&self) -> Result<Option<KeyTable<'_>>> {
+        match self {
+            Self::Lct(_) => Ok(None),
+            Self::Native(trace) => {
+                trace.key_table().map_err(|error| error.with_context("path", trace.path().display()))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::native::index::{end_mark, read_index};
 use crate::format::native::pod::{CHUNK_HEADER_BYTES, END_MARK_BYTES, STATE_SEALED};
 use crate::format::native::{
@@ -27,6 +27,41 @@ pub struct Gap {
     pub offset: u64,
     /// How many.
     pub bytes: u64,
+}
+
+/// A chunk that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedChunk {
+    /// Where it starts.
+    pub offset: u64,
+    /// Its number in the file.
+    pub number: u64,
+    /// The calls in it, as its latest slot has it.
+    pub calls: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DamagedChunk {
+    /// The chunk at `place`, which could not be opened.
+    pub fn new(place: &ChunkPlace, error: &Error) -> Self {
+        Self {
+            offset: place.offset,
+            number: place.unverified.header().number,
+            calls: place.unverified.latest().map_or(0, |slot| u64::from(slot.calls)),
+            reason: error.message().to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for DamagedChunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { offset, number, calls, reason } = self;
+        write!(
+            f,
+            "chunk {number} at offset {offset} is damaged, and its {calls} calls are left out: {reason}"
+        )
+    }
 }
 
 /// How a native file ends.
@@ -158,7 +193,8 @@ impl NativeTrace {
 
     /// The first chunk that can hold a call at or after `t_ns`: a late record apart, none before it does.
     pub fn seek_time(&self, t_ns: u64) -> usize {
-        self.chunks().partition_point(|place| place.unverified.latest().is_none_or(|slot| slot.last_ns < t_ns))
+        self.chunks()
+            .partition_point(|place| place.unverified.latest().is_none_or(|slot| slot.last_ns < t_ns))
     }
 
     /// The chunk that holds the call with this number, counted from 0 over the whole file.
