@@ -62,7 +62,7 @@ pub(crate) fn converted(name: &str) -> Vec<u8> {
                 writer.push(CLOCK, |chunk| chunk.push_foreign_bytes(0, false, body)).expect("it fits");
             }
             Entry::Record(record) => {
-                let body = frame_at(&reader, record.offset as u64);
+                let body = frame_at(&reader, record.offset);
                 typed += push_record(&mut writer, &record, body, header.t_mono_start_s, &mut interner);
             }
         }
@@ -71,11 +71,10 @@ pub(crate) fn converted(name: &str) -> Vec<u8> {
     writer.finish(CLOCK, None).expect("memory").1.0
 }
 
-fn frame_at(reader: &TraceReader, offset: impl TryInto<usize>) -> &[u8] {
-    let Ok(offset) = offset.try_into() else { panic!("an offset in memory") };
-    let prefix: [u8; PREFIX_BYTES] =
-        reader.bytes()[offset - PREFIX_BYTES..offset].try_into().expect("4 bytes");
-    &reader.bytes()[offset..][..u32::from_be_bytes(prefix) as usize]
+fn frame_at(reader: &TraceReader, offset: u64) -> &[u8] {
+    let offset = usize::try_from(offset).expect("an offset in memory");
+    let prefix = reader.bytes()[offset - PREFIX_BYTES..].first_chunk().expect("a length");
+    &reader.bytes()[offset..][..u32::from_be_bytes(*prefix) as usize]
 }
 
 /// Pushes a record and returns 1 if it is a call now.
