@@ -1,11 +1,14 @@
 //! Trace files as files: recorded, opened, walked.
 //!
-//! * [`reader`] opens LMCache's `.lct` files and yields their records in place. [`native`] opens native files.
+//! * [`Trace`] opens a file of either kind. [`reader`] yields the records of LMCache's `.lct` files in place, [`native`]
+//!   the chunks of native files; both have their bytes from `bytes`, which maps or reads.
 //! * [`recorder`] records the calls of a running process: a [`ring`] per thread, one thread that drains them, and
 //!   the [`writer`] of native files, whose bytes go to a [`store`].
 //!
 //! The bytes themselves are the business of [`format`](crate::format).
 
+mod bytes;
+mod file;
 pub mod native;
 pub mod reader;
 pub mod recorder;
@@ -13,5 +16,8 @@ pub mod ring;
 pub mod store;
 pub mod writer;
 
-pub use reader::{Entry, ReadMode, Record, Records, TraceReader};
+pub use bytes::ReadMode;
+pub use file::Trace;
+pub use native::NativeTrace;
+pub use reader::{Entry, Record, Records, TraceReader};
 pub use recorder::{RecorderOptions, ThreadRecorder, TraceRecorder};

@@ -115,6 +115,37 @@ impl ChunkTally {
     }
 }
 
+/// The keys of a chunk by scope. A scope is known by its address: comparing names for every list of a chunk would be
+/// most of the work of counting it.
+#[derive(Debug, Default)]
+struct ScopeKeys<'a> {
+    /// The scope of the last keys, and how many there were of it without another in between.
+    run: Option<(&'a ScopeFacts, u64)>,
+    counts: HashMap<usize, (&'a ScopeFacts, u64)>,
+}
+
+impl<'a> ScopeKeys<'a> {
+    /// A list has one scope, or a few runs of them.
+    fn add(&mut self, keys: KeyList<'a>) {
+        for scope in keys.scopes() {
+            match &mut self.run {
+                Some((same, keys)) if std::ptr::eq(*same, scope) => *keys += 1,
+                _ => {
+                    self.end_run();
+                    self.run = Some((scope, 1));
+                }
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        if let Some((scope, keys)) = self.run.take() {
+            let address = std::ptr::from_ref(scope).addr();
+            self.counts.entry(address).or_insert((scope, 0)).1 += keys;
+        }
+    }
+}
+
 /// The counts of a file, chunk by chunk.
 #[derive(Debug, Default)]
 pub struct FileTally {
@@ -150,6 +181,7 @@ impl FileTally {
         for (number, facts) in chunk.threads() {
             self.add_thread(number, facts, 0, 0);
         }
+        let mut scope_keys = ScopeKeys::default();
         for record in chunk.records() {
             let prefix = record.prefix();
             self.index.late += u64::from(record.is_late());
@@ -158,44 +190,33 @@ impl FileTally {
             {
                 thread.calls += 1;
             }
-            self.add_body(prefix.thread, record.body());
+            self.add_body(prefix.thread, record.body(), &mut scope_keys);
+        }
+        scope_keys.end_run();
+        for (scope, keys) in scope_keys.counts.into_values() {
+            self.index.keys += keys;
+            self.add_scope(scope, keys);
         }
     }
 
-    fn add_body(&mut self, thread: u32, body: Body<'_>) {
+    fn add_body<'a>(&mut self, thread: u32, body: Body<'a>, scope_keys: &mut ScopeKeys<'a>) {
         match body {
             Body::Call(call) => {
                 self.index.ops[call.op() as usize] += 1;
-                self.add_key_list(call.keys());
+                scope_keys.add(call.keys());
                 if let Some(prefetch) = call.prefetch() {
-                    prefetch.rows().for_each(|row| self.add_key_list(row.keys));
+                    prefetch.rows().for_each(|row| scope_keys.add(row.keys));
                 }
             }
             Body::Completion(_) => self.index.completions += 1,
             Body::HostCall { name, .. } | Body::ForeignCall { qualname: name, .. } => self.add_name(name, 1),
             Body::Loss(loss) => {
                 if let Some(thread) = self.threads.get_mut(&thread) {
-                    thread.lost += loss.count;
+                    thread.lost = thread.lost.saturating_add(loss.count);
                 }
             }
             Body::ForeignBytes { .. } | Body::KeySection { .. } | Body::Other => {}
         }
-    }
-
-    /// A list has one scope, or a few runs of them.
-    fn add_key_list(&mut self, keys: KeyList<'_>) {
-        self.index.keys += keys.len() as u64;
-        let mut run: Option<(&ScopeFacts, u64)> = None;
-        for scope in keys.scopes() {
-            run = match run {
-                Some((same, keys)) if std::ptr::eq(same, scope) => Some((same, keys + 1)),
-                other => {
-                    other.inspect(|(scope, keys)| self.add_scope(scope, *keys));
-                    Some((scope, 1))
-                }
-            };
-        }
-        run.inspect(|(scope, keys)| self.add_scope(scope, *keys));
     }
 
     fn add_chunk(&mut self, header: &ChunkHeader, slot: &CommitSlot) {
@@ -206,7 +227,8 @@ impl FileTally {
         }
         index.calls += u64::from(slot.calls);
         index.records += u64::from(slot.records);
-        index.lost += slot.lost;
+        // A file can claim any count.
+        index.lost = index.lost.saturating_add(slot.lost);
         index.chunks.push(IndexedChunk {
             offset: header.offset,
             first_ns: slot.first_ns,
@@ -247,7 +269,32 @@ impl FileTally {
             lost: 0,
         });
         thread.calls += calls;
-        thread.lost += lost;
+        thread.lost = thread.lost.saturating_add(lost);
+    }
+
+    /// Adds what was counted of other chunks of the same file.
+    pub fn merge(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.index, other.index);
+        mine.first_ns = match (mine.calls, theirs.calls) {
+            (0, _) => theirs.first_ns,
+            (_, 0) => mine.first_ns,
+            _ => mine.first_ns.min(theirs.first_ns),
+        };
+        mine.last_ns = mine.last_ns.max(theirs.last_ns);
+        mine.calls += theirs.calls;
+        mine.records += theirs.records;
+        mine.keys += theirs.keys;
+        mine.lost = mine.lost.saturating_add(theirs.lost);
+        mine.late += theirs.late;
+        mine.completions += theirs.completions;
+        mine.ops.iter_mut().zip(theirs.ops).for_each(|(total, count)| *total += count);
+        mine.chunks.extend(theirs.chunks);
+        mine.chunks.sort_by_key(|chunk| chunk.offset);
+        other.names.iter().for_each(|(name, calls)| self.add_name(name, *calls));
+        other.scopes.iter().for_each(|(scope, keys)| self.add_scope(scope, *keys));
+        for thread in other.threads.into_values() {
+            self.add_thread(thread.number, &thread.facts, thread.calls, thread.lost);
+        }
     }
 
     /// Calls so far.
