@@ -3,6 +3,8 @@
 //! A push that does not fit leaves the chunk as it was and says [`ChunkFull`]: the caller seals the chunk, begins
 //! the next one, and pushes again, definitions first, for a chunk knows nothing of the one before.
 
+use std::ops::Range;
+
 use hashbrown::HashTable;
 
 use super::kind::{LossReason, Outcome, RecordKind};
@@ -403,16 +405,17 @@ impl ChunkBuilder {
         Ok(())
     }
 
-    /// Calls that are not in the file. `stamp.sequence` is that of the first.
+    /// Calls that are not in the file. `stamp.sequence` is that of the first; they were made within `when_ns`.
     pub fn push_loss(
         &mut self,
         stamp: &Stamp,
         reason: LossReason,
         count: u64,
-        until_ns: u64,
+        when_ns: Range<u64>,
     ) -> Result<(), ChunkFull> {
         let stamp = Stamp { wall_ns: None, ..*stamp };
-        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, reserved_end: 0 };
+        let Range { start: from_ns, end: until_ns } = when_ns;
+        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, from_ns };
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
         self.counts.lost += count;
         self.tally.add_loss(stamp.thread, count);
