@@ -34,6 +34,8 @@ pub struct TraceWriter<S> {
     tally: FileTally,
     builder: ChunkBuilder,
     chunk: OpenChunk,
+    /// Whether the header, or a chunk before the one that is made, was written since the last sync.
+    has_unsynced: bool,
 }
 
 /// The chunk that records are added to.
@@ -64,7 +66,7 @@ impl<S: TraceStore> TraceWriter<S> {
         let kind = if header.is_compact() { ChunkKind::Keys } else { ChunkKind::Records };
         let offset = header.first_chunk_offset();
         let chunk = OpenChunk::new(&header, kind as u32, offset, header.chunk_bytes(), &FileTally::default());
-        Ok(Self { store, header, tally: FileTally::default(), builder, chunk })
+        Ok(Self { store, header, tally: FileTally::default(), builder, chunk, has_unsynced: true })
     }
 
     /// The header.
@@ -167,7 +169,8 @@ impl<S: TraceStore> TraceWriter<S> {
     /// # Errors
     /// What the store says. The chunk in the file is then as it was after the last commit that succeeded.
     pub fn commit(&mut self, clock: ClockPair) -> Result<()> {
-        if self.chunk.written_bytes == self.builder.records_bytes() && self.chunk.is_begun {
+        let records_bytes = self.builder.records_bytes();
+        if records_bytes == 0 || (self.chunk.written_bytes == records_bytes && self.chunk.is_begun) {
             return Ok(());
         }
         self.write_records()?;
@@ -180,10 +183,15 @@ impl<S: TraceStore> TraceWriter<S> {
     /// What the store says.
     pub fn sync(&mut self, clock: ClockPair) -> Result<()> {
         self.commit(clock)?;
-        if self.chunk.durable_bytes == self.chunk.written_bytes {
+        let is_durable = self.chunk.durable_bytes == self.chunk.written_bytes;
+        if is_durable && !self.has_unsynced {
             return Ok(());
         }
         self.store.sync().map_err(not_written)?;
+        self.has_unsynced = false;
+        if is_durable {
+            return Ok(());
+        }
         self.write_slot(self.chunk.next_durable, STATE_OPEN, clock)?;
         self.store.sync().map_err(not_written)?;
         self.chunk.durable_bytes = self.chunk.written_bytes;
@@ -192,6 +200,7 @@ impl<S: TraceStore> TraceWriter<S> {
     }
 
     fn seal(&mut self, clock: ClockPair) -> Result<()> {
+        self.has_unsynced = true;
         self.write_records()?;
         self.write_slot(LIVE_SLOT, STATE_SEALED, clock)?;
         let slot = self.slot(STATE_SEALED, clock);
@@ -209,6 +218,8 @@ impl<S: TraceStore> TraceWriter<S> {
             self.seal(clock)?;
             end += self.builder.image().len() as u64;
         }
+        // An end mark that is on the disk before the records would say of a cut file that it is whole.
+        self.store.sync().map_err(not_written)?;
         let index = self.tally.into_index(distinct_keys);
         let bytes = write_index(&index, end, self.header.fixed().recording_id);
         self.store.write_at(end, &bytes).map_err(not_written)?;
