@@ -166,7 +166,7 @@ impl FileTally {
             Body::HostCall { name, .. } | Body::ForeignCall { qualname: name, .. } => self.add_name(name, 1),
             Body::Loss(loss) => {
                 if let Some(thread) = self.threads.get_mut(&thread) {
-                    thread.lost += loss.count;
+                    thread.lost = thread.lost.saturating_add(loss.count);
                 }
             }
             Body::ForeignBytes { .. } | Body::KeySection { .. } | Body::Other => {}
@@ -197,7 +197,8 @@ impl FileTally {
         }
         index.calls += u64::from(slot.calls);
         index.records += u64::from(slot.records);
-        index.lost += slot.lost;
+        // A file can say anything of what is not in it.
+        index.lost = index.lost.saturating_add(slot.lost);
         index.chunks.push(IndexedChunk {
             offset: header.offset,
             first_ns: slot.first_ns,
@@ -211,8 +212,11 @@ impl FileTally {
         });
     }
 
-    /// Adds keys of a scope.
+    /// Adds keys of a scope. A scope that no call has keys of is not in the index.
     pub fn add_scope(&mut self, scope: &ScopeFacts, keys: u64) {
+        if keys == 0 {
+            return;
+        }
         match self.scopes.get_mut(scope) {
             Some(total) => *total += keys,
             None => {
@@ -222,6 +226,9 @@ impl FileTally {
     }
 
     fn add_name(&mut self, name: &str, calls: u64) {
+        if calls == 0 {
+            return;
+        }
         match self.names.get_mut(name) {
             Some(total) => *total += calls,
             None => {
