@@ -5,6 +5,7 @@
 
 pub mod native;
 pub mod reader;
+pub mod recover;
 pub mod store;
 pub mod writer;
 

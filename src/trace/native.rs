@@ -85,6 +85,17 @@ impl NativeTrace {
         Self::new(name.into(), NativeBytes::Buffered(aligned))
     }
 
+    /// Reads the file at `path` into memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] or [`ErrorKind::NotFound`] if the file cannot be read, and those of [`UnverifiedHeader`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = NativeBytes::read_all(&[], &mut open_file(path)?);
+        bytes
+            .and_then(|bytes| Self::new(path.to_owned(), bytes))
+            .map_err(|error| error.with_context("path", path.display()))
+    }
+
     pub(super) fn new(path: PathBuf, bytes: NativeBytes) -> Result<Self> {
         let all = bytes.as_slice();
         let header = UnverifiedHeader::parse(all)?.verify(all)?;
@@ -124,6 +135,13 @@ impl NativeTrace {
     /// All bytes of the file.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
+    }
+
+    /// Where the chunks end: at the index of a file that was closed, or with the file.
+    pub(super) fn chunks_end(&self) -> usize {
+        let mark = end_mark(self.bytes(), self.size_bytes(), self.header.fixed().recording_id);
+        let index_offset = mark.and_then(|mark| usize::try_from(mark.index_offset).ok());
+        index_offset.unwrap_or(self.bytes().len())
     }
 
     /// The chunks, in the order of the file.
@@ -210,7 +228,7 @@ fn indexed_chunks(bytes: &[u8], header: &Header, index: &FileIndex) -> (Vec<Chun
 }
 
 /// Walks from chunk to chunk; where there is none, by the stride.
-fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, Vec<Gap>) {
+pub(super) fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, Vec<Gap>) {
     let (mut places, mut gaps) = (Vec::new(), Vec::<Gap>::new());
     let (mut offset, end) = (header.first_chunk_offset(), bytes.len() as u64);
     while offset < end {

@@ -6,6 +6,7 @@ mod dump;
 mod failures;
 mod info;
 mod pages;
+mod recover;
 
 use std::path::Path;
 use std::process::{Command, Output};
