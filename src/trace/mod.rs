@@ -3,6 +3,7 @@
 //! [`reader`] opens LMCache's `.lct` files and yields their records in place. The bytes themselves are the
 //! business of [`format`](crate::format).
 
+pub mod follow;
 pub mod native;
 pub mod reader;
 pub mod recover;

@@ -1,6 +1,7 @@
 //! The native trace file: what is pushed is read back, and nothing that is damaged is believed.
 
 mod damage;
+mod follow;
 mod power_cut;
 mod repaired;
 mod round_trip;

@@ -132,7 +132,7 @@ pub(crate) struct Workload {
     pub(crate) records: usize,
     t_ns: u64,
     sequences: [u32; 3],
-    most_keys: u64,
+    pub(crate) most_keys: u64,
 }
 
 impl Workload {
