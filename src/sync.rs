@@ -5,11 +5,17 @@
 //!
 //! Locks are std's. A poisoned lock means that a thread of ours panicked while it held the lock; the state
 //! behind it may be half changed, so [`lock`] lets the panic go on instead of guessing.
+//!
+//! Under `--cfg loom` the atomics are loom's, for the test `loom`, which takes in the files that it checks. The
+//! rest of the crate compiles with them and runs nowhere.
 
 pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 /// Atomic types and orderings.
 pub mod atomic {
+    #[cfg(loom)]
+    pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(not(loom))]
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 

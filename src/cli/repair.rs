@@ -11,6 +11,7 @@ use super::output::print;
 use super::text::{bytes, plural};
 use crate::error::{Error, Result};
 use crate::format::native::Header;
+use crate::trace::ReadMode;
 use crate::trace::native::NativeTrace;
 use crate::trace::recover::repair::Hole;
 use crate::trace::recover::{RepairReport, repair};
@@ -38,7 +39,7 @@ pub(crate) struct RepairArgs {
 impl RepairArgs {
     pub(super) fn run(self) -> Result<Finding> {
         check_apart(&[&self.output], &[&self.input])?;
-        let trace = NativeTrace::read(&self.input)?;
+        let trace = NativeTrace::open(&self.input, ReadMode::buffered())?;
         check_writable(&self.output)?;
         if is_device(&self.output) {
             return Err(Error::invalid("a trace can be repaired into a regular file only")

@@ -1,8 +1,6 @@
 //! `verify`: whether anything is wrong with a trace.
 
 use std::fmt::Write;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -13,13 +11,10 @@ use super::files::check_apart;
 use super::options::ReportArgs;
 use super::output::{deliver, print};
 use super::text::{bytes, plural, printable};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::lct::json::escape_controls;
-use crate::format::native::is_native;
-use crate::format::native::pod::FILE_MAGIC;
-use crate::trace::native::NativeTrace;
 use crate::trace::recover::{VerifyReport, verify, verify_frames};
-use crate::trace::{ReadMode, TraceReader};
+use crate::trace::{ReadMode, Trace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -85,22 +80,10 @@ impl VerifyArgs {
 
 /// What kind of file it is, and what was found. A file that may be damaged or at work is read, not mapped.
 fn verify_file(file: &Path) -> Result<(&'static str, VerifyReport)> {
-    if starts_as_native(file)? {
-        return Ok(("native", verify(&NativeTrace::read(file)?)));
-    }
-    Ok(("lmcache", verify_frames(&TraceReader::open(file, ReadMode::buffered())?)))
-}
-
-/// Whether the first bytes of a regular file are those of a native trace. A pipe can be read once only, and is taken
-/// for a trace of LMCache.
-fn starts_as_native(path: &Path) -> Result<bool> {
-    if !path.is_file() {
-        return Ok(false);
-    }
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_MAGIC.len() as u64).read_to_end(&mut start));
-    read.map_err(|error| Error::io("cannot read trace file", error).with_context("path", path.display()))?;
-    Ok(is_native(&start))
+    Ok(match Trace::open(file, ReadMode::buffered())? {
+        Trace::Native(trace) => ("native", verify(&trace)),
+        Trace::Lct(reader) => ("lmcache", verify_frames(&reader)),
+    })
 }
 
 impl VerifyFormat {

@@ -51,8 +51,18 @@ impl AnonymousMap {
     /// Reserves `len_bytes` (at least one) without committing memory: a reservation larger than the machine
     /// is granted, and a page costs memory only once it is written.
     pub fn new(len_bytes: usize) -> Result<Self> {
+        Self::with_flags(len_bytes, libc::MAP_NORESERVE)
+    }
+
+    /// Maps `len_bytes` (at least one) with every page there already, so that no later write waits for one. A
+    /// machine that is out of memory may still leave pages to be had at the first touch.
+    pub fn populated(len_bytes: usize) -> Result<Self> {
+        Self::with_flags(len_bytes, libc::MAP_POPULATE)
+    }
+
+    fn with_flags(len_bytes: usize, extra_flags: libc::c_int) -> Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | extra_flags;
         // SAFETY: an anonymous map at an address of the kernel's choice touches no memory of ours.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), len_bytes, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {

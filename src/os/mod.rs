@@ -3,6 +3,7 @@
 //! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena.
 //! * [`affinity`]: which CPUs a thread runs on.
 //! * [`time`]: clocks and absolute sleeps.
+//! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
 //! that says what its caller promises.
@@ -10,4 +11,5 @@
 
 pub mod affinity;
 pub mod map;
+pub mod ticks;
 pub mod time;

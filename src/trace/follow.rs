@@ -14,7 +14,6 @@ use crate::format::native::chunk::Records;
 use crate::format::native::index::end_mark;
 use crate::format::native::pod::{CHUNK_HEADER_BYTES, END_MARK_BYTES, FILE_HEADER_BYTES, STATE_SEALED};
 use crate::format::native::{Chunk, ChunkKind, Header, UnverifiedChunk, UnverifiedHeader};
-use crate::trace::native::open_file;
 
 /// How long polls may meet bytes that cannot be: a recorder that was stopped in the middle of a write is running again
 /// by then.
@@ -99,7 +98,7 @@ impl TraceFollower {
     }
 
     fn open_unnamed(path: &Path) -> Result<Self> {
-        let file = open_file(path)?;
+        let file = File::open(path).map_err(|error| Error::io("cannot open trace file", error))?;
         let header = read_header(&file)?;
         if header.is_compact() {
             return Err(Error::unsupported("a compact trace file does not grow, and cannot be followed"));

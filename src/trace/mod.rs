@@ -1,13 +1,24 @@
-//! Trace files as files: opened, mapped, walked.
+//! Trace files as files: recorded, opened, walked.
 //!
-//! [`reader`] opens LMCache's `.lct` files and yields their records in place. The bytes themselves are the
-//! business of [`format`](crate::format).
+//! * [`Trace`] opens a file of either kind. [`reader`] yields the records of LMCache's `.lct` files in place, [`native`]
+//!   the chunks of native files; both have their bytes from `bytes`, which maps or reads.
+//! * [`follow`] reads a native file while it is written; [`recover`] looks closely at one, and mends it.
+//! * [`ring`]: how a record leaves the thread that made it.
+//! * [`writer`] writes native files, whose bytes go to a [`store`].
+//!
+//! The bytes themselves are the business of [`format`](crate::format).
 
+mod bytes;
+mod file;
 pub mod follow;
 pub mod native;
 pub mod reader;
 pub mod recover;
+pub mod ring;
 pub mod store;
 pub mod writer;
 
-pub use reader::{Entry, ReadMode, Record, Records, TraceReader};
+pub use bytes::ReadMode;
+pub use file::Trace;
+pub use native::NativeTrace;
+pub use reader::{Entry, Record, Records, TraceReader};

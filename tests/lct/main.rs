@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod encode;
+mod encode_any;
 mod expected;
 mod hostile;
 mod old_releases;

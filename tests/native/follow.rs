@@ -8,6 +8,7 @@ use std::thread;
 use lmcache::clock::{Clock, NS_PER_S, monotonic_ns};
 use lmcache::error::ErrorKind;
 use lmcache::format::native::pod::MIN_CHUNK_BYTES;
+use lmcache::trace::ReadMode;
 use lmcache::trace::follow::{Polled, TraceFollower};
 use lmcache::trace::native::NativeTrace;
 use lmcache::trace::store::FileStore;
@@ -50,7 +51,7 @@ fn follow(mut follower: TraceFollower) -> Vec<String> {
 }
 
 fn whole_reading(path: &Path) -> Vec<String> {
-    let trace = NativeTrace::read(path).expect("a good file");
+    let trace = NativeTrace::open(path, ReadMode::buffered()).expect("a good file");
     reading(&trace).into_iter().map(|(_, line)| line).collect()
 }
 

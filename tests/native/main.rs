@@ -2,6 +2,7 @@
 
 mod damage;
 mod follow;
+mod forged;
 mod golden;
 mod power_cut;
 mod repaired;

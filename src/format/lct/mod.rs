@@ -12,6 +12,8 @@
 //! * [`call`] and [`prefetch`] turn a record into a [`StorageCall`](crate::format::model::StorageCall) of the
 //!   0.5.6 model, whatever release wrote it.
 //! * [`json`] writes any arguments as JSON.
+//! * [`encode`] is the way back: it writes what LMCache 0.5.6 would have written, byte for byte; [`times`] turns the
+//!   seconds of a file into the nanoseconds that the recorder's clocks read, and back to the same seconds.
 //!
 //! Nothing is allocated per record until somebody asks for a call or for JSON. A length that lies costs
 //! nothing: it is compared with the bytes that are there. Nesting is bounded by [`cursor::MAX_DEPTH`].
@@ -19,6 +21,7 @@
 mod arguments;
 pub mod call;
 pub mod cursor;
+pub mod encode;
 pub mod events;
 pub mod frame;
 pub mod header;
@@ -27,12 +30,14 @@ pub mod keys;
 pub mod layout;
 pub mod prefetch;
 pub mod record;
+pub mod times;
 mod usual_key;
 pub mod value;
 pub mod walk;
 
 pub use call::decode_call;
 pub use cursor::WireError;
+pub use encode::{SaltPolicy, encode_call, encode_header, encode_record, is_canonical};
 pub use frame::{Ending, Frame, FrameCursor};
 pub use header::{Header, Level};
 pub use keys::WireKey;

@@ -12,14 +12,23 @@
 
 use rmp::Marker;
 
-const WRAPPER: &[u8; 19] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
+/// The head of every wrapped key, to the payload.
+pub(super) const WRAPPER: &[u8; 19] = b"\x82\xa5__t__\xa9ObjectKey\xa1v";
+
+/// The hash's name, and the first byte of a hash of at most 255 bytes.
 const CHUNK_HASH: &[u8; 12] = b"\xaachunk_hash\xc4";
-const MODEL_NAME: &[u8; 11] = b"\xaamodel_name";
-const KV_RANK: &[u8; 8] = b"\xa7kv_rank";
-const OBJECT_GROUP_ID: &[u8; 16] = b"\xafobject_group_id";
+
+/// The model's name.
+pub(super) const MODEL_NAME: &[u8; 11] = b"\xaamodel_name";
+
+/// The rank's name.
+pub(super) const KV_RANK: &[u8; 8] = b"\xa7kv_rank";
+
+/// The object group's name.
+pub(super) const OBJECT_GROUP_ID: &[u8; 16] = b"\xafobject_group_id";
 
 /// First byte of a map of three entries; one more entry is one more.
-const MAP_OF_THREE: u8 = 0x83;
+pub(super) const MAP_OF_THREE: u8 = 0x83;
 
 /// The fields of a key in the usual form. The text of the name is not checked.
 #[derive(Clone, Copy, Debug, PartialEq)]

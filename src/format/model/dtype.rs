@@ -1,7 +1,7 @@
 //! Element types by the names that `str(torch.dtype)` prints, with their sizes.
 
 /// The prefix of every name.
-const TORCH_PREFIX: &str = "torch.";
+pub(crate) const TORCH_PREFIX: &str = "torch.";
 
 /// Size in bytes and the names (after `torch.`) of all types of that size, as torch 2.15 has them.
 const DTYPES: &[(u64, &[&str])] = &[

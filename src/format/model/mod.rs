@@ -2,16 +2,18 @@
 //!
 //! * [`key`]: which object: [`ObjectKey`], owned and cheap to clone, and [`KeyView`], borrowed from a file.
 //! * [`dtype`] and [`layout`]: how large an object is.
-//! * [`op`]: the six calls by name; [`call`]: the six calls with their arguments.
+//! * [`op`]: the six calls by name; [`call`]: the six calls with their arguments; [`view`]: the same, borrowed.
 
 pub mod call;
 pub mod dtype;
 pub mod key;
 pub mod layout;
 pub mod op;
+pub mod view;
 
 pub use call::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec, StorageCall, WriteMode};
 pub use dtype::Dtype;
 pub use key::{ChunkHash, KeyScope, KeyView, ObjectKey};
 pub use layout::MemoryLayoutDesc;
 pub use op::Op;
+pub use view::{CallView, RowView};

@@ -6,6 +6,7 @@ mod reading;
 
 use std::path::{Path, PathBuf};
 
+use lmcache::trace::ReadMode;
 use lmcache::trace::native::NativeTrace;
 
 fn folder() -> PathBuf {
@@ -15,7 +16,8 @@ fn folder() -> PathBuf {
 #[test]
 fn files_of_version_1_read_as_they_always_did() {
     for name in ["kinds", "unfinished", "compact"] {
-        let trace = NativeTrace::read(&folder().join(name).with_extension("lct")).expect("a good file");
+        let trace = NativeTrace::open(&folder().join(name).with_extension("lct"), ReadMode::buffered())
+            .expect("a good file");
         let path = folder().join(name).with_extension("txt");
         let expected = std::fs::read_to_string(path).expect("the text is beside the file");
         let read = reading::text(&trace);
@@ -34,7 +36,7 @@ fn write_files() {
     for (name, bytes) in made::files() {
         let path = folder.join(name).with_extension("lct");
         std::fs::write(&path, &bytes).expect("room for a file");
-        let trace = NativeTrace::read(&path).expect("a good file");
+        let trace = NativeTrace::open(&path, ReadMode::buffered()).expect("a good file");
         std::fs::write(path.with_extension("txt"), reading::text(&trace)).expect("room for a file");
     }
     panic!("the files are in {}", folder.display());

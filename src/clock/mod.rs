@@ -5,11 +5,18 @@
 //!
 //! Whatever decides something by the time of day (a lock that expires, an eviction pass) holds a [`Clock`]
 //! and asks it: a test, or a replay on the trace's own time, hands it a [`ManualClock`].
+//!
+//! Whatever stamps millions of records a second holds a [`TickSource`] and leaves it to [`TickScale`] to say
+//! which nanoseconds its ticks were.
+
+mod ticks;
 
 use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+pub use self::ticks::{TickPair, TickScale};
+pub use crate::os::ticks::TickSource;
 pub use crate::os::time::NS_PER_S;
 
 /// The longest time that a thread sleeps without looking at its stop flag.
