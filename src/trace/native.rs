@@ -160,8 +160,8 @@ impl NativeTrace {
 
     fn places(&self) -> &(Vec<ChunkPlace>, Vec<Gap>) {
         self.places.get_or_init(|| match &self.index {
-            Some(index) => indexed_chunks(self.bytes(), &self.header, index),
-            None => found_chunks(self.bytes(), &self.header),
+            Some(index) if is_in_order(index) => indexed_chunks(self.bytes(), &self.header, index),
+            _ => found_chunks(self.bytes(), &self.header),
         })
     }
 
@@ -225,10 +225,20 @@ fn place_at(bytes: &[u8], header: &Header, offset: u64) -> Option<ChunkPlace> {
     Some(ChunkPlace { unverified, offset })
 }
 
+/// Whether no chunk of the index begins before the one before it ends: an index that names one chunk a million times
+/// would have it checked as often.
+fn is_in_order(index: &FileIndex) -> bool {
+    index
+        .chunks
+        .windows(2)
+        .all(|pair| pair[0].offset.saturating_add(u64::from(pair[0].chunk_bytes)) <= pair[1].offset)
+}
+
 fn indexed_chunks(bytes: &[u8], header: &Header, index: &FileIndex) -> (Vec<ChunkPlace>, Vec<Gap>) {
     let (mut places, mut gaps) = (Vec::with_capacity(index.chunks.len()), Vec::new());
     for chunk in &index.chunks {
-        match place_at(bytes, header, chunk.offset) {
+        let place = place_at(bytes, header, chunk.offset);
+        match place.filter(|place| place.unverified.header().chunk_bytes == chunk.chunk_bytes) {
             Some(place) => places.push(place),
             None => gaps.push(Gap {
                 offset: chunk.offset,

@@ -1,6 +1,7 @@
 //! What a close look finds in files that are sound, and in files that are not.
 
 use lmcache::format::model::Op;
+use lmcache::format::native::index::write_index;
 use lmcache::format::native::kind::LossReason;
 use lmcache::format::native::pod::{
     CHUNK_HEADER_BYTES, CHUNK_MAGIC, ChunkHeader, CommitSlot, FLAG_LATE, MIN_CHUNK_BYTES,
@@ -128,6 +129,23 @@ fn a_slot_and_the_index_must_count_what_is_there() {
     let mut bytes = finished(writer);
     with_slot(&mut bytes, |slot| (slot.calls, slot.first_ns) = (2, 0));
     assert_eq!(kinds(&bytes), [("wrong_count", 2), ("wrong_index", 2)]);
+}
+
+#[test]
+fn an_index_that_names_a_chunk_twice_is_not_followed() {
+    let mut writer = writer();
+    call(&mut writer, stamp(1, 1, 0));
+    let (mut index, MemoryStore(mut bytes)) = writer.finish(CLOCK, None).expect("memory does not fail");
+    let trace = NativeTrace::from_bytes("memory", &bytes).expect("a good file");
+    let chunk = trace.open_chunk(&trace.chunks()[0], None).expect("a good chunk");
+    let end = chunk.header().offset as usize + chunk.bytes().len();
+    index.chunks.push(index.chunks[0]);
+    bytes.truncate(end);
+    bytes.extend_from_slice(&write_index(&index, end as u64, trace.header().fixed().recording_id));
+    let trace = NativeTrace::from_bytes("memory", &bytes).expect("a good header");
+    assert!(trace.index().is_some());
+    assert_eq!(trace.chunks().len(), 1);
+    assert_eq!(kinds(&bytes), [("wrong_index", 1)]);
 }
 
 #[test]
