@@ -16,7 +16,7 @@ fn folder() -> PathBuf {
 #[test]
 fn files_of_version_1_read_as_they_always_did() {
     for name in ["kinds", "unfinished", "compact"] {
-        let trace = NativeTrace::open(&folder().join(name).with_extension("lct"), ReadMode::buffered())
+        let trace = NativeTrace::open(folder().join(name).with_extension("lct"), ReadMode::buffered())
             .expect("a good file");
         let path = folder().join(name).with_extension("txt");
         let expected = std::fs::read_to_string(path).expect("the text is beside the file");
