@@ -10,12 +10,12 @@
 //! ```text
 //!       ffi      cli              two faces; neither knows the other
 //!         \      /
-//!      replay  analyze            what one does with a trace
-//!         |       |
-//!      storage  trace             the storage manager | the reader
-//!          \     /
-//!          format                 bytes <-> values, pure
-//!            |
+//!      replay  analyze  convert   what one does with a trace
+//!         |       |       |
+//!      storage      trace         the storage manager | the reader
+//!          \       /
+//!            format               bytes <-> values, pure
+//!              |
 //!  error  sync  clock  os         the ground
 //! ```
 
@@ -23,6 +23,7 @@ pub mod analyze;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+pub mod convert;
 pub mod error;
 pub mod ffi;
 pub mod format;
