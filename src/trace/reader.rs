@@ -8,7 +8,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::lct::frame::PREFIX_BYTES;
 use crate::format::lct::{Ending, FrameCursor, Header, Value, WireError, WireRecord};
 use crate::os::map::FileMap;
-use crate::trace::native::open_file;
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +33,7 @@ impl ReadMode {
 }
 
 #[derive(Debug)]
-pub(super) enum Bytes {
+enum Bytes {
     Mapped(FileMap),
     Buffered(Vec<u8>),
 }
@@ -79,7 +78,7 @@ impl TraceReader {
         Self::new(name.into(), Bytes::Buffered(bytes))
     }
 
-    pub(super) fn new(path: PathBuf, bytes: Bytes) -> Result<Self> {
+    fn new(path: PathBuf, bytes: Bytes) -> Result<Self> {
         let mut frames = FrameCursor::new(bytes.as_slice(), 0);
         let frame = frames.next_frame().map_err(first_frame_error)?;
         let header = Header::decode(frame.body)?;
@@ -123,27 +122,22 @@ impl Bytes {
 }
 
 fn read_file(path: &Path, mode: ReadMode) -> Result<Bytes> {
-    let mut file = open_file(path)?;
-    match map_file(&file, mode)? {
-        Some(map) => Ok(Bytes::Mapped(map)),
-        None => Ok(Bytes::Buffered(read_all(&mut file)?)),
-    }
-}
-
-/// A map of `file`, if that is what `mode` asks for and `file` is one that can be mapped.
-pub(super) fn map_file(file: &File, mode: ReadMode) -> Result<Option<FileMap>> {
+    let mut file = File::open(path).map_err(|error| Error::io("cannot open trace file", error))?;
     let metadata = file.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
-    if !mode.mapped || !metadata.is_file() || metadata.len() == 0 {
-        return Ok(None);
+    if metadata.is_dir() {
+        return Err(Error::invalid("a folder is not a trace file").with_hint("name the .lct file in it"));
     }
-    // SAFETY: a `ReadMode` that maps is made by an unsafe function whose caller promised this.
-    #[expect(unsafe_code, reason = "passes on the promise of ReadMode::mapped")]
-    let map = unsafe { FileMap::new(file) }?;
-    Ok(Some(map))
+    if mode.mapped && metadata.is_file() && metadata.len() > 0 {
+        // SAFETY: a `ReadMode` that maps is made by an unsafe function whose caller promised this.
+        #[expect(unsafe_code, reason = "passes on the promise of ReadMode::mapped")]
+        let map = unsafe { FileMap::new(&file) }?;
+        return Ok(Bytes::Mapped(map));
+    }
+    Ok(Bytes::Buffered(read_all(&mut file)?))
 }
 
 /// Reads a stream to its end, once its beginning has shown that it is a trace: `/dev/zero` has no end.
-pub(super) fn read_all(source: &mut impl Read) -> Result<Vec<u8>> {
+fn read_all(source: &mut impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut read = |limit_bytes: u64, bytes: &mut Vec<u8>| {
         let read = source.take(limit_bytes).read_to_end(bytes);
