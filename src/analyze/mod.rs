@@ -5,10 +5,13 @@
 //! adds what it reads to a [`tally`]; [`distinct`] counts distinct keys in bounded memory, [`names`] whatever
 //! has a name, [`scopes`] models, ranks and salts, [`timeline`] calls over time, and [`events`] what an
 //! `events`-level file holds.
+//!
+//! A native file that was closed knows most of that already: [`summarize_native`] takes it from the index.
 
 mod distinct;
 mod events;
 mod names;
+mod native;
 mod scan;
 mod scopes;
 mod summary;
@@ -18,6 +21,7 @@ mod timeline;
 pub use distinct::{DistinctKeys, MAX_EXACT_KEYS};
 pub use events::{BatchKind, EventsSummary};
 pub use names::MAX_NAME_BYTES;
+pub use native::{NativeSummary, summarize_native};
 pub use scan::{MAX_SCAN_THREADS, summarize};
 pub use scopes::ScopeSummary;
 pub use summary::{CallBytes, InterArrival, TraceSummary};

@@ -13,7 +13,8 @@ pub(crate) struct ReadArgs {
     /// the process; use this for files that are not finished, or on file systems that map badly
     #[arg(long)]
     no_mmap: bool,
-    /// Exit with 1 if the trace is cut short or holds frames that are no records
+    /// Exit with 1 if the trace is cut short or holds frames that are no records; of a native file, if it was not
+    /// closed, lost calls or has damage
     #[arg(long)]
     pub(crate) strict: bool,
 }

@@ -61,6 +61,30 @@ pub(super) fn microseconds(value_us: f64) -> String {
     }
 }
 
+/// A moment in nanoseconds since the epoch, to the second, in UTC: `2026-11-21 08:38:29 UTC`.
+pub(super) fn utc(unix_ns: u64) -> String {
+    let seconds = unix_ns / 1_000_000_000;
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil_date(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// Year, month and day of a count of days since 1970-01-01. Years begin with March here, so that the leap day is
+/// their last (Hinnant, `civil_from_days`).
+fn civil_date(days: u64) -> (u64, u64, u64) {
+    const DAYS_FROM_0000_03_01: u64 = 719_468;
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    let days = days + DAYS_FROM_0000_03_01;
+    let (era, day) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
 /// One bar per value, the highest for the largest; a value of zero is a blank.
 pub(super) fn sparkline(values: impl Iterator<Item = f64> + Clone) -> String {
     let peak = values.clone().fold(0.0, f64::max);
@@ -87,6 +111,20 @@ mod tests {
         );
         assert_eq!(sparkline([0.0, 1.0, 8.0].into_iter()), " \u{2582}\u{2588}");
         assert_eq!(sparkline([].into_iter()), "");
+    }
+
+    #[test]
+    fn moments_are_dates() {
+        for (seconds, expected) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_709_251_200, "2024-03-01 00:00:00 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+            (u64::MAX / 1_000_000_000, "2554-07-21 23:34:33 UTC"),
+        ] {
+            assert_eq!(utc(seconds * 1_000_000_000), expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!             <-- spent batches --                 outcomes
 //! ```
 //!
-//! * [`source`]: where records come from, decoded. [`plan`]: which exit closes which enter.
+//! * [`source`] and `native_source`: where records come from, decoded. [`plan`]: which exit closes which enter.
 //! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
 //! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
@@ -25,6 +25,7 @@ pub mod driver;
 mod feed;
 pub mod lag;
 pub mod manager_target;
+mod native_source;
 pub mod observe;
 pub mod plan;
 pub mod schedule;
@@ -36,6 +37,7 @@ pub mod totals;
 
 pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
 pub use lag::LagSummary;
+pub use native_source::NativeExtent;
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use plan::ReadSlot;
 pub use source::{RecordBody, TimedRecord, TraceExtent, TraceSource};

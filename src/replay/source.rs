@@ -1,6 +1,7 @@
 //! Where records come from: decoded, in the order of the file.
 //!
-//! A replay takes any iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file.
+//! A replay takes any iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file, LMCache's here, ours
+//! in `native_source`.
 
 use crate::clock::NS_PER_S;
 use crate::error::Result;
@@ -8,10 +9,12 @@ use crate::format::lct::prefetch::is_current_spec;
 use crate::format::lct::{Ending, Value, decode_call};
 use crate::format::model::key::KeyInterner;
 use crate::format::model::{Op, StorageCall};
+use crate::format::native::KeyTable;
+use crate::replay::native_source::{NativeExtent, NativeSource};
 use crate::replay::schedule::Schedule;
 use crate::storage::prefetch::validate_spec;
 use crate::sync::Arc;
-use crate::trace::{Entry, Record, Records, TraceReader};
+use crate::trace::{Entry, NativeTrace, Record, Records, Trace, TraceReader};
 
 /// How much of a name that is no call's is kept: names queue up for whoever prints them.
 pub const MAX_NAME_CHARS: usize = 256;
@@ -43,22 +46,54 @@ pub enum RecordBody {
 
 /// The records of an open trace file, decoded as they are asked for.
 #[derive(Debug)]
-pub struct TraceSource<'a> {
-    entries: Records<'a>,
-    interner: KeyInterner,
+pub struct TraceSource<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    Lct(LctSource<'a>),
+    Native(Box<NativeSource<'a>>),
 }
 
 impl<'a> TraceSource<'a> {
-    /// All records of `reader`, from the first.
+    /// All records of an LMCache file, from the first.
     pub fn new(reader: &'a TraceReader) -> Self {
-        Self { entries: reader.records(), interner: KeyInterner::default() }
+        Self(Source::Lct(LctSource { entries: reader.records(), interner: KeyInterner::default() }))
+    }
+
+    /// All calls of a native file, from the first. `keys` is its [`NativeTrace::key_table`].
+    pub fn native(trace: &'a NativeTrace, keys: Option<&'a KeyTable<'a>>) -> Self {
+        Self(Source::Native(Box::new(NativeSource::new(trace, keys))))
+    }
+
+    /// All records of either kind of file. `keys` is [`Trace::key_table`].
+    pub fn of(trace: &'a Trace, keys: Option<&'a KeyTable<'a>>) -> Self {
+        match trace {
+            Trace::Lct(reader) => Self::new(reader),
+            Trace::Native(trace) => Self::native(trace, keys),
+        }
     }
 }
 
 impl Iterator for TraceSource<'_> {
     type Item = TimedRecord;
 
-    /// Frames that are no records are stepped over, as LMCache's reader does; [`TraceExtent`] counts them.
+    /// What is no record is stepped over, as by LMCache's reader, and so are damaged chunks; [`TraceExtent`] counts
+    /// both.
+    fn next(&mut self) -> Option<TimedRecord> {
+        match &mut self.0 {
+            Source::Lct(source) => source.next(),
+            Source::Native(source) => source.next(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LctSource<'a> {
+    entries: Records<'a>,
+    interner: KeyInterner,
+}
+
+impl LctSource<'_> {
     fn next(&mut self) -> Option<TimedRecord> {
         loop {
             if let Entry::Record(record) = self.entries.next()? {
@@ -69,11 +104,8 @@ impl Iterator for TraceSource<'_> {
     }
 }
 
-fn decode(record: &Record<'_>, interner: &mut KeyInterner) -> RecordBody {
-    let skipped = |reason: String| RecordBody::Skipped {
-        qualname: Arc::from(beginning(record.qualname)),
-        reason: Arc::from(reason),
-    };
+pub(super) fn decode(record: &Record<'_>, interner: &mut KeyInterner) -> RecordBody {
+    let skipped = |reason: String| RecordBody::skipped(record.qualname, reason);
     match Op::from_qualname(record.qualname) {
         None => skipped("nobody knows a call of this name".to_owned()),
         Some(op) => match decode_call(op, &record.args, interner) {
@@ -95,6 +127,12 @@ fn check(call: &StorageCall, args: &Value<'_>) -> Result<()> {
     }
 }
 
+impl RecordBody {
+    pub(super) fn skipped(qualname: &str, reason: impl Into<Arc<str>>) -> Self {
+        Self::Skipped { qualname: Arc::from(beginning(qualname)), reason: reason.into() }
+    }
+}
+
 fn beginning(name: &str) -> &str {
     name.char_indices().nth(MAX_NAME_CHARS).map_or(name, |(end, _)| &name[..end])
 }
@@ -110,6 +148,8 @@ pub struct TraceExtent {
     pub ending: Ending,
     /// The latest time that a replay waits for, in seconds from the start.
     pub duration_s: f64,
+    /// What only a native file can say of itself.
+    pub native: Option<NativeExtent>,
 }
 
 impl TraceExtent {
@@ -129,12 +169,15 @@ impl TraceExtent {
             undecodable_frames: entries.skipped(),
             ending: entries.ending().unwrap_or(Ending::Clean),
             duration_s: latest_ns as f64 / NS_PER_S as f64,
+            native: None,
         }
     }
 
-    /// Whether every byte of the file was a record.
+    /// Whether every byte of the file was a record, and no call is known to be missing.
     pub fn is_complete(&self) -> bool {
-        self.undecodable_frames == 0 && !self.ending.is_truncated()
+        self.undecodable_frames == 0
+            && !self.ending.is_truncated()
+            && self.native.is_none_or(|native| native.is_complete())
     }
 }
 

@@ -1,40 +1,15 @@
 //! Opens native trace files: finished, unfinished, cut short or damaged.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::native::index::{end_mark, read_index};
 use crate::format::native::pod::{CHUNK_HEADER_BYTES, END_MARK_BYTES, STATE_SEALED};
 use crate::format::native::{
     Chunk, ChunkKind, FileIndex, Header, KeyTable, UnverifiedChunk, UnverifiedHeader,
 };
-use crate::os::map::FileMap;
-
-/// The bytes of a native file, at an address where archives may stand.
-#[derive(Debug)]
-pub(super) enum NativeBytes {
-    Mapped(FileMap),
-    Buffered(rkyv::util::AlignedVec),
-}
-
-impl NativeBytes {
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map.bytes(),
-            Self::Buffered(bytes) => bytes,
-        }
-    }
-
-    /// Reads `source` to its end, behind `start`, which was read from it already.
-    pub(super) fn read_all(start: &[u8], source: &mut impl Read) -> Result<Self> {
-        let mut bytes = rkyv::util::AlignedVec::new();
-        bytes.extend_from_slice(start);
-        bytes.extend_from_reader(source).map_err(|error| Error::io("cannot read trace file", error))?;
-        Ok(Self::Buffered(bytes))
-    }
-}
+use crate::sync::OnceLock;
+use crate::trace::bytes::{ReadMode, TraceBytes};
 
 /// Where a chunk is, and what its latest slot says. Its records were not looked at.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +29,41 @@ pub struct Gap {
     pub bytes: u64,
 }
 
+/// A chunk that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedChunk {
+    /// Where it starts.
+    pub offset: u64,
+    /// Its number in the file.
+    pub number: u64,
+    /// The calls in it, as its latest slot has it.
+    pub calls: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DamagedChunk {
+    /// The chunk at `place`, which could not be opened.
+    pub fn new(place: &ChunkPlace, error: &Error) -> Self {
+        Self {
+            offset: place.offset,
+            number: place.unverified.header().number,
+            calls: place.unverified.latest().map_or(0, |slot| u64::from(slot.calls)),
+            reason: error.message().to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Display for DamagedChunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { offset, number, calls, reason } = self;
+        write!(
+            f,
+            "chunk {number} at offset {offset} is damaged, and its {calls} calls are left out: {reason}"
+        )
+    }
+}
+
 /// How a native file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NativeEnding {
@@ -67,33 +77,38 @@ pub enum NativeEnding {
 #[derive(Debug)]
 pub struct NativeTrace {
     path: PathBuf,
-    bytes: NativeBytes,
+    bytes: TraceBytes,
     header: Header,
     index: Option<FileIndex>,
-    chunks: Vec<ChunkPlace>,
-    gaps: Vec<Gap>,
+    /// Found when somebody asks: whoever reads the index alone does not touch a page of every chunk.
+    places: OnceLock<(Vec<ChunkPlace>, Vec<Gap>)>,
 }
 
 impl NativeTrace {
+    /// Opens `path` and reads its header, and its index if it was closed; `-` is the standard input.
+    ///
+    /// # Errors
+    /// Those of the file system and of [`UnverifiedHeader`], with the path.
+    pub fn open(path: impl AsRef<Path>, mode: ReadMode) -> Result<Self> {
+        let path = path.as_ref();
+        let opened = TraceBytes::open(path, mode).and_then(|bytes| Self::new(path.to_owned(), bytes));
+        opened.map_err(|error| error.with_context("path", path.display()))
+    }
+
     /// Reads a file that is in memory already; `name` stands for its path.
     ///
     /// # Errors
     /// Those of [`UnverifiedHeader`].
     pub fn from_bytes(name: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
-        let mut aligned = rkyv::util::AlignedVec::new();
-        aligned.extend_from_slice(bytes);
-        Self::new(name.into(), NativeBytes::Buffered(aligned))
+        Self::new(name.into(), TraceBytes::copy_of(bytes))
     }
 
-    pub(super) fn new(path: PathBuf, bytes: NativeBytes) -> Result<Self> {
+    /// Takes bytes that start at a multiple of 8.
+    pub(super) fn new(path: PathBuf, bytes: TraceBytes) -> Result<Self> {
         let all = bytes.as_slice();
         let header = UnverifiedHeader::parse(all)?.verify(all)?;
         let index = index_of(all, &header);
-        let (chunks, gaps) = match &index {
-            Some(index) => indexed_chunks(all, &header, index),
-            None => found_chunks(all, &header),
-        };
-        Ok(Self { path, bytes, header, index, chunks, gaps })
+        Ok(Self { path, bytes, header, index, places: OnceLock::new() })
     }
 
     /// The path that the file was opened by.
@@ -128,17 +143,24 @@ impl NativeTrace {
 
     /// The chunks, in the order of the file.
     pub fn chunks(&self) -> &[ChunkPlace] {
-        &self.chunks
+        &self.places().0
     }
 
     /// Where chunks should be and are not.
     pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+        &self.places().1
+    }
+
+    fn places(&self) -> &(Vec<ChunkPlace>, Vec<Gap>) {
+        self.places.get_or_init(|| match &self.index {
+            Some(index) => indexed_chunks(self.bytes(), &self.header, index),
+            None => found_chunks(self.bytes(), &self.header),
+        })
     }
 
     /// The chunks that hold records, in the order of the file.
     pub fn record_chunks(&self) -> impl DoubleEndedIterator<Item = &ChunkPlace> {
-        self.chunks.iter().filter(|place| place.unverified.header().kind == ChunkKind::Records as u32)
+        self.chunks().iter().filter(|place| place.unverified.header().kind == ChunkKind::Records as u32)
     }
 
     /// The key table of a compact file; nothing for any other.
@@ -150,7 +172,7 @@ impl NativeTrace {
             return Ok(None);
         }
         let mut table = KeyTable::default();
-        for place in &self.chunks {
+        for place in self.chunks() {
             if place.unverified.header().kind == ChunkKind::Keys as u32 {
                 table.add(&self.open_chunk(place, None)?)?;
             }
@@ -171,12 +193,13 @@ impl NativeTrace {
 
     /// The first chunk that can hold a call at or after `t_ns`: a late record apart, none before it does.
     pub fn seek_time(&self, t_ns: u64) -> usize {
-        self.chunks.partition_point(|place| place.unverified.latest().is_none_or(|slot| slot.last_ns < t_ns))
+        self.chunks()
+            .partition_point(|place| place.unverified.latest().is_none_or(|slot| slot.last_ns < t_ns))
     }
 
     /// The chunk that holds the call with this number, counted from 0 over the whole file.
     pub fn seek_call(&self, call: u64) -> usize {
-        let after = self.chunks.partition_point(|place| place.unverified.header().calls_before <= call);
+        let after = self.chunks().partition_point(|place| place.unverified.header().calls_before <= call);
         after.saturating_sub(1)
     }
 }
@@ -232,15 +255,4 @@ fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, Vec<Gap>) {
 /// Whether the last slot of a chunk says that nothing will be added.
 pub fn is_sealed(place: &ChunkPlace) -> bool {
     place.unverified.latest().is_some_and(|slot| slot.state == STATE_SEALED)
-}
-
-/// Opens `path` for reading.
-pub(super) fn open_file(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|error| Error::io("cannot open trace file", error))?;
-    let metadata = file.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
-    if metadata.is_dir() {
-        return Err(Error::new(ErrorKind::InvalidArgument, "a folder is not a trace file")
-            .with_hint("name the .lct file in it"));
-    }
-    Ok(file)
 }

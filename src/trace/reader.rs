@@ -1,51 +1,16 @@
 //! Opens a trace file and walks its records where they lie.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::lct::frame::PREFIX_BYTES;
 use crate::format::lct::{Ending, FrameCursor, Header, Value, WireError, WireRecord};
-use crate::os::map::FileMap;
-
-/// How a file's bytes get into memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReadMode {
-    mapped: bool,
-}
-
-impl ReadMode {
-    /// Reads the whole file into memory first. Always safe; costs as much memory as the file is long.
-    pub fn buffered() -> Self {
-        Self { mapped: false }
-    }
-
-    /// Maps a regular file and reads it in place, without a copy. Anything else (a pipe) is buffered.
-    ///
-    /// # Safety
-    /// See [`FileMap::new`]: while the reader lives nobody may shorten the file or change bytes that are in
-    /// it. Appending is fine: a recorder at work does nothing else, until it is started again on the same path.
-    #[expect(unsafe_code, reason = "the promise is the caller's; the map itself is made in os::map")]
-    pub unsafe fn mapped() -> Self {
-        Self { mapped: true }
-    }
-}
-
-#[derive(Debug)]
-enum Bytes {
-    Mapped(FileMap),
-    Buffered(Vec<u8>),
-}
-
-/// The longest header that is read from a pipe. Real ones have a few kilobytes.
-const MAX_STREAMED_HEADER_BYTES: u64 = 1 << 24;
+use crate::trace::bytes::{ReadMode, TraceBytes};
 
 /// An open trace file whose header was read and accepted.
 #[derive(Debug)]
 pub struct TraceReader {
     path: PathBuf,
-    bytes: Bytes,
+    bytes: TraceBytes,
     header: Header,
     first_record: usize,
 }
@@ -59,15 +24,8 @@ impl TraceReader {
     /// this build reads. The path is in the error's context.
     pub fn open(path: impl AsRef<Path>, mode: ReadMode) -> Result<Self> {
         let path = path.as_ref();
-        Self::open_unnamed(path, mode).map_err(|error| error.with_context("path", path.display()))
-    }
-
-    fn open_unnamed(path: &Path, mode: ReadMode) -> Result<Self> {
-        let bytes = match path.as_os_str() == "-" {
-            true => Bytes::Buffered(read_all(&mut std::io::stdin().lock())?),
-            false => read_file(path, mode)?,
-        };
-        Self::new(path.to_owned(), bytes)
+        let opened = TraceBytes::open(path, mode).and_then(|bytes| Self::new(path.to_owned(), bytes));
+        opened.map_err(|error| error.with_context("path", path.display()))
     }
 
     /// Reads a trace that is in memory already; `name` stands for its path.
@@ -75,10 +33,10 @@ impl TraceReader {
     /// # Errors
     /// As [`TraceReader::open`], without those of the file system.
     pub fn from_bytes(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Result<Self> {
-        Self::new(name.into(), Bytes::Buffered(bytes))
+        Self::new(name.into(), TraceBytes::Given(bytes))
     }
 
-    fn new(path: PathBuf, bytes: Bytes) -> Result<Self> {
+    pub(super) fn new(path: PathBuf, bytes: TraceBytes) -> Result<Self> {
         let mut frames = FrameCursor::new(bytes.as_slice(), 0);
         let frame = frames.next_frame().map_err(first_frame_error)?;
         let header = Header::decode(frame.body)?;
@@ -110,57 +68,6 @@ impl TraceReader {
     pub fn records(&self) -> Records<'_> {
         Records::new(FrameCursor::new(self.bytes(), self.first_record))
     }
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map) => map.bytes(),
-            Self::Buffered(bytes) => bytes,
-        }
-    }
-}
-
-fn read_file(path: &Path, mode: ReadMode) -> Result<Bytes> {
-    let mut file = File::open(path).map_err(|error| Error::io("cannot open trace file", error))?;
-    let metadata = file.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
-    if metadata.is_dir() {
-        return Err(Error::invalid("a folder is not a trace file").with_hint("name the .lct file in it"));
-    }
-    if mode.mapped && metadata.is_file() && metadata.len() > 0 {
-        // SAFETY: a `ReadMode` that maps is made by an unsafe function whose caller promised this.
-        #[expect(unsafe_code, reason = "passes on the promise of ReadMode::mapped")]
-        let map = unsafe { FileMap::new(&file) }?;
-        return Ok(Bytes::Mapped(map));
-    }
-    Ok(Bytes::Buffered(read_all(&mut file)?))
-}
-
-/// Reads a stream to its end, once its beginning has shown that it is a trace: `/dev/zero` has no end.
-fn read_all(source: &mut impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut read = |limit_bytes: u64, bytes: &mut Vec<u8>| {
-        let read = source.take(limit_bytes).read_to_end(bytes);
-        read.map_err(|error| Error::io("cannot read trace file", error))
-    };
-    read(PREFIX_BYTES as u64, &mut bytes)?;
-    if let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() {
-        let header_bytes = u64::from(u32::from_be_bytes(*prefix));
-        if header_bytes > MAX_STREAMED_HEADER_BYTES {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                "the stream's first frame is too long for a trace header",
-            )
-            .with_context("bytes promised", header_bytes)
-            .with_hint("this is not an LMCache trace"));
-        }
-        read(header_bytes, &mut bytes)?;
-        if let Ok(frame) = FrameCursor::new(&bytes, 0).next_frame() {
-            Header::decode(frame.body)?;
-        }
-    }
-    read(u64::MAX, &mut bytes)?;
-    Ok(bytes)
 }
 
 fn first_frame_error(ending: Ending) -> Error {

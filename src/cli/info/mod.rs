@@ -1,6 +1,9 @@
 //! `info`: what is in a trace, on one screen or as JSON.
 
 mod json;
+mod native;
+mod native_json;
+mod screen;
 mod terminal;
 
 use std::io::IsTerminal;
@@ -14,9 +17,9 @@ use super::exit::{Finding, print_error};
 use super::files::{check_apart, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output::print;
-use crate::analyze::{TraceSummary, summarize};
+use crate::analyze::{NativeSummary, TraceSummary, summarize, summarize_native};
 use crate::error::Result;
-use crate::trace::TraceReader;
+use crate::trace::Trace;
 
 /// Files from this size on show how far the reading is.
 const PROGRESS_FROM_BYTES: usize = 1 << 28;
@@ -25,7 +28,7 @@ const EXAMPLES: &str = "\
 Examples:
   lmcache-trace info server.lct
   lmcache-trace info node-*.lct --format json | jq '{file, total_records, truncated}'
-  lmcache-trace info server.lct --strict -q        exit code 1 if the trace is not whole
+  lmcache-trace info server.lct --strict -q        exit code 1 if the trace is not whole, to the last byte
   zstd -dc server.lct.zst | lmcache-trace info -";
 
 /// Arguments of `info`.
@@ -84,22 +87,50 @@ impl InfoArgs {
 }
 
 impl InfoFormat {
-    fn render(self, file: &Path, summary: &TraceSummary, is_first: bool) -> String {
+    fn render(self, file: &Path, summary: &Summary, is_first: bool) -> String {
+        let report = match (self, summary) {
+            (Self::Json, Summary::Lct(summary)) => return json::render(file, summary),
+            (Self::Json, Summary::Native(summary)) => return native_json::render(file, summary),
+            (Self::Terminal, Summary::Lct(summary)) => terminal::render(file, summary),
+            (Self::Terminal, Summary::Native(summary)) => native::render(file, summary),
+        };
+        if is_first { report } else { format!("\n{report}") }
+    }
+}
+
+/// What there is to say about a file of either kind.
+enum Summary {
+    Lct(Box<TraceSummary>),
+    Native(Box<NativeSummary>),
+}
+
+impl Summary {
+    fn is_incomplete(&self) -> bool {
         match self {
-            Self::Json => json::render(file, summary),
-            Self::Terminal if !is_first => format!("\n{}", terminal::render(file, summary)),
-            Self::Terminal => terminal::render(file, summary),
+            Self::Lct(summary) => summary.is_incomplete(),
+            Self::Native(summary) => summary.is_incomplete(),
         }
     }
 }
 
-fn summarize_file(file: &Path, read: ReadArgs) -> Result<TraceSummary> {
-    let reader = TraceReader::open(file, read.mode())?;
-    let bar = progress_bar(reader.bytes().len());
+fn summarize_file(file: &Path, read: ReadArgs) -> Result<Summary> {
     let threads = available_parallelism().map_or(1, usize::from);
-    let summary = summarize(&reader, threads, |done_bytes| bar.set_position(done_bytes));
-    bar.finish_and_clear();
-    Ok(summary)
+    Ok(match Trace::open(file, read.mode())? {
+        Trace::Lct(reader) => {
+            let bar = progress_bar(reader.bytes().len());
+            let summary = summarize(&reader, threads, |done_bytes| bar.set_position(done_bytes));
+            bar.finish_and_clear();
+            Summary::Lct(Box::new(summary))
+        }
+        Trace::Native(trace) => {
+            // Whoever wants to know whether the trace is whole does not want the word of its index for it.
+            let bar = progress_bar(trace.bytes().len());
+            let progress = |done_bytes| bar.set_position(done_bytes);
+            let summary = summarize_native(&trace, read.strict, threads, progress);
+            bar.finish_and_clear();
+            Summary::Native(Box::new(summary))
+        }
+    })
 }
 
 /// A bar on standard error if that is a terminal and the file takes a while.

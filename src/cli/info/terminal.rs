@@ -1,41 +1,28 @@
 //! The summary on one screen: LMCache's lines first, in its order, then what it does not say.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
 use std::path::Path;
 
 use crate::analyze::{CallBytes, EventsSummary, TraceSummary};
 use crate::cli::text;
 use crate::format::lct::Level;
 
-/// The column of the values, counted from the label; fits LMCache's longest label.
-const LABEL_WIDTH: usize = 28;
+use super::screen::{LABEL_WIDTH, Screen};
 
 /// How many models, salts and ranks are listed by name.
 const MAX_LISTED: usize = 8;
 
 /// Renders the summary.
 pub(super) fn render(file: &Path, summary: &TraceSummary) -> String {
-    let mut screen = Screen(String::new());
+    let mut screen = Screen::new();
     screen.lmcache_lines(file, summary);
     screen.file_lines(summary);
     screen.key_lines(summary);
     screen.time_lines(summary);
-    screen.0
+    screen.into_text()
 }
 
-struct Screen(String);
-
 impl Screen {
-    fn push(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "{text}");
-    }
-
-    fn line(&mut self, indent: usize, label: &str, value: impl Display) {
-        let label = format!("{}:", text::printable(label));
-        self.push(format_args!("{:indent$}{label:<LABEL_WIDTH$}{value}", ""));
-    }
-
     fn lmcache_lines(&mut self, file: &Path, summary: &TraceSummary) {
         let header = &summary.header;
         self.push(format_args!("Trace file: {}", text::printable(&file.display().to_string())));
@@ -45,17 +32,8 @@ impl Screen {
         self.line(2, "duration", format_args!("{:.3}s", summary.duration_s));
         let digest = if header.sm_config_digest.is_empty() { "(none)" } else { &header.sm_config_digest };
         self.line(2, "sm_config_digest", text::printable(digest));
-        for (name, value) in &header.level_meta {
-            match value {
-                serde_json::Value::String(value) => self.line(2, name, text::printable(value)),
-                other => self.line(2, name, text::printable(&as_python_prints(other))),
-            }
-        }
-        self.line(2, "total_records", summary.total_records);
-        self.push(format_args!("  ops:{}", if summary.ops.is_empty() { " (none)" } else { "" }));
-        for (qualname, count) in &summary.ops {
-            self.push(format_args!("    {}: {count}", text::printable(qualname)));
-        }
+        self.meta_lines(header.level_meta.iter().map(|(name, value)| (name.as_str(), value)));
+        self.op_lines(summary.total_records, &summary.ops);
         if header.level == Level::Events {
             self.events_lines(&summary.events);
         }
@@ -203,16 +181,6 @@ fn salts(summary: &TraceSummary) -> String {
     match scopes.salts.is_empty() {
         true => "none".to_owned(),
         false => listed(scopes.salts.iter().map(|salt| text::short(salt))),
-    }
-}
-
-/// A value that is no string, as LMCache's report has it.
-fn as_python_prints(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null => "None".to_owned(),
-        serde_json::Value::Bool(true) => "True".to_owned(),
-        serde_json::Value::Bool(false) => "False".to_owned(),
-        other => other.to_string(),
     }
 }
 

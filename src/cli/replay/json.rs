@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::replay::driver::RecordNote;
-use crate::replay::{OpSummary, RecordName};
+use crate::replay::{OpSummary, RecordName, TraceExtent};
 
 use super::report::ReplayReport;
 
@@ -52,15 +52,33 @@ fn summary(report: &ReplayReport) -> Value {
             "keys_not_writable": report.totals.keys_not_writable,
             "keys_out_of_memory": report.totals.keys_out_of_memory,
         },
-        "trace": {
-            "records": report.extent.records,
-            "undecodable_frames": report.extent.undecodable_frames,
-            "cut_offset": report.extent.ending.cut_offset(),
-        },
+        "trace": trace(&report.extent),
         "config": config(report),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })
+}
+
+/// How much there was to replay. Of a native file also what is missing in it.
+fn trace(extent: &TraceExtent) -> Value {
+    let mut trace = json!({
+        "records": extent.records,
+        "undecodable_frames": extent.undecodable_frames,
+        "cut_offset": extent.ending.cut_offset(),
+    });
+    if let (Some(native), Some(fields)) = (extent.native, trace.as_object_mut()) {
+        for (name, value) in [
+            ("lost_calls", json!(native.lost_calls)),
+            ("damaged_chunks", json!(native.damaged_chunks)),
+            ("damaged_calls", json!(native.damaged_calls)),
+            ("gap_bytes", json!(native.gap_bytes)),
+            ("closed", json!(native.is_closed)),
+            ("cut_import", json!(native.is_cut_import)),
+        ] {
+            fields.insert(name.to_owned(), value);
+        }
+    }
+    trace
 }
 
 fn operation(row: &OpSummary) -> Value {

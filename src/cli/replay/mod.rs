@@ -16,18 +16,19 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::exit::Finding;
+use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
+use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
-use crate::trace::TraceReader;
+use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
 use report::ReplayReport;
@@ -115,17 +116,18 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
-        let reader = TraceReader::open(&self.file, self.read.mode())?;
-        check_level(&reader)?;
+        let trace = Trace::open(&self.file, self.read.mode())?;
+        check_level(&trace)?;
         prepare_outputs(&self)?;
-        let extent = TraceExtent::of(&reader);
+        let keys = trace.key_table()?;
+        let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         if !self.report.quiet {
             warn_about_the_environment();
         }
         let stop = StopFlag::default();
         signals::stop_on_interrupt(&stop)?;
         let mut live = LiveOutput::open(self.jsonl_out.as_deref(), self.shown(), &extent)?;
-        let report = play(&reader, &extent, &config, &stop, &mut live)?;
+        let report = play(&trace, keys.as_ref(), &extent, &config, &stop, &mut live)?;
         // Each result is worth having without the others; the first that could not be had is the error.
         live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -143,15 +145,42 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     files.iter().try_for_each(|path| check_writable(path))
 }
 
-fn check_level(reader: &TraceReader) -> Result<()> {
-    let level = &reader.header().level;
-    if *level == Level::Storage {
+fn check_level(trace: &Trace) -> Result<()> {
+    let level = trace.level();
+    if level == Level::Storage.name() {
         return Ok(());
     }
     Err(Error::unsupported("only traces of level 'storage' hold calls that can be replayed")
-        .with_context("path", reader.path().display())
-        .with_context("level", format!("{:?}", level.name()))
+        .with_context("path", trace.path().display())
+        .with_context("level", format!("{level:?}"))
         .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
+}
+
+/// How much there is to replay. What a native file is known to lack is said, for the replay is of what is there.
+fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
+    let warn = |sentence: &str| {
+        if !is_quiet {
+            print_warning(sentence);
+        }
+    };
+    let trace = match trace {
+        Trace::Lct(reader) => return TraceExtent::of(reader),
+        Trace::Native(trace) => trace,
+    };
+    let extent = TraceExtent::of_native(trace, keys, |damaged| warn(&damaged.to_string()));
+    let Some(native) = extent.native else { return extent };
+    if native.lost_calls > 0 {
+        let lost = native.lost_calls;
+        warn(&format!("the recorder lost {lost} calls; the replay is of what is in the file"));
+    }
+    if native.gap_bytes > 0 {
+        let bytes = native.gap_bytes;
+        warn(&format!("{bytes} bytes of the file hold no chunk; the replay is of what is in the others"));
+    }
+    if !native.is_closed {
+        warn("the trace was not closed; the replay is of what checksums vouch for");
+    }
+    extent
 }
 
 /// What LMCache's replay warns about.
@@ -168,7 +197,8 @@ fn warn_about_the_environment() {
 }
 
 fn play(
-    reader: &TraceReader,
+    trace: &Trace,
+    keys: Option<&KeyTable<'_>>,
     extent: &TraceExtent,
     config: &StorageManagerConfig,
     stop: &StopFlag,
@@ -179,9 +209,9 @@ fn play(
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let mut target = ManagerTarget::new(config.clone())?;
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::new(reader), &mut target, &options, stop, live)?;
+    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
     let totals = target.close()?;
-    Ok(ReplayReport::new(reader.header(), extent, config, run, totals))
+    Ok(ReplayReport::new(trace, extent, config, run, totals))
 }
 
 /// Writes the files and the report. All of them are tried.

@@ -1,8 +1,8 @@
 //! Everything that a replay has to say, before anybody renders it.
 
-use crate::format::lct::Header;
 use crate::replay::{ReplayRun, StorageTotals, TraceExtent};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
+use crate::trace::Trace;
 
 /// The results of one replay.
 #[derive(Clone, Debug)]
@@ -25,23 +25,23 @@ pub(super) struct ReplayReport {
 
 impl ReplayReport {
     pub(super) fn new(
-        header: &Header,
+        trace: &Trace,
         extent: &TraceExtent,
         config: &StorageManagerConfig,
         run: ReplayRun,
         totals: StorageTotals,
     ) -> Self {
         let mut report = Self {
-            level: header.level.name().to_owned(),
+            level: trace.level().to_owned(),
             extent: *extent,
             run,
             totals,
-            recorded_digest: header.sm_config_digest.clone(),
+            recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
         };
         if report.is_same_config() == Some(false) {
-            report.differences = differences(&header.sm_config_json, config);
+            report.differences = differences(trace.sm_config_json(), config);
         }
         report
     }

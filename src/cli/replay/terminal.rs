@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::model::Op;
 use crate::replay::driver::RecordNote;
-use crate::replay::{OpSummary, RecordName};
+use crate::replay::{NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::report::ReplayReport;
@@ -146,10 +146,27 @@ fn trace(table: &mut Table, report: &ReplayReport) {
         table.row("Trace is cut short at byte", offset);
     }
     table.row_if_any("Frames that are no records", extent.undecodable_frames);
+    if let Some(native) = &extent.native {
+        native_trace(table, native);
+    }
     table.row_if_any("Times that cannot be waited for", run.impossible_times);
     table.row_if_any("Times before the record before", run.disordered_times);
     table.row_if_any("Waits for the decoder", run.decode_waits);
     table.row_if_any("Records missing from live output", run.unobserved_records);
+}
+
+/// What is missing in a native file.
+fn native_trace(table: &mut Table, native: &NativeExtent) {
+    table.row_if_any("Calls that the recorder lost", native.lost_calls);
+    table.row_if_any("Damaged chunks, left out", native.damaged_chunks);
+    table.row_if_any("  calls in them", native.damaged_calls);
+    table.row_if_any("Bytes that hold no chunk", native.gap_bytes);
+    if !native.is_closed {
+        table.line("The trace was not closed: what checksums vouch for was played");
+    }
+    if native.is_cut_import {
+        table.line("The trace is a conversion of one that was cut short");
+    }
 }
 
 fn notes(table: &mut Table, heading: &str, notes: &[RecordNote], total: u64) {

@@ -7,6 +7,7 @@ use super::pod::{
 use super::schema::{ArchivedFileFacts, FileFacts, SCHEMA_DIGEST, archive};
 use super::trusted;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::lct::times::{t_mono_of, t_wall_of};
 
 /// Whether a file that begins with `bytes` is a native trace file. Seven bytes that are there must be right, too:
 /// whoever cut such a file short is to be told that it is cut short.
@@ -206,9 +207,15 @@ impl Header {
         self.fixed.wall_start_ns.wrapping_add(t_ns.wrapping_sub(self.fixed.mono_start_ns))
     }
 
+    /// Seconds since the epoch at a call, as LMCache counts them: by the wall time that its record has of its own, or
+    /// else by [`Self::wall_ns_of`].
+    pub fn t_wall_s(&self, t_ns: u64, own_wall_ns: Option<u64>) -> f64 {
+        t_wall_of(own_wall_ns.unwrap_or_else(|| self.wall_ns_of(t_ns)).cast_signed())
+    }
+
     /// Seconds from the start of the recording to `t_ns`, as LMCache counts them.
     pub fn t_mono_s(&self, t_ns: u64) -> f64 {
-        (t_ns as f64 / 1e9 - self.t_mono_start_s()).max(0.0)
+        t_mono_of(t_ns, self.t_mono_start_s())
     }
 }
 

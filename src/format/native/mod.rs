@@ -12,6 +12,7 @@
 //! * [`pod`]: the structures that are plain bytes; [`kind`]: the numbers in them; [`schema`]: the archives.
 //! * [`slots`]: which of a chunk's checksums to believe. [`chunk`]: a chunk that was checked, and its tables;
 //!   `verify` is that check. [`record`] and [`keys`]: what records say, borrowed. [`table`]: keys of compact files.
+//! * [`json`]: a call's arguments in the form in which those of LMCache's files are printed.
 //! * [`tally`]: what an index counts, from chunks in the making and from chunks that are read.
 //! * [`builder`]: makes a chunk; `row_index` finds keys that stand in it already.
 //!
@@ -23,6 +24,7 @@ mod call;
 pub mod chunk;
 pub mod header;
 pub mod index;
+pub mod json;
 pub mod keys;
 pub mod kind;
 mod layouts;

@@ -166,7 +166,7 @@ impl FileTally {
             Body::HostCall { name, .. } | Body::ForeignCall { qualname: name, .. } => self.add_name(name, 1),
             Body::Loss(loss) => {
                 if let Some(thread) = self.threads.get_mut(&thread) {
-                    thread.lost += loss.count;
+                    thread.lost = thread.lost.saturating_add(loss.count);
                 }
             }
             Body::ForeignBytes { .. } | Body::KeySection { .. } | Body::Other => {}
@@ -197,7 +197,8 @@ impl FileTally {
         }
         index.calls += u64::from(slot.calls);
         index.records += u64::from(slot.records);
-        index.lost += slot.lost;
+        // A file can claim any count.
+        index.lost = index.lost.saturating_add(slot.lost);
         index.chunks.push(IndexedChunk {
             offset: header.offset,
             first_ns: slot.first_ns,
@@ -238,7 +239,32 @@ impl FileTally {
             lost: 0,
         });
         thread.calls += calls;
-        thread.lost += lost;
+        thread.lost = thread.lost.saturating_add(lost);
+    }
+
+    /// Adds what was counted of other chunks of the same file.
+    pub fn merge(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.index, other.index);
+        mine.first_ns = match (mine.calls, theirs.calls) {
+            (0, _) => theirs.first_ns,
+            (_, 0) => mine.first_ns,
+            _ => mine.first_ns.min(theirs.first_ns),
+        };
+        mine.last_ns = mine.last_ns.max(theirs.last_ns);
+        mine.calls += theirs.calls;
+        mine.records += theirs.records;
+        mine.keys += theirs.keys;
+        mine.lost = mine.lost.saturating_add(theirs.lost);
+        mine.late += theirs.late;
+        mine.completions += theirs.completions;
+        mine.ops.iter_mut().zip(theirs.ops).for_each(|(total, count)| *total += count);
+        mine.chunks.extend(theirs.chunks);
+        mine.chunks.sort_by_key(|chunk| chunk.offset);
+        other.names.iter().for_each(|(name, calls)| self.add_name(name, *calls));
+        other.scopes.iter().for_each(|(scope, keys)| self.add_scope(scope, *keys));
+        for thread in other.threads.into_values() {
+            self.add_thread(thread.number, &thread.facts, thread.calls, thread.lost);
+        }
     }
 
     /// Calls so far.

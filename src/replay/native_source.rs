@@ -1,0 +1,211 @@
+//! The calls of a native file, decoded chunk by chunk.
+//!
+//! What becomes a record is what LMCache would have made one of: storage calls, calls of an imported file in another
+//! shape, and calls of the host, which nobody but the host can make again. Completions, losses and definitions are none.
+
+use crate::error::Result;
+use crate::format::lct::{Ending, WireRecord};
+use crate::format::model::StorageCall;
+use crate::format::model::key::KeyInterner;
+use crate::format::native::{Body, CallView, Chunk, Header, KeyTable, RecordKind, RecordView};
+use crate::replay::schedule::Schedule;
+use crate::replay::source::{RecordBody, TimedRecord, TraceExtent, decode};
+use crate::storage::prefetch::validate_spec;
+use crate::trace::native::{ChunkPlace, DamagedChunk, NativeEnding};
+use crate::trace::{NativeTrace, Record};
+
+/// The calls of a native file, from the first; damaged chunks are stepped over.
+#[derive(Debug)]
+pub(super) struct NativeSource<'a> {
+    trace: &'a NativeTrace,
+    keys: Option<&'a KeyTable<'a>>,
+    places: std::vec::IntoIter<&'a ChunkPlace>,
+    open: Option<OpenChunk<'a>>,
+    interner: KeyInterner,
+}
+
+/// The chunk whose calls are being read.
+#[derive(Debug)]
+struct OpenChunk<'a> {
+    chunk: Chunk<'a>,
+    /// Where its next record starts.
+    position: usize,
+    /// Number of its next call.
+    next_seq: u64,
+}
+
+impl<'a> NativeSource<'a> {
+    pub(super) fn new(trace: &'a NativeTrace, keys: Option<&'a KeyTable<'a>>) -> Self {
+        let places: Vec<_> = trace.record_chunks().collect();
+        Self { trace, keys, places: places.into_iter(), open: None, interner: KeyInterner::default() }
+    }
+
+    pub(super) fn next(&mut self) -> Option<TimedRecord> {
+        loop {
+            let Some(open) = &mut self.open else {
+                self.open = Some(self.next_chunk()?);
+                continue;
+            };
+            match open.next_call(self.trace.header(), &mut self.interner) {
+                Some(record) => return Some(record),
+                None => self.open = None,
+            }
+        }
+    }
+
+    fn next_chunk(&mut self) -> Option<OpenChunk<'a>> {
+        let (trace, keys) = (self.trace, self.keys);
+        let chunk = self.places.find_map(|place| trace.open_chunk(place, keys).ok())?;
+        Some(OpenChunk { next_seq: chunk.header().calls_before, position: 0, chunk })
+    }
+}
+
+impl OpenChunk<'_> {
+    fn next_call(&mut self, header: &Header, interner: &mut KeyInterner) -> Option<TimedRecord> {
+        let mut records = self.chunk.records_from(self.position);
+        let record = records.by_ref().find(|record| record.kind().is_some_and(RecordKind::is_call))?;
+        self.position = records.position();
+        let seq = self.next_seq;
+        self.next_seq = seq.wrapping_add(1);
+        let (t_mono_s, body) = decode_native(&record, seq, header, interner);
+        Some(TimedRecord { seq, t_mono_s, body })
+    }
+}
+
+/// When a call was made, and the call.
+fn decode_native(
+    record: &RecordView<'_>,
+    seq: u64,
+    header: &Header,
+    interner: &mut KeyInterner,
+) -> (f64, RecordBody) {
+    let t_mono_s = header.t_mono_s(record.prefix().t_ns);
+    let body = match record.body() {
+        Body::Call(call) => decode_typed(&call, interner),
+        Body::ForeignCall { qualname, frame } => match WireRecord::decode(frame) {
+            Ok(WireRecord { t_mono_s, t_wall_s, qualname, args }) => {
+                let record = Record { seq, offset: record.offset(), t_mono_s, t_wall_s, qualname, args };
+                return (t_mono_s, decode(&record, interner));
+            }
+            Err(error) => {
+                RecordBody::skipped(qualname, format!("its frame is no record of LMCache: {error}"))
+            }
+        },
+        Body::HostCall { name, .. } => {
+            RecordBody::skipped(name, "a call of the host, which only the host can make again")
+        }
+        _ => RecordBody::skipped("", "no call"),
+    };
+    (t_mono_s, body)
+}
+
+fn decode_typed(call: &CallView<'_>, interner: &mut KeyInterner) -> RecordBody {
+    let skipped = |reason: String| RecordBody::skipped(&call.op().qualname(), reason);
+    match call.to_call(interner) {
+        Ok(call) => match check(&call) {
+            Ok(()) => RecordBody::Call(call),
+            Err(error) => skipped(format!("LMCache refuses to build its spec: {error}")),
+        },
+        Err(error) => skipped(error.to_string()),
+    }
+}
+
+fn check(call: &StorageCall) -> Result<()> {
+    match call {
+        StorageCall::SubmitPrefetch { spec, .. } => validate_spec(spec),
+        _ => Ok(()),
+    }
+}
+
+/// What only a native file can say of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NativeExtent {
+    /// Calls that the recorder could not keep.
+    pub lost_calls: u64,
+    /// Chunks that cannot be read.
+    pub damaged_chunks: u64,
+    /// The calls in them, as their slots have it.
+    pub damaged_calls: u64,
+    /// Bytes where chunks should be and are not.
+    pub gap_bytes: u64,
+    /// Whether the recorder closed the file.
+    pub is_closed: bool,
+    /// Whether the file is a conversion of one that was cut short.
+    pub is_cut_import: bool,
+}
+
+impl NativeExtent {
+    pub(super) fn is_complete(&self) -> bool {
+        self.lost_calls == 0
+            && self.damaged_chunks == 0
+            && self.gap_bytes == 0
+            && self.is_closed
+            && !self.is_cut_import
+    }
+}
+
+impl TraceExtent {
+    /// Reads and checks every chunk of `trace`, whose key table is `keys`; `on_damage` is told about those that are
+    /// damaged, which a replay leaves out.
+    pub fn of_native(
+        trace: &NativeTrace,
+        keys: Option<&KeyTable<'_>>,
+        mut on_damage: impl FnMut(&DamagedChunk),
+    ) -> Self {
+        let is_closed = trace.ending() == NativeEnding::Closed;
+        let mut native = NativeExtent { is_closed, ..NativeExtent::default() };
+        native.gap_bytes = trace.gaps().iter().fold(0, |bytes: u64, gap| bytes.saturating_add(gap.bytes));
+        let mut walk = Walk { schedule: Schedule::default(), latest_ns: 0, records: 0, undecodable: 0 };
+        for place in trace.record_chunks() {
+            match trace.open_chunk(place, keys) {
+                Ok(chunk) => {
+                    native.lost_calls = native.lost_calls.saturating_add(chunk.slot().lost);
+                    chunk.records().for_each(|record| walk.add(&record, trace.header(), &mut native));
+                }
+                Err(error) => {
+                    let damaged = DamagedChunk::new(place, &error);
+                    on_damage(&damaged);
+                    native.damaged_chunks += 1;
+                    native.damaged_calls += damaged.calls;
+                }
+            }
+        }
+        Self {
+            records: walk.records,
+            undecodable_frames: walk.undecodable,
+            ending: Ending::Clean,
+            duration_s: walk.latest_ns as f64 / crate::clock::NS_PER_S as f64,
+            native: Some(native),
+        }
+    }
+}
+
+/// What is counted of the records.
+struct Walk {
+    schedule: Schedule,
+    latest_ns: u64,
+    records: u64,
+    undecodable: u64,
+}
+
+impl Walk {
+    fn add(&mut self, record: &RecordView<'_>, header: &Header, native: &mut NativeExtent) {
+        let t_mono_s = match record.kind() {
+            Some(RecordKind::ForeignBytes) => {
+                let is_cut = matches!(record.body(), Body::ForeignBytes { is_cut: true, .. });
+                native.is_cut_import |= is_cut;
+                self.undecodable += u64::from(!is_cut);
+                return;
+            }
+            Some(RecordKind::ForeignCall) => match record.body() {
+                Body::ForeignCall { frame, .. } => WireRecord::decode(frame).map(|wire| wire.t_mono_s).ok(),
+                _ => None,
+            },
+            Some(kind) if kind.is_call() => None,
+            _ => return,
+        };
+        self.records += 1;
+        let t_mono_s = t_mono_s.unwrap_or_else(|| header.t_mono_s(record.prefix().t_ns));
+        self.latest_ns = self.schedule.due_ns(t_mono_s).unwrap_or(self.latest_ns);
+    }
+}
