@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::format::native::NewFile;
 use crate::format::native::pod::{DEFAULT_CHUNK_BYTES, FEATURE_KEY_TABLE, MIN_CHUNK_BYTES};
 use crate::format::native::schema::FileFacts;
-use crate::trace::TraceFile;
+use crate::trace::Trace;
 use crate::trace::store::TraceStore;
 
 /// Writes the records of `file` to `store` as a native file.
@@ -47,7 +47,7 @@ use crate::trace::store::TraceStore;
 /// # Errors
 /// What the store and `progress` say, and a record that is longer than a chunk may be.
 pub fn to_native<S: TraceStore>(
-    file: &TraceFile,
+    file: &Trace,
     store: S,
     progress: &mut Progress<'_>,
 ) -> Result<(Conversion, S)> {
@@ -55,7 +55,7 @@ pub fn to_native<S: TraceStore>(
     let mut sink = NativeSink::create(store, new, facts, RowMaker)?;
     let mut report = source::walk(file, &mut sink, progress)?;
     let written = sink.finish(None)?;
-    (report.bytes_in, report.bytes_out) = (file.size_bytes(), written.file_bytes);
+    (report.bytes_in, report.bytes_out) = (size_bytes(file), written.file_bytes);
     Ok((report, written.store))
 }
 
@@ -65,18 +65,18 @@ pub fn to_native<S: TraceStore>(
 /// # Errors
 /// As [`to_native`]; and if there are more distinct keys than ids.
 pub fn to_compact<S: TraceStore>(
-    file: &TraceFile,
+    file: &Trace,
     mut store: S,
     progress: &mut Progress<'_>,
 ) -> Result<(Conversion, S)> {
-    if let TraceFile::Native(trace) = file
+    if let Trace::Native(trace) = file
         && let Some(report) = native_source::intact_compact(trace, progress)?
     {
         store.write_at(0, trace.bytes()).map_err(|error| Error::io("cannot write trace file", error))?;
         store.sync().map_err(|error| Error::io("cannot write trace file", error))?;
         return Ok((report, store));
     }
-    let total_bytes = file.size_bytes();
+    let total_bytes = size_bytes(file);
     let mut ids = KeyIds::default();
     source::walk(file, &mut ids, &mut |done_bytes| progress(done_bytes / 2))?;
     let (new, facts) = new_file(file, MIN_CHUNK_BYTES, FEATURE_KEY_TABLE)?;
@@ -96,7 +96,7 @@ pub fn to_compact<S: TraceStore>(
 /// # Errors
 /// What `out` says, what `progress` says, and a record that is longer than a frame may be.
 pub fn to_lmcache(
-    file: &TraceFile,
+    file: &Trace,
     out: impl Write,
     options: ExportOptions,
     progress: &mut Progress<'_>,
@@ -105,15 +105,22 @@ pub fn to_lmcache(
     let mut sink = LmcacheSink::create(out, &new, &facts, options)?;
     let mut report = source::walk(file, &mut sink, progress)?;
     sink.finish(&mut report)?;
-    report.bytes_in = file.size_bytes();
+    report.bytes_in = size_bytes(file);
     Ok(report)
 }
 
 /// The header of a native file with the records of `file`.
-fn new_file(file: &TraceFile, chunk_bytes: u32, required_features: u32) -> Result<(NewFile, FileFacts)> {
+fn new_file(file: &Trace, chunk_bytes: u32, required_features: u32) -> Result<(NewFile, FileFacts)> {
     let (new, facts) = match file {
-        TraceFile::Lmcache(reader) => facts::of_lmcache(reader)?,
-        TraceFile::Native(trace) => facts::of_native(trace),
+        Trace::Lct(reader) => facts::of_lmcache(reader)?,
+        Trace::Native(trace) => facts::of_native(trace),
     };
     Ok((NewFile { chunk_bytes, required_features, ..new }, facts))
+}
+
+fn size_bytes(file: &Trace) -> u64 {
+    match file {
+        Trace::Lct(reader) => reader.bytes().len() as u64,
+        Trace::Native(trace) => trace.size_bytes(),
+    }
 }

@@ -7,7 +7,7 @@ use crate::format::model::view::{CallView, RowView};
 use crate::format::native::pod::CompletionBody;
 use crate::format::native::schema::ThreadFacts;
 use crate::format::native::{LossReason, Stamp};
-use crate::trace::TraceFile;
+use crate::trace::Trace;
 
 /// Told every now and then how many bytes of the input are done. An error from it ends the conversion.
 pub type Progress<'a> = dyn FnMut(u64) -> Result<()> + 'a;
@@ -69,13 +69,9 @@ pub(super) struct Nowhere;
 impl Sink for Nowhere {}
 
 /// Hands all records of `file` to `sink` and counts them.
-pub(super) fn walk(
-    file: &TraceFile,
-    sink: &mut impl Sink,
-    progress: &mut Progress<'_>,
-) -> Result<Conversion> {
+pub(super) fn walk(file: &Trace, sink: &mut impl Sink, progress: &mut Progress<'_>) -> Result<Conversion> {
     match file {
-        TraceFile::Lmcache(reader) => lmcache_source::walk(reader, sink, progress),
-        TraceFile::Native(trace) => native_source::walk(trace, sink, progress),
+        Trace::Lct(reader) => lmcache_source::walk(reader, sink, progress),
+        Trace::Native(trace) => native_source::walk(trace, sink, progress),
     }
 }

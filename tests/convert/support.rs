@@ -4,7 +4,7 @@ use lmcache::convert::{Conversion, ExportOptions, to_compact, to_lmcache, to_nat
 use lmcache::format::native::tally::FileTally;
 use lmcache::trace::native::NativeTrace;
 use lmcache::trace::store::TraceStore;
-use lmcache::trace::{TraceFile, TraceReader};
+use lmcache::trace::{Trace, TraceReader};
 
 /// Keeps what is written.
 #[derive(Debug, Default)]
@@ -30,12 +30,12 @@ impl TraceStore for MemoryStore {
     }
 }
 
-pub(crate) fn lmcache_file(bytes: &[u8]) -> TraceFile {
-    TraceFile::Lmcache(TraceReader::from_bytes("memory", bytes.to_vec()).expect("a readable header"))
+pub(crate) fn lmcache_file(bytes: &[u8]) -> Trace {
+    Trace::Lct(TraceReader::from_bytes("memory", bytes.to_vec()).expect("a readable header"))
 }
 
-pub(crate) fn native_file(bytes: &[u8]) -> TraceFile {
-    TraceFile::Native(NativeTrace::from_bytes("memory", bytes).expect("a native header"))
+pub(crate) fn native_file(bytes: &[u8]) -> Trace {
+    Trace::Native(NativeTrace::from_bytes("memory", bytes).expect("a native header"))
 }
 
 /// A native file of either kind with what was said of its making.
@@ -45,13 +45,13 @@ pub(crate) struct Made {
     pub(crate) report: Conversion,
 }
 
-pub(crate) fn native(file: &TraceFile) -> Made {
+pub(crate) fn native(file: &Trace) -> Made {
     let (report, store) =
         to_native(file, MemoryStore::default(), &mut |_| Ok(())).expect("memory does not fail");
     made(report, store)
 }
 
-pub(crate) fn compact(file: &TraceFile) -> Made {
+pub(crate) fn compact(file: &Trace) -> Made {
     let (report, store) =
         to_compact(file, MemoryStore::default(), &mut |_| Ok(())).expect("memory does not fail");
     made(report, store)
@@ -62,7 +62,7 @@ fn made(report: Conversion, store: MemoryStore) -> Made {
     Made { bytes: store.0, report }
 }
 
-pub(crate) fn lmcache(file: &TraceFile, options: ExportOptions) -> Made {
+pub(crate) fn lmcache(file: &Trace, options: ExportOptions) -> Made {
     let mut bytes = Vec::new();
     let report = to_lmcache(file, &mut bytes, options, &mut |_| Ok(())).expect("memory does not fail");
     assert_eq!(report.bytes_out, bytes.len() as u64);
