@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::convert::{CompactArgs, ConvertArgs};
 use crate::cli::dump::DumpArgs;
 use crate::cli::exit::{self, Finding};
 use crate::cli::info::InfoArgs;
@@ -25,6 +26,7 @@ Examples:
   lmcache-trace dump server.lct --format jsonl     all of them, for a program
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
                                                    play it against a storage manager
+  lmcache-trace convert server.lct small.lct       LMCache's form and ours, either way
 
 Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
@@ -45,6 +47,10 @@ enum Verb {
     Dump(DumpArgs),
     /// Plays a trace against a storage manager, at its recorded pace, and says how it went
     Replay(Box<ReplayArgs>),
+    /// Writes a trace in another form: LMCache's as a native one, or back, byte for byte
+    Convert(ConvertArgs),
+    /// Writes a trace as a native file in which each distinct key stands once
+    Compact(CompactArgs),
     /// Prints the completion script of a shell
     Completions(CompletionsArgs),
     /// Writes the man pages
@@ -61,6 +67,8 @@ fn run(verb: Verb) -> Result<Finding> {
         Verb::Info(args) => args.run(),
         Verb::Dump(args) => args.run(),
         Verb::Replay(args) => args.run(),
+        Verb::Convert(args) => args.run(),
+        Verb::Compact(args) => args.run(),
         Verb::Completions(args) => args.run(Cli::command()),
         Verb::Man(args) => args.run(Cli::command()),
     }
