@@ -3,6 +3,8 @@
 mod any_calls;
 #[path = "../common/calls.rs"]
 mod calls;
+#[cfg(feature = "cli")]
+mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod from_native;

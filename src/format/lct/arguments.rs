@@ -3,8 +3,9 @@
 use super::cursor::WireError;
 use super::keys::storage_key;
 use super::value::Value;
-use crate::format::model::ObjectKey;
+use crate::format::bytes::same_bytes;
 use crate::format::model::key::KeyInterner;
+use crate::format::model::{KeyView, ObjectKey};
 
 /// No wrapped key is shorter: its tag and the names of its three required fields alone are longer.
 const SHORTEST_KEY_BYTES: usize = 48;
@@ -21,17 +22,39 @@ pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireE
     Ok(())
 }
 
-/// A list of wrapped keys.
+/// A list of wrapped keys. Keys in the usual form are read in one go, as long as no other form was met.
 pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>, WireError> {
-    let elements = list.elements()?;
+    let mut elements = list.elements()?;
     let mut keys = Vec::with_capacity(elements.capacity(SHORTEST_KEY_BYTES));
+    let mut model_name = "";
+    while let Some((element, usual)) = elements.next_usual_key() {
+        if !same_bytes(usual.model_name, model_name.as_bytes()) {
+            model_name = element.cursor().check_utf8(usual.model_name)?;
+        }
+        let view = KeyView {
+            chunk_hash: usual.chunk_hash,
+            model_name,
+            kv_rank: i64::from(usual.kv_rank),
+            object_group_id: usual.object_group_id,
+            cache_salt: "",
+        };
+        keys.push(intern(&element, view, interner)?);
+    }
     for element in elements {
         let element = element?;
-        let wire_key = storage_key(&element)?;
-        let key = interner.key(wire_key.view);
-        keys.push(key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))?);
+        keys.push(intern(&element, storage_key(&element)?.view, interner)?);
     }
     Ok(keys)
+}
+
+#[inline]
+fn intern(
+    element: &Value<'_>,
+    view: KeyView<'_>,
+    interner: &mut KeyInterner,
+) -> Result<ObjectKey, WireError> {
+    let key = interner.key(view);
+    key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))
 }
 
 /// A number of locks per key: under `name` since 0.5.5, one less under `extra_count` before; one by default.

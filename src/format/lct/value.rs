@@ -4,6 +4,7 @@
 //! bytes were checked before, so an error here means that a value has not the type that was asked for.
 
 use super::cursor::{Cursor, Head, MAX_DEPTH, Text, WireError};
+use super::usual_key::UsualKey;
 
 /// The key of a wrapped value's tag.
 const TAG_KEY: &[u8] = b"__t__";
@@ -206,6 +207,18 @@ impl<'a> Elements<'a> {
     /// How many elements of at least `element_bytes` can be left: what to reserve memory for.
     pub fn capacity(&self, element_bytes: usize) -> usize {
         self.left.min(self.cursor.rest().len() / element_bytes)
+    }
+
+    /// Where the next element is, and its fields, if it is a key in the usual form; it is stepped over then.
+    #[inline]
+    pub(super) fn next_usual_key(&mut self) -> Option<(Value<'a>, UsualKey<'a>)> {
+        if self.left == 0 || self.is_at_taken {
+            return None;
+        }
+        let start = Value(self.cursor);
+        let key = self.cursor.take_usual_key()?;
+        self.left -= 1;
+        Some((start, key))
     }
 
     fn step(&mut self) -> Result<Value<'a>, WireError> {
