@@ -14,7 +14,7 @@ pub enum Trace {
     /// One of LMCache's `.lct` files.
     Lct(TraceReader),
     /// A native file.
-    Native(NativeTrace),
+    Native(Box<NativeTrace>),
 }
 
 impl Trace {
@@ -30,7 +30,7 @@ impl Trace {
 
     fn new(path: PathBuf, bytes: TraceBytes) -> Result<Self> {
         match is_native(&bytes.as_slice()[..bytes.as_slice().len().min(TOLD_APART_BYTES)]) {
-            true => NativeTrace::new(path, bytes).map(Self::Native),
+            true => NativeTrace::new(path, bytes).map(|trace| Self::Native(Box::new(trace))),
             false => TraceReader::new(path, bytes).map(Self::Lct),
         }
     }

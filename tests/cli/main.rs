@@ -5,7 +5,13 @@ mod common;
 mod dump;
 mod failures;
 mod info;
+mod made_native;
+mod native;
+mod native_damage;
 mod pages;
+#[path = "../native/support.rs"]
+#[allow(dead_code, reason = "each test binary uses its part")]
+mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};

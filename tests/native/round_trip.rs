@@ -14,7 +14,7 @@ fn stamp(t_ns: u64, sequence: u32) -> Stamp {
     Stamp { t_ns, thread: 1, sequence, flags: 0, wall_ns: None }
 }
 
-fn layout() -> MemoryLayoutDesc {
+pub(crate) fn layout() -> MemoryLayoutDesc {
     let bf16 = Dtype::from_name("torch.bfloat16").expect("torch has it");
     MemoryLayoutDesc::new(vec![(Box::new([2, 3]), bf16)]).expect("a small layout")
 }

@@ -14,7 +14,7 @@ use crate::format::model::key::Hex;
 use crate::format::native::json::write_args;
 use crate::format::native::pod::{CompletionBody, LossBody, NOT_KNOWN};
 use crate::format::native::{
-    Body, CallView, Header, KeyList, KeyTable, LossReason, Outcome, RecordKind, RecordView,
+    Body, CallView, Chunk, Header, KeyList, KeyTable, LossReason, Outcome, RecordKind, RecordView,
 };
 use crate::trace::native::{ChunkPlace, DamagedChunk, NativeEnding};
 use crate::trace::{NativeTrace, Record};
@@ -73,20 +73,27 @@ impl Dump<'_> {
             }
             match self.trace.open_chunk(place, keys) {
                 Err(error) => damaged.push(DamagedChunk::new(place, &error)),
-                Ok(chunk) => {
-                    let mut seq = chunk.header().calls_before;
-                    for record in chunk.records() {
-                        self.note(&record);
-                        if is_wanted && !self.is_done(sink) {
-                            self.print_record(&record, seq, sink)?;
-                        }
-                        let is_call = record.kind().is_some_and(RecordKind::is_call);
-                        seq = seq.wrapping_add(u64::from(is_call));
-                    }
-                }
+                Ok(chunk) => self.print_chunk(&chunk, is_wanted, sink)?,
             }
         }
         Ok(damaged)
+    }
+
+    fn print_chunk(&mut self, chunk: &Chunk<'_>, is_wanted: bool, sink: &mut Sink) -> Result<()> {
+        let mut seq = chunk.header().calls_before;
+        for record in chunk.records() {
+            let is_done = self.is_done(sink);
+            if is_done && !self.args.read.strict {
+                break;
+            }
+            self.note(&record);
+            if is_wanted && !is_done {
+                self.print_record(&record, seq, sink)?;
+            }
+            let is_call = record.kind().is_some_and(RecordKind::is_call);
+            seq = seq.wrapping_add(u64::from(is_call));
+        }
+        Ok(())
     }
 
     fn is_done(&self, sink: &Sink) -> bool {
