@@ -10,16 +10,20 @@ use crate::format::model::{KeyView, ObjectKey};
 /// No wrapped key is shorter: its tag and the names of its three required fields alone are longer.
 const SHORTEST_KEY_BYTES: usize = 48;
 
-/// Refuses arguments beside `names`.
-pub(super) fn expect_names(args: &Value<'_>, names: &[&str]) -> Result<(), WireError> {
-    for entry in args.entries()? {
-        let (name, _) = entry?;
-        let text = name.as_str()?;
-        if !names.contains(&text) {
-            return Err(name.error("an argument that no known release records"));
-        }
-    }
-    Ok(())
+/// The arguments `names`; any other is refused.
+pub(super) fn take_arguments<'a, const N: usize>(
+    args: &Value<'a>,
+    names: [&str; N],
+) -> Result<[Option<Value<'a>>; N], WireError> {
+    args.fields(names, |name| Err(name.error("an argument that no known release records")))
+}
+
+/// The fields `names`; others are passed over, as LMCache's decoders pass over them.
+pub(super) fn take_fields<'a, const N: usize>(
+    payload: &Value<'a>,
+    names: [&str; N],
+) -> Result<[Option<Value<'a>>; N], WireError> {
+    payload.fields(names, |_| Ok(()))
 }
 
 /// A list of wrapped keys. Keys in the usual form are read in one go, as long as no other form was met.
@@ -57,13 +61,14 @@ fn intern(
     key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))
 }
 
-/// A number of locks per key: under `name` since 0.5.5, one less under `extra_count` before; one by default.
-pub(super) fn decode_lock_count(args: &Value<'_>, name: &'static [u8]) -> Result<i64, WireError> {
-    if let Some(count) = args.get(name)? {
-        return count.as_i64();
-    }
-    match args.get(b"extra_count")? {
-        Some(extra) => Ok(extra.as_i64()?.saturating_add(1)),
-        None => Ok(1),
+/// A number of locks per key: `count` since 0.5.5, one more than `extra_count` before; one by default.
+pub(super) fn decode_lock_count(
+    count: Option<Value<'_>>,
+    extra_count: Option<Value<'_>>,
+) -> Result<i64, WireError> {
+    match (count, extra_count) {
+        (Some(count), _) => count.as_i64(),
+        (None, Some(extra)) => Ok(extra.as_i64()?.saturating_add(1)),
+        (None, None) => Ok(1),
     }
 }

@@ -128,6 +128,33 @@ impl<'a> Value<'a> {
         Ok(found)
     }
 
+    /// The values of `names` in a map, in one walk over it; the last one of a name that is there twice. `strange`
+    /// is asked about every other name.
+    pub(super) fn fields<const N: usize>(
+        &self,
+        names: [&str; N],
+        mut strange: impl FnMut(&Value<'a>) -> Result<(), WireError>,
+    ) -> Result<[Option<Value<'a>>; N], WireError> {
+        let mut found = [None; N];
+        for entry in self.entries()? {
+            let (name, value) = entry?;
+            let position = match name.head()? {
+                Head::Str(text) => names.iter().position(|known| known.as_bytes() == text),
+                _ => None,
+            };
+            match position {
+                Some(position) => found[position] = Some(value),
+                None => strange(&name)?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The value of `key` in this map, as [`Value::fields`] found it.
+    pub(super) fn found(&self, value: Option<Value<'a>>, key: &'static str) -> Result<Value<'a>, WireError> {
+        value.ok_or_else(|| self.error(missing(key)))
+    }
+
     /// The value of `key` in a map that must have it.
     pub fn require(&self, key: &'static str) -> Result<Value<'a>, WireError> {
         self.get(key.as_bytes())?.ok_or_else(|| self.error(missing(key)))
