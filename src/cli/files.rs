@@ -106,7 +106,7 @@ impl PartialFile {
     }
 
     /// Where to write.
-    pub(super) fn path(&self) -> &Path {
+    pub(super) fn place(&self) -> &Path {
         &self.beside
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let path = directory.path().join("a.lct");
         let write = |text: &str| {
             let partial = PartialFile::beside(&path).unwrap();
-            fs::write(partial.path(), text).unwrap();
+            fs::write(partial.place(), text).unwrap();
             partial
         };
         write("one").keep().unwrap();

@@ -11,8 +11,9 @@ use crate::format::native::Stamp;
 use crate::format::native::pod::FLAG_LATE;
 use crate::trace::TraceReader;
 
-/// An end that was cut off is kept in pieces of at most this length: its frame may have promised anything.
-const MAX_CUT_PIECE_BYTES: usize = 1 << 24;
+/// An end that was cut off is kept in pieces of at most this length: it may be longer than any chunk, and what does not
+/// fit into the rest of one leaves that rest empty.
+const MAX_CUT_PIECE_BYTES: usize = 1 << 16;
 
 /// A prefetch with more rows stays as it is: a chunk numbers no more layouts.
 const MAX_TYPED_ROWS: usize = 1 << 16;

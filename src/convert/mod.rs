@@ -37,7 +37,7 @@ use self::lmcache_sink::LmcacheSink;
 use self::native_sink::NativeSink;
 use crate::error::{Error, Result};
 use crate::format::native::NewFile;
-use crate::format::native::pod::{DEFAULT_CHUNK_BYTES, FEATURE_KEY_TABLE, MIN_CHUNK_BYTES};
+use crate::format::native::pod::{DEFAULT_CHUNK_BYTES, FEATURE_KEY_TABLE, MIN_COMPACT_CHUNK_BYTES};
 use crate::format::native::schema::FileFacts;
 use crate::trace::Trace;
 use crate::trace::store::TraceStore;
@@ -79,7 +79,7 @@ pub fn to_compact<S: TraceStore>(
     let total_bytes = size_bytes(file);
     let mut ids = KeyIds::default();
     source::walk(file, &mut ids, &mut |done_bytes| progress(done_bytes / 2))?;
-    let (new, facts) = new_file(file, MIN_CHUNK_BYTES, FEATURE_KEY_TABLE)?;
+    let (new, facts) = new_file(file, MIN_COMPACT_CHUNK_BYTES, FEATURE_KEY_TABLE)?;
     let table = ids.into_table();
     let mut sink = NativeSink::create(store, new, facts, IdMaker::new(&table))?;
     sink.write_key_table(&table)?;

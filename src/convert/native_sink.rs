@@ -10,7 +10,8 @@ use crate::format::model::view::{CallView, RowView};
 use crate::format::model::{FetchingPolicy, KeyView, LockMode, Op};
 use crate::format::native::kind::RecordKind;
 use crate::format::native::pod::{
-    CHUNK_HEADER_BYTES, CompletionBody, MIN_CHUNK_BYTES, PREFIX_BYTES, SECTION_HEAD_BYTES, SectionHead,
+    CHUNK_HEADER_BYTES, CompletionBody, MIN_COMPACT_CHUNK_BYTES, PREFIX_BYTES, SECTION_HEAD_BYTES,
+    SectionHead,
 };
 use crate::format::native::schema::{FileFacts, ThreadFacts};
 use crate::format::native::{ChunkBuilder, ChunkFull, ChunkKind, NewFile, PrefetchToPush, RowToPush, Stamp};
@@ -275,5 +276,5 @@ fn section_bytes(section: &SectionToWrite<'_>) -> usize {
 /// The length of a chunk for `left_bytes` of keys: whole strides.
 fn key_chunk_bytes(left_bytes: usize) -> u32 {
     let bytes = (CHUNK_HEADER_BYTES + left_bytes).min(MAX_KEY_CHUNK_BYTES);
-    bytes.next_multiple_of(MIN_CHUNK_BYTES as usize) as u32
+    bytes.next_multiple_of(MIN_COMPACT_CHUNK_BYTES as usize) as u32
 }

@@ -103,7 +103,7 @@ fn walk_loss(
         return Ok(());
     };
     report.losses += 1;
-    report.lost_calls += loss.count;
+    report.lost_calls = report.lost_calls.saturating_add(loss.count);
     let stamp = Stamp { sequence: loss.first_sequence, ..*stamp };
     sink.loss(&stamp, &Loss { reason, count: loss.count, until_ns: loss.until_ns })
 }

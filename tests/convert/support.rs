@@ -35,7 +35,7 @@ pub(crate) fn lmcache_file(bytes: &[u8]) -> Trace {
 }
 
 pub(crate) fn native_file(bytes: &[u8]) -> Trace {
-    Trace::Native(NativeTrace::from_bytes("memory", bytes).expect("a native header"))
+    Trace::Native(Box::new(NativeTrace::from_bytes("memory", bytes).expect("a native header")))
 }
 
 /// A native file of either kind with what was said of its making.

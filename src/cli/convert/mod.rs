@@ -151,7 +151,7 @@ impl FileArgs {
     ) -> Result<Finding> {
         let partial = PartialFile::beside(&self.output)?;
         let work = LongWork::begin(report::size_bytes(file))?;
-        let conversion = match convert(partial.path(), &work) {
+        let conversion = match convert(partial.place(), &work) {
             Ok(conversion) => conversion,
             Err(_) if work.is_interrupted() => {
                 print_warning("interrupted: nothing was written");

@@ -68,7 +68,11 @@ impl Report<'_> {
         let mut lines = Lines(format!("Wrote {}\n", text::printable(&self.output.display().to_string())));
         lines.line("kind", format_args!("{} -> {}", self.from.name(), self.to.name()));
         let (bytes_in, bytes_out) = (text::bytes(counts.bytes_in), text::bytes(counts.bytes_out));
-        lines.line("size", format_args!("{bytes_in} -> {bytes_out}, {:.2} times smaller", self.ratio()));
+        let (times, comparison) = match self.ratio() {
+            ratio if ratio >= 1.0 => (ratio, "smaller"),
+            ratio => (ratio.recip(), "larger"),
+        };
+        lines.line("size", format_args!("{bytes_in} -> {bytes_out}, {times:.2} times {comparison}"));
         lines.line("records", counts.records());
         lines.line("calls", counts.calls);
         let known = counts.distinct_keys.unwrap_or(0);
