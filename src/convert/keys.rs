@@ -1,5 +1,7 @@
 //! How the key lists of a native file are written: as rows, or as ids of a key table that was made before.
 
+use std::hash::BuildHasher;
+
 use hashbrown::HashTable;
 
 use super::source::Sink;
@@ -82,6 +84,8 @@ fn is_same_scope(a: &KeyView<'_>, b: &KeyView<'_>) -> bool {
 #[derive(Debug)]
 pub(super) struct KeyIds {
     scopes: Vec<Scope>,
+    /// Numbers of scopes, with the hashes of their names.
+    scopes_by_name: HashTable<(u64, usize)>,
     hasher: foldhash::fast::RandomState,
     distinct_keys: u64,
     limit: u64,
@@ -114,7 +118,7 @@ impl Default for KeyIds {
 impl KeyIds {
     fn with_limit(limit: u64) -> Self {
         let hasher = foldhash::fast::RandomState::default();
-        Self { scopes: Vec::new(), hasher, distinct_keys: 0, limit }
+        Self { scopes: Vec::new(), scopes_by_name: HashTable::new(), hasher, distinct_keys: 0, limit }
     }
 
     fn add_list<'a>(&mut self, keys: impl Iterator<Item = KeyView<'a>>) -> Result<()> {
@@ -130,9 +134,9 @@ impl KeyIds {
         Ok(())
     }
 
-    /// The number of a key's scope. There are few: models times ranks times groups times tenants.
+    /// The number of a key's scope.
     fn scope(&mut self, key: &KeyView<'_>) -> usize {
-        if let Some(scope) = find_scope(&self.scopes, key) {
+        if let Some(scope) = self.find_scope(key) {
             return scope;
         }
         let facts = ScopeFacts {
@@ -141,8 +145,22 @@ impl KeyIds {
             object_group_id: key.object_group_id,
             cache_salt: key.cache_salt.to_owned(),
         };
+        let (number, hash) = (self.scopes.len(), self.scope_hash(key));
         self.scopes.push(Scope { facts, named: 0, sections: Vec::new() });
-        self.scopes.len() - 1
+        self.scopes_by_name.insert_unique(hash, (hash, number), |(hash, _)| *hash);
+        number
+    }
+
+    fn scope_hash(&self, key: &KeyView<'_>) -> u64 {
+        self.hasher.hash_one((key.model_name, key.kv_rank, key.object_group_id, key.cache_salt))
+    }
+
+    fn find_scope(&self, key: &KeyView<'_>) -> Option<usize> {
+        let hash = self.scope_hash(key);
+        let is_it = |(known, number): &(u64, usize)| {
+            *known == hash && self.scopes[*number].facts.key(key.chunk_hash) == *key
+        };
+        self.scopes_by_name.find(hash, is_it).map(|(_, number)| *number)
     }
 
     fn add(&mut self, scope: usize, chunk_hash: &[u8]) -> Result<()> {
@@ -196,16 +214,6 @@ impl Sink for KeyIds {
     }
 }
 
-fn find_scope(scopes: &[Scope], key: &KeyView<'_>) -> Option<usize> {
-    scopes.iter().position(|scope| {
-        let ScopeFacts { model_name, kv_rank, object_group_id, cache_salt } = &scope.facts;
-        *kv_rank == key.kv_rank
-            && *object_group_id == key.object_group_id
-            && *model_name == *key.model_name
-            && *cache_salt == *key.cache_salt
-    })
-}
-
 impl Section {
     fn new(hash_bytes: usize) -> Self {
         Self { hash_bytes, hashes: Vec::new(), count: 0, first_id: 0, positions: HashTable::new() }
@@ -216,12 +224,12 @@ impl Section {
     }
 
     #[inline]
-    fn find(&self, hasher: &impl std::hash::BuildHasher, chunk_hash: &[u8]) -> Option<u32> {
+    fn find(&self, hasher: &impl BuildHasher, chunk_hash: &[u8]) -> Option<u32> {
         let is_it = |position: &u32| self.hash_at(*position) == chunk_hash;
         self.positions.find(hasher.hash_one(chunk_hash), is_it).copied()
     }
 
-    fn insert(&mut self, hasher: &impl std::hash::BuildHasher, chunk_hash: &[u8]) {
+    fn insert(&mut self, hasher: &impl BuildHasher, chunk_hash: &[u8]) {
         self.hashes.extend_from_slice(chunk_hash);
         let (hashes, hash_bytes) = (&self.hashes, self.hash_bytes);
         let rehash =
@@ -301,7 +309,7 @@ impl KeyMaker for IdMaker<'_> {
         for key in keys {
             let scope = match last {
                 Some((known, scope)) if is_same_scope(&known, &key) => scope,
-                _ => find_scope(&self.table.0.scopes, &key),
+                _ => self.table.0.find_scope(&key),
             };
             last = Some((key, scope));
             let id = scope.and_then(|scope| self.table.id(scope, key.chunk_hash));

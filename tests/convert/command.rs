@@ -63,6 +63,7 @@ fn what_cannot_be_is_refused_and_leaves_nothing() {
     assert!(std::fs::read(&trace.path).expect("it is there") == unpack("traces/tiny.lct"));
     assert_code(&run("convert", &[&trace.path, Path::new("/dev/null")]), 2);
     assert_code(&run("convert", &[&trace.path, folder.path()]), 2);
+    assert_code(&run("convert", &[&trace.path, Path::new("-")]), 2);
     assert_code(&run("convert", &[&trace.path, &folder.path().join("no/such/folder.lct")]), 2);
     assert_code(&run("compact", &[&folder.path().join("missing.lct"), &folder.path().join("out.lct")]), 2);
     let output = run("convert --omit-salts", &[&trace.path, &folder.path().join("out.lct")]);

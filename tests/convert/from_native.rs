@@ -164,3 +164,12 @@ fn damage_costs_its_chunk_and_is_told() {
     assert_eq!((made.report.damaged_chunks, made.report.calls), (1, 2));
     assert!(made.report.is_damaged());
 }
+
+#[test]
+fn whoever_watches_can_end_it() {
+    let file = native_file(&recording(1));
+    let mut stop = |_: u64| Err(lmcache::error::Error::invalid("enough"));
+    let error = lmcache::convert::to_lmcache(&file, std::io::sink(), ExportOptions::default(), &mut stop);
+    assert_eq!(error.map(|_| ()).expect_err("it was ended").message(), "enough");
+    assert!(lmcache::convert::to_compact(&file, MemoryStore::default(), &mut stop).is_err());
+}

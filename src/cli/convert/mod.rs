@@ -135,6 +135,10 @@ fn write_lmcache(file: &Trace, path: &Path, options: ExportOptions, work: &LongW
 
 impl FileArgs {
     fn check_apart(&self) -> Result<()> {
+        if self.output.as_os_str() == "-" {
+            return Err(Error::invalid("a trace cannot be written to the standard output")
+                .with_hint("the report goes there; name a file"));
+        }
         check_apart(&[&self.output], &[&self.input])
     }
 
