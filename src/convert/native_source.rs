@@ -114,33 +114,19 @@ fn walk_call(
     sink: &mut impl Sink,
     report: &mut Conversion,
 ) -> Result<()> {
-    let layout = call.layout().and_then(|defined| defined.layout.as_ref());
-    let prefetch = call.prefetch();
-    let has_layouts = match call.op() {
-        Op::ReserveWrite => layout.is_some(),
-        Op::SubmitPrefetch => prefetch.is_some_and(|prefetch| has_layouts(&prefetch)),
-        _ => true,
-    };
-    if !has_layouts {
-        report.unknown_layouts += 1;
-        return Ok(());
-    }
-    report.calls += 1;
     let keys = call.keys().iter();
-    let view = match (call.op(), layout, prefetch) {
+    let layout = call.layout().and_then(|defined| defined.layout.as_ref());
+    let view = match (call.op(), layout, call.prefetch()) {
         (Op::ReserveWrite, Some(layout), _) => CallView::ReserveWrite { keys, layout, mode: WriteMode::New },
         (Op::FinishWrite, ..) => CallView::FinishWrite { keys },
         (Op::ReadEnter, ..) => CallView::ReadEnter { keys },
         (Op::ReadExit, ..) => CallView::ReadExit { keys },
-        (Op::SubmitPrefetch, _, Some(prefetch)) => CallView::SubmitPrefetch {
+        (Op::FinishRead, ..) => CallView::FinishRead { keys, read_locks: call.read_locks() },
+        (Op::SubmitPrefetch, _, Some(prefetch)) if has_layouts(&prefetch) => CallView::SubmitPrefetch {
             rows: prefetch.rows().map(|row| RowView {
                 keys: row.keys.iter(),
                 object_group_id: row.object_group_id,
-                layout: row
-                    .layout
-                    .layout
-                    .as_ref()
-                    .expect("a call with a layout of no known type was left out"),
+                layout: row.layout.layout.as_ref().expect("all rows were asked for their layouts"),
                 sliding_window_size: row.sliding_window_size,
             }),
             num_kv_readers: prefetch.num_kv_readers(),
@@ -149,10 +135,12 @@ fn walk_call(
             external_request_id: prefetch.external_request_id(),
             skip_l2: prefetch.skip_l2(),
         },
-        (Op::FinishRead | Op::ReserveWrite | Op::SubmitPrefetch, ..) => {
-            CallView::FinishRead { keys, read_locks: call.read_locks() }
+        (Op::ReserveWrite | Op::SubmitPrefetch, ..) => {
+            report.unknown_layouts += 1;
+            return Ok(());
         }
     };
+    report.calls += 1;
     sink.call(stamp, view)
 }
 

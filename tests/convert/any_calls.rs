@@ -3,7 +3,10 @@
 use lmcache::format::lct::{Header, Level};
 use lmcache::format::lct::{SaltPolicy, encode_call, encode_header, encode_record};
 use lmcache::format::model::key::KeyInterner;
-use lmcache::format::model::{KeyView, StorageCall, WriteMode};
+use lmcache::format::model::{
+    Dtype, FetchingPolicy, GroupedObjectKeys, KeyView, LockMode, MemoryLayoutDesc, PrefetchTaskSpec,
+    StorageCall, WriteMode,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -140,4 +143,36 @@ fn modes_that_lmcache_gave_up_are_kept_as_they_stand() {
 fn a_file_without_records_comes_back() {
     let (native, compact) = round_trip("empty", &header(&[("b", 1), ("a", 2)]));
     assert_eq!((native.report.records(), compact.report.distinct_keys), (0, Some(0)));
+}
+
+/// A prefetch of `count` rows, each with a layout of its own.
+fn prefetch_of(count: u64) -> StorageCall {
+    let dtype = Dtype::from_name("torch.uint8").expect("torch has it");
+    let row = |number: u64| GroupedObjectKeys {
+        keys: Vec::new(),
+        object_group_id: 0,
+        layout: MemoryLayoutDesc::new(vec![(Box::new([number]), dtype)]).expect("a small layout"),
+        sliding_window_size: -1,
+    };
+    let spec = PrefetchTaskSpec {
+        key_groups: (0..count).map(row).collect(),
+        num_kv_readers: 1,
+        fetching_policy: FetchingPolicy::Prefix,
+        lock_mode: LockMode::Lock,
+    };
+    StorageCall::SubmitPrefetch { spec, external_request_id: String::new(), skip_l2: false }
+}
+
+#[test]
+fn rows_are_typed_to_the_limit_and_kept_as_they_stand_past_it() {
+    let mut file = header(&[]);
+    push_call(
+        &StorageCall::ReserveWrite { keys: keys(32, 2), layout: Default::default(), mode: WriteMode::New },
+        5,
+        &mut file,
+    );
+    push_call(&prefetch_of(1 << 16), 10, &mut file);
+    push_call(&prefetch_of((1 << 16) + 1), 20, &mut file);
+    let (native, _) = round_trip("rows", &file);
+    assert_eq!((native.report.calls, native.report.foreign_calls), (2, 1));
 }
