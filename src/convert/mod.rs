@@ -7,7 +7,7 @@
 //!                                                --LmcacheSink-->  LMCache's file
 //! ```
 //!
-//! * [`source`]: what a walk over a file hands out, one [`Sink`] method for each kind of record. [`lmcache_source`] and
+//! * [`source`]: what a walk over a file hands out, one `Sink` method for each kind of record. [`lmcache_source`] and
 //!   [`native_source`] are the two walks.
 //! * [`native_sink`] writes native files; [`keys`] says how its key lists are written. [`lmcache_sink`] writes LMCache's.
 //! * [`facts`]: the two kinds of file header. [`report`]: what was converted, and what could not be.
