@@ -10,16 +10,17 @@
 //! ```text
 //!       ffi      cli              two faces; neither knows the other
 //!         \      /
-//!      replay  analyze  convert   what one does with a trace
-//!         |       |       |
-//!      storage      trace         the storage manager | the reader
+//!      replay  analyze  convert  capture   what one does with a trace
+//!         |       |       |        |
+//!      storage      trace                  the storage manager | recorder and reader
 //!          \       /
-//!            format               bytes <-> values, pure
+//!            format                        bytes <-> values, pure
 //!              |
 //!  error  sync  clock  os         the ground
 //! ```
 
 pub mod analyze;
+pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;

@@ -189,7 +189,8 @@ impl<W: Write> Sink for LmcacheSink<W> {
             ("first_sequence", Arg::Count(u64::from(stamp.sequence))),
             ("thread", Arg::Count(u64::from(stamp.thread))),
             ("reason", Arg::Text(loss.reason.name())),
-            ("until", Arg::Number(self.clocks.t_mono_s(loss.until_ns))),
+            ("from", Arg::Number(self.clocks.t_mono_s(loss.when_ns.start))),
+            ("until", Arg::Number(self.clocks.t_mono_s(loss.when_ns.end))),
         ];
         self.write_extra(stamp, LOSS_QUALNAME, &args)
     }

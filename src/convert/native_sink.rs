@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::facts::Clocks;
 use super::keys::{IdTable, KeyMaker, SectionToWrite};
 use super::source::{Loss, Sink};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::model::view::{CallView, RowView};
 use crate::format::model::{FetchingPolicy, KeyView, LockMode, Op};
 use crate::format::native::kind::RecordKind;
@@ -126,10 +126,11 @@ impl<S: TraceStore, M: KeyMaker> NativeSink<S, M> {
         Ok(())
     }
 
-    /// Writes what closes a file.
+    /// Writes what closes a file, and returns when all of it is on the disk.
     pub(super) fn finish(self, distinct_keys: Option<u64>) -> Result<WrittenFile<S>> {
         self.maker.check()?;
-        let (_, Measured { store, file_bytes }) = self.writer.finish(self.clock, distinct_keys)?;
+        let (_, Measured { mut store, file_bytes }) = self.writer.finish(self.clock, distinct_keys)?;
+        store.sync().map_err(|error| Error::io("cannot write trace file", error))?;
         Ok(WrittenFile { store, file_bytes })
     }
 
@@ -263,7 +264,7 @@ impl<S: TraceStore, M: KeyMaker> Sink for NativeSink<S, M> {
     }
 
     fn loss(&mut self, stamp: &Stamp, loss: &Loss) -> Result<()> {
-        self.push(stamp, |chunk, _, _| chunk.push_loss(stamp, loss.reason, loss.count, loss.until_ns))
+        self.push(stamp, |chunk, _, _| chunk.push_loss(stamp, loss.reason, loss.count, loss.when_ns.clone()))
     }
 }
 

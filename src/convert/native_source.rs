@@ -105,7 +105,7 @@ fn walk_loss(
     report.losses += 1;
     report.lost_calls = report.lost_calls.saturating_add(loss.count);
     let stamp = Stamp { sequence: loss.first_sequence, ..*stamp };
-    sink.loss(&stamp, &Loss { reason, count: loss.count, until_ns: loss.until_ns })
+    sink.loss(&stamp, &Loss { reason, count: loss.count, when_ns: loss.from_ns..loss.until_ns })
 }
 
 fn walk_call(

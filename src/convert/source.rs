@@ -1,5 +1,7 @@
 //! What a walk over a file of either kind hands out.
 
+use std::ops::Range;
+
 use super::{Conversion, lmcache_source, native_source};
 use crate::error::Result;
 use crate::format::model::KeyView;
@@ -56,11 +58,11 @@ pub(super) trait Sink {
 }
 
 /// Calls that are not in a file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Loss {
     pub(super) reason: LossReason,
     pub(super) count: u64,
-    pub(super) until_ns: u64,
+    pub(super) when_ns: Range<u64>,
 }
 
 /// A sink for whoever only wants the report.

@@ -3,98 +3,29 @@
 //! A push that does not fit leaves the chunk as it was and says [`ChunkFull`]: the caller seals the chunk, begins
 //! the next one, and pushes again, definitions first, for a chunk knows nothing of the one before.
 
-use hashbrown::HashTable;
+use std::mem::offset_of;
+use std::ops::Range;
 
 use super::kind::{LossReason, Outcome, RecordKind};
 use super::layouts::facts_of_layout;
+use super::numbered::Numbered;
+use super::parts::{KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use super::pod::{
-    BODY_HEAD_BYTES, BodyHead, CHUNK_HEADER_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_WALL,
-    FLAG_WIDE, KEY_ROW_BYTES, KEY_SLICE_BYTES, KeyId, KeyRow, KeySlice, LossBody, PREFIX_BYTES, RecordPrefix,
-    SectionHead, padded,
+    BODY_HEAD_BYTES, BodyHead, CHUNK_HEADER_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_WIDE,
+    KEY_ROW_BYTES, KEY_SLICE_BYTES, KeyRow, KeySlice, LossBody, PREFIX_BYTES, RecordPrefix, SectionHead,
+    padded,
 };
 use super::row_index::RowIndex;
 use super::schema::{PrefetchArgs, PrefetchGroup, ScopeFacts, ThreadFacts, archive};
 use super::tally::ChunkTally;
 use crate::format::model::{KeyView, MemoryLayoutDesc, Op};
 
+/// Where a row names its scope.
+const SCOPE_BYTES: Range<usize> = offset_of!(KeyRow, scope)..offset_of!(KeyRow, hash_bytes);
+
 /// The record does not fit into what is left of the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkFull;
-
-/// When a call was made, and by whom.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    /// `CLOCK_MONOTONIC` at the call.
-    pub t_ns: u64,
-    /// Number of the thread; 0 is none.
-    pub thread: u32,
-    /// How many calls the thread had attempted before, modulo 2^32.
-    pub sequence: u32,
-    /// [`FLAG_LATE`](super::pod::FLAG_LATE) or nothing.
-    pub flags: u8,
-    /// The time of day at the call, if it is not that of the file's clock pair.
-    pub wall_ns: Option<u64>,
-}
-
-/// Keys of a call: rows whose scopes are numbers of this chunk, or ids of a key table.
-#[derive(Clone, Copy, Debug)]
-pub enum KeysToPush<'a> {
-    /// Rows.
-    Rows(&'a [KeyRow]),
-    /// Ids.
-    Ids(&'a [KeyId]),
-}
-
-impl KeysToPush<'_> {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Rows(rows) => bytemuck::cast_slice(rows),
-            Self::Ids(ids) => bytemuck::cast_slice(ids),
-        }
-    }
-
-    pub(super) fn count(&self) -> u32 {
-        match self {
-            Self::Rows(rows) => rows.len() as u32,
-            Self::Ids(ids) => ids.len() as u32,
-        }
-    }
-
-    fn width(&self) -> usize {
-        match self {
-            Self::Rows(_) => KEY_ROW_BYTES,
-            Self::Ids(_) => size_of::<KeyId>(),
-        }
-    }
-}
-
-/// One row of a prefetch to push.
-#[derive(Clone, Copy, Debug)]
-pub struct RowToPush<'a> {
-    /// Its keys.
-    pub keys: KeysToPush<'a>,
-    /// The group of layers.
-    pub object_group_id: u32,
-    /// Number of the layout in this chunk.
-    pub layout: u32,
-    /// Attention window in chunks; -1 is all.
-    pub sliding_window_size: i64,
-}
-
-/// Arguments of a prefetch to push, beside its rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PrefetchToPush<'a> {
-    /// The engine's name for the request.
-    pub external_request_id: &'a str,
-    /// How many readers each release a lock.
-    pub num_kv_readers: i64,
-    /// 0 = prefix, 1 = full.
-    pub fetching_policy: u8,
-    /// 0 = lock, 1 = no lock.
-    pub lock_mode: u8,
-    /// Whether only L1 is looked at.
-    pub skip_l2: bool,
-}
 
 /// What a chunk holds so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -315,6 +246,65 @@ impl ChunkBuilder {
         Ok(())
     }
 
+    /// As [`Self::push_call`], for rows of one scope with short hashes and a value that fits into `aux`: what nearly all
+    /// calls are. `scope` is the chunk's number and replaces those in the rows.
+    #[inline]
+    pub fn push_uniform_call(
+        &mut self,
+        op: Op,
+        stamp: &Stamp,
+        aux: u16,
+        rows: &[KeyRow],
+        scope: u32,
+        intern: bool,
+    ) -> Result<(), ChunkFull> {
+        let mut prefix = stamp.prefix(RecordKind::Call(op), aux);
+        let start = self.image.len();
+        let known = if intern { self.find_uniform(rows, scope) } else { None };
+        let body_bytes = if known.is_some() { KEY_SLICE_BYTES } else { size_of_val(rows) };
+        prefix.length_bytes = (PREFIX_BYTES + body_bytes) as u32;
+        if start + PREFIX_BYTES + body_bytes > self.capacity_bytes {
+            return Err(ChunkFull);
+        }
+        if let Some(found) = known {
+            prefix.flags |= FLAG_SLICE;
+            let slice = KeySlice { start: found, count: rows.len() as u32 };
+            self.image.extend_from_slice(bytemuck::bytes_of(&prefix));
+            self.image.extend_from_slice(bytemuck::bytes_of(&slice));
+        } else {
+            self.image.extend_from_slice(bytemuck::bytes_of(&prefix));
+            self.image.extend_from_slice(bytemuck::cast_slice(rows));
+            let rows = self.image[start + PREFIX_BYTES..].as_chunks_mut::<KEY_ROW_BYTES>().0;
+            rows.iter_mut().for_each(|row| row[SCOPE_BYTES].copy_from_slice(&scope.to_le_bytes()));
+        }
+        self.counts.records += 1;
+        self.count_call(stamp);
+        self.tally.add_op(op);
+        self.tally.add_uniform_keys(scope, rows.len());
+        if intern && known.is_none() {
+            self.remember_rows(start + PREFIX_BYTES, rows.len());
+        }
+        Ok(())
+    }
+
+    /// Where rows with these hashes and `scope` stand in the chunk already.
+    #[inline]
+    fn find_uniform(&self, rows: &[KeyRow], scope: u32) -> Option<u32> {
+        let with_scope = |row: &KeyRow| KeyRow { scope: scope.to_le_bytes(), ..*row };
+        let found = self.rows.find(bytemuck::bytes_of(&with_scope(rows.first()?)), rows.len() as u32)?;
+        let there = self.image.get(found as usize..found as usize + size_of_val(rows))?;
+        let there = bytemuck::try_cast_slice::<u8, KeyRow>(there).ok()?;
+        rows.iter().zip(there).all(|(row, there)| with_scope(row) == *there).then_some(found)
+    }
+
+    fn remember_rows(&mut self, start: usize, count: usize) {
+        let rows = &self.image[start..start + count * KEY_ROW_BYTES];
+        for (position, row) in (0..).zip(rows.chunks_exact(KEY_ROW_BYTES)) {
+            let offset = start + position as usize * KEY_ROW_BYTES;
+            self.rows.insert(row, offset as u32, count as u32 - position);
+        }
+    }
+
     /// A `submit_prefetch_task`.
     pub fn push_prefetch(
         &mut self,
@@ -403,16 +393,17 @@ impl ChunkBuilder {
         Ok(())
     }
 
-    /// Calls that are not in the file. `stamp.sequence` is that of the first.
+    /// Calls that are not in the file. `stamp.sequence` is that of the first; they were made within `when_ns`.
     pub fn push_loss(
         &mut self,
         stamp: &Stamp,
         reason: LossReason,
         count: u64,
-        until_ns: u64,
+        when_ns: Range<u64>,
     ) -> Result<(), ChunkFull> {
         let stamp = Stamp { wall_ns: None, ..*stamp };
-        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, reserved_end: 0 };
+        let Range { start: from_ns, end: until_ns } = when_ns;
+        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, from_ns };
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
         // What is copied from a file can be any count.
         self.counts.lost = self.counts.lost.saturating_add(count);
@@ -487,20 +478,6 @@ impl ChunkBuilder {
     }
 }
 
-impl Stamp {
-    fn prefix(&self, kind: RecordKind, aux: u16) -> RecordPrefix {
-        RecordPrefix {
-            t_ns: self.t_ns,
-            length_bytes: 0,
-            sequence: self.sequence,
-            thread: self.thread,
-            kind: kind.number(),
-            flags: self.flags | flag(self.wall_ns.is_some(), FLAG_WALL),
-            aux,
-        }
-    }
-}
-
 fn flag(is_set: bool, flag: u8) -> u8 {
     if is_set { flag } else { 0 }
 }
@@ -514,47 +491,5 @@ fn definition(kind: RecordKind, number: u32) -> RecordPrefix {
         kind: kind.number(),
         flags: 0,
         aux: 0,
-    }
-}
-
-/// Values that were given numbers from 0 on.
-#[derive(Debug)]
-struct Numbered<T> {
-    values: Vec<T>,
-    numbers: HashTable<(u64, u32)>,
-    hasher: foldhash::fast::RandomState,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), numbers: HashTable::new(), hasher: foldhash::fast::RandomState::default() }
-    }
-}
-
-impl<T> Numbered<T> {
-    fn hash(&self, value: impl std::hash::Hash) -> u64 {
-        std::hash::BuildHasher::hash_one(&self.hasher, value)
-    }
-
-    fn len(&self) -> u32 {
-        self.values.len() as u32
-    }
-
-    fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
-        let is_number =
-            |(known, number): &(u64, u32)| *known == hash && is_it(&self.values[*number as usize]);
-        self.numbers.find(hash, is_number).map(|(_, number)| *number)
-    }
-
-    fn insert(&mut self, hash: u64, value: T) -> u32 {
-        let number = self.len();
-        self.values.push(value);
-        self.numbers.insert_unique(hash, (hash, number), |(hash, _)| *hash);
-        number
-    }
-
-    fn clear(&mut self) {
-        self.values.clear();
-        self.numbers.clear();
     }
 }
