@@ -10,12 +10,12 @@
 //! ```text
 //!       ffi      cli              two faces; neither knows the other
 //!         \      /
-//!      replay  analyze  capture   what one does with a trace
-//!         |       |        |
-//!      storage  trace             the storage manager | recorder and reader
-//!          \     /
-//!          format                 bytes <-> values, pure
-//!            |
+//!      replay  analyze  convert  capture   what one does with a trace
+//!         |       |       |        |
+//!      storage      trace                  the storage manager | recorder and reader
+//!          \       /
+//!            format                        bytes <-> values, pure
+//!              |
 //!  error  sync  clock  os         the ground
 //! ```
 
@@ -24,6 +24,7 @@ pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+pub mod convert;
 pub mod error;
 pub mod ffi;
 pub mod format;

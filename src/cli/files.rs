@@ -95,6 +95,49 @@ fn not_written(path: &Path, error: std::io::Error) -> Error {
     Error::io("cannot write output file", error).with_context("path", path.display())
 }
 
+/// A file that is written beside the one that it is to become. Unless it is kept, nothing is left of it.
+#[derive(Debug)]
+pub(super) struct PartialFile {
+    beside: PathBuf,
+    path: PathBuf,
+}
+
+impl PartialFile {
+    /// Chooses the name beside `path`; the caller creates the file.
+    pub(super) fn beside(path: &Path) -> Result<Self> {
+        if path.is_dir() || is_device(path) {
+            return Err(Error::invalid("a trace can only be written to a regular file")
+                .with_context("path", path.display())
+                .with_hint("name a file; it is made if it is not there"));
+        }
+        // A link goes on leading to the file.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { beside: beside(&path), path })
+    }
+
+    /// Where to write.
+    pub(super) fn place(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Puts the file, which its writer has synced, in its place; a file that it replaces lends it its mode.
+    pub(super) fn keep(self) -> Result<()> {
+        let mode = fs::metadata(&self.path).ok().map(|metadata| metadata.permissions());
+        mode.map_or(Ok(()), |mode| fs::set_permissions(&self.beside, mode))
+            .and_then(|()| fs::rename(&self.beside, &self.path))
+            .map_err(|error| {
+                Error::io("cannot write output file", error).with_context("path", self.path.display())
+            })
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // Gone already if it was kept or never made.
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
 /// The name under which a file is written before it is moved to `path`: in the same directory, our own.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -120,6 +163,23 @@ mod tests {
         write_whole(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_partial_file_is_kept_or_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.lct");
+        let write = |text: &str| {
+            let partial = PartialFile::beside(&path).unwrap();
+            fs::write(partial.place(), text).unwrap();
+            partial
+        };
+        write("one").keep().unwrap();
+        drop(write("two"));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(PartialFile::beside(directory.path()).is_err());
+        assert!(PartialFile::beside(Path::new("/dev/null")).is_err());
     }
 
     #[test]

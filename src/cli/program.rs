@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::convert::{CompactArgs, ConvertArgs};
 use crate::cli::dump::DumpArgs;
 use crate::cli::exit::{self, Finding};
 use crate::cli::info::InfoArgs;
@@ -27,6 +28,7 @@ Examples:
   lmcache-trace dump server.lct --format jsonl     all of them, for a program
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
                                                    play it against a storage manager
+  lmcache-trace convert server.lct small.lct       LMCache's form and ours, either way
   lmcache-trace verify server.lct                  is anything wrong with it?
   lmcache-trace repair server.lct whole.lct        a sealed copy of what is left of it
 
@@ -49,6 +51,10 @@ enum Verb {
     Dump(DumpArgs),
     /// Plays a trace against a storage manager, at its recorded pace, and says how it went
     Replay(Box<ReplayArgs>),
+    /// Writes a trace in another form: LMCache's as a native one, or back, byte for byte
+    Convert(ConvertArgs),
+    /// Writes a trace as a native file in which each distinct key stands once
+    Compact(CompactArgs),
     /// Checks a trace: structure, checksums, order, losses, and which completion belongs to which call
     Verify(VerifyArgs),
     /// Makes a sealed copy of a trace that was not closed or is damaged
@@ -69,6 +75,8 @@ fn run(verb: Verb) -> Result<Finding> {
         Verb::Info(args) => args.run(),
         Verb::Dump(args) => args.run(),
         Verb::Replay(args) => args.run(),
+        Verb::Convert(args) => args.run(),
+        Verb::Compact(args) => args.run(),
         Verb::Verify(args) => args.run(),
         Verb::Repair(args) => args.run(),
         Verb::Completions(args) => args.run(Cli::command()),

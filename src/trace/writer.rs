@@ -36,6 +36,8 @@ pub struct TraceWriter<S> {
     tally: FileTally,
     builder: ChunkBuilder,
     chunk: OpenChunk,
+    /// How long chunks are made: the stride, unless the caller asked for more.
+    chunk_bytes: u32,
     is_dirty: bool,
 }
 
@@ -76,7 +78,8 @@ impl<S: TraceStore> TraceWriter<S> {
         let kind = if header.is_compact() { ChunkKind::Keys } else { ChunkKind::Records };
         let offset = header.first_chunk_offset();
         let chunk = OpenChunk::new(&header, kind as u32, offset, header.chunk_bytes(), &FileTally::default());
-        Ok(Self { store, header, tally: FileTally::default(), builder, chunk, is_dirty: true })
+        let (tally, chunk_bytes) = (FileTally::default(), header.chunk_bytes());
+        Ok(Self { store, header, tally, builder, chunk, chunk_bytes, is_dirty: true })
     }
 
     /// The header.
@@ -140,7 +143,7 @@ impl<S: TraceStore> TraceWriter<S> {
     /// What the store says; and if the chunk is as long as a chunk may be.
     pub fn next_chunk(&mut self, clock: ClockPair) -> Result<()> {
         if !self.builder.has_only_definitions() {
-            return self.seal_and_begin(clock, self.chunk.header.kind, self.header.chunk_bytes());
+            return self.seal_and_begin(clock, self.chunk.header.kind);
         }
         let longer_bytes = self.chunk.header.chunk_bytes.saturating_mul(2);
         if longer_bytes > MAX_LONG_CHUNK_BYTES {
@@ -163,11 +166,27 @@ impl<S: TraceStore> TraceWriter<S> {
             self.chunk.header.kind = kind as u32;
             return Ok(());
         }
-        self.seal_and_begin(clock, kind as u32, self.header.chunk_bytes())
+        self.seal_and_begin(clock, kind as u32)
     }
 
-    fn seal_and_begin(&mut self, clock: ClockPair, kind: u32, chunk_bytes: u32) -> Result<()> {
+    /// Makes chunks `chunk_bytes` long, a multiple of the stride, from the next one on; the one that is being made, too,
+    /// if nothing is in it.
+    pub fn set_chunk_bytes(&mut self, chunk_bytes: u32) {
+        self.chunk_bytes = chunk_bytes.next_multiple_of(self.header.chunk_bytes());
+        if self.builder.records_bytes() == 0 && !self.chunk.is_begun {
+            self.chunk.header.chunk_bytes = self.chunk_bytes;
+            self.builder.begin(self.chunk_bytes);
+        }
+    }
+
+    /// Bytes that are left in the chunk that is being made.
+    pub fn room_bytes(&self) -> usize {
+        (self.chunk.header.chunk_bytes as usize).saturating_sub(self.builder.image().len())
+    }
+
+    fn seal_and_begin(&mut self, clock: ClockPair, kind: u32) -> Result<()> {
         self.seal(clock)?;
+        let chunk_bytes = self.chunk_bytes;
         let offset = self.chunk.header.offset + u64::from(self.chunk.header.chunk_bytes);
         self.chunk = OpenChunk::new(&self.header, kind, offset, chunk_bytes, &self.tally);
         self.builder.begin(chunk_bytes);

@@ -8,7 +8,7 @@
 //!
 //! An argument that no release has is an error, not ignored: it would change what the call means.
 
-use super::arguments::{decode_keys, decode_lock_count, expect_names};
+use super::arguments::{decode_keys, decode_lock_count, take_arguments};
 use super::cursor::WireError;
 use super::layout::decode_layout;
 use super::prefetch::decode_submit;
@@ -21,30 +21,24 @@ use crate::format::model::{Op, StorageCall, WriteMode};
 /// # Errors
 /// If an argument is missing, unknown, or not what `op` takes. LMCache's replay skips or fails such records.
 pub fn decode_call(op: Op, args: &Value<'_>, interner: &mut KeyInterner) -> Result<StorageCall, WireError> {
-    let named = |names: &[&str]| expect_names(args, names);
+    let mut sole_list = || {
+        let [keys] = take_arguments(args, ["keys"])?;
+        decode_keys(&args.found(keys, "keys")?, interner)
+    };
     match op {
         Op::ReserveWrite => {
-            named(&["keys", "layout_desc", "mode"])?;
-            let keys = decode_keys(&args.require("keys")?, interner)?;
-            let layout = decode_layout(&args.require("layout_desc")?)?;
-            Ok(StorageCall::ReserveWrite { keys, layout, mode: decode_mode(args.get(b"mode")?)? })
+            let [keys, layout, mode] = take_arguments(args, ["keys", "layout_desc", "mode"])?;
+            let keys = decode_keys(&args.found(keys, "keys")?, interner)?;
+            let layout = decode_layout(&args.found(layout, "layout_desc")?)?;
+            Ok(StorageCall::ReserveWrite { keys, layout, mode: decode_mode(mode)? })
         }
-        Op::FinishWrite => {
-            named(&["keys"])?;
-            Ok(StorageCall::FinishWrite { keys: decode_keys(&args.require("keys")?, interner)? })
-        }
-        Op::ReadEnter => {
-            named(&["keys"])?;
-            Ok(StorageCall::ReadEnter { keys: decode_keys(&args.require("keys")?, interner)? })
-        }
-        Op::ReadExit => {
-            named(&["keys"])?;
-            Ok(StorageCall::ReadExit { keys: decode_keys(&args.require("keys")?, interner)? })
-        }
+        Op::FinishWrite => Ok(StorageCall::FinishWrite { keys: sole_list()? }),
+        Op::ReadEnter => Ok(StorageCall::ReadEnter { keys: sole_list()? }),
+        Op::ReadExit => Ok(StorageCall::ReadExit { keys: sole_list()? }),
         Op::FinishRead => {
-            named(&["keys", "read_locks", "extra_count"])?;
-            let keys = decode_keys(&args.require("keys")?, interner)?;
-            Ok(StorageCall::FinishRead { keys, read_locks: decode_lock_count(args, b"read_locks")? })
+            let [keys, count, extra] = take_arguments(args, ["keys", "read_locks", "extra_count"])?;
+            let keys = decode_keys(&args.found(keys, "keys")?, interner)?;
+            Ok(StorageCall::FinishRead { keys, read_locks: decode_lock_count(count, extra)? })
         }
         Op::SubmitPrefetch => decode_submit(args, interner),
     }

@@ -37,7 +37,7 @@ pub mod walk;
 
 pub use call::decode_call;
 pub use cursor::WireError;
-pub use encode::{SaltPolicy, encode_call, encode_header, encode_record, is_canonical};
+pub use encode::{Arg, SaltPolicy, encode_args, encode_call, encode_header, encode_record, is_canonical};
 pub use frame::{Ending, Frame, FrameCursor};
 pub use header::{Header, Level};
 pub use keys::WireKey;

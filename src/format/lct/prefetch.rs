@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::arguments::{decode_keys, decode_lock_count, expect_names};
+use super::arguments::{decode_keys, decode_lock_count, take_arguments, take_fields};
 use super::cursor::WireError;
 use super::keys::object_group_id;
 use super::layout::decode_layout;
@@ -36,21 +36,21 @@ const FLAT_NAMES: [&str; 8] =
 
 /// Decodes the arguments of `submit_prefetch_task`.
 pub(super) fn decode_submit(args: &Value<'_>, interner: &mut KeyInterner) -> Result<StorageCall, WireError> {
-    let spec = match args.get(b"spec")? {
-        Some(spec) => {
-            expect_names(args, &["spec", "external_request_id", "skip_l2"])?;
-            decode_spec(&spec, interner)?
-        }
+    let mut is_flat = false;
+    let [spec, id, skip_l2] = args.fields(["spec", "external_request_id", "skip_l2"], |_| {
+        is_flat = true;
+        Ok(())
+    })?;
+    let spec = match spec {
+        Some(spec) if !is_flat => decode_spec(&spec, interner)?,
+        Some(_) => return Err(args.error("a spec beside an argument that no known release records with it")),
         None => {
-            expect_names(args, &FLAT_NAMES)?;
+            take_arguments(args, FLAT_NAMES)?;
             decode_flat(args, interner)?
         }
     };
-    let external_request_id = match args.get(b"external_request_id")? {
-        Some(id) => id.as_str()?.to_owned(),
-        None => String::new(),
-    };
-    let skip_l2 = args.get(b"skip_l2")?.map_or(Ok(false), |skip| skip.as_bool())?;
+    let external_request_id = id.map_or(Ok(""), |id| id.as_str())?.to_owned();
+    let skip_l2 = skip_l2.map_or(Ok(false), |skip| skip.as_bool())?;
     Ok(StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 })
 }
 
@@ -70,15 +70,17 @@ fn decode_spec(spec: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchT
 }
 
 fn decode_rows(payload: &Value<'_>, interner: &mut KeyInterner) -> Result<PrefetchTaskSpec, WireError> {
-    let rows = payload.require("key_groups")?.elements()?;
+    let [rows, policy, lock_mode, readers] =
+        take_fields(payload, ["key_groups", "fetching_policy", "lock_mode", "num_kv_readers"])?;
+    let rows = payload.found(rows, "key_groups")?.elements()?;
     let key_groups = rows.map(|row| decode_row(&row?.payload_of("GroupedObjectKeys")?, interner));
-    let policy = payload.require("fetching_policy")?;
+    let policy = payload.found(policy, "fetching_policy")?;
     let fetching_policy = match policy.as_str()? {
         "prefix" => FetchingPolicy::Prefix,
         "full" => FetchingPolicy::Full,
         _ => return Err(policy.error("a fetching policy that no known release has")),
     };
-    let lock_mode = payload.require("lock_mode")?;
+    let lock_mode = payload.found(lock_mode, "lock_mode")?;
     let lock_mode = match lock_mode.payload_of("PrefetchLockMode")?.as_str()? {
         "LOCK" => LockMode::Lock,
         "NO_LOCK" => LockMode::NoLock,
@@ -86,18 +88,20 @@ fn decode_rows(payload: &Value<'_>, interner: &mut KeyInterner) -> Result<Prefet
     };
     Ok(PrefetchTaskSpec {
         key_groups: key_groups.collect::<Result<_, _>>()?,
-        num_kv_readers: payload.require("num_kv_readers")?.as_i64()?,
+        num_kv_readers: payload.found(readers, "num_kv_readers")?.as_i64()?,
         fetching_policy,
         lock_mode,
     })
 }
 
 fn decode_row(payload: &Value<'_>, interner: &mut KeyInterner) -> Result<GroupedObjectKeys, WireError> {
+    let [keys, group, layout, window] =
+        take_fields(payload, ["keys", "object_group_id", "layout_desc", "sliding_window_size"])?;
     Ok(GroupedObjectKeys {
-        keys: decode_keys(&payload.require("keys")?, interner)?,
-        object_group_id: object_group_id(Some(payload.require("object_group_id")?))?,
-        layout: decode_layout(&payload.require("layout_desc")?)?,
-        sliding_window_size: payload.require("sliding_window_size")?.as_i64()?,
+        keys: decode_keys(&payload.found(keys, "keys")?, interner)?,
+        object_group_id: object_group_id(Some(payload.found(group, "object_group_id")?))?,
+        layout: decode_layout(&payload.found(layout, "layout_desc")?)?,
+        sliding_window_size: payload.found(window, "sliding_window_size")?.as_i64()?,
     })
 }
 
@@ -114,7 +118,7 @@ fn decode_flat(fields: &Value<'_>, interner: &mut KeyInterner) -> Result<Prefetc
     });
     Ok(PrefetchTaskSpec {
         key_groups: rows.collect::<Result<_, WireError>>()?,
-        num_kv_readers: decode_lock_count(fields, b"num_kv_readers")?,
+        num_kv_readers: decode_lock_count(fields.get(b"num_kv_readers")?, fields.get(b"extra_count")?)?,
         fetching_policy: decode_trim_policy(fields.get(b"policy")?)?,
         lock_mode: decode_prefetch_mode(fields.get(b"mode")?)?,
     })

@@ -4,6 +4,7 @@
 //! bytes were checked before, so an error here means that a value has not the type that was asked for.
 
 use super::cursor::{Cursor, Head, MAX_DEPTH, Text, WireError};
+use super::usual_key::UsualKey;
 
 /// The key of a wrapped value's tag.
 const TAG_KEY: &[u8] = b"__t__";
@@ -127,6 +128,33 @@ impl<'a> Value<'a> {
         Ok(found)
     }
 
+    /// The values of `names` in a map, in one walk over it; the last one of a name that is there twice. `strange`
+    /// is asked about every other name.
+    pub(super) fn fields<const N: usize>(
+        &self,
+        names: [&str; N],
+        mut strange: impl FnMut(&Value<'a>) -> Result<(), WireError>,
+    ) -> Result<[Option<Value<'a>>; N], WireError> {
+        let mut found = [None; N];
+        for entry in self.entries()? {
+            let (name, value) = entry?;
+            let position = match name.head()? {
+                Head::Str(text) => names.iter().position(|known| known.as_bytes() == text),
+                _ => None,
+            };
+            match position {
+                Some(position) => found[position] = Some(value),
+                None => strange(&name)?,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The value of `key` in this map, as [`Value::fields`] found it.
+    pub(super) fn found(&self, value: Option<Value<'a>>, key: &'static str) -> Result<Value<'a>, WireError> {
+        value.ok_or_else(|| self.error(missing(key)))
+    }
+
     /// The value of `key` in a map that must have it.
     pub fn require(&self, key: &'static str) -> Result<Value<'a>, WireError> {
         self.get(key.as_bytes())?.ok_or_else(|| self.error(missing(key)))
@@ -206,6 +234,18 @@ impl<'a> Elements<'a> {
     /// How many elements of at least `element_bytes` can be left: what to reserve memory for.
     pub fn capacity(&self, element_bytes: usize) -> usize {
         self.left.min(self.cursor.rest().len() / element_bytes)
+    }
+
+    /// Where the next element is, and its fields, if it is a key in the usual form; it is stepped over then.
+    #[inline]
+    pub(super) fn next_usual_key(&mut self) -> Option<(Value<'a>, UsualKey<'a>)> {
+        if self.left == 0 || self.is_at_taken {
+            return None;
+        }
+        let start = Value(self.cursor);
+        let key = self.cursor.take_usual_key()?;
+        self.left -= 1;
+        Some((start, key))
     }
 
     fn step(&mut self) -> Result<Value<'a>, WireError> {

@@ -405,7 +405,8 @@ impl ChunkBuilder {
         let Range { start: from_ns, end: until_ns } = when_ns;
         let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, from_ns };
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
-        self.counts.lost += count;
+        // What is copied from a file can be any count.
+        self.counts.lost = self.counts.lost.saturating_add(count);
         self.tally.add_loss(stamp.thread, count);
         Ok(())
     }

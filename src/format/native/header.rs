@@ -1,8 +1,9 @@
 //! The start of a file: bytes, then an [`UnverifiedHeader`], then a [`Header`].
 
 use super::pod::{
-    ALIGN_BYTES, FILE_HEADER_BYTES, FILE_MAGIC, FORMAT_VERSION, FileHeader, HEADER_ALIGN, KNOWN_FEATURES,
-    MAX_CHUNK_BYTES, MAX_HEADER_BYTES, MIN_CHUNK_BYTES, SelfChecked, crc32,
+    ALIGN_BYTES, FEATURE_KEY_TABLE, FILE_HEADER_BYTES, FILE_MAGIC, FORMAT_VERSION, FileHeader, HEADER_ALIGN,
+    KNOWN_FEATURES, MAX_CHUNK_BYTES, MAX_HEADER_BYTES, MIN_CHUNK_BYTES, MIN_COMPACT_CHUNK_BYTES, SelfChecked,
+    crc32,
 };
 use super::schema::{ArchivedFileFacts, FileFacts, SCHEMA_DIGEST, archive};
 use super::trusted;
@@ -45,8 +46,7 @@ impl UnverifiedHeader {
             return Err(unsupported("the file needs features that this build does not know")
                 .with_context("feature bits", format_args!("{unknown:#x}")));
         }
-        let is_sane = header.chunk_bytes.is_power_of_two()
-            && (MIN_CHUNK_BYTES..=MAX_CHUNK_BYTES).contains(&header.chunk_bytes)
+        let is_sane = is_stride(header.chunk_bytes, header.required_features)
             && header.header_bytes.is_multiple_of(HEADER_ALIGN)
             && header.header_bytes <= MAX_HEADER_BYTES
             && FILE_HEADER_BYTES as u64 + u64::from(header.facts_bytes) <= u64::from(header.header_bytes);
@@ -134,11 +134,9 @@ impl Header {
                 .with_context("bytes", used_bytes)
                 .with_context("limit", MAX_HEADER_BYTES));
         }
-        if !file.chunk_bytes.is_power_of_two()
-            || !(MIN_CHUNK_BYTES..=MAX_CHUNK_BYTES).contains(&file.chunk_bytes)
-        {
-            return Err(Error::invalid("chunk_bytes must be a power of two from 64 KiB to 64 MiB")
-                .with_context("chunk_bytes", file.chunk_bytes));
+        if !is_stride(file.chunk_bytes, file.required_features) {
+            let limits = "chunk_bytes must be a power of two from 64 KiB (4 KiB in a compact file) to 64 MiB";
+            return Err(Error::invalid(limits).with_context("chunk_bytes", file.chunk_bytes));
         }
         let fixed = FileHeader {
             magic: FILE_MAGIC,
@@ -189,7 +187,7 @@ impl Header {
 
     /// Whether key lists are ids into the key table.
     pub fn is_compact(&self) -> bool {
-        self.fixed.required_features & super::pod::FEATURE_KEY_TABLE != 0
+        self.fixed.required_features & FEATURE_KEY_TABLE != 0
     }
 
     /// LMCache's `t_mono_start`, seconds.
@@ -219,6 +217,15 @@ impl Header {
     }
 }
 
+/// Whether chunks of a file with these features may have this stride.
+fn is_stride(chunk_bytes: u32, required_features: u32) -> bool {
+    let least_bytes = match required_features & FEATURE_KEY_TABLE {
+        0 => MIN_CHUNK_BYTES,
+        _ => MIN_COMPACT_CHUNK_BYTES,
+    };
+    chunk_bytes.is_power_of_two() && (least_bytes..=MAX_CHUNK_BYTES).contains(&chunk_bytes)
+}
+
 fn expect(message: &'static str, found: u64, expected: u64) -> Result<()> {
     if found == expected {
         return Ok(());
@@ -235,4 +242,21 @@ fn unsupported(message: &'static str) -> Error {
 
 fn corrupt(message: &'static str) -> Error {
     Error::new(ErrorKind::Corrupt, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_are_accepted_to_the_limits_and_refused_past_them() {
+        for (features, least_bytes) in [(0, MIN_CHUNK_BYTES), (FEATURE_KEY_TABLE, MIN_COMPACT_CHUNK_BYTES)] {
+            for chunk_bytes in [least_bytes, MAX_CHUNK_BYTES] {
+                assert!(is_stride(chunk_bytes, features));
+            }
+            for chunk_bytes in [least_bytes / 2, least_bytes + 8, MAX_CHUNK_BYTES * 2, 0] {
+                assert!(!is_stride(chunk_bytes, features), "{chunk_bytes}");
+            }
+        }
+    }
 }

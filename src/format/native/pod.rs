@@ -27,6 +27,10 @@ pub const ALIGN_BYTES: usize = 8;
 /// Smallest stride of chunks.
 pub const MIN_CHUNK_BYTES: u32 = 1 << 16;
 
+/// Smallest stride of chunks in a compact file: nobody writes to it while it is read, and its chunks of keys are padded
+/// to whole strides.
+pub const MIN_COMPACT_CHUNK_BYTES: u32 = 1 << 12;
+
 /// Stride of chunks unless the creator says otherwise.
 pub const DEFAULT_CHUNK_BYTES: u32 = 1 << 20;
 

@@ -103,7 +103,7 @@ impl ChunkTally {
 
     pub(super) fn add_loss(&mut self, thread: u32, count: u64) {
         if let Some(thread) = self.thread(thread) {
-            thread.lost += count;
+            thread.lost = thread.lost.saturating_add(count);
         }
     }
 

@@ -3,14 +3,17 @@
 //! * `wire` appends msgpack's shortest forms; everything else here is names and their order.
 //! * [`encode_header`] writes the header's frame, [`encode_record`] the frame of a record around arguments that its
 //!   caller writes, and [`encode_call`] the arguments of a storage call, borrowed from wherever they lie.
+//! * [`encode_args`] writes arguments of records that LMCache does not have.
 //! * [`is_canonical`] asks whether a frame says nothing but its call, so that the call can stand for it.
 //!
 //! What LMCache's recorder leaves out can be written where LMCache's decoder does not look: see [`SaltPolicy`].
 
+mod args;
 mod call;
 mod header;
 mod wire;
 
+pub use args::{Arg, encode_args};
 pub use call::{SaltPolicy, encode_call};
 pub use header::encode_header;
 
