@@ -10,9 +10,9 @@
 //! ```text
 //!       ffi      cli              two faces; neither knows the other
 //!         \      /
-//!      replay  analyze            what one does with a trace
-//!         |       |
-//!      storage  trace             the storage manager | the reader
+//!      replay  analyze  capture   what one does with a trace
+//!         |       |        |
+//!      storage  trace             the storage manager | recorder and reader
 //!          \     /
 //!          format                 bytes <-> values, pure
 //!            |
@@ -20,6 +20,7 @@
 //! ```
 
 pub mod analyze;
+pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;

@@ -28,6 +28,12 @@ pub fn monotonic_ns() -> u64 {
     os::time::monotonic_ns()
 }
 
+/// Nanoseconds since the epoch.
+#[inline]
+pub fn wall_ns() -> u64 {
+    os::time::wall_ns()
+}
+
 /// A source of monotonic time that can be the system's or a test's.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);

@@ -1,9 +1,12 @@
 //! From ticks to nanoseconds: pairs of both, read at one moment, and the straight line between two pairs.
 //!
-//! A recorder stamps with ticks, because reading `CLOCK_MONOTONIC` costs twice a whole record. Its writer takes
-//! a [`TickPair`] now and then and places what lies between the last two on the line between them, which makes
-//! the times continuous from span to span, never running backwards, and as right as the kernel's own clock is
-//! at each pair. No rate is assumed, so none can drift.
+//! A recorder stamps with ticks, because reading `CLOCK_MONOTONIC` costs more than all the rest of a record. Its
+//! writer takes a [`TickPair`] after each look at the rings and places what it saw on the line between the last
+//! two, which makes the times continuous from span to span, never running backwards, and as right as the kernel's
+//! own clock is at each pair. No rate is assumed, so none can drift.
+//!
+//! A thread that loses its CPU between its stamp and its commit is late: its stamp lies before the earlier pair,
+//! and is moved to it. Its record is then as late in the file as it was for everybody else.
 
 use super::{TickSource, monotonic_ns};
 

@@ -32,9 +32,10 @@ impl FileMap {
     }
 }
 
-/// Private memory that is reserved, zeroed, and backed by pages only where somebody writes.
+/// Private memory, zeroed, and backed by pages only where somebody writes unless it is asked to be
+/// [`populated`](Self::populated).
 ///
-/// Its owner hands out disjoint parts of it (see the L1 arena); this type only keeps the map alive and says
+/// Its owner hands out disjoint parts of it (see the L1 arena, the ring); this type only keeps the map alive and says
 /// where it is.
 #[derive(Debug)]
 pub struct AnonymousMap {

@@ -1,7 +1,8 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
-//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena.
-//! * [`affinity`]: which CPUs a thread runs on.
+//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
+//! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
+//!   process.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
@@ -10,6 +11,8 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod host;
 pub mod map;
+pub mod thread;
 pub mod ticks;
 pub mod time;

@@ -17,6 +17,12 @@ pub fn monotonic_ns() -> u64 {
     read_ns(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds since the epoch, on `CLOCK_REALTIME`.
+#[inline]
+pub fn wall_ns() -> u64 {
+    read_ns(libc::CLOCK_REALTIME)
+}
+
 /// Sleeps until `deadline_ns` on `CLOCK_MONOTONIC`; returns at once if that is past. A signal may end the
 /// sleep early: callers look at the clock and come back.
 pub fn sleep_until_ns(deadline_ns: u64) {

@@ -6,6 +6,7 @@
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::arena::{Arena, Span};
+use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
 use crate::sync::Arc;
 
@@ -128,18 +129,25 @@ pub struct ReadContext {
     read: ReadObjects,
     /// False once the exit has run.
     is_entered: bool,
+    hook: Option<Arc<dyn CallHook>>,
 }
 
 impl ReadContext {
-    pub(super) fn enter(l1: Arc<L1Manager>, keys: &[ObjectKey]) -> Self {
+    pub(super) fn enter(l1: Arc<L1Manager>, keys: &[ObjectKey], hook: Option<Arc<dyn CallHook>>) -> Self {
         let (codes, spans) = l1.unsafe_read(keys);
         let read = ReadObjects::new(Arc::clone(l1.arena()), codes, spans);
-        Self { l1, keys: keys.to_vec(), read, is_entered: true }
+        Self { l1, keys: keys.to_vec(), read, is_entered: true, hook }
     }
 
     /// What happened to each key, in the order of the call.
     pub fn codes(&self) -> &KeyCodes {
         self.read.codes()
+    }
+
+    /// What the enter did, for the hook.
+    pub(super) fn effect(&self) -> Effect {
+        let bytes = self.read.objects().map(|object| object.span.size_bytes).sum();
+        Effect { bytes, ..Effect::of_codes(self.codes()) }
     }
 
     /// The objects, if all keys can be read: one per distinct key, in the order of the call.
@@ -165,7 +173,17 @@ impl ReadContext {
     }
 
     fn release(&mut self, failed: bool) -> Vec<(ObjectKey, L1Error)> {
-        if !std::mem::take(&mut self.is_entered) || (!failed && self.codes().all_succeeded()) {
+        if !std::mem::take(&mut self.is_entered) {
+            return Vec::new();
+        }
+        let hooked = Hooked::begin(self.hook.as_ref(), || HookedCall::ReadExit(&self.keys));
+        let released = self.release_locks(failed);
+        hooked.end(|| Effect { requested_keys: released.len(), hit_keys: released.len(), bytes: 0 });
+        released
+    }
+
+    fn release_locks(&self, failed: bool) -> Vec<(ObjectKey, L1Error)> {
+        if !failed && self.codes().all_succeeded() {
             return Vec::new();
         }
         let readable = self.codes().per_distinct_key(&self.keys).into_iter();

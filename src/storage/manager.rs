@@ -7,11 +7,12 @@ use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::eviction_controller::{EvictionPass, L1EvictionController};
+use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager, WriteRequest, WriterTag};
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::status::{PrefetchStatus, StorageManagerStats, StorageManagerStatus};
-use crate::sync::Arc;
+use crate::sync::{Arc, OnceLock};
 
 /// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
 pub type L1ManagerId = u32;
@@ -30,6 +31,7 @@ pub struct StorageManager {
     l1: Arc<L1Manager>,
     eviction: L1EvictionController,
     prefetch: PrefetchController,
+    hook: OnceLock<Arc<dyn CallHook>>,
 }
 
 impl StorageManager {
@@ -56,7 +58,17 @@ impl StorageManager {
         let l1 = Arc::new(L1Manager::new(l1_config.clone(), clock.clone())?);
         let eviction = L1EvictionController::new(Arc::clone(&l1));
         let prefetch = PrefetchController::new(Arc::clone(&l1), clock);
-        Ok(Self { config, l1, eviction, prefetch })
+        Ok(Self { config, l1, eviction, prefetch, hook: OnceLock::new() })
+    }
+
+    /// Lets `hook` see the calls from now on, for as long as the manager lives.
+    ///
+    /// # Errors
+    /// If there is a hook already.
+    pub fn attach_hook(&self, hook: Arc<dyn CallHook>) -> Result<()> {
+        let taken = Error::invalid("the storage manager has a hook already")
+            .with_hint("a recorder that is switched off costs one load a call: leave it attached");
+        self.hook.set(hook).map_err(|_| taken)
     }
 
     /// Reserves a buffer of `layout` for each of `keys` that is neither stored nor being written. The buffers
@@ -85,13 +97,15 @@ impl StorageManager {
         layout: &MemoryLayoutDesc,
         mode: WriteMode,
     ) -> Result<WriteReservation> {
-        let request = WriteRequest {
-            size_bytes: layout.size_bytes(),
-            is_temporary: false,
-            tag: WriterTag::StorageManager,
-            mode,
-        };
-        let (codes, spans) = self.l1.reserve_write(keys, request)?;
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
+        let size_bytes = layout.size_bytes();
+        let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
+        let reserved = self.l1.reserve_write(keys, request);
+        hooked.end_with(&reserved, |(codes, _)| {
+            let effect = Effect::of_codes(codes);
+            Effect { bytes: effect.hit_keys as u64 * size_bytes, ..effect }
+        });
+        let (codes, spans) = reserved?;
         Ok(WriteReservation::new(Arc::clone(self.l1.arena()), codes, spans))
     }
 
@@ -101,6 +115,13 @@ impl StorageManager {
     /// # Errors
     /// If the manager is closed.
     pub fn finish_write(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(keys));
+        let finished = self.finish_write_unseen(keys);
+        hooked.end_with(&finished, Effect::of_codes);
+        finished
+    }
+
+    fn finish_write_unseen(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
         self.l1.check_open()?;
         Ok(self.l1.finish_write(keys, WriterTag::StorageManager))
     }
@@ -115,7 +136,14 @@ impl StorageManager {
             return Err(Error::invalid("a write completion names an L1 manager that does not exist")
                 .with_context("l1_manager", owner));
         }
-        groups.iter().map(|(_, keys)| self.finish_write(keys)).collect()
+        // One call, as LMCache traces it: the keys of all groups.
+        let keys = || groups.iter().flat_map(|(_, keys)| *keys).cloned().collect::<Vec<_>>();
+        let all_keys = self.hook.get().map(|_| keys()).unwrap_or_default();
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(&all_keys));
+        let finished: Result<Vec<_>> =
+            groups.iter().map(|(_, keys)| self.finish_write_unseen(keys)).collect();
+        hooked.end_with(&finished, |groups| groups.iter().map(Effect::of_codes).sum());
+        finished
     }
 
     /// Looks up, locks and touches the keys of `spec`; see [`crate::storage::prefetch`]. It puts up with
@@ -132,9 +160,11 @@ impl StorageManager {
         external_request_id: &str,
         skip_l2: bool,
     ) -> Result<PrefetchHandle> {
-        self.l1.check_open()?;
-        let _ = skip_l2;
-        Ok(self.prefetch.submit(spec, external_request_id))
+        let call = || HookedCall::SubmitPrefetch { spec, external_request_id, skip_l2 };
+        let hooked = Hooked::begin(self.hook.get(), call);
+        let submitted = self.l1.check_open().map(|()| self.prefetch.submit(spec, external_request_id));
+        hooked.end_with(&submitted, |handle| handle.effect(spec));
+        submitted
     }
 
     /// The result of a prefetch, the first time that it is asked for; `None` ever after.
@@ -152,12 +182,18 @@ impl StorageManager {
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read.
     pub fn read_prefetched_results(&self, keys: &[ObjectKey]) -> ReadContext {
-        ReadContext::enter(Arc::clone(&self.l1), keys)
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReadEnter(keys));
+        let context = ReadContext::enter(Arc::clone(&self.l1), keys, self.hook.get().cloned());
+        hooked.end(|| context.effect());
+        context
     }
 
     /// Releases `read_locks` (clamped to 1..=128) on each of `keys`, for each time that it is named.
     pub fn finish_read_prefetched(&self, keys: &[ObjectKey], read_locks: i64) -> KeyCodes {
-        self.l1.finish_read(keys, read_locks)
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishRead { keys, read_locks });
+        let codes = self.l1.finish_read(keys, read_locks);
+        hooked.end(|| Effect::of_codes(&codes));
+        codes
     }
 
     /// Counts `keys` as used, so that they are evicted later.

@@ -8,6 +8,7 @@
 //!   [`ttl_lock`] locks that expire; [`lease`] is what a caller holds between two calls.
 //! * [`prefetch`]: looking a prompt up, and locking what is there.
 //! * [`eviction`]: who goes first; [`eviction_controller`]: when.
+//! * [`hook`]: lets a recorder see the calls.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
 
@@ -16,6 +17,7 @@ pub mod arena;
 pub mod config;
 pub mod eviction;
 pub mod eviction_controller;
+pub mod hook;
 pub mod l1;
 pub mod lease;
 pub mod manager;

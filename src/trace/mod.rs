@@ -3,8 +3,8 @@
 //! * [`Trace`] opens a file of either kind. [`reader`] yields the records of LMCache's `.lct` files in place, [`native`]
 //!   the chunks of native files; both have their bytes from `bytes`, which maps or reads.
 //! * [`follow`] reads a native file while it is written; [`recover`] looks closely at one, and mends it.
-//! * [`ring`]: how a record leaves the thread that made it.
-//! * [`writer`] writes native files, whose bytes go to a [`store`].
+//! * [`recorder`] records the calls of a running process: a [`ring`] per thread, one thread that drains them, and
+//!   the [`writer`] of native files, whose bytes go to a [`store`].
 //!
 //! The bytes themselves are the business of [`format`](crate::format).
 
@@ -13,6 +13,7 @@ mod file;
 pub mod follow;
 pub mod native;
 pub mod reader;
+pub mod recorder;
 pub mod recover;
 pub mod ring;
 pub mod store;
@@ -22,3 +23,4 @@ pub use bytes::ReadMode;
 pub use file::Trace;
 pub use native::NativeTrace;
 pub use reader::{Entry, Record, Records, TraceReader};
+pub use recorder::{RecorderOptions, ThreadRecorder, TraceRecorder};

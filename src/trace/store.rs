@@ -1,7 +1,7 @@
 //! Where a trace file's bytes go: a file, or what a test puts in its place.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -44,6 +44,30 @@ impl FileStore {
                 .with_context("path", path.display())
                 .with_hint("name a file in a directory that exists and that you may write to")
         })
+    }
+}
+
+impl FileStore {
+    /// The same file once more, for a thread that syncs it.
+    ///
+    /// # Errors
+    /// If there are no file descriptors left.
+    pub fn another(&self) -> std::io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Whether somebody deleted the file: what is written then goes nowhere.
+    pub fn is_deleted(&self) -> bool {
+        self.0.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// The length of the file.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn len_bytes(&self) -> Result<u64> {
+        let metadata = self.0.metadata().map_err(|error| Error::io("cannot examine trace file", error))?;
+        Ok(metadata.len())
     }
 }
 

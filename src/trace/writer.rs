@@ -4,6 +4,8 @@
 //! vouches for it (from then on a killed process does not lose it), and *durable* after a sync (from then on a power
 //! cut does not lose it).
 
+use bytemuck::Zeroable;
+
 use crate::error::{Error, Result};
 use crate::format::native::builder::{ChunkBuilder, ChunkFull};
 use crate::format::native::index::write_index;
@@ -34,8 +36,16 @@ pub struct TraceWriter<S> {
     tally: FileTally,
     builder: ChunkBuilder,
     chunk: OpenChunk,
-    /// Whether the header, or a chunk before the one that is made, was written since the last sync.
-    has_unsynced: bool,
+    is_dirty: bool,
+}
+
+/// A slot that is to be written once the store is synced.
+#[derive(Clone, Copy, Debug)]
+pub struct DurableSlot {
+    /// Where in the file.
+    pub offset: u64,
+    /// The slot.
+    pub bytes: [u8; SLOT_BYTES],
 }
 
 /// The chunk that records are added to.
@@ -66,7 +76,7 @@ impl<S: TraceStore> TraceWriter<S> {
         let kind = if header.is_compact() { ChunkKind::Keys } else { ChunkKind::Records };
         let offset = header.first_chunk_offset();
         let chunk = OpenChunk::new(&header, kind as u32, offset, header.chunk_bytes(), &FileTally::default());
-        Ok(Self { store, header, tally: FileTally::default(), builder, chunk, has_unsynced: true })
+        Ok(Self { store, header, tally: FileTally::default(), builder, chunk, is_dirty: true })
     }
 
     /// The header.
@@ -183,24 +193,40 @@ impl<S: TraceStore> TraceWriter<S> {
     /// What the store says.
     pub fn sync(&mut self, clock: ClockPair) -> Result<()> {
         self.commit(clock)?;
-        let is_durable = self.chunk.durable_bytes == self.chunk.written_bytes;
-        if is_durable && !self.has_unsynced {
+        if !self.needs_sync() {
             return Ok(());
         }
+        let slot = self.durable_slot(clock);
         self.store.sync().map_err(not_written)?;
-        self.has_unsynced = false;
-        if is_durable {
-            return Ok(());
+        if let Some(slot) = slot {
+            self.store.write_at(slot.offset, &slot.bytes).map_err(not_written)?;
+            self.store.sync().map_err(not_written)?;
         }
-        self.write_slot(self.chunk.next_durable, STATE_OPEN, clock)?;
-        self.store.sync().map_err(not_written)?;
-        self.chunk.durable_bytes = self.chunk.written_bytes;
-        self.chunk.next_durable = SLOTS - self.chunk.next_durable;
         Ok(())
     }
 
+    /// Whether something was written since the last [`Self::durable_slot`].
+    pub fn needs_sync(&self) -> bool {
+        self.is_dirty
+    }
+
+    /// Vouches, once the store is synced, for what is committed at this moment: to be written then, and synced again.
+    /// Nothing if the chunk has nothing that is not vouched for; a sync is due all the same. There must be no other
+    /// one that is not written yet.
+    pub fn durable_slot(&mut self, clock: ClockPair) -> Option<DurableSlot> {
+        self.is_dirty = false;
+        let chunk = &mut self.chunk;
+        if chunk.durable_bytes == chunk.written_bytes {
+            return None;
+        }
+        chunk.durable_bytes = chunk.written_bytes;
+        let index = chunk.next_durable;
+        chunk.next_durable = SLOTS - index;
+        let offset = chunk.header.offset + slot_offset(index);
+        Some(DurableSlot { offset, bytes: bytemuck::cast(self.slot(STATE_OPEN, clock)) })
+    }
+
     fn seal(&mut self, clock: ClockPair) -> Result<()> {
-        self.has_unsynced = true;
         self.write_records()?;
         self.write_slot(LIVE_SLOT, STATE_SEALED, clock)?;
         let slot = self.slot(STATE_SEALED, clock);
@@ -208,7 +234,8 @@ impl<S: TraceStore> TraceWriter<S> {
         Ok(())
     }
 
-    /// Seals the last chunk and writes the index and the end mark. Returns the index and the store.
+    /// Seals the last chunk and writes the index and the end mark. Returns the index and the store; what
+    /// was written last, index and end mark, is not synced.
     ///
     /// # Errors
     /// What the store says: the file is then one that was not closed.
@@ -218,23 +245,19 @@ impl<S: TraceStore> TraceWriter<S> {
             self.seal(clock)?;
             end += self.builder.image().len() as u64;
         }
-        // An end mark that is on the disk before the records would say of a cut file that it is whole.
+        // An end mark that is on the disk before the records would say of a file that is not whole that it is.
         self.store.sync().map_err(not_written)?;
         let index = self.tally.into_index(distinct_keys);
         let bytes = write_index(&index, end, self.header.fixed().recording_id);
         self.store.write_at(end, &bytes).map_err(not_written)?;
         self.store.truncate(end + bytes.len() as u64).map_err(not_written)?;
-        self.store.sync().map_err(not_written)?;
         Ok((index, self.store))
     }
 
     /// Writes the records that are not in the file yet, and the chunk's header if that is not.
     fn write_records(&mut self) -> Result<()> {
         if !self.chunk.is_begun {
-            self.chunk.header = self.chunk.header.sealed();
-            let header = bytemuck::bytes_of(&self.chunk.header);
-            self.store.write_at(self.chunk.header.offset, header).map_err(not_written)?;
-            self.chunk.is_begun = true;
+            self.write_chunk_header()?;
         }
         let start = CHUNK_HEADER_BYTES + self.chunk.written_bytes;
         let records = &self.builder.image()[start..];
@@ -246,9 +269,27 @@ impl<S: TraceStore> TraceWriter<S> {
         Ok(())
     }
 
+    /// Header and first slot go together: a process that is killed in between would leave a chunk that nothing
+    /// vouches for.
+    fn write_chunk_header(&mut self) -> Result<()> {
+        self.chunk.header = self.chunk.header.sealed();
+        let mut bytes = [0; CHUNK_HEADER_BYTES];
+        let (header, slots) = bytes.split_at_mut(size_of::<ChunkHeader>());
+        header.copy_from_slice(bytemuck::bytes_of(&self.chunk.header));
+        let empty = CommitSlot { state: STATE_OPEN, ..CommitSlot::zeroed() }.sealed();
+        slots[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(&empty));
+        // A chunk that is made longer has slots already, which stay.
+        let is_longer = self.chunk.written_bytes > 0;
+        let bytes = if is_longer { &bytes[..size_of::<ChunkHeader>()] } else { &bytes[..] };
+        self.store.write_at(self.chunk.header.offset, bytes).map_err(not_written)?;
+        self.chunk.is_begun = true;
+        Ok(())
+    }
+
     fn write_slot(&mut self, index: usize, state: u32, clock: ClockPair) -> Result<()> {
         let slot = self.slot(state, clock);
-        let offset = self.chunk.header.offset + (size_of::<ChunkHeader>() + index * SLOT_BYTES) as u64;
+        let offset = self.chunk.header.offset + slot_offset(index);
+        self.is_dirty = true;
         self.store.write_at(offset, bytemuck::bytes_of(&slot)).map_err(not_written)
     }
 
@@ -295,6 +336,11 @@ impl OpenChunk {
             durable_bytes: 0,
         }
     }
+}
+
+/// Where in its chunk a slot stands.
+fn slot_offset(index: usize) -> u64 {
+    (size_of::<ChunkHeader>() + index * SLOT_BYTES) as u64
 }
 
 fn not_written(error: std::io::Error) -> Error {

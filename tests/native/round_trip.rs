@@ -41,7 +41,7 @@ fn push_one_of_each(chunk: &mut ChunkBuilder) -> Result<(), ChunkFull> {
     chunk.push_prefetch(&with_wall, &args, &rows, true)?;
     let name = chunk.name("engine.step")?;
     chunk.push_named_call(RecordKind::HostCall, &stamp(60, 5), name, b"any bytes")?;
-    chunk.push_loss(&stamp(70, 6), LossReason::RingFull, 12, 75)?;
+    chunk.push_loss(&stamp(70, 6), LossReason::RingFull, 12, 65..75)?;
     let completion = CompletionBody {
         call_thread: 1,
         call_sequence: 4,

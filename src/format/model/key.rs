@@ -37,6 +37,15 @@ impl ChunkHash {
         Self(HashRepr::Inline { len_bytes: bytes.len() as u8, bytes: inline })
     }
 
+    /// The bytes of a hash that is held in the key, filled up with zeros, and how many there are.
+    #[inline(always)]
+    pub fn as_inline(&self) -> Option<(&[u8; INLINE_HASH_BYTES], u8)> {
+        match &self.0 {
+            HashRepr::Inline { len_bytes, bytes } => Some((bytes, *len_bytes)),
+            HashRepr::Long(_) => None,
+        }
+    }
+
     /// The bytes of the hash.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {

@@ -3,6 +3,9 @@
 //! A push that does not fit leaves the chunk as it was and says [`ChunkFull`]: the caller seals the chunk, begins
 //! the next one, and pushes again, definitions first, for a chunk knows nothing of the one before.
 
+use std::mem::offset_of;
+use std::ops::Range;
+
 use hashbrown::HashTable;
 
 use super::kind::{LossReason, Outcome, RecordKind};
@@ -16,6 +19,9 @@ use super::row_index::RowIndex;
 use super::schema::{PrefetchArgs, PrefetchGroup, ScopeFacts, ThreadFacts, archive};
 use super::tally::ChunkTally;
 use crate::format::model::{KeyView, MemoryLayoutDesc, Op};
+
+/// Where a row names its scope.
+const SCOPE_BYTES: Range<usize> = offset_of!(KeyRow, scope)..offset_of!(KeyRow, hash_bytes);
 
 /// The record does not fit into what is left of the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,6 +321,65 @@ impl ChunkBuilder {
         Ok(())
     }
 
+    /// As [`Self::push_call`], for rows of one scope with short hashes and a value that fits into `aux`: what nearly all
+    /// calls are. `scope` is the chunk's number and replaces those in the rows.
+    #[inline]
+    pub fn push_uniform_call(
+        &mut self,
+        op: Op,
+        stamp: &Stamp,
+        aux: u16,
+        rows: &[KeyRow],
+        scope: u32,
+        intern: bool,
+    ) -> Result<(), ChunkFull> {
+        let mut prefix = stamp.prefix(RecordKind::Call(op), aux);
+        let start = self.image.len();
+        let known = if intern { self.find_uniform(rows, scope) } else { None };
+        let body_bytes = if known.is_some() { KEY_SLICE_BYTES } else { size_of_val(rows) };
+        prefix.length_bytes = (PREFIX_BYTES + body_bytes) as u32;
+        if start + PREFIX_BYTES + body_bytes > self.capacity_bytes {
+            return Err(ChunkFull);
+        }
+        if let Some(found) = known {
+            prefix.flags |= FLAG_SLICE;
+            let slice = KeySlice { start: found, count: rows.len() as u32 };
+            self.image.extend_from_slice(bytemuck::bytes_of(&prefix));
+            self.image.extend_from_slice(bytemuck::bytes_of(&slice));
+        } else {
+            self.image.extend_from_slice(bytemuck::bytes_of(&prefix));
+            self.image.extend_from_slice(bytemuck::cast_slice(rows));
+            let rows = self.image[start + PREFIX_BYTES..].as_chunks_mut::<KEY_ROW_BYTES>().0;
+            rows.iter_mut().for_each(|row| row[SCOPE_BYTES].copy_from_slice(&scope.to_le_bytes()));
+        }
+        self.counts.records += 1;
+        self.count_call(stamp);
+        self.tally.add_op(op);
+        self.tally.add_uniform_keys(scope, rows.len());
+        if intern && known.is_none() {
+            self.remember_rows(start + PREFIX_BYTES, rows.len());
+        }
+        Ok(())
+    }
+
+    /// Where rows with these hashes and `scope` stand in the chunk already.
+    #[inline]
+    fn find_uniform(&self, rows: &[KeyRow], scope: u32) -> Option<u32> {
+        let with_scope = |row: &KeyRow| KeyRow { scope: scope.to_le_bytes(), ..*row };
+        let found = self.rows.find(bytemuck::bytes_of(&with_scope(rows.first()?)), rows.len() as u32)?;
+        let there = self.image.get(found as usize..found as usize + size_of_val(rows))?;
+        let there = bytemuck::try_cast_slice::<u8, KeyRow>(there).ok()?;
+        rows.iter().zip(there).all(|(row, there)| with_scope(row) == *there).then_some(found)
+    }
+
+    fn remember_rows(&mut self, start: usize, count: usize) {
+        let rows = &self.image[start..start + count * KEY_ROW_BYTES];
+        for (position, row) in (0..).zip(rows.chunks_exact(KEY_ROW_BYTES)) {
+            let offset = start + position as usize * KEY_ROW_BYTES;
+            self.rows.insert(row, offset as u32, count as u32 - position);
+        }
+    }
+
     /// A `submit_prefetch_task`.
     pub fn push_prefetch(
         &mut self,
@@ -403,16 +468,17 @@ impl ChunkBuilder {
         Ok(())
     }
 
-    /// Calls that are not in the file. `stamp.sequence` is that of the first.
+    /// Calls that are not in the file. `stamp.sequence` is that of the first; they were made within `when_ns`.
     pub fn push_loss(
         &mut self,
         stamp: &Stamp,
         reason: LossReason,
         count: u64,
-        until_ns: u64,
+        when_ns: Range<u64>,
     ) -> Result<(), ChunkFull> {
         let stamp = Stamp { wall_ns: None, ..*stamp };
-        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, reserved_end: 0 };
+        let Range { start: from_ns, end: until_ns } = when_ns;
+        let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, from_ns };
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
         self.counts.lost += count;
         self.tally.add_loss(stamp.thread, count);

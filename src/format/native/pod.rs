@@ -295,10 +295,10 @@ pub struct LossBody {
     pub first_sequence: u32,
     /// Zero.
     pub reserved: u32,
-    /// When the last was lost, or the time of the thread's next call.
+    /// Time of the thread's next call, or when the last was lost.
     pub until_ns: u64,
-    /// Zero.
-    pub reserved_end: u64,
+    /// Time of the thread's last call before; 0 if there was none.
+    pub from_ns: u64,
 }
 
 /// Bytes of a [`LossBody`].

@@ -74,6 +74,11 @@ impl<'a> RecordView<'a> {
         &self.prefix
     }
 
+    /// What stands behind the prefix.
+    pub(super) fn raw_body(&self) -> &'a [u8] {
+        self.body
+    }
+
     /// Its kind, if this build knows it.
     #[inline]
     pub fn kind(&self) -> Option<RecordKind> {
@@ -185,16 +190,8 @@ impl<'a> CallView<'a> {
     }
 
     /// The arguments of a `submit_prefetch_task`.
-    #[expect(unsafe_code, reason = "the archive was checked with its chunk")]
     pub fn prefetch(&self) -> Option<PrefetchView<'a>> {
-        if self.op != Op::SubmitPrefetch {
-            return None;
-        }
-        let (_, raw) = split_archive(self.tail().body)?;
-        // SAFETY: a `Chunk` exists only once its every prefetch was checked, and borrows its bytes, which whoever
-        // mapped them promised to leave alone.
-        let args = unsafe { trusted::unchecked::<ArchivedPrefetchArgs>(raw) };
-        Some(PrefetchView { args, chunk: self.record.chunk })
+        Some(PrefetchView { args: trusted::prefetch_args(&self.record)?, chunk: self.record.chunk })
     }
 
     fn tail(&self) -> Tail<'a> {

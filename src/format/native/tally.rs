@@ -84,6 +84,15 @@ impl ChunkTally {
         }
     }
 
+    #[inline]
+    pub(super) fn add_uniform_keys(&mut self, scope: u32, keys: usize) {
+        self.keys += keys as u64;
+        if scope as usize >= self.scope_keys.len() {
+            self.scope_keys.resize(scope as usize + 1, 0);
+        }
+        self.scope_keys[scope as usize] += keys as u64;
+    }
+
     pub(super) fn add_name(&mut self, name: u32) {
         if name as usize >= self.names.len() {
             self.names.resize(name as usize + 1, 0);
@@ -103,6 +112,37 @@ impl ChunkTally {
             self.last_thread = self.threads.iter().position(|thread| thread.number == number)?;
         }
         self.threads.get_mut(self.last_thread)
+    }
+}
+
+/// The keys of a chunk by scope. A scope is known by its address: comparing names for every list of a chunk would be
+/// most of the work of counting it.
+#[derive(Debug, Default)]
+struct ScopeKeys<'a> {
+    /// The scope of the last keys, and how many there were of it without another in between.
+    run: Option<(&'a ScopeFacts, u64)>,
+    counts: HashMap<usize, (&'a ScopeFacts, u64)>,
+}
+
+impl<'a> ScopeKeys<'a> {
+    /// A list has one scope, or a few runs of them.
+    fn add(&mut self, keys: KeyList<'a>) {
+        for scope in keys.scopes() {
+            match &mut self.run {
+                Some((same, keys)) if std::ptr::eq(*same, scope) => *keys += 1,
+                _ => {
+                    self.end_run();
+                    self.run = Some((scope, 1));
+                }
+            }
+        }
+    }
+
+    fn end_run(&mut self) {
+        if let Some((scope, keys)) = self.run.take() {
+            let address = std::ptr::from_ref(scope).addr();
+            self.counts.entry(address).or_insert((scope, 0)).1 += keys;
+        }
     }
 }
 
@@ -141,6 +181,7 @@ impl FileTally {
         for (number, facts) in chunk.threads() {
             self.add_thread(number, facts, 0, 0);
         }
+        let mut scope_keys = ScopeKeys::default();
         for record in chunk.records() {
             let prefix = record.prefix();
             self.index.late += u64::from(record.is_late());
@@ -149,17 +190,22 @@ impl FileTally {
             {
                 thread.calls += 1;
             }
-            self.add_body(prefix.thread, record.body());
+            self.add_body(prefix.thread, record.body(), &mut scope_keys);
+        }
+        scope_keys.end_run();
+        for (scope, keys) in scope_keys.counts.into_values() {
+            self.index.keys += keys;
+            self.add_scope(scope, keys);
         }
     }
 
-    fn add_body(&mut self, thread: u32, body: Body<'_>) {
+    fn add_body<'a>(&mut self, thread: u32, body: Body<'a>, scope_keys: &mut ScopeKeys<'a>) {
         match body {
             Body::Call(call) => {
                 self.index.ops[call.op() as usize] += 1;
-                self.add_key_list(call.keys());
+                scope_keys.add(call.keys());
                 if let Some(prefetch) = call.prefetch() {
-                    prefetch.rows().for_each(|row| self.add_key_list(row.keys));
+                    prefetch.rows().for_each(|row| scope_keys.add(row.keys));
                 }
             }
             Body::Completion(_) => self.index.completions += 1,
@@ -171,22 +217,6 @@ impl FileTally {
             }
             Body::ForeignBytes { .. } | Body::KeySection { .. } | Body::Other => {}
         }
-    }
-
-    /// A list has one scope, or a few runs of them.
-    fn add_key_list(&mut self, keys: KeyList<'_>) {
-        self.index.keys += keys.len() as u64;
-        let mut run: Option<(&ScopeFacts, u64)> = None;
-        for scope in keys.scopes() {
-            run = match run {
-                Some((same, keys)) if std::ptr::eq(same, scope) => Some((same, keys + 1)),
-                other => {
-                    other.inspect(|(scope, keys)| self.add_scope(scope, *keys));
-                    Some((scope, 1))
-                }
-            };
-        }
-        run.inspect(|(scope, keys)| self.add_scope(scope, *keys));
     }
 
     fn add_chunk(&mut self, header: &ChunkHeader, slot: &CommitSlot) {

@@ -1,6 +1,8 @@
 //! What the caller of a prefetch holds until it asks for the result, and the result.
 
 use super::bitmap::Bitmap;
+use crate::format::model::{GroupedObjectKeys, PrefetchTaskSpec};
+use crate::storage::hook::Effect;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -74,6 +76,19 @@ impl PrefetchHandle {
     /// The result, the first time that it is asked for.
     pub(in crate::storage) fn take_result(&self) -> Option<PrefetchResult> {
         self.result.take()
+    }
+
+    /// What the submission did, for a hook; nobody can have taken the result yet.
+    pub(in crate::storage) fn effect(&self, spec: &PrefetchTaskSpec) -> Effect {
+        let result = lock(&self.result.result);
+        let hits = result.as_ref().map_or(&[][..], |result| &result.hit_cells);
+        let bytes =
+            |(row, hits): (&GroupedObjectKeys, &Bitmap)| hits.popcount() as u64 * row.layout.size_bytes();
+        Effect {
+            requested_keys: self.total_requested_keys,
+            hit_keys: hits.iter().map(Bitmap::popcount).sum(),
+            bytes: spec.key_groups.iter().zip(hits).map(bytes).sum(),
+        }
     }
 
     /// Whether the result has not been taken yet.

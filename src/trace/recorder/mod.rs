@@ -1,0 +1,211 @@
+//! Records the calls of a running process.
+//!
+//! ```text
+//!  caller's thread                                writer's thread                     sync's thread
+//!  ThreadRecorder -- ring (1 MiB) --> lane \
+//!  ThreadRecorder -- ring (1 MiB) --> lane  >- merge by time -> chunk -> file  ----->  file on the disk
+//!  ThreadRecorder -- ring (1 MiB) --> lane /
+//! ```
+//!
+//! * [`thread`]: the caller's side. A call is stamped and written into the thread's ring, once; [`numbers`] gives
+//!   scopes and layouts numbers so that this is short. `wire` is the form in which it goes through the ring.
+//! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `merge` takes what the rings hold in
+//!   the order of time, `push` turns a ring's record into the file's. `files` rotates, `sync_thread` bounds what a power cut may lose.
+//! * `shared`: what all of them see: the gate, the threads that arrive, what the host asks for.
+//!
+//! What is not recorded is counted, by thread: every call has a number, so that a missing one is seen, and the file
+//! says which are missing and where.
+
+mod drain;
+mod files;
+mod lane;
+mod merge;
+pub mod numbers;
+pub mod options;
+mod push;
+mod shared;
+mod sync_thread;
+pub mod thread;
+mod wire;
+
+use std::cell::RefCell;
+use std::thread::JoinHandle;
+
+use crate::clock::TickSource;
+use crate::error::{Error, Result};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, Mutex, lock};
+
+pub use numbers::ScopeNumber;
+pub use options::{FullPolicy, Interning, RecorderOptions, Rotation, StopCallback};
+pub use thread::{CallId, Completion, ThreadRecorder};
+
+use drain::Drain;
+use shared::Shared;
+
+/// A recording. Calls may be recorded from any thread; dropping it closes it.
+#[derive(Debug)]
+pub struct TraceRecorder {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<Result<()>>>>,
+}
+
+/// What a recording has done so far. Numbers of calls are right once the recording is flushed or closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecorderStats {
+    /// Calls that are in the files, those of files that were deleted since included.
+    pub calls: u64,
+    /// Calls that were attempted and are not: a ring was full, a call was too large, a file could not be written.
+    pub lost: u64,
+    /// Calls that came late: after later ones had been written.
+    pub late: u64,
+    /// Completions in the files.
+    pub completions: u64,
+    /// Completions that found the ring full.
+    pub lost_completions: u64,
+    /// Bytes of all files, those that were deleted since included.
+    pub file_bytes: u64,
+    /// Files.
+    pub files: u64,
+    /// Files that were deleted to keep to the bound.
+    pub deleted_files: u64,
+    /// Threads that have recorded.
+    pub threads: u64,
+}
+
+impl TraceRecorder {
+    /// Creates the file and starts the writer's thread.
+    ///
+    /// # Errors
+    /// If the options are out of their limits, the file cannot be created, or the system gives no thread.
+    pub fn open(options: RecorderOptions) -> Result<Self> {
+        options.check()?;
+        let shared = Arc::new(Shared::new(
+            TickSource::detect(),
+            options.full_policy,
+            options.ring_bytes,
+            options.is_enabled,
+        ));
+        let drain = Drain::new(Arc::clone(&shared), options)?;
+        let writer = std::thread::Builder::new()
+            .name("lmcache-record".to_owned())
+            .spawn(move || drain.run())
+            .map_err(|error| Error::io("cannot start the recorder's thread", error))?;
+        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// A recorder for the calls of one thread, with a ring of its own. When it is dropped the writer takes what is
+    /// left in the ring, and the ring is freed.
+    ///
+    /// # Errors
+    /// If there is no memory for the ring.
+    pub fn thread(&self) -> Result<ThreadRecorder> {
+        ThreadRecorder::new(Arc::clone(&self.shared))
+    }
+
+    /// Runs `record` with the calling thread's recorder, which is made at its first call and lives as long as the
+    /// thread. Nothing if recording is off, or there is no memory for a ring.
+    #[inline]
+    pub fn with_thread<T>(&self, record: impl FnOnce(&mut ThreadRecorder) -> Option<T>) -> Option<T> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        // A thread that is ending has no place to keep a recorder any more: its last calls are not recorded.
+        RECORDERS.try_with(|recorders| record(own(&mut recorders.borrow_mut(), &self.shared)?)).ok().flatten()
+    }
+
+    /// Whether calls are recorded at the moment: one relaxed load.
+    #[inline(always)]
+    pub fn is_enabled(&self) -> bool {
+        self.shared.is_on()
+    }
+
+    /// Switches recording on or off. A recording that has stopped by itself stays off.
+    pub fn set_enabled(&self, is_enabled: bool) {
+        self.shared.set_on(is_enabled && self.shared.failure().is_none());
+    }
+
+    /// Waits until everything that was recorded before this call is in the file, where a killed process does not
+    /// lose it. Threads that go on recording make it wait for some of theirs too.
+    ///
+    /// # Errors
+    /// If the recording has stopped by itself, that is why.
+    pub fn flush(&self) -> Result<()> {
+        self.shared.flush();
+        self.shared.failure().map_or(Ok(()), |error| Err(stopped(&error)))
+    }
+
+    /// What has been done so far.
+    pub fn stats(&self) -> RecorderStats {
+        let totals = &self.shared.totals;
+        // Relaxed, all: counts that somebody prints.
+        let get = |count: &crate::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        RecorderStats {
+            calls: get(&totals.calls),
+            lost: get(&totals.lost),
+            late: get(&totals.late),
+            completions: get(&totals.completions),
+            lost_completions: get(&totals.lost_completions),
+            file_bytes: get(&totals.file_bytes),
+            files: get(&totals.files),
+            deleted_files: get(&totals.deleted_files),
+            threads: get(&totals.threads),
+        }
+    }
+
+    /// Stops recording, writes what is in the rings, closes the file with its index, and syncs it. Closing twice does
+    /// no harm.
+    ///
+    /// # Errors
+    /// If the recording had stopped by itself, that is why; what was committed before is in the file.
+    pub fn close(&self) -> Result<RecorderStats> {
+        self.shared.set_on(false);
+        self.shared.ask_to_close();
+        if let Some(writer) = lock(&self.writer).take() {
+            match writer.join() {
+                Ok(ended) => ended?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        self.shared.failure().map_or_else(|| Ok(self.stats()), |error| Err(stopped(&error)))
+    }
+}
+
+impl Drop for TraceRecorder {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close`.
+        let _ = self.close();
+    }
+}
+
+fn stopped(error: &Error) -> Error {
+    let mut stopped = Error::new(error.kind(), format!("the recording stopped: {}", error.message()));
+    for (name, value) in error.context() {
+        stopped = stopped.with_context(name, value);
+    }
+    match error.io_source().map(std::io::Error::raw_os_error) {
+        Some(Some(number)) => stopped.with_source(std::io::Error::from_raw_os_error(number)),
+        _ => stopped,
+    }
+}
+
+thread_local! {
+    /// The recorders of this thread: nearly always one.
+    static RECORDERS: RefCell<Vec<ThreadRecorder>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The thread's recorder for `shared`.
+#[inline]
+fn own<'a>(recorders: &'a mut Vec<ThreadRecorder>, shared: &Arc<Shared>) -> Option<&'a mut ThreadRecorder> {
+    match recorders.iter().position(|recorder| recorder.recorder_id() == shared.id) {
+        Some(position) => recorders.get_mut(position),
+        None => join(recorders, shared),
+    }
+}
+
+#[cold]
+fn join<'a>(recorders: &'a mut Vec<ThreadRecorder>, shared: &Arc<Shared>) -> Option<&'a mut ThreadRecorder> {
+    recorders.retain(|recorder| !recorder.is_over());
+    recorders.push(ThreadRecorder::new(Arc::clone(shared)).ok()?);
+    recorders.last_mut()
+}

@@ -1,0 +1,219 @@
+//! What the recording threads, the writer's thread and the host share.
+
+use std::fmt;
+
+use crate::clock::TickSource;
+use crate::error::Error;
+use crate::format::native::schema::ThreadFacts;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
+use crate::trace::recorder::options::FullPolicy;
+use crate::trace::ring::Consumer;
+
+/// Everything that outlives its threads.
+pub(super) struct Shared {
+    /// Whether calls are recorded. A word of its own: it is read at every call.
+    gate: crossbeam::utils::CachePadded<AtomicBool>,
+    pub(super) source: TickSource,
+    pub(super) full_policy: FullPolicy,
+    pub(super) ring_bytes: usize,
+    /// Tells recorders of one process apart.
+    pub(super) id: u64,
+    next_thread: AtomicU32,
+    /// Rings that the writer has not seen yet.
+    arrivals: Mutex<Vec<Arrival>>,
+    has_arrivals: AtomicBool,
+    /// Set when the writer takes no more: nobody waits for it then.
+    is_over: AtomicBool,
+    requests: Mutex<Requests>,
+    answered: Condvar,
+    pub(super) totals: Totals,
+    failure: Mutex<Option<Arc<Error>>>,
+}
+
+/// A thread that begins to record.
+pub(super) struct Arrival {
+    pub(super) number: u32,
+    pub(super) facts: ThreadFacts,
+    pub(super) ring: Consumer,
+    pub(super) losses: Arc<ThreadLosses>,
+}
+
+/// What a thread could not put into its ring.
+#[derive(Debug, Default)]
+pub(super) struct ThreadLosses {
+    /// How many calls the thread had attempted when it last lost one, and when it ended.
+    attempted: AtomicU64,
+    /// Ticks at the last loss.
+    last_ticks: AtomicU64,
+}
+
+impl ThreadLosses {
+    pub(super) fn set(&self, attempted: u64, ticks: u64) {
+        // Relaxed: the store below publishes it.
+        self.last_ticks.store(ticks, Ordering::Relaxed);
+        // Release: pairs with the Acquire in `attempted`: whoever sees this count sees, in the ring, every call
+        // before it that was not lost.
+        self.attempted.store(attempted, Ordering::Release);
+    }
+
+    /// To be read before the ring is looked at.
+    pub(super) fn attempted(&self) -> u64 {
+        // Acquire: pairs with the Release in `set`.
+        self.attempted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn last_ticks(&self) -> u64 {
+        // Relaxed: `attempted` was read before.
+        self.last_ticks.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts of the whole recording, for whoever asks while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) calls: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) completions: AtomicU64,
+    pub(super) lost_completions: AtomicU64,
+    pub(super) file_bytes: AtomicU64,
+    pub(super) files: AtomicU64,
+    pub(super) deleted_files: AtomicU64,
+    pub(super) threads: AtomicU64,
+}
+
+/// What the host waits for.
+#[derive(Debug, Default)]
+struct Requests {
+    flushes_asked: u64,
+    flushes_done: u64,
+    is_closing: bool,
+}
+
+/// What the writer is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) flush: Option<u64>,
+    pub(super) is_closing: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        source: TickSource,
+        full_policy: FullPolicy,
+        ring_bytes: usize,
+        is_enabled: bool,
+    ) -> Self {
+        static NEXT_ID: OnceLock<AtomicU64> = OnceLock::new();
+        Self {
+            gate: crossbeam::utils::CachePadded::new(AtomicBool::new(is_enabled)),
+            source,
+            full_policy,
+            ring_bytes,
+            // Relaxed: only uniqueness counts.
+            id: NEXT_ID.get_or_init(|| AtomicU64::new(1)).fetch_add(1, Ordering::Relaxed),
+            next_thread: AtomicU32::new(1),
+            arrivals: Mutex::default(),
+            has_arrivals: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            requests: Mutex::default(),
+            answered: Condvar::default(),
+            totals: Totals::default(),
+            failure: Mutex::default(),
+        }
+    }
+
+    /// Whether calls are recorded.
+    #[inline(always)]
+    pub(super) fn is_on(&self) -> bool {
+        // Relaxed: a call at the moment of switching may be recorded or not; nothing else hangs on it.
+        self.gate.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_on(&self, is_on: bool) {
+        // Relaxed: see `is_on`.
+        self.gate.store(is_on && !self.is_over(), Ordering::Relaxed);
+    }
+
+    pub(super) fn next_thread(&self) -> u32 {
+        // Relaxed: only uniqueness counts.
+        self.next_thread.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn arrive(&self, arrival: Arrival) {
+        lock(&self.arrivals).push(arrival);
+        // Release: pairs with the Acquire in `take_arrivals`, though the lock alone hands the ring over.
+        self.has_arrivals.store(true, Ordering::Release);
+    }
+
+    pub(super) fn take_arrivals(&self) -> Vec<Arrival> {
+        // Acquire: pairs with the Release in `arrive`. One load a round, instead of a lock.
+        if !self.has_arrivals.load(Ordering::Acquire) {
+            return Vec::new();
+        }
+        let mut arrivals = lock(&self.arrivals);
+        // Relaxed: under the lock, as the push is.
+        self.has_arrivals.store(false, Ordering::Relaxed);
+        std::mem::take(&mut arrivals)
+    }
+
+    /// Whether the writer takes no more.
+    pub(super) fn is_over(&self) -> bool {
+        // Relaxed: only ends a wait.
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Asks the writer to write what is in the rings at this moment, and waits until it has.
+    pub(super) fn flush(&self) {
+        let mut requests = lock(&self.requests);
+        requests.flushes_asked += 1;
+        let mine = requests.flushes_asked;
+        while requests.flushes_done < mine && !self.is_over() {
+            requests = match self.answered.wait(requests) {
+                Ok(requests) => requests,
+                Err(_) => return,
+            };
+        }
+    }
+
+    pub(super) fn ask_to_close(&self) {
+        lock(&self.requests).is_closing = true;
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        let requests = lock(&self.requests);
+        let flush = (requests.flushes_asked > requests.flushes_done).then_some(requests.flushes_asked);
+        Asked { flush, is_closing: requests.is_closing }
+    }
+
+    pub(super) fn flushed(&self, number: u64) {
+        lock(&self.requests).flushes_done = number;
+        self.answered.notify_all();
+    }
+
+    /// The writer's last act: nobody records or waits any more.
+    pub(super) fn end(&self) {
+        // Relaxed, all three: the lock below orders them before whoever waits under it.
+        self.is_over.store(true, Ordering::Relaxed);
+        self.gate.store(false, Ordering::Relaxed);
+        drop(lock(&self.requests));
+        self.answered.notify_all();
+    }
+
+    pub(super) fn fail(&self, error: Arc<Error>) {
+        lock(&self.failure).get_or_insert(error);
+        // Relaxed: see `is_on`.
+        self.gate.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn failure(&self) -> Option<Arc<Error>> {
+        lock(&self.failure).clone()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("id", &self.id).field("is_on", &self.is_on()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,589 @@
+//! The recording side: a call becomes bytes in the thread's ring.
+
+use crate::error::Result;
+use crate::format::model::{
+    FetchingPolicy, KeyScope, LockMode, MemoryLayoutDesc, ObjectKey, Op, PrefetchTaskSpec,
+};
+use crate::format::native::kind::{Outcome, RecordKind};
+use crate::format::native::pod::{
+    BodyHead, CompletionBody, FLAG_WIDE, KEY_ROW_BYTES, KeyRow, NOT_KNOWN, PREFIX_BYTES, RecordPrefix,
+};
+use crate::format::native::schema::ThreadFacts;
+use crate::os;
+use crate::sync::Arc;
+use crate::trace::recorder::numbers::{Numbers, ScopeNumber, layout_bytes};
+use crate::trace::recorder::options::FullPolicy;
+use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
+use crate::trace::recorder::wire::{GroupHead, PrefetchHead, call_bytes};
+use crate::trace::ring::{self, Producer, Refusal};
+
+/// How long a caller that waits for room spins before it yields.
+const SPINS_BEFORE_YIELD: u32 = 64;
+
+/// Why a number is there when a call is written.
+const SENT: &str = "what a call names was sent before the call, and keeps its number until it is written";
+
+/// Names a recorded call, so that what became of it can be recorded too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId {
+    thread: u32,
+    sequence: u32,
+    op: u8,
+}
+
+impl CallId {
+    /// Thread and sequence in one word, for whoever keeps it between the beginning of a call and its end.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.thread) << 32 | u64::from(self.sequence)
+    }
+
+    /// The call of `op` with the word that [`Self::to_bits`] gave.
+    pub fn from_bits(bits: u64, op: Op) -> Self {
+        let kind = RecordKind::Call(op);
+        Self { thread: (bits >> 32) as u32, sequence: bits as u32, op: kind.number() }
+    }
+}
+
+/// What became of a call. Times are those of `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// From the call to the moment its data was there, if that is known.
+    pub data_ready_ns: Option<u64>,
+    /// Keys that were asked for.
+    pub requested_keys: u32,
+    /// Keys that were reserved, found, read or released.
+    pub hit_keys: u32,
+    /// Bytes of their objects.
+    pub bytes: u64,
+}
+
+/// Records the calls of one thread. It may be moved to another thread, but not shared: each has its own, from
+/// [`TraceRecorder::thread`](super::TraceRecorder::thread).
+///
+/// A recorded call costs a time stamp, its bytes and one store; it never blocks (unless the host chose
+/// [`FullPolicy::Wait`]), allocates, locks, or calls the system, but for the first time that a scope or a layout is
+/// met. What does not fit into the ring is dropped and counted.
+#[derive(Debug)]
+pub struct ThreadRecorder {
+    shared: Arc<Shared>,
+    ring: Producer,
+    losses: Arc<ThreadLosses>,
+    number: u32,
+    /// Calls that were attempted.
+    attempted: u64,
+    numbers: Numbers,
+}
+
+impl ThreadRecorder {
+    pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
+        let (ring, consumer) = ring::create(shared.ring_bytes)?;
+        let (number, losses) = (shared.next_thread(), Arc::<ThreadLosses>::default());
+        let facts = ThreadFacts {
+            os_thread_id: os::thread::current_id(),
+            name: std::thread::current().name().unwrap_or_default().to_owned(),
+        };
+        shared.arrive(Arrival { number, facts, ring: consumer, losses: Arc::clone(&losses) });
+        Ok(Self { shared, ring, losses, number, attempted: 0, numbers: Numbers::default() })
+    }
+
+    /// Whether calls are recorded at the moment: one relaxed load.
+    #[inline(always)]
+    pub fn is_on(&self) -> bool {
+        self.shared.is_on()
+    }
+
+    /// The thread's number in the recording.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Calls that were attempted while recording was on: what is in the file and what was lost.
+    pub fn attempted(&self) -> u64 {
+        self.attempted
+    }
+
+    /// Which recorder it belongs to.
+    pub(super) fn recorder_id(&self) -> u64 {
+        self.shared.id
+    }
+
+    /// Whether the recorder takes no more, ever.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.is_over()
+    }
+
+    /// A number for `scope` that [`Self::record_hashes`] takes. It stays good as long as this value.
+    pub fn scope(&mut self, scope: &Arc<KeyScope>) -> ScopeNumber {
+        self.numbers.keep_scope(scope)
+    }
+
+    /// Records one of `finish_write`, `read_enter`, `read_exit`, or `finish_read` (whose `value` is the lock count)
+    /// for keys of one scope with hashes of 32 bytes.
+    #[inline(always)]
+    pub fn record_hashes(
+        &mut self,
+        op: Op,
+        value: u16,
+        scope: ScopeNumber,
+        hashes: &[[u8; 32]],
+    ) -> Option<CallId> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        self.record_hashes_on(op, value, scope, hashes)
+    }
+
+    #[inline]
+    fn record_hashes_on(
+        &mut self,
+        op: Op,
+        value: u16,
+        scope: ScopeNumber,
+        hashes: &[[u8; 32]],
+    ) -> Option<CallId> {
+        let ticks = self.shared.source.now();
+        if !self.numbers.is_kept_sent(scope)
+            && let Err(refusal) = self.send_kept(scope)
+        {
+            return self.lose(refusal, ticks);
+        }
+        let length_bytes = call_bytes(hashes.len(), 0);
+        let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, value, hashes.len());
+        let scope = scope.0.to_le_bytes();
+        let written = self.write(length_bytes, |bytes| {
+            let (head, rows) = bytes.split_at_mut(PREFIX_BYTES);
+            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            for (row, hash) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(hashes) {
+                *row = bytemuck::cast(KeyRow { hash: *hash, scope, hash_bytes: 32, reserved: [0; 3] });
+            }
+        });
+        match written {
+            Ok(()) => self.recorded(op),
+            Err(refusal) => self.lose(refusal, ticks),
+        }
+    }
+
+    /// Records `reserve_write`.
+    pub fn reserve_write(&mut self, keys: &[ObjectKey], layout: &MemoryLayoutDesc) -> Option<CallId> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        let ticks = self.shared.source.now();
+        match self.layout_number(layout) {
+            Ok(layout) => self.record_keys(Op::ReserveWrite, ticks, i64::from(layout), keys),
+            Err(refusal) => self.lose(refusal, ticks),
+        }
+    }
+
+    /// Records `finish_write`.
+    #[inline(always)]
+    pub fn finish_write(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
+        self.record(Op::FinishWrite, 0, keys)
+    }
+
+    /// Records the enter of `read_prefetched_results`.
+    #[inline(always)]
+    pub fn read_enter(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
+        self.record(Op::ReadEnter, 0, keys)
+    }
+
+    /// Records the exit of `read_prefetched_results`.
+    #[inline(always)]
+    pub fn read_exit(&mut self, keys: &[ObjectKey]) -> Option<CallId> {
+        self.record(Op::ReadExit, 0, keys)
+    }
+
+    /// Records `finish_read_prefetched`.
+    #[inline(always)]
+    pub fn finish_read_prefetched(&mut self, keys: &[ObjectKey], read_locks: i64) -> Option<CallId> {
+        self.record(Op::FinishRead, read_locks, keys)
+    }
+
+    #[inline(always)]
+    fn record(&mut self, op: Op, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        self.record_on(op, value, keys)
+    }
+
+    #[inline]
+    fn record_on(&mut self, op: Op, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
+        let ticks = self.shared.source.now();
+        self.record_keys(op, ticks, value, keys)
+    }
+
+    #[inline]
+    fn record_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
+        if self.try_one_scope(op, ticks, value, keys) {
+            return self.recorded(op);
+        }
+        self.record_any_keys(op, ticks, value, keys)
+    }
+
+    /// Records a call in one pass over its keys, if they are what nearly all are: of one scope that was sent, with
+    /// hashes that fit into rows. False if they are not, or there is no room: nothing is recorded then.
+    #[inline]
+    fn try_one_scope(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> bool {
+        let (Some(first), Ok(aux)) = (keys.first(), u16::try_from(value)) else { return false };
+        let Some(scope) = self.numbers.scope(self.attempted, first.scope()) else { return false };
+        let length_bytes = call_bytes(keys.len(), 0);
+        let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, aux, keys.len());
+        let Ok(mut reserved) = self.ring.reserve(length_bytes) else { return false };
+        let (head, rows) = reserved.bytes().split_at_mut(PREFIX_BYTES);
+        head.copy_from_slice(bytemuck::bytes_of(&prefix));
+        let scope_bytes = scope.to_le_bytes();
+        for (row, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
+            let Some((hash, hash_bytes)) = key.chunk_hash().as_inline() else { return false };
+            if !Arc::ptr_eq(key.scope(), first.scope()) {
+                return false;
+            }
+            *row = bytemuck::cast(KeyRow { hash: *hash, scope: scope_bytes, hash_bytes, reserved: [0; 3] });
+        }
+        reserved.commit();
+        true
+    }
+
+    fn record_any_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
+        if let Err(refusal) = self.send_scopes(keys) {
+            return self.lose(refusal, ticks);
+        }
+        let (aux, wide) = u16::try_from(value).map_or((0, Some(value.to_le_bytes())), |aux| (aux, None));
+        let wide = wide.as_ref().map_or(&[][..], |wide| &wide[..]);
+        let length_bytes = call_bytes(keys.len(), wide.len() + long_hash_bytes(keys));
+        let mut prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, aux, keys.len());
+        prefix.flags = if wide.is_empty() { 0 } else { FLAG_WIDE };
+        let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
+        let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
+            let (head, body) = bytes.split_at_mut(PREFIX_BYTES);
+            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            let (rows, rest) = body.split_at_mut(keys.len() * KEY_ROW_BYTES);
+            rest[..wide.len()].copy_from_slice(wide);
+            write_rows(rows, keys.iter(), rest, wide.len(), |key| numbers.scope(call, key.scope()));
+        });
+        match written {
+            Ok(()) => self.recorded(op),
+            Err(refusal) => self.lose(refusal, ticks),
+        }
+    }
+
+    /// Records `submit_prefetch_task`.
+    pub fn submit_prefetch_task(
+        &mut self,
+        spec: &PrefetchTaskSpec,
+        external_request_id: &str,
+        skip_l2: bool,
+    ) -> Option<CallId> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        let ticks = self.shared.source.now();
+        for row in &spec.key_groups {
+            let sent = self.layout_number(&row.layout).and_then(|_| self.send_scopes(&row.keys));
+            if let Err(refusal) = sent {
+                return self.lose(refusal, ticks);
+            }
+        }
+        let head = PrefetchHead {
+            num_kv_readers: spec.num_kv_readers,
+            groups: spec.key_groups.len() as u32,
+            id_bytes: external_request_id.len() as u32,
+            fetching_policy: u8::from(spec.fetching_policy == FetchingPolicy::Full),
+            lock_mode: u8::from(spec.lock_mode == LockMode::NoLock),
+            skip_l2: u8::from(skip_l2),
+            reserved: [0; 5],
+        };
+        let keys = spec.key_groups.iter().flat_map(|row| &row.keys);
+        let key_count: usize = spec.key_groups.iter().map(|row| row.keys.len()).sum();
+        let groups_bytes = spec.key_groups.len() * size_of::<GroupHead>();
+        let fixed_bytes = size_of::<PrefetchHead>() + groups_bytes + external_request_id.len();
+        let long_bytes: usize = spec.key_groups.iter().map(|row| long_hash_bytes(&row.keys)).sum();
+        let length_bytes = call_bytes(key_count, fixed_bytes + long_bytes);
+        let op = Op::SubmitPrefetch;
+        let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, 0, key_count);
+        let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
+        let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
+            let (start, body) = bytes.split_at_mut(PREFIX_BYTES);
+            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            let (rows, rest) = body.split_at_mut(key_count * KEY_ROW_BYTES);
+            rest[..size_of::<PrefetchHead>()].copy_from_slice(bytemuck::bytes_of(&head));
+            let groups = rest[size_of::<PrefetchHead>()..].chunks_exact_mut(size_of::<GroupHead>());
+            for (row, group) in spec.key_groups.iter().zip(groups) {
+                group.copy_from_slice(bytemuck::bytes_of(&GroupHead {
+                    sliding_window_size: row.sliding_window_size,
+                    keys: row.keys.len() as u32,
+                    object_group_id: row.object_group_id,
+                    layout: numbers.layouts.find(call, |known| *known == row.layout).expect(SENT),
+                    reserved: 0,
+                }));
+            }
+            let id_start = size_of::<PrefetchHead>() + groups_bytes;
+            rest[id_start..fixed_bytes].copy_from_slice(external_request_id.as_bytes());
+            write_rows(rows, keys, rest, fixed_bytes, |key| numbers.scope(call, key.scope()));
+        });
+        match written {
+            Ok(()) => self.recorded(op),
+            Err(refusal) => self.lose(refusal, ticks),
+        }
+    }
+
+    /// Records a call that the host defines, by a name and bytes that mean something to it.
+    pub fn host_call(&mut self, name: &str, bytes: &[u8]) -> Option<CallId> {
+        if !self.shared.is_on() {
+            return None;
+        }
+        let ticks = self.shared.source.now();
+        let number = match self.name_number(name) {
+            Ok(number) => number,
+            Err(refusal) => return self.lose(refusal, ticks),
+        };
+        let head = BodyHead { first: number, bytes: bytes.len() as u32 };
+        let length_bytes = call_bytes(0, size_of::<BodyHead>() + bytes.len());
+        let prefix = self.prefix(RecordKind::HostCall, ticks, length_bytes, 0, 0);
+        let written = self.write(length_bytes, |out| {
+            let (start, body) = out.split_at_mut(PREFIX_BYTES);
+            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            let (start, body) = body.split_at_mut(size_of::<BodyHead>());
+            start.copy_from_slice(bytemuck::bytes_of(&head));
+            body.copy_from_slice(bytes);
+        });
+        match written {
+            Ok(()) => self.recorded_as(RecordKind::HostCall),
+            Err(refusal) => self.lose(refusal, ticks),
+        }
+    }
+
+    /// Records what became of a call, which another thread may have recorded. A completion that does not fit into the
+    /// ring is dropped; the call itself is there.
+    pub fn complete(&mut self, call: CallId, completion: &Completion) {
+        if !self.shared.is_on() {
+            return;
+        }
+        let ticks = self.shared.source.now();
+        let body = CompletionBody {
+            call_thread: call.thread,
+            call_sequence: call.sequence,
+            duration_ns: completion.duration_ns,
+            data_ready_ns: completion.data_ready_ns.unwrap_or(NOT_KNOWN),
+            bytes: completion.bytes,
+            hit_keys: completion.hit_keys,
+            requested_keys: completion.requested_keys,
+            op: call.op,
+            outcome: completion.outcome as u8,
+            reserved: [0; 6],
+        };
+        let length_bytes = call_bytes(0, size_of::<CompletionBody>());
+        let prefix = self.prefix(RecordKind::Completion, ticks, length_bytes, 0, 0);
+        let written = self.write(length_bytes, |out| {
+            let (start, rest) = out.split_at_mut(PREFIX_BYTES);
+            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            rest.copy_from_slice(bytemuck::bytes_of(&body));
+        });
+        if written.is_err() {
+            // Relaxed: a count that somebody prints.
+            self.shared.totals.lost_completions.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn prefix(
+        &self,
+        kind: RecordKind,
+        ticks: u64,
+        length_bytes: usize,
+        aux: u16,
+        rows: usize,
+    ) -> RecordPrefix {
+        RecordPrefix {
+            t_ns: ticks,
+            length_bytes: length_bytes.next_multiple_of(8) as u32,
+            sequence: self.attempted as u32,
+            thread: rows as u32,
+            kind: kind.number(),
+            flags: 0,
+            aux,
+        }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, length_bytes: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Refusal> {
+        reserve(&mut self.ring, &self.shared, length_bytes, fill)
+    }
+
+    #[inline(always)]
+    fn recorded(&mut self, op: Op) -> Option<CallId> {
+        self.recorded_as(RecordKind::Call(op))
+    }
+
+    #[inline(always)]
+    fn recorded_as(&mut self, kind: RecordKind) -> Option<CallId> {
+        let sequence = self.attempted as u32;
+        self.attempted += 1;
+        Some(CallId { thread: self.number, sequence, op: kind.number() })
+    }
+
+    /// Counts a call that is not recorded. The writer finds the missing number, or is told by `losses`.
+    #[cold]
+    #[inline(never)]
+    fn lose(&mut self, refusal: Refusal, ticks: u64) -> Option<CallId> {
+        // A note of 24 bytes says why: the missing number alone would look like a full ring.
+        let prefix = self.prefix(RecordKind::Loss, ticks, PREFIX_BYTES, 0, 0);
+        self.attempted += 1;
+        let is_noted = refusal == Refusal::TooLarge
+            && self.write(PREFIX_BYTES, |out| out.copy_from_slice(bytemuck::bytes_of(&prefix))).is_ok();
+        if !is_noted {
+            self.losses.set(self.attempted, ticks);
+        }
+        None
+    }
+
+    /// The number of a layout, sent before if it was not.
+    fn layout_number(&mut self, layout: &MemoryLayoutDesc) -> Result<u32, Refusal> {
+        let call = self.attempted;
+        if let Some(number) = self.numbers.layouts.find(call, |known| known == layout) {
+            return Ok(number);
+        }
+        let number = self.numbers.layouts.claim(call, layout.clone()).ok_or(Refusal::TooLarge)?;
+        let sent = self.define(RecordKind::Layout, number, &layout_bytes(layout));
+        sent.inspect_err(|_| self.numbers.layouts.forget(number))?;
+        Ok(number)
+    }
+
+    fn name_number(&mut self, name: &str) -> Result<u32, Refusal> {
+        let call = self.attempted;
+        if let Some(number) = self.numbers.names.find(call, |known| **known == *name) {
+            return Ok(number);
+        }
+        let number = self.numbers.names.claim(call, name.into()).ok_or(Refusal::TooLarge)?;
+        let sent = self.define(RecordKind::Name, number, name.as_bytes());
+        sent.inspect_err(|_| self.numbers.names.forget(number))?;
+        Ok(number)
+    }
+
+    /// Sends the scopes of `keys` that were not sent.
+    #[inline]
+    fn send_scopes(&mut self, keys: &[ObjectKey]) -> Result<(), Refusal> {
+        let mut last = std::ptr::null();
+        for key in keys {
+            let scope = Arc::as_ptr(key.scope());
+            if scope != last {
+                if self.numbers.scope(self.attempted, key.scope()).is_none() {
+                    self.send_scope(key.scope())?;
+                }
+                last = scope;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn send_scope(&mut self, scope: &Arc<KeyScope>) -> Result<(), Refusal> {
+        let claimed = self.numbers.claim_scope(self.attempted, scope);
+        let (number, bytes) = claimed.ok_or(Refusal::TooLarge)?;
+        self.define(RecordKind::Scope, number, &bytes).inspect_err(|_| self.numbers.forget_scope(number))
+    }
+
+    #[cold]
+    fn send_kept(&mut self, scope: ScopeNumber) -> Result<(), Refusal> {
+        let bytes = self.numbers.kept_bytes(scope).ok_or(Refusal::TooLarge)?;
+        self.define(RecordKind::Scope, scope.0, &bytes)?;
+        self.numbers.kept_sent(scope);
+        Ok(())
+    }
+
+    /// Sends a definition of `number`; `aux` says how many bytes of the record are padding.
+    #[cold]
+    fn define(&mut self, kind: RecordKind, number: u32, body: &[u8]) -> Result<(), Refusal> {
+        let length_bytes = call_bytes(0, body.len());
+        let padding = length_bytes.next_multiple_of(8) - length_bytes;
+        let ticks = self.shared.source.now();
+        let prefix = self.prefix(kind, ticks, length_bytes, padding as u16, 0);
+        let prefix = RecordPrefix { sequence: number, ..prefix };
+        self.write(length_bytes, |out| {
+            let (start, rest) = out.split_at_mut(PREFIX_BYTES);
+            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            rest.copy_from_slice(body);
+        })
+    }
+}
+
+impl Drop for ThreadRecorder {
+    /// Says how many calls there were; the writer reclaims the ring once it is empty.
+    fn drop(&mut self) {
+        self.losses.set(self.attempted, self.shared.source.now());
+    }
+}
+
+/// Makes room and fills it; waits for room if that is the policy.
+#[inline(always)]
+fn reserve(
+    ring: &mut Producer,
+    shared: &Shared,
+    length_bytes: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<(), Refusal> {
+    match ring.reserve(length_bytes) {
+        Ok(mut reserved) => {
+            fill(reserved.bytes());
+            reserved.commit();
+            Ok(())
+        }
+        Err(refusal) => wait_for_room(ring, shared, length_bytes, refusal, fill),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn wait_for_room(
+    ring: &mut Producer,
+    shared: &Shared,
+    length_bytes: usize,
+    refusal: Refusal,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<(), Refusal> {
+    if refusal == Refusal::TooLarge || shared.full_policy == FullPolicy::Drop {
+        return Err(refusal);
+    }
+    let mut spins = 0;
+    while !shared.is_over() {
+        if let Ok(mut reserved) = ring.reserve(length_bytes) {
+            fill(reserved.bytes());
+            reserved.commit();
+            return Ok(());
+        }
+        spins += 1;
+        if spins < SPINS_BEFORE_YIELD { std::hint::spin_loop() } else { std::thread::yield_now() }
+    }
+    Err(Refusal::Full)
+}
+
+/// Bytes of the hashes that do not fit into rows.
+fn long_hash_bytes(keys: &[ObjectKey]) -> usize {
+    let hash_bytes = |key: &ObjectKey| Some(key.chunk_hash().as_bytes().len()).filter(|bytes| *bytes > 32);
+    keys.iter().filter_map(hash_bytes).sum()
+}
+
+/// Writes keys as rows; long hashes go into `rest` from `rest_start` on, and their rows say where.
+#[inline]
+fn write_rows<'a>(
+    rows: &mut [u8],
+    keys: impl Iterator<Item = &'a ObjectKey>,
+    rest: &mut [u8],
+    mut rest_start: usize,
+    mut scope_of: impl FnMut(&ObjectKey) -> Option<u32>,
+) {
+    for (out, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
+        let (scope, hash) = (scope_of(key).expect(SENT), key.chunk_hash().as_bytes());
+        let row = KeyRow::short(scope, hash).unwrap_or_else(|| {
+            rest[rest_start..rest_start + hash.len()].copy_from_slice(hash);
+            let row = KeyRow::long(scope, rest_start as u32, hash.len() as u32);
+            rest_start += hash.len();
+            row
+        });
+        *out = bytemuck::cast(row);
+    }
+}
