@@ -5,14 +5,30 @@ use std::sync::Arc;
 use lmcache::capture;
 use lmcache::clock::Clock;
 use lmcache::format::model::{
-    FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec, StorageCall, WriteMode,
+    FetchingPolicy, GroupedObjectKeys, LockMode, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall,
+    WriteMode,
 };
 use lmcache::format::native::Outcome;
 use lmcache::storage::StorageManager;
 use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
 use lmcache::trace::recorder::TraceRecorder;
 
-use super::support::{keys, layout, read, scope};
+use super::support::{ReadBack, keys, layout, read, scope};
+
+fn prefetch_of(prompt: &[ObjectKey], layout: &MemoryLayoutDesc) -> PrefetchTaskSpec {
+    let row = GroupedObjectKeys {
+        keys: prompt.to_vec(),
+        object_group_id: 0,
+        layout: layout.clone(),
+        sliding_window_size: -1,
+    };
+    PrefetchTaskSpec {
+        key_groups: vec![row],
+        num_kv_readers: 1,
+        fetching_policy: FetchingPolicy::Prefix,
+        lock_mode: LockMode::Lock,
+    }
+}
 
 #[test]
 fn the_calls_of_our_manager_are_recorded_with_what_came_of_them() {
@@ -27,17 +43,7 @@ fn the_calls_of_our_manager_are_recorded_with_what_came_of_them() {
     let layout = layout(1_000);
     let prompt = keys(&scope("tenant"), 0..6);
     let (stored, missing) = prompt.split_at(4);
-    let spec = PrefetchTaskSpec {
-        key_groups: vec![GroupedObjectKeys {
-            keys: prompt.clone(),
-            object_group_id: 0,
-            layout: layout.clone(),
-            sliding_window_size: -1,
-        }],
-        num_kv_readers: 1,
-        fetching_policy: FetchingPolicy::Prefix,
-        lock_mode: LockMode::Lock,
-    };
+    let spec = prefetch_of(&prompt, &layout);
     manager.reserve_write(stored, &layout).expect("room");
     manager.finish_write_by_owner(&[(0, &stored[..1]), (0, &stored[1..])]).expect("reserved");
     manager.submit_prefetch_task(&spec, "request", false).expect("open");
@@ -64,6 +70,14 @@ fn the_calls_of_our_manager_are_recorded_with_what_came_of_them() {
         StorageCall::FinishRead { keys: stored, read_locks: 1 },
     ];
     assert_eq!(calls, expected);
+    check_completions(&read);
+    let trace = lmcache::trace::native::NativeTrace::from_bytes(&path, &std::fs::read(&path).expect("there"))
+        .expect("a trace");
+    assert_eq!(trace.header().facts().sm_config_digest, config.digest());
+    assert_eq!(trace.header().facts().sm_config_json, config.to_json());
+}
+
+fn check_completions(read: &ReadBack) {
     let ends: Vec<_> = read
         .completions
         .iter()
@@ -83,8 +97,4 @@ fn the_calls_of_our_manager_are_recorded_with_what_came_of_them() {
         ]
     );
     assert!(read.completions.iter().all(|end| end.duration_ns > 0));
-    let trace = lmcache::trace::native::NativeTrace::from_bytes(&path, &std::fs::read(&path).expect("there"))
-        .expect("a trace");
-    assert_eq!(trace.header().facts().sm_config_digest, config.digest());
-    assert_eq!(trace.header().facts().sm_config_json, config.to_json());
 }

@@ -5,11 +5,10 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use lmcache::trace::recorder::{RecorderOptions, TraceRecorder};
 
-use super::support::{keys, read, scope};
+use super::support::{keys, pause_us, read, scope};
 
 /// Names the test that a child process runs, and the file that it records to.
 const HOST_FILE: &str = "LMCACHE_TEST_HOST_FILE";
@@ -71,9 +70,7 @@ fn a_host_killed_at_any_instant_loses_nothing_that_was_flushed() {
         let file = directory.path().join(format!("{kill}.lct"));
         let mut child = host("crash::recording_host", &file).spawn().expect("a host");
         // Spread over the start, the first chunks and many chunks; no two kills alike.
-        std::thread::sleep(Duration::from_micros(
-            u64::from(kill) * 1_337 % 45_000 + u64::from(kill % 7) * 100,
-        ));
+        pause_us(u64::from(kill) * 1_337 % 45_000 + u64::from(kill % 7) * 100);
         child.kill().expect("killed");
         child.wait().expect("gone");
         let acknowledged = acknowledged(&mut child);
@@ -109,7 +106,7 @@ fn record_until_stopped(file: &str) {
         attempted += u64::from(recorder.is_enabled());
         recorder.with_thread(|thread| thread.finish_write(&keys));
         if call % 64 == 0 {
-            std::thread::sleep(Duration::from_micros(200));
+            pause_us(200);
         }
         if !recorder.is_enabled() {
             break;
@@ -175,9 +172,9 @@ fn a_deleted_file_stops_the_recording_and_not_the_host() {
     let gone = directory.path().join("gone");
     let remover = std::thread::spawn(move || {
         while !gone.join("a.lct").exists() {
-            std::thread::sleep(Duration::from_millis(1));
+            pause_us(1_000);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        pause_us(20_000);
         std::fs::remove_dir_all(gone).expect("removed");
     });
     let (said, _) = run_stopping_host(&mut host("crash::stopping_host", &file), &file);

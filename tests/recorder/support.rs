@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use lmcache::clock::{Waiter, monotonic_ns};
 use lmcache::format::model::key::KeyInterner;
 use lmcache::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey, StorageCall};
 use lmcache::format::native::Body;
@@ -26,6 +27,11 @@ pub(crate) fn keys(scope: &Arc<KeyScope>, numbers: impl IntoIterator<Item = u64>
 pub(crate) fn layout(extent: u64) -> MemoryLayoutDesc {
     let bf16 = Dtype::from_name("torch.bfloat16").expect("torch has it");
     MemoryLayoutDesc::new(vec![(Box::new([extent, 2]), bf16)]).expect("a small layout")
+}
+
+/// Lets other threads and processes run.
+pub(crate) fn pause_us(us: u64) {
+    Waiter::new(0).wait_until_ns(monotonic_ns() + us * 1_000, || false);
 }
 
 /// What a file holds, in its order.

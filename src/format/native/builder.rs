@@ -6,14 +6,14 @@
 use std::mem::offset_of;
 use std::ops::Range;
 
-use hashbrown::HashTable;
-
 use super::kind::{LossReason, Outcome, RecordKind};
 use super::layouts::facts_of_layout;
+use super::numbered::Numbered;
+use super::parts::{KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use super::pod::{
-    BODY_HEAD_BYTES, BodyHead, CHUNK_HEADER_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_WALL,
-    FLAG_WIDE, KEY_ROW_BYTES, KEY_SLICE_BYTES, KeyId, KeyRow, KeySlice, LossBody, PREFIX_BYTES, RecordPrefix,
-    SectionHead, padded,
+    BODY_HEAD_BYTES, BodyHead, CHUNK_HEADER_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_WIDE,
+    KEY_ROW_BYTES, KEY_SLICE_BYTES, KeyRow, KeySlice, LossBody, PREFIX_BYTES, RecordPrefix, SectionHead,
+    padded,
 };
 use super::row_index::RowIndex;
 use super::schema::{PrefetchArgs, PrefetchGroup, ScopeFacts, ThreadFacts, archive};
@@ -26,81 +26,6 @@ const SCOPE_BYTES: Range<usize> = offset_of!(KeyRow, scope)..offset_of!(KeyRow, 
 /// The record does not fit into what is left of the chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkFull;
-
-/// When a call was made, and by whom.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    /// `CLOCK_MONOTONIC` at the call.
-    pub t_ns: u64,
-    /// Number of the thread; 0 is none.
-    pub thread: u32,
-    /// How many calls the thread had attempted before, modulo 2^32.
-    pub sequence: u32,
-    /// [`FLAG_LATE`](super::pod::FLAG_LATE) or nothing.
-    pub flags: u8,
-    /// The time of day at the call, if it is not that of the file's clock pair.
-    pub wall_ns: Option<u64>,
-}
-
-/// Keys of a call: rows whose scopes are numbers of this chunk, or ids of a key table.
-#[derive(Clone, Copy, Debug)]
-pub enum KeysToPush<'a> {
-    /// Rows.
-    Rows(&'a [KeyRow]),
-    /// Ids.
-    Ids(&'a [KeyId]),
-}
-
-impl KeysToPush<'_> {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Rows(rows) => bytemuck::cast_slice(rows),
-            Self::Ids(ids) => bytemuck::cast_slice(ids),
-        }
-    }
-
-    pub(super) fn count(&self) -> u32 {
-        match self {
-            Self::Rows(rows) => rows.len() as u32,
-            Self::Ids(ids) => ids.len() as u32,
-        }
-    }
-
-    fn width(&self) -> usize {
-        match self {
-            Self::Rows(_) => KEY_ROW_BYTES,
-            Self::Ids(_) => size_of::<KeyId>(),
-        }
-    }
-}
-
-/// One row of a prefetch to push.
-#[derive(Clone, Copy, Debug)]
-pub struct RowToPush<'a> {
-    /// Its keys.
-    pub keys: KeysToPush<'a>,
-    /// The group of layers.
-    pub object_group_id: u32,
-    /// Number of the layout in this chunk.
-    pub layout: u32,
-    /// Attention window in chunks; -1 is all.
-    pub sliding_window_size: i64,
-}
-
-/// Arguments of a prefetch to push, beside its rows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PrefetchToPush<'a> {
-    /// The engine's name for the request.
-    pub external_request_id: &'a str,
-    /// How many readers each release a lock.
-    pub num_kv_readers: i64,
-    /// 0 = prefix, 1 = full.
-    pub fetching_policy: u8,
-    /// 0 = lock, 1 = no lock.
-    pub lock_mode: u8,
-    /// Whether only L1 is looked at.
-    pub skip_l2: bool,
-}
 
 /// What a chunk holds so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -552,20 +477,6 @@ impl ChunkBuilder {
     }
 }
 
-impl Stamp {
-    fn prefix(&self, kind: RecordKind, aux: u16) -> RecordPrefix {
-        RecordPrefix {
-            t_ns: self.t_ns,
-            length_bytes: 0,
-            sequence: self.sequence,
-            thread: self.thread,
-            kind: kind.number(),
-            flags: self.flags | flag(self.wall_ns.is_some(), FLAG_WALL),
-            aux,
-        }
-    }
-}
-
 fn flag(is_set: bool, flag: u8) -> u8 {
     if is_set { flag } else { 0 }
 }
@@ -579,47 +490,5 @@ fn definition(kind: RecordKind, number: u32) -> RecordPrefix {
         kind: kind.number(),
         flags: 0,
         aux: 0,
-    }
-}
-
-/// Values that were given numbers from 0 on.
-#[derive(Debug)]
-struct Numbered<T> {
-    values: Vec<T>,
-    numbers: HashTable<(u64, u32)>,
-    hasher: foldhash::fast::RandomState,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { values: Vec::new(), numbers: HashTable::new(), hasher: foldhash::fast::RandomState::default() }
-    }
-}
-
-impl<T> Numbered<T> {
-    fn hash(&self, value: impl std::hash::Hash) -> u64 {
-        std::hash::BuildHasher::hash_one(&self.hasher, value)
-    }
-
-    fn len(&self) -> u32 {
-        self.values.len() as u32
-    }
-
-    fn find(&self, hash: u64, is_it: impl Fn(&T) -> bool) -> Option<u32> {
-        let is_number =
-            |(known, number): &(u64, u32)| *known == hash && is_it(&self.values[*number as usize]);
-        self.numbers.find(hash, is_number).map(|(_, number)| *number)
-    }
-
-    fn insert(&mut self, hash: u64, value: T) -> u32 {
-        let number = self.len();
-        self.values.push(value);
-        self.numbers.insert_unique(hash, (hash, number), |(hash, _)| *hash);
-        number
-    }
-
-    fn clear(&mut self) {
-        self.values.clear();
-        self.numbers.clear();
     }
 }

@@ -14,7 +14,8 @@
 //!   `verify` is that check. [`record`] and [`keys`]: what records say, borrowed. [`table`]: keys of compact files.
 //! * [`json`]: a call's arguments in the form in which those of LMCache's files are printed.
 //! * [`tally`]: what an index counts, from chunks in the making and from chunks that are read.
-//! * [`builder`]: makes a chunk; `row_index` finds keys that stand in it already.
+//! * [`builder`]: makes a chunk from [`parts`]; `numbered` knows what is defined in it, `row_index` which keys stand in
+//!   it already.
 //!
 //! Everything is checked once, by `verify`; after that a record is read without a check or an allocation. The one
 //! unsafe step, taking an archive as it is, is in `trusted`.
@@ -28,6 +29,8 @@ pub mod json;
 pub mod keys;
 pub mod kind;
 mod layouts;
+mod numbered;
+pub mod parts;
 pub mod pod;
 pub mod record;
 mod row_index;
@@ -38,11 +41,12 @@ pub mod tally;
 mod trusted;
 mod verify;
 
-pub use builder::{ChunkBuilder, ChunkFull, KeysToPush, PrefetchToPush, RowToPush, Stamp};
+pub use builder::{ChunkBuilder, ChunkFull};
 pub use chunk::Chunk;
 pub use header::{Header, NewFile, UnverifiedHeader, is_native};
 pub use keys::KeyList;
 pub use kind::{ChunkKind, LossReason, Outcome, RecordKind};
+pub use parts::{KeysToPush, PrefetchToPush, RowToPush, Stamp};
 pub use record::{Body, CallView, PrefetchRow, PrefetchView, RecordView};
 pub use schema::{FileFacts, FileIndex};
 pub use slots::UnverifiedChunk;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
-use super::builder::{ChunkBuilder, KeysToPush, Stamp};
+use super::builder::ChunkBuilder;
 use super::chunk::Chunk;
 use super::keys::KeyList;
 use super::kind::RecordKind;
+use super::parts::{KeysToPush, Stamp};
 use super::pod::{ChunkHeader, CommitSlot, FLAG_LATE};
 use super::record::Body;
 use super::schema::{FileIndex, IndexedChunk, IndexedScope, IndexedThread, ScopeFacts, ThreadFacts};

@@ -2,11 +2,11 @@
 
 use crate::error::Result;
 use crate::format::model::Op;
-use crate::format::native::builder::{ChunkBuilder, ChunkFull, KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use crate::format::native::kind::{LossReason, RecordKind};
 use crate::format::native::pod::{
     BodyHead, CompletionBody, FLAG_LATE, FLAG_WIDE, KeyRow, LONG_HASH, RecordPrefix,
 };
+use crate::format::native::{ChunkBuilder, ChunkFull, KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use crate::sync::atomic::Ordering;
 use crate::trace::recorder::files::now;
 use crate::trace::recorder::lane::{Lane, LaneData, LaneNumbers};
