@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use lmcache::format::native::pod::{CHUNK_HEADER_BYTES, FILE_HEADER_BYTES, MIN_CHUNK_BYTES};
+use lmcache::format::native::pod::{FILE_HEADER_BYTES, MIN_CHUNK_BYTES};
 use lmcache::trace::native::NativeTrace;
 use lmcache::trace::recover::{repair, verify};
 
@@ -129,15 +129,4 @@ fn a_copy_has_what_could_be_read_and_is_sound() {
             }
         }
     }
-}
-
-#[test]
-fn a_chunk_that_nothing_was_committed_to_is_empty() {
-    let small = small();
-    let end = small.chunks[3].start + CHUNK_HEADER_BYTES;
-    let mut bytes = small.bytes[..end].to_vec();
-    bytes[end - 192..].fill(0);
-    let trace = NativeTrace::from_bytes("killed", &bytes).expect("a good file");
-    let chunk = trace.open_chunk(&trace.chunks()[3], None).expect("an empty chunk");
-    assert_eq!((chunk.records().count(), verify(&trace).count("chunk_damaged")), (0, 0));
 }

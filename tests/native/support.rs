@@ -154,7 +154,7 @@ impl Workload {
             .push(CLOCK, |chunk| {
                 chunk.thread(thread, &facts)?;
                 if what == 0 {
-                    return chunk.push_loss(&stamp, LossReason::RingFull, 5, 0..stamp.t_ns + 1);
+                    return chunk.push_loss(&stamp, LossReason::RingFull, 5, stamp.t_ns..stamp.t_ns + 1);
                 }
                 push_some_call(chunk, &stamp, what, first..first + count)
             })

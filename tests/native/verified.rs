@@ -83,7 +83,7 @@ fn a_loss_fills_the_gap_and_is_named_as_a_loss() {
     let mut writer = writer();
     call(&mut writer, stamp(1, 1, 0));
     let loss = stamp(2, 1, 1);
-    writer.push(CLOCK, |chunk| chunk.push_loss(&loss, LossReason::TooLarge, 3, 0..9)).expect("it fits");
+    writer.push(CLOCK, |chunk| chunk.push_loss(&loss, LossReason::TooLarge, 3, 2..9)).expect("it fits");
     call(&mut writer, stamp(10, 1, 4));
     let report = look_at(&finished(writer));
     assert_eq!(report.findings().len(), 1);

@@ -92,7 +92,7 @@ fn push_others(chunk: &mut ChunkBuilder) -> Result<(), ChunkFull> {
     chunk.push_named_call(RecordKind::HostCall, &stamp(16, 1, 6), name, b"bytes")?;
     chunk.push_named_call(RecordKind::ForeignCall, &stamp(17, 1, 7), name, &[0x80])?;
     chunk.push_foreign_bytes(18, true, &[1, 2, 3])?;
-    chunk.push_loss(&stamp(19, 1, 8), LossReason::RingFull, 90, 0..20)?;
+    chunk.push_loss(&stamp(19, 1, 8), LossReason::RingFull, 90, 18..20)?;
     let body = CompletionBody {
         call_thread: 1,
         call_sequence: 6,

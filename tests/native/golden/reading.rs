@@ -132,7 +132,10 @@ fn record_line(record: &RecordView<'_>) -> String {
         Body::ForeignCall { qualname, frame } => format!(" foreign {qualname} {}", hex(frame)),
         Body::ForeignBytes { is_cut, bytes } => format!(" cut {is_cut} {}", hex(bytes)),
         Body::Loss(loss) => {
-            format!(" lost {} from {} until {}", loss.count, loss.first_sequence, loss.until_ns)
+            format!(
+                " lost {} from {} within {} to {}",
+                loss.count, loss.first_sequence, loss.from_ns, loss.until_ns
+            )
         }
         Body::KeySection { head, hashes, scope } => {
             format!(" keys {} from {} in {} {}", head.count, head.first_id, scope_text(&scope), hex(hashes))
