@@ -26,10 +26,10 @@ const LAYERS: [(&str, u8); 15] = [
 const UNSAFE_ROOMS: [&str; 7] = [
     "os/",
     "ffi/",
-    "format/native/trusted.rs",
     "storage/arena.rs",
     "trace/bytes.rs",
     "trace/ring/halves.rs",
+    "format/native/trusted.rs",
     "cli/options.rs",
 ];
 

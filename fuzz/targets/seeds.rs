@@ -1,6 +1,8 @@
-//! Writes the corpora that the fuzzers start from: the real traces, whole and record by record.
+//! Writes the corpora that the fuzzers start from: the real traces, whole and record by record, and native files.
 //!
-//! `seeds FIXTURES CORPUS` reads `FIXTURES/*/*.lct.zst` and writes `CORPUS/lct_file` and `CORPUS/lct_record`.
+//! `seeds FIXTURES CORPUS` reads `FIXTURES/*/*.lct.zst` and writes a folder of `CORPUS` for each target.
+
+mod native_seeds;
 
 use std::fs;
 use std::io::Read;
@@ -17,8 +19,11 @@ const FRAMES_PER_FILE: usize = 24;
 fn main() {
     let folders: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [fixtures, corpus] = folders.as_slice() else { panic!("usage: seeds FIXTURES CORPUS") };
+    native_seeds::write(fixtures, corpus);
     let (files, records) = (corpus.join("lct_file"), corpus.join("lct_record"));
-    [&files, &records].into_iter().for_each(|folder| fs::create_dir_all(folder).expect("the corpus can be made"));
+    [&files, &records]
+        .into_iter()
+        .for_each(|folder| fs::create_dir_all(folder).expect("the corpus can be made"));
     for path in traces(fixtures) {
         let name = path.file_stem().and_then(|name| name.to_str()).expect("a fixture has a name");
         let bytes = unpack(&path);
@@ -31,7 +36,10 @@ fn main() {
 
 fn traces(fixtures: &Path) -> Vec<PathBuf> {
     let list = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder).expect("the fixtures are there").map(|entry| entry.expect("a folder").path()).collect()
+        fs::read_dir(folder)
+            .expect("the fixtures are there")
+            .map(|entry| entry.expect("a folder").path())
+            .collect()
     };
     let folders = list(fixtures).into_iter().filter(|path| path.is_dir());
     let files = folders.flat_map(|folder| list(&folder));

@@ -62,27 +62,37 @@ pub(super) fn check_writable(path: &Path) -> Result<()> {
 /// Writes `bytes` beside `path` and moves them there once they are on disk, so that a full disk or a killed
 /// process never leaves half a file where a whole one was.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let written = match is_device(path) {
-        true => fs::write(path, bytes),
-        false => write_beside(path, bytes),
-    };
-    written.map_err(|error| Error::io("cannot write output file", error).with_context("path", path.display()))
+    if is_device(path) {
+        return fs::write(path, bytes).map_err(|error| not_written(path, error));
+    }
+    replace_with(path, |beside| {
+        let written =
+            File::create(beside).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+        written.map_err(|error| not_written(path, error))
+    })
 }
 
-fn write_beside(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Lets `write` make a file beside `path`, on the disk when it returns, and moves that to `path`.
+pub(super) fn replace_with<T>(path: &Path, write: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     // A link goes on leading to the file, and the file keeps its mode.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mode = fs::metadata(path).ok().map(|metadata| metadata.permissions());
     let beside = beside(path);
-    let written = File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| mode.map_or(Ok(()), |mode| fs::set_permissions(&beside, mode)))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
+    let moved = write(&beside).and_then(|written| {
+        mode.map_or(Ok(()), |mode| fs::set_permissions(&beside, mode))
+            .and_then(|()| fs::rename(&beside, path))
+            .map(|()| written)
+            .map_err(|error| not_written(path, error))
+    });
+    if moved.is_err() {
         // What is left is of no use; the first error is the one to report.
         let _ = fs::remove_file(&beside);
     }
-    written
+    moved
+}
+
+fn not_written(path: &Path, error: std::io::Error) -> Error {
+    Error::io("cannot write output file", error).with_context("path", path.display())
 }
 
 /// A file that is written beside the one that it is to become. Unless it is kept, nothing is left of it.
@@ -135,7 +145,7 @@ fn beside(path: &Path) -> PathBuf {
 }
 
 /// Whether `path` is something that bytes go through (a pipe, `/dev/stdout`): it cannot be replaced.
-fn is_device(path: &Path) -> bool {
+pub(super) fn is_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 

@@ -15,9 +15,11 @@ mod options;
 mod output;
 mod pages;
 mod program;
+mod repair;
 mod replay;
 mod storage_flags;
 mod text;
+mod verify;
 
 pub use exit::Finding;
 pub use program::{Cli, main};

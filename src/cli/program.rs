@@ -10,7 +10,9 @@ use crate::cli::dump::DumpArgs;
 use crate::cli::exit::{self, Finding};
 use crate::cli::info::InfoArgs;
 use crate::cli::pages::{CompletionsArgs, ManArgs};
+use crate::cli::repair::RepairArgs;
 use crate::cli::replay::ReplayArgs;
+use crate::cli::verify::VerifyArgs;
 use crate::error::Result;
 
 const STYLES: Styles = Styles::styled()
@@ -27,6 +29,8 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
                                                    play it against a storage manager
   lmcache-trace convert server.lct small.lct       LMCache's form and ours, either way
+  lmcache-trace verify server.lct                  is anything wrong with it?
+  lmcache-trace repair server.lct whole.lct        a sealed copy of what is left of it
 
 Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
@@ -51,6 +55,10 @@ enum Verb {
     Convert(ConvertArgs),
     /// Writes a trace as a native file in which each distinct key stands once
     Compact(CompactArgs),
+    /// Checks a trace: structure, checksums, order, losses, and which completion belongs to which call
+    Verify(VerifyArgs),
+    /// Makes a sealed copy of a trace that was not closed or is damaged
+    Repair(RepairArgs),
     /// Prints the completion script of a shell
     Completions(CompletionsArgs),
     /// Writes the man pages
@@ -69,6 +77,8 @@ fn run(verb: Verb) -> Result<Finding> {
         Verb::Replay(args) => args.run(),
         Verb::Convert(args) => args.run(),
         Verb::Compact(args) => args.run(),
+        Verb::Verify(args) => args.run(),
+        Verb::Repair(args) => args.run(),
         Verb::Completions(args) => args.run(Cli::command()),
         Verb::Man(args) => args.run(Cli::command()),
     }

@@ -52,6 +52,15 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
+/// A count and what is counted: `1 chunk`, `2 records of unknown kind`.
+pub(super) fn plural(count: u64, noun: &str) -> String {
+    match noun.split_once(" of ") {
+        _ if count == 1 => format!("1 {noun}"),
+        Some((noun, rest)) => format!("{count} {noun}s of {rest}"),
+        None => format!("{count} {noun}s"),
+    }
+}
+
 /// Microseconds in the unit that reads best: `4.1 us`, `12.0 ms`, `3.2 s`.
 pub(super) fn microseconds(value_us: f64) -> String {
     match value_us {
@@ -108,6 +117,10 @@ mod tests {
         assert_eq!(
             [microseconds(4.06), microseconds(1200.0), microseconds(3.2e6)],
             ["4.1 us", "1.2 ms", "3.2 s"]
+        );
+        assert_eq!(
+            [plural(1, "call"), plural(0, "late record"), plural(2, "record of unknown kind")],
+            ["1 call", "0 late records", "2 records of unknown kind"]
         );
         assert_eq!(sparkline([0.0, 1.0, 8.0].into_iter()), " \u{2582}\u{2588}");
         assert_eq!(sparkline([].into_iter()), "");

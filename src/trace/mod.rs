@@ -4,14 +4,17 @@
 //!   the chunks of native files; both have their bytes from `bytes`, which maps or reads.
 //! * [`recorder`] records the calls of a running process: a [`ring`] per thread, one thread that drains them, and
 //!   the [`writer`] of native files, whose bytes go to a [`store`].
+//! * [`follow`] reads a native file while it is written; [`recover`] looks closely at one, and mends it.
 //!
 //! The bytes themselves are the business of [`format`](crate::format).
 
 mod bytes;
 mod file;
+pub mod follow;
 pub mod native;
 pub mod reader;
 pub mod recorder;
+pub mod recover;
 pub mod ring;
 pub mod store;
 pub mod writer;

@@ -141,6 +141,13 @@ impl NativeTrace {
         self.bytes.as_slice()
     }
 
+    /// Where the chunks end: at the index of a file that was closed, or with the file.
+    pub(super) fn chunks_end(&self) -> usize {
+        let mark = end_mark(self.bytes(), self.size_bytes(), self.header.fixed().recording_id);
+        let index_offset = mark.and_then(|mark| usize::try_from(mark.index_offset).ok());
+        index_offset.unwrap_or(self.bytes().len())
+    }
+
     /// The chunks, in the order of the file.
     pub fn chunks(&self) -> &[ChunkPlace] {
         &self.places().0
@@ -153,8 +160,8 @@ impl NativeTrace {
 
     fn places(&self) -> &(Vec<ChunkPlace>, Vec<Gap>) {
         self.places.get_or_init(|| match &self.index {
-            Some(index) => indexed_chunks(self.bytes(), &self.header, index),
-            None => found_chunks(self.bytes(), &self.header),
+            Some(index) if is_in_order(index) => indexed_chunks(self.bytes(), &self.header, index),
+            _ => found_chunks(self.bytes(), &self.header),
         })
     }
 
@@ -218,10 +225,20 @@ fn place_at(bytes: &[u8], header: &Header, offset: u64) -> Option<ChunkPlace> {
     Some(ChunkPlace { unverified, offset })
 }
 
+/// Whether no chunk of the index begins before the one before it ends: an index that names one chunk a million times
+/// would have it checked as often.
+fn is_in_order(index: &FileIndex) -> bool {
+    index
+        .chunks
+        .windows(2)
+        .all(|pair| pair[0].offset.saturating_add(u64::from(pair[0].chunk_bytes)) <= pair[1].offset)
+}
+
 fn indexed_chunks(bytes: &[u8], header: &Header, index: &FileIndex) -> (Vec<ChunkPlace>, Vec<Gap>) {
     let (mut places, mut gaps) = (Vec::with_capacity(index.chunks.len()), Vec::new());
     for chunk in &index.chunks {
-        match place_at(bytes, header, chunk.offset) {
+        let place = place_at(bytes, header, chunk.offset);
+        match place.filter(|place| place.unverified.header().chunk_bytes == chunk.chunk_bytes) {
             Some(place) => places.push(place),
             None => gaps.push(Gap {
                 offset: chunk.offset,
@@ -233,7 +250,7 @@ fn indexed_chunks(bytes: &[u8], header: &Header, index: &FileIndex) -> (Vec<Chun
 }
 
 /// Walks from chunk to chunk; where there is none, by the stride.
-fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, Vec<Gap>) {
+pub(super) fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, Vec<Gap>) {
     let (mut places, mut gaps) = (Vec::new(), Vec::<Gap>::new());
     let (mut offset, end) = (header.first_chunk_offset(), bytes.len() as u64);
     while offset < end {

@@ -198,7 +198,8 @@ impl<S: TraceStore> TraceWriter<S> {
     /// # Errors
     /// What the store says. The chunk in the file is then as it was after the last commit that succeeded.
     pub fn commit(&mut self, clock: ClockPair) -> Result<()> {
-        if self.chunk.written_bytes == self.builder.records_bytes() && self.chunk.is_begun {
+        let records_bytes = self.builder.records_bytes();
+        if records_bytes == 0 || (self.chunk.written_bytes == records_bytes && self.chunk.is_begun) {
             return Ok(());
         }
         self.write_records()?;
@@ -252,16 +253,39 @@ impl<S: TraceStore> TraceWriter<S> {
         Ok(())
     }
 
-    /// Seals the last chunk and writes the index and the end mark. Returns the index and the store, which is not synced.
+    /// Seals the last chunk, and writes the index and the end mark once everything else is on the disk. Returns the
+    /// index and the store, which is synced.
     ///
     /// # Errors
     /// What the store says: the file is then one that was not closed.
-    pub fn finish(mut self, clock: ClockPair, distinct_keys: Option<u64>) -> Result<(FileIndex, S)> {
+    pub fn finish(self, clock: ClockPair, distinct_keys: Option<u64>) -> Result<(FileIndex, S)> {
+        let (index, mut store) = self.end(clock, distinct_keys, TraceStore::sync)?;
+        store.sync().map_err(not_written)?;
+        Ok((index, store))
+    }
+
+    /// As [`Self::finish`], without waiting for the disk. After a power cut the end mark may be there and records not:
+    /// their chunk is then found to be damaged.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn finish_unsynced(self, clock: ClockPair) -> Result<(FileIndex, S)> {
+        self.end(clock, None, |_| Ok(()))
+    }
+
+    fn end(
+        mut self,
+        clock: ClockPair,
+        distinct_keys: Option<u64>,
+        before_mark: impl FnOnce(&mut S) -> std::io::Result<()>,
+    ) -> Result<(FileIndex, S)> {
         let mut end = self.chunk.header.offset;
         if self.builder.records_bytes() > 0 {
             self.seal(clock)?;
             end += self.builder.image().len() as u64;
         }
+        // An end mark that is on the disk before the records would say of a cut file that it is whole.
+        before_mark(&mut self.store).map_err(not_written)?;
         let index = self.tally.into_index(distinct_keys);
         let bytes = write_index(&index, end, self.header.fixed().recording_id);
         self.store.write_at(end, &bytes).map_err(not_written)?;

@@ -175,7 +175,7 @@ pub(crate) fn every_kind() -> TraceWriter<MemoryStore> {
         let name = chunk.name("engine.step")?;
         chunk.push_named_call(RecordKind::HostCall, &stamp(3_000_000, 2), name, b"batch 5")?;
         chunk.push_named_call(RecordKind::HostCall, &stamp(4_000_000, 3), name, &[0xff, 0])?;
-        chunk.push_loss(&stamp(5_000_000, 4), LossReason::RingFull, 12, 5_000_000..6_001_000)?;
+        chunk.push_loss(&stamp(5_000_000, 4), LossReason::RingFull, 12, 4_501_000..6_001_000)?;
         let completion = CompletionBody {
             call_thread: 1,
             call_sequence: 1,

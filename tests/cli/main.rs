@@ -9,6 +9,7 @@ mod made_native;
 mod native;
 mod native_damage;
 mod pages;
+mod recover;
 #[path = "../native/support.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]
 mod support;

@@ -159,7 +159,7 @@ fn every_kind_of_record_has_its_line() {
     let text = stdout(&output);
     assert!(
         text.contains(
-            "12 calls of thread 1 scheduler from its call 4 on, until 0.006000s: the thread's ring"
+            "12 calls of thread 1 scheduler from its call 4 on, 0.004500s to 0.006000s: the thread's ring"
         ),
         "{text}"
     );

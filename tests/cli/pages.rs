@@ -6,7 +6,7 @@ use crate::{command, stdout};
 fn completions_know_every_verb() {
     for shell in ["bash", "zsh", "fish"] {
         let script = stdout(&command(&format!("completions {shell}")).output().expect("runs"));
-        for verb in ["info", "dump", "replay", "completions", "man"] {
+        for verb in ["info", "dump", "replay", "verify", "repair", "completions", "man"] {
             assert!(script.contains(verb), "{shell}: {verb}");
         }
     }

@@ -1,8 +1,8 @@
-//! The ring's positions under a model checker: every interleaving of two threads, and every value that the
-//! memory model lets a load return.
+//! The ring's positions, and the commit slots of a file (`watermark`), under a model checker: every interleaving of
+//! two threads, and every value that the memory model lets a load return.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --test loom
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --no-default-features --test loom
 //! ```
 //!
 //! The bytes of a ring are a map that loom knows nothing of. Here one loom cell stands for each word of it, and
@@ -16,6 +16,7 @@ mod index;
 #[path = "../../src/sync.rs"]
 #[expect(unreachable_pub, dead_code, unused_imports, reason = "the file stands in another crate here")]
 mod sync;
+mod watermark;
 
 use index::{ALIGN_BYTES, Positions, ReadIndex, Refusal, Run, WriteIndex};
 use loom::cell::UnsafeCell;

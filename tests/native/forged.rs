@@ -33,7 +33,7 @@ fn file() -> Vec<u8> {
         chunk.push_named_call(RecordKind::HostCall, &stamp(3), name, b"bytes")?;
         chunk.push_named_call(RecordKind::ForeignCall, &stamp(4), name, b"\x80")?;
         chunk.push_foreign_bytes(0, false, b"\xc1")?;
-        chunk.push_loss(&stamp(5), LossReason::TooLarge, 1, 0..3_000)
+        chunk.push_loss(&stamp(5), LossReason::TooLarge, 1, 2_000..3_000)
     });
     pushed.expect("it fits");
     writer.commit(CLOCK).expect("memory");

@@ -5,7 +5,7 @@ use lmcache::format::native::kind::{LossReason, Outcome, RecordKind};
 use lmcache::format::native::pod::{CompletionBody, MIN_CHUNK_BYTES, NOT_KNOWN};
 use lmcache::format::native::schema::ThreadFacts;
 use lmcache::format::native::tally::FileTally;
-use lmcache::format::native::{Body, KeysToPush, PrefetchToPush, RowToPush, Stamp};
+use lmcache::format::native::{Body, ChunkBuilder, ChunkFull, KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use lmcache::trace::native::{NativeEnding, NativeTrace};
 
 use super::support::{CLOCK, hash, rows, view, writer, writer_with_chunks};
@@ -19,58 +19,48 @@ pub(crate) fn layout() -> MemoryLayoutDesc {
     MemoryLayoutDesc::new(vec![(Box::new([2, 3]), bf16)]).expect("a small layout")
 }
 
+fn push_one_of_each(chunk: &mut ChunkBuilder) -> Result<(), ChunkFull> {
+    chunk.thread(1, &ThreadFacts { os_thread_id: 77, name: "engine".into() })?;
+    let number = chunk.layout(&layout())?;
+    let keys = rows(chunk, 0..20)?;
+    chunk.push_call(Op::ReserveWrite, &stamp(10, 0), i64::from(number), KeysToPush::Rows(&keys), true)?;
+    chunk.push_call(Op::FinishWrite, &stamp(20, 1), 0, KeysToPush::Rows(&keys), true)?;
+    chunk.push_call(Op::ReadEnter, &stamp(30, 2), 0, KeysToPush::Rows(&keys[5..9]), true)?;
+    chunk.push_call(Op::FinishRead, &stamp(40, 3), 1 << 40, KeysToPush::Rows(&keys[..1]), false)?;
+    let salted = lmcache::format::model::KeyView { cache_salt: "tenant", ..view(&[9; 100]) };
+    let long = [chunk.key_row(&salted)?];
+    let rows = [&keys[..], &long].map(|keys| RowToPush {
+        keys: KeysToPush::Rows(keys),
+        object_group_id: 3,
+        layout: number,
+        sliding_window_size: -1,
+    });
+    let args =
+        PrefetchToPush { external_request_id: "a request", num_kv_readers: 2, ..PrefetchToPush::default() };
+    let with_wall = Stamp { wall_ns: Some(99), ..stamp(50, 4) };
+    chunk.push_prefetch(&with_wall, &args, &rows, true)?;
+    let name = chunk.name("engine.step")?;
+    chunk.push_named_call(RecordKind::HostCall, &stamp(60, 5), name, b"any bytes")?;
+    chunk.push_loss(&stamp(70, 6), LossReason::RingFull, 12, 65..75)?;
+    let completion = CompletionBody {
+        call_thread: 1,
+        call_sequence: 4,
+        duration_ns: 1_234,
+        data_ready_ns: NOT_KNOWN,
+        bytes: 4096,
+        hit_keys: 20,
+        requested_keys: 21,
+        op: RecordKind::Call(Op::SubmitPrefetch).number(),
+        outcome: Outcome::Partly as u8,
+        reserved: [0; 6],
+    };
+    chunk.push_completion(&stamp(80, 0), &completion)
+}
+
 #[test]
 fn every_kind_of_record_comes_back() {
     let mut writer = writer();
-    let keys_of_prompt: Vec<u64> = (0..20).collect();
-    writer
-        .push(CLOCK, |chunk| {
-            chunk.thread(1, &ThreadFacts { os_thread_id: 77, name: "engine".into() })?;
-            let number = chunk.layout(&layout())?;
-            let keys = rows(chunk, keys_of_prompt.iter().copied())?;
-            chunk.push_call(
-                Op::ReserveWrite,
-                &stamp(10, 0),
-                i64::from(number),
-                KeysToPush::Rows(&keys),
-                true,
-            )?;
-            chunk.push_call(Op::FinishWrite, &stamp(20, 1), 0, KeysToPush::Rows(&keys), true)?;
-            chunk.push_call(Op::ReadEnter, &stamp(30, 2), 0, KeysToPush::Rows(&keys[5..9]), true)?;
-            chunk.push_call(Op::FinishRead, &stamp(40, 3), 1 << 40, KeysToPush::Rows(&keys[..1]), false)?;
-            let salted = lmcache::format::model::KeyView { cache_salt: "tenant", ..view(&[9; 100]) };
-            let long = [chunk.key_row(&salted)?];
-            let rows = [&keys[..], &long].map(|keys| RowToPush {
-                keys: KeysToPush::Rows(keys),
-                object_group_id: 3,
-                layout: number,
-                sliding_window_size: -1,
-            });
-            let args = PrefetchToPush {
-                external_request_id: "a request",
-                num_kv_readers: 2,
-                ..PrefetchToPush::default()
-            };
-            let with_wall = Stamp { wall_ns: Some(99), ..stamp(50, 4) };
-            chunk.push_prefetch(&with_wall, &args, &rows, true)?;
-            let name = chunk.name("engine.step")?;
-            chunk.push_named_call(RecordKind::HostCall, &stamp(60, 5), name, b"any bytes")?;
-            chunk.push_loss(&stamp(70, 6), LossReason::RingFull, 12, 65..75)?;
-            let completion = CompletionBody {
-                call_thread: 1,
-                call_sequence: 4,
-                duration_ns: 1_234,
-                data_ready_ns: NOT_KNOWN,
-                bytes: 4096,
-                hit_keys: 20,
-                requested_keys: 21,
-                op: RecordKind::Call(Op::SubmitPrefetch).number(),
-                outcome: Outcome::Partly as u8,
-                reserved: [0; 6],
-            };
-            chunk.push_completion(&stamp(80, 0), &completion)
-        })
-        .expect("it fits");
+    writer.push(CLOCK, push_one_of_each).expect("it fits");
     let (index, store) = writer.finish(CLOCK, None).expect("memory does not fail");
     assert_eq!((index.calls, index.keys, index.lost, index.completions), (6, 20 + 20 + 4 + 1 + 21, 12, 1));
 

@@ -243,7 +243,8 @@ impl Dump<'_> {
         if !self.is_wanted(t_mono_s, LOSS) {
             return false;
         }
-        let (prefix, line, until_s) = (record.prefix(), &mut self.line, header.t_mono_s(body.until_ns));
+        let (prefix, line) = (record.prefix(), &mut self.line);
+        let (from_s, until_s) = (header.t_mono_s(body.from_ns), header.t_mono_s(body.until_ns));
         let reason =
             LossReason::from_number(prefix.aux).map_or("a reason that is not known", LossReason::name);
         let mut threads = record.chunk().threads();
@@ -258,6 +259,8 @@ impl Dump<'_> {
                     line,
                     format_args!(",\"count\":{},\"first_sequence\":{}", body.count, body.first_sequence),
                 );
+                line.extend_from_slice(b",\"from_t_mono\":");
+                json::write_f64(from_s, line);
                 line.extend_from_slice(b",\"until_t_mono\":");
                 json::write_f64(until_s, line);
                 push(line, format_args!(",\"reason\":\"{reason}\"}}}}"));
@@ -266,7 +269,10 @@ impl Dump<'_> {
                 write_event_head(t_mono_s, "LOST", line);
                 let (thread, first, count) = (prefix.thread, body.first_sequence, body.count);
                 push(line, format_args!("  {count:>5} calls of thread {thread} {}", short(name)));
-                push(line, format_args!(" from its call {first} on, until {until_s:.6}s: {reason}"));
+                push(
+                    line,
+                    format_args!(" from its call {first} on, {from_s:.6}s to {until_s:.6}s: {reason}"),
+                );
             }
         }
         true

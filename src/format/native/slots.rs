@@ -1,8 +1,10 @@
 //! Which of a chunk's slots to believe.
 
+use bytemuck::Zeroable;
+
 use super::pod::{
-    CHUNK_HEADER_BYTES, CHUNK_MAGIC, ChunkHeader, CommitSlot, SLOT_BYTES, SLOTS, STATE_SEALED, SelfChecked,
-    crc32,
+    CHUNK_HEADER_BYTES, CHUNK_MAGIC, ChunkHeader, CommitSlot, LIVE_SLOT, SLOT_BYTES, SLOTS, STATE_OPEN,
+    STATE_SEALED, SelfChecked, crc32,
 };
 
 /// The header of a chunk, with the slots whose own checksums are right; its records were not looked at.
@@ -28,12 +30,18 @@ impl UnverifiedChunk {
         if !is_here {
             return None;
         }
+        // The header is written before the first commit: whoever was killed between them left a chunk without records.
+        let is_uncommitted = slots.iter().all(|byte| *byte == 0);
         let room_bytes = header.chunk_bytes as usize - CHUNK_HEADER_BYTES;
         let slot = |index: usize| {
             let slot: CommitSlot = bytemuck::pod_read_unaligned(&slots[index * SLOT_BYTES..][..SLOT_BYTES]);
             (slot.is_whole() && slot.committed_bytes as usize <= room_bytes).then_some(slot)
         };
-        Some(Self { header, slots: std::array::from_fn(slot) })
+        let mut slots = std::array::from_fn(slot);
+        if is_uncommitted {
+            slots[LIVE_SLOT] = Some(CommitSlot { state: STATE_OPEN, ..CommitSlot::zeroed() }.sealed());
+        }
+        Some(Self { header, slots })
     }
 
     /// The fixed part of the header.

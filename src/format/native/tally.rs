@@ -243,8 +243,11 @@ impl FileTally {
         });
     }
 
-    /// Adds keys of a scope.
+    /// Adds keys of a scope. A scope that no call has keys of is not in the index.
     pub fn add_scope(&mut self, scope: &ScopeFacts, keys: u64) {
+        if keys == 0 {
+            return;
+        }
         match self.scopes.get_mut(scope) {
             Some(total) => *total += keys,
             None => {
@@ -254,6 +257,9 @@ impl FileTally {
     }
 
     fn add_name(&mut self, name: &str, calls: u64) {
+        if calls == 0 {
+            return;
+        }
         match self.names.get_mut(name) {
             Some(total) => *total += calls,
             None => {

@@ -17,7 +17,6 @@ use crate::trace::recorder::options::{Interning, RecorderOptions, StopCallback};
 use crate::trace::recorder::push::Pusher;
 use crate::trace::recorder::shared::Shared;
 use crate::trace::recorder::sync_thread::SyncThread;
-use crate::trace::store::TraceStore;
 
 /// How often the writer looks whether its file is still there.
 const CHECK_INTERVAL_NS: u64 = 200_000_000;
@@ -194,10 +193,11 @@ impl Drain {
         self.sync.as_mut().map_or(Ok(()), SyncThread::settle)?;
         pusher.writer().commit(now())?;
         pusher.committed(&self.shared.totals);
-        let (_, mut store) = pusher.into_writer().finish(now(), None)?;
-        if is_durable || self.sync.is_some() {
-            store.sync().map_err(|error| Error::io("cannot sync trace file", error))?;
-        }
+        let writer = pusher.into_writer();
+        let (_, store) = match is_durable || self.sync.is_some() {
+            true => writer.finish(now(), None)?,
+            false => writer.finish_unsynced(now())?,
+        };
         self.files.closed(store.len_bytes()?);
         Ok(())
     }
