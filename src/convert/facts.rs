@@ -125,6 +125,11 @@ impl Clocks {
         self.wall_start_ns.wrapping_add(t_ns.wrapping_sub(self.mono_start_ns))
     }
 
+    /// LMCache's `t_mono` of a stamp.
+    pub(super) fn t_mono_of(&self, stamp: &Stamp) -> f64 {
+        stamp.t_mono_bits.map_or_else(|| self.t_mono_s(stamp.t_ns), f64::from_bits)
+    }
+
     /// LMCache's `t_mono` of a moment.
     pub(super) fn t_mono_s(&self, t_ns: u64) -> f64 {
         t_mono_of(t_ns, self.t_mono_start_s)
@@ -137,8 +142,14 @@ impl Clocks {
 
     /// The stamp that leads back to the very times of `record`, if there is one.
     pub(super) fn exact_stamp(&self, record: &WireRecord<'_>) -> Option<Stamp> {
-        let t_ns = monotonic_ns_of(record.t_mono_s, self.t_mono_start_s)?;
-        let stamp = Stamp { t_ns, ..Stamp::default() };
+        let stamp = match monotonic_ns_of(record.t_mono_s, self.t_mono_start_s) {
+            Some(t_ns) => Stamp { t_ns, ..Stamp::default() },
+            None => {
+                let (t_ns, t_mono_bits) =
+                    (self.nearest_ns(record.t_mono_s)?, Some(record.t_mono_s.to_bits()));
+                Stamp { t_ns, t_mono_bits, ..Stamp::default() }
+            }
+        };
         if self.t_wall_s(&stamp).to_bits() == record.t_wall_s.to_bits() {
             return Some(stamp);
         }

@@ -87,7 +87,7 @@ impl<W: Write> LmcacheSink<W> {
     /// Writes a record that LMCache does not have.
     fn write_extra(&mut self, stamp: &Stamp, qualname: &str, args: &[(&str, Arg<'_>)]) -> Result<()> {
         self.frame.clear();
-        let (t_mono_s, t_wall_s) = (self.clocks.t_mono_s(stamp.t_ns), self.clocks.t_wall_s(stamp));
+        let (t_mono_s, t_wall_s) = (self.clocks.t_mono_of(stamp), self.clocks.t_wall_s(stamp));
         encode_record(t_mono_s, t_wall_s, qualname, |out| encode_args(args, out), &mut self.frame)?;
         self.write_frame()
     }
@@ -125,7 +125,7 @@ impl<W: Write> Sink for LmcacheSink<W> {
         }
         self.frame.clear();
         let qualname = &self.qualnames[op_of(&call) as usize];
-        let (t_mono_s, t_wall_s) = (self.clocks.t_mono_s(stamp.t_ns), self.clocks.t_wall_s(stamp));
+        let (t_mono_s, t_wall_s) = (self.clocks.t_mono_of(stamp), self.clocks.t_wall_s(stamp));
         let args = |out: &mut Vec<u8>| encode_call(call, self.options.salts, out);
         encode_record(t_mono_s, t_wall_s, qualname, args, &mut self.frame)?;
         self.write_frame()

@@ -65,10 +65,15 @@ fn walk_record(record: &RecordView<'_>, sink: &mut impl Sink, report: &mut Conve
         thread: prefix.thread,
         sequence: prefix.sequence,
         flags: prefix.flags & FLAG_LATE,
-        wall_ns: None,
+        ..Stamp::default()
     };
     match record.body() {
-        Body::Call(call) => walk_call(&call, &Stamp { wall_ns: call.wall_ns(), ..stamp }, sink, report),
+        Body::Call(call) => walk_call(
+            &call,
+            &Stamp { wall_ns: call.wall_ns(), t_mono_bits: call.t_mono_bits(), ..stamp },
+            sink,
+            report,
+        ),
         Body::HostCall { name, bytes } => {
             report.host_calls += 1;
             sink.host_call(&stamp, name, bytes)

@@ -81,7 +81,7 @@ fn decode_native(
 ) -> (f64, RecordBody) {
     let t_mono_s = header.t_mono_s(record.prefix().t_ns);
     let body = match record.body() {
-        Body::Call(call) => decode_typed(&call, interner),
+        Body::Call(call) => return (call.t_mono_s(header), decode_typed(&call, interner)),
         Body::ForeignCall { qualname, frame } => match WireRecord::decode(frame) {
             Ok(WireRecord { t_mono_s, t_wall_s, qualname, args }) => {
                 let record = Record { seq, offset: record.offset(), t_mono_s, t_wall_s, qualname, args };
@@ -199,6 +199,10 @@ impl Walk {
             }
             Some(RecordKind::ForeignCall) => match record.body() {
                 Body::ForeignCall { frame, .. } => WireRecord::decode(frame).map(|wire| wire.t_mono_s).ok(),
+                _ => None,
+            },
+            Some(RecordKind::Call(_)) => match record.body() {
+                Body::Call(call) => Some(call.t_mono_s(header)),
                 _ => None,
             },
             Some(kind) if kind.is_call() => None,

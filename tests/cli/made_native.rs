@@ -160,7 +160,7 @@ pub(crate) fn facts() -> FileFacts {
 }
 
 fn stamp(t_ns: u64, sequence: u32) -> Stamp {
-    Stamp { t_ns: 1_000 + t_ns, thread: 1, sequence, flags: 0, wall_ns: None }
+    Stamp { t_ns: 1_000 + t_ns, thread: 1, sequence, ..Stamp::default() }
 }
 
 /// Four calls, two of them of the host, a completion, and 12 calls lost by thread 1.

@@ -30,7 +30,7 @@ fn killed(folder: &Path) -> PathBuf {
     let mut writer = TraceWriter::create(store, file, FileFacts::default()).expect("room for a file");
     for sequence in 0..30 {
         let t_ns = u64::from(sequence) * 1_000_000;
-        let stamp = Stamp { t_ns, thread: 1, sequence, flags: 0, wall_ns: None };
+        let stamp = Stamp { t_ns, thread: 1, sequence, ..Stamp::default() };
         writer
             .push(ClockPair::default(), |chunk| {
                 chunk.thread(1, &ThreadFacts::default())?;

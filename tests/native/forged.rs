@@ -17,7 +17,14 @@ use crate::support::{CLOCK, rows, view, writer_with_chunks};
 /// A file of one chunk that was not closed: there is no index to save it.
 fn file() -> Vec<u8> {
     let mut writer = writer_with_chunks(MIN_CHUNK_BYTES);
-    let stamp = |sequence| Stamp { t_ns: 2_000, thread: 1, sequence, flags: 0, wall_ns: Some(7) };
+    let stamp = |sequence| Stamp {
+        t_ns: 2_000,
+        thread: 1,
+        sequence,
+        wall_ns: Some(7),
+        t_mono_bits: Some(9),
+        ..Stamp::default()
+    };
     let pushed = writer.push(CLOCK, |chunk| {
         chunk.thread(1, &ThreadFacts { os_thread_id: 1, name: "one".into() })?;
         let layout = chunk.layout(&crate::round_trip::layout())?;

@@ -11,7 +11,7 @@ use lmcache::trace::native::{NativeEnding, NativeTrace};
 use super::support::{CLOCK, hash, rows, view, writer, writer_with_chunks};
 
 fn stamp(t_ns: u64, sequence: u32) -> Stamp {
-    Stamp { t_ns, thread: 1, sequence, flags: 0, wall_ns: None }
+    Stamp { t_ns, thread: 1, sequence, ..Stamp::default() }
 }
 
 pub(crate) fn layout() -> MemoryLayoutDesc {

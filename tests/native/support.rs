@@ -92,7 +92,7 @@ pub(crate) fn rows(
 
 /// A stamp of a thread's next call.
 pub(crate) fn stamp(t_ns: u64, thread: u32, sequence: u32) -> Stamp {
-    Stamp { t_ns, thread, sequence, flags: 0, wall_ns: None }
+    Stamp { t_ns, thread, sequence, ..Stamp::default() }
 }
 
 pub(crate) fn layout() -> MemoryLayoutDesc {

@@ -142,7 +142,7 @@ impl Dump<'_> {
     fn call(&mut self, call: &CallView<'_>, seq: u64) -> bool {
         let (t_ns, header) = (call.record().prefix().t_ns, self.trace.header());
         let qualname = &self.names[call.op() as usize];
-        let (t_mono_s, t_wall_s) = (header.t_mono_s(t_ns), header.t_wall_s(t_ns, call.wall_ns()));
+        let (t_mono_s, t_wall_s) = (call.t_mono_s(header), header.t_wall_s(t_ns, call.wall_ns()));
         if !self.is_wanted(t_mono_s, qualname) {
             return false;
         }

@@ -230,13 +230,13 @@ impl ChunkBuilder {
             (None, KeysToPush::Ids(_)) => (Some(own_start), keys.as_bytes()),
         };
         let slice = slice.map(|start| KeySlice { start, count: keys.count() });
-        let wall = stamp.wall_ns.map(u64::to_le_bytes);
+        let [t_mono, wall] = stamp.own_times();
         prefix.flags |= flag(slice.is_some(), FLAG_SLICE) | flag(wide.is_some(), FLAG_WIDE);
         let slice = slice.as_ref().map_or(&[][..], bytemuck::bytes_of);
         let padding = &[0_u8; 8][..padded(rows.len()) - rows.len()];
-        let (wide, wall) = (wide.as_ref().map_or(&[][..], |w| w), wall.as_ref().map_or(&[][..], |w| w));
+        let wide = wide.as_ref().map_or(&[][..], |wide| wide);
         let rows_start = self.image.len() + PREFIX_BYTES + slice.len();
-        self.push(prefix, &[slice, rows, padding, wide, wall])?;
+        self.push(prefix, &[slice, rows, padding, wide, part(&t_mono), part(&wall)])?;
         self.count_call(stamp);
         self.tally.add_op(op);
         self.tally.add_keys(keys);
@@ -343,12 +343,12 @@ impl ChunkBuilder {
         let rows_bytes = padded(area_bytes);
         let head = BodyHead { first: rows_bytes as u32, bytes: archived.len() as u32 };
         let zeros = [0_u8; 8];
-        let wall = stamp.wall_ns.map(u64::to_le_bytes);
+        let [t_mono, wall] = stamp.own_times();
         let mut parts: Vec<&[u8]> = vec![bytemuck::bytes_of(&head)];
         parts.extend(&in_line);
         parts.extend([&zeros[..rows_bytes - area_bytes], &archived[..]]);
         parts.push(&zeros[..padded(archived.len()) - archived.len()]);
-        parts.extend(wall.as_ref().map(|wall| &wall[..]));
+        parts.extend([part(&t_mono), part(&wall)]);
         self.push(stamp.prefix(RecordKind::Call(Op::SubmitPrefetch), 0), &parts)?;
         self.count_call(stamp);
         self.tally.add_op(Op::SubmitPrefetch);
@@ -371,7 +371,7 @@ impl ChunkBuilder {
         name: u32,
         bytes: &[u8],
     ) -> Result<(), ChunkFull> {
-        self.push_bytes(Stamp { wall_ns: None, ..*stamp }.prefix(kind, 0), name, bytes)?;
+        self.push_bytes(stamp.without_times().prefix(kind, 0), name, bytes)?;
         self.count_call(stamp);
         self.tally.add_name(name);
         Ok(())
@@ -386,7 +386,7 @@ impl ChunkBuilder {
     /// What became of a call.
     pub fn push_completion(&mut self, stamp: &Stamp, body: &CompletionBody) -> Result<(), ChunkFull> {
         debug_assert!(Outcome::from_number(body.outcome).is_some());
-        let stamp = Stamp { wall_ns: None, ..*stamp };
+        let stamp = stamp.without_times();
         self.push(stamp.prefix(RecordKind::Completion, 0), &[bytemuck::bytes_of(body)])?;
         self.tally.completions += 1;
         self.tally.late += u64::from(stamp.flags & FLAG_LATE != 0);
@@ -401,7 +401,7 @@ impl ChunkBuilder {
         count: u64,
         when_ns: Range<u64>,
     ) -> Result<(), ChunkFull> {
-        let stamp = Stamp { wall_ns: None, ..*stamp };
+        let stamp = stamp.without_times();
         let Range { start: from_ns, end: until_ns } = when_ns;
         let body = LossBody { count, first_sequence: stamp.sequence, reserved: 0, until_ns, from_ns };
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
@@ -476,6 +476,11 @@ impl ChunkBuilder {
             self.rows.insert(element, start as u32 + position * width as u32, count - position);
         }
     }
+}
+
+/// A part that may be missing.
+fn part(bytes: &Option<[u8; 8]>) -> &[u8] {
+    bytes.as_ref().map_or(&[], |bytes| bytes)
 }
 
 fn flag(is_set: bool, flag: u8) -> u8 {

@@ -1,7 +1,7 @@
 //! What is pushed into a chunk: borrowed, with numbers of the chunk.
 
 use super::kind::RecordKind;
-use super::pod::{FLAG_WALL, KEY_ROW_BYTES, KeyId, KeyRow, RecordPrefix};
+use super::pod::{FLAG_T_MONO, FLAG_WALL, KEY_ROW_BYTES, KeyId, KeyRow, RecordPrefix};
 
 /// When a call was made, and by whom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Stamp {
     pub flags: u8,
     /// The time of day at the call, if it is not that of the file's clock pair.
     pub wall_ns: Option<u64>,
+    /// Bits of LMCache's `t_mono`, if `t_ns` does not lead back to it.
+    pub t_mono_bits: Option<u64>,
 }
 
 /// Keys of a call: rows whose scopes are numbers of this chunk, or ids of a key table.
@@ -79,16 +81,28 @@ pub struct PrefetchToPush<'a> {
 }
 
 impl Stamp {
+    /// The stamp of a record that has no times of its own.
+    #[must_use]
+    pub(super) fn without_times(&self) -> Self {
+        Self { wall_ns: None, t_mono_bits: None, ..*self }
+    }
+
+    /// The end of a call's body: `t_mono`, and the time of day.
+    pub(super) fn own_times(&self) -> [Option<[u8; 8]>; 2] {
+        [self.t_mono_bits, self.wall_ns].map(|time| time.map(u64::to_le_bytes))
+    }
+
     /// The prefix of a record; its length is not known yet.
     pub(super) fn prefix(&self, kind: RecordKind, aux: u16) -> RecordPrefix {
         let wall_flag = if self.wall_ns.is_some() { FLAG_WALL } else { 0 };
+        let t_mono_flag = if self.t_mono_bits.is_some() { FLAG_T_MONO } else { 0 };
         RecordPrefix {
             t_ns: self.t_ns,
             length_bytes: 0,
             sequence: self.sequence,
             thread: self.thread,
             kind: kind.number(),
-            flags: self.flags | wall_flag,
+            flags: self.flags | wall_flag | t_mono_flag,
             aux,
         }
     }

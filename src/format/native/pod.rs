@@ -202,6 +202,9 @@ pub const FLAG_WIDE: u8 = 2;
 /// The body ends with the time of day in nanoseconds.
 pub const FLAG_WALL: u8 = 4;
 
+/// The body ends, before its time of day, with LMCache's `t_mono`, which no whole nanosecond leads back to.
+pub const FLAG_T_MONO: u8 = 16;
+
 /// The record was published after later ones had been written.
 pub const FLAG_LATE: u8 = 8;
 

@@ -1,11 +1,12 @@
 //! A record of a verified chunk, and what its body says.
 
 use super::chunk::{Chunk, DefinedLayout};
+use super::header::Header;
 use super::keys::KeyList;
 use super::kind::RecordKind;
 use super::pod::{
-    BODY_HEAD_BYTES, BodyHead, COMPLETION_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_WALL, FLAG_WIDE,
-    KEY_SLICE_BYTES, KeySlice, LOSS_BYTES, LossBody, RecordPrefix, SectionHead,
+    BODY_HEAD_BYTES, BodyHead, COMPLETION_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_T_MONO,
+    FLAG_WALL, FLAG_WIDE, KEY_SLICE_BYTES, KeySlice, LOSS_BYTES, LossBody, RecordPrefix, SectionHead,
 };
 use super::schema::{ArchivedPrefetchArgs, ScopeFacts};
 use super::table::split_section;
@@ -164,6 +165,16 @@ impl<'a> CallView<'a> {
         self.tail().wall_ns
     }
 
+    /// Bits of LMCache's `t_mono`, if the record has it as LMCache wrote it.
+    pub fn t_mono_bits(&self) -> Option<u64> {
+        self.tail().t_mono_bits
+    }
+
+    /// Seconds from the start of the recording to the call, as LMCache counts them.
+    pub fn t_mono_s(&self, header: &Header) -> f64 {
+        self.t_mono_bits().map_or_else(|| header.t_mono_s(self.record.prefix.t_ns), f64::from_bits)
+    }
+
     /// How many locks a `finish_read_prefetched` releases.
     pub fn read_locks(&self) -> i64 {
         self.tail().wide.unwrap_or(i64::from(self.record.prefix.aux))
@@ -279,6 +290,7 @@ fn key_slice<'a>(chunk: &'a Chunk<'a>, slice: KeySlice) -> KeyList<'a> {
 pub(super) struct Tail<'a> {
     body: &'a [u8],
     wide: Option<i64>,
+    t_mono_bits: Option<u64>,
     wall_ns: Option<u64>,
 }
 
@@ -288,6 +300,10 @@ pub(super) fn strip_tail(flags: u8, body: &[u8]) -> Option<(&[u8], Tail<'_>)> {
     if flags & FLAG_WALL != 0 {
         let (rest, wall) = body.split_last_chunk()?;
         (body, tail.wall_ns) = (rest, Some(u64::from_le_bytes(*wall)));
+    }
+    if flags & FLAG_T_MONO != 0 {
+        let (rest, t_mono) = body.split_last_chunk()?;
+        (body, tail.t_mono_bits) = (rest, Some(u64::from_le_bytes(*t_mono)));
     }
     if flags & FLAG_WIDE != 0 {
         let (rest, wide) = body.split_last_chunk()?;

@@ -77,7 +77,7 @@ impl Pusher {
     ) -> Result<u64> {
         let kind = RecordKind::from_number(record.prefix.kind).expect(OURS);
         let stamp =
-            Stamp { t_ns, thread: lane.number, sequence: record.prefix.sequence, flags, wall_ns: None };
+            Stamp { t_ns, thread: lane.number, sequence: record.prefix.sequence, flags, ..Stamp::default() };
         let mut lost = 0;
         if kind.is_call() {
             lost = self.push_missing(lane, &record.prefix, t_ns)?;
@@ -138,7 +138,7 @@ impl Pusher {
         until_ns: u64,
     ) -> Result<()> {
         let (from_ns, sequence) = (lane.last_ns.min(until_ns), lane.expected as u32);
-        let stamp = Stamp { t_ns: until_ns, thread: lane.number, sequence, flags: 0, wall_ns: None };
+        let stamp = Stamp { t_ns: until_ns, thread: lane.number, sequence, ..Stamp::default() };
         self.writer.push(now(), |chunk| {
             chunk.thread(lane.number, &lane.facts)?;
             chunk.push_loss(&stamp, reason, count, from_ns..until_ns)

@@ -1,6 +1,7 @@
 //! The recording side: a call becomes bytes in the thread's ring.
 
 use crate::error::Result;
+use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::format::model::{
     FetchingPolicy, KeyScope, LockMode, MemoryLayoutDesc, ObjectKey, Op, PrefetchTaskSpec,
 };
@@ -153,12 +154,12 @@ impl ThreadRecorder {
         }
         let length_bytes = call_bytes(hashes.len(), 0);
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, value, hashes.len());
-        let scope = scope.0.to_le_bytes();
+        let tail = row_tail(scope.0, 32);
         let written = self.write(length_bytes, |bytes| {
             let (head, rows) = bytes.split_at_mut(PREFIX_BYTES);
             head.copy_from_slice(bytemuck::bytes_of(&prefix));
             for (row, hash) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(hashes) {
-                *row = bytemuck::cast(KeyRow { hash: *hash, scope, hash_bytes: 32, reserved: [0; 3] });
+                write_row(row, hash, tail);
             }
         });
         match written {
@@ -236,13 +237,12 @@ impl ThreadRecorder {
         let Ok(mut reserved) = self.ring.reserve(length_bytes) else { return false };
         let (head, rows) = reserved.bytes().split_at_mut(PREFIX_BYTES);
         head.copy_from_slice(bytemuck::bytes_of(&prefix));
-        let scope_bytes = scope.to_le_bytes();
         for (row, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
             let Some((hash, hash_bytes)) = key.chunk_hash().as_inline() else { return false };
             if !Arc::ptr_eq(key.scope(), first.scope()) {
                 return false;
             }
-            *row = bytemuck::cast(KeyRow { hash: *hash, scope: scope_bytes, hash_bytes, reserved: [0; 3] });
+            write_row(row, hash, row_tail(scope, hash_bytes));
         }
         reserved.commit();
         true
@@ -516,6 +516,19 @@ impl Drop for ThreadRecorder {
     fn drop(&mut self) {
         self.losses.set(self.attempted, self.shared.source.now());
     }
+}
+
+/// What follows the hash in a row.
+#[inline(always)]
+fn row_tail(scope: u32, hash_bytes: u8) -> [u8; KEY_ROW_BYTES - INLINE_HASH_BYTES] {
+    (u64::from(scope) | u64::from(hash_bytes) << 32).to_le_bytes()
+}
+
+/// Writes a row in two stores; built as a value first it would be written, read and written again.
+#[inline(always)]
+fn write_row(row: &mut [u8; KEY_ROW_BYTES], hash: &[u8; INLINE_HASH_BYTES], tail: [u8; 8]) {
+    row[..INLINE_HASH_BYTES].copy_from_slice(hash);
+    row[INLINE_HASH_BYTES..].copy_from_slice(&tail);
 }
 
 /// Makes room and fills it; waits for room if that is the policy.
