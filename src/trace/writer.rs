@@ -216,12 +216,19 @@ impl<S: TraceStore> TraceWriter<S> {
             return Ok(());
         }
         let slot = self.durable_slot(clock);
-        self.store.sync().map_err(not_written)?;
-        if let Some(slot) = slot {
-            self.store.write_at(slot.offset, &slot.bytes).map_err(not_written)?;
-            self.store.sync().map_err(not_written)?;
+        let synced = self.make_durable(slot);
+        if synced.is_err() {
+            // What the disk has is not known: the next sync is to vouch for all of it again.
+            (self.is_dirty, self.chunk.durable_bytes) = (true, 0);
         }
-        Ok(())
+        synced.map_err(not_written)
+    }
+
+    fn make_durable(&mut self, slot: Option<DurableSlot>) -> std::io::Result<()> {
+        self.store.sync()?;
+        let Some(slot) = slot else { return Ok(()) };
+        self.store.write_at(slot.offset, &slot.bytes)?;
+        self.store.sync()
     }
 
     /// Whether something was written since the last [`Self::durable_slot`].
