@@ -18,8 +18,10 @@ pub(super) fn screen(file: &Path, header: &Header, state: &LiveState<'_>) -> Str
     let (mut screen, counts) = (Screen::new(), state.counts);
     screen.push(format_args!("Trace file: {}", text::printable(&file.display().to_string())));
     let facts = header.facts();
-    let process = format!("{} ({}) on {}", text::short(&facts.process), facts.pid, text::short(&facts.host));
-    screen.line(2, "recorded_by", process);
+    if !facts.process.is_empty() {
+        let (process, host) = (text::short(&facts.process), text::short(&facts.host));
+        screen.line(2, "recorded_by", format_args!("{process} ({}) on {host}", facts.pid));
+    }
     screen.line(2, "recording_for", format_args!("{:.0}s", state.duration_s));
     let commit = state.commit_age_s.map_or("none yet".to_owned(), |age_s| format!("{age_s:.1}s ago"));
     screen.line(2, "last_commit", commit);

@@ -159,7 +159,7 @@ fn recording(recording: &RecordingReport) -> Value {
         "late_records": stats.late,
         "completions": stats.completions,
         "lost_completions": stats.lost_completions,
-        "size_bytes": stats.file_bytes,
+        "size_bytes": recording.size_bytes,
     })
 }
 

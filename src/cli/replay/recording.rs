@@ -23,6 +23,8 @@ pub(super) struct Recording {
 pub(super) struct RecordingReport {
     pub(super) path: PathBuf,
     pub(super) stats: RecorderStats,
+    /// The length of the file, also if it was not closed.
+    pub(super) size_bytes: u64,
     /// Why the recording stopped by itself, or could not be closed: then calls are missing in it.
     pub(super) failure: Option<String>,
 }
@@ -47,7 +49,10 @@ impl Recording {
     /// Closes the file. What is wrong with it is in the report: the replay's results are worth having all the same.
     pub(super) fn close(self) -> RecordingReport {
         let failure = self.recorder.close().err().map(|error| error.to_string());
-        RecordingReport { path: self.path, stats: self.recorder.stats(), failure }
+        let stats = self.recorder.stats();
+        // A file that somebody took away has no length any more.
+        let size_bytes = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        RecordingReport { path: self.path, stats, size_bytes, failure }
     }
 }
 

@@ -132,10 +132,10 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
 
 /// The trace that the replay left of itself.
 fn recording(table: &mut Table, report: &ReplayReport) {
-    let Some(RecordingReport { path, stats, failure }) = &report.recording else { return };
+    let Some(RecordingReport { path, stats, size_bytes, failure }) = &report.recording else { return };
     table.heading("Recording of This Replay", '-');
     table.row("File", printable(&path.display().to_string()));
-    table.row("Size", bytes(stats.file_bytes));
+    table.row("Size", bytes(*size_bytes));
     table.row("Calls written", stats.calls);
     table.row("Calls lost", stats.lost);
     table.row("Late calls", stats.late);
