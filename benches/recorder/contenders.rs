@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use lmcache::clock::{TickPair, TickScale, TickSource, Waiter, monotonic_ns};
-use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, Op};
-use lmcache::trace::recorder::{RecorderOptions, ScopeNumber, ThreadRecorder, TraceRecorder};
+use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey};
+use lmcache::trace::recorder::{HashedCall, RecorderOptions, ScopeNumber, ThreadRecorder, TraceRecorder};
 use lmcache::trace::ring::{self, Consumer, DEFAULT_RING_BYTES, Producer};
 
 use crate::harness::{Contender, Row};
@@ -296,7 +296,7 @@ impl<const KEYS: usize, C: Fn(&mut Set<KEYS>)> Contender for Recorded<KEYS, C> {
 /// `ThreadRecorder::record_hashes`.
 #[inline(always)]
 fn by_hash<const KEYS: usize>(set: &mut Set<KEYS>) {
-    set.thread.record_hashes(Op::FinishWrite, 0, set.scope, black_box(&set.hashes));
+    set.thread.record_hashes(HashedCall::FinishWrite, set.scope, black_box(&set.hashes));
 }
 
 /// `ThreadRecorder::finish_write`.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lmcache::clock::monotonic_ns;
-use lmcache::format::model::{KeyScope, Op};
+use lmcache::format::model::KeyScope;
 use lmcache::format::native::tally::FileTally;
 use lmcache::format::native::{Body, Chunk, RecordView};
 use lmcache::trace::native::NativeTrace;
-use lmcache::trace::recorder::{FullPolicy, Interning, RecorderOptions, TraceRecorder};
+use lmcache::trace::recorder::{FullPolicy, HashedCall, Interning, RecorderOptions, TraceRecorder};
 
 use crate::{Effort, median, row};
 
@@ -85,7 +85,7 @@ fn recorded(file_bytes: u64, keys: [usize; 2]) -> Vec<u8> {
                 .copy_from_slice(&(call * 16 + key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
         }
         let count = keys[(call % 2) as usize];
-        thread.record_hashes(Op::FinishWrite, 0, scope, &hashes[..count]);
+        thread.record_hashes(HashedCall::FinishWrite, scope, &hashes[..count]);
     }
     drop(thread);
     recorder.close().expect("closed");

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use lmcache::clock::{TickSource, Waiter, monotonic_ns};
-use lmcache::format::model::{KeyScope, Op};
-use lmcache::trace::recorder::{FullPolicy, Interning, RecorderOptions, ThreadRecorder, TraceRecorder};
+use lmcache::format::model::KeyScope;
+use lmcache::trace::recorder::{
+    FullPolicy, HashedCall, Interning, RecorderOptions, ThreadRecorder, TraceRecorder,
+};
 
 use crate::{Effort, median, row};
 
@@ -66,7 +68,7 @@ fn record<const KEYS: usize>(thread: &mut ThreadRecorder, calls: u64) {
     let mut hashes = [[7; 32]; KEYS];
     for call in 0..calls {
         fill(&mut hashes, call);
-        thread.record_hashes(Op::FinishWrite, 0, scope, &hashes);
+        thread.record_hashes(HashedCall::FinishWrite, scope, &hashes);
     }
 }
 
@@ -136,7 +138,7 @@ fn burst(thread: &mut ThreadRecorder, calls: u64, pace_ns: u64) {
     let (mut hashes, start_ns) = ([[7; 32]; SIXTEEN_KEYS], monotonic_ns());
     for call in 0..calls {
         fill(&mut hashes, call);
-        thread.record_hashes(Op::FinishWrite, 0, scope, &hashes);
+        thread.record_hashes(HashedCall::FinishWrite, scope, &hashes);
         while pace_ns > 0 && monotonic_ns() < start_ns + call * pace_ns {
             std::hint::spin_loop();
         }
@@ -176,7 +178,7 @@ fn steady(seconds: u64, rate: u64) {
             call += 1;
             fill(&mut hashes, call);
             let before = source.now_after();
-            thread.record_hashes(Op::FinishWrite, 0, scope, &hashes);
+            thread.record_hashes(HashedCall::FinishWrite, scope, &hashes);
             costs.saturating_record(source.now_after() - before);
         }
     }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use lmcache::format::model::{
-    ChunkHash, FetchingPolicy, GroupedObjectKeys, LockMode, ObjectKey, Op, PrefetchTaskSpec, StorageCall,
+    ChunkHash, FetchingPolicy, GroupedObjectKeys, LockMode, ObjectKey, PrefetchTaskSpec, StorageCall,
     WriteMode,
 };
 use lmcache::format::native::Outcome;
-use lmcache::trace::recorder::{Completion, RecorderOptions, TraceRecorder};
+use lmcache::trace::recorder::{Completion, HashedCall, RecorderOptions, TraceRecorder};
 
 use super::support::{keys, layout, read, scope};
 
@@ -55,7 +55,7 @@ fn each_call_comes_back_with_its_arguments() {
     };
     thread.complete(reserve, &completion);
     let number = thread.scope(&plain);
-    thread.record_hashes(Op::FinishWrite, 0, number, &[[3; 32]]);
+    thread.record_hashes(HashedCall::FinishWrite, number, &[[3; 32]]);
     drop(thread);
     let stats = recorder.close().expect("closed");
     assert_eq!((stats.calls, stats.lost, stats.completions), (9, 0, 1));

@@ -60,7 +60,7 @@ impl ThreadRecorder {
     #[cold]
     pub(super) fn send_kept(&mut self, scope: ScopeNumber, ticks: u64) -> Result<(), Refusal> {
         let bytes = self.numbers.kept_bytes(scope).ok_or(Refusal::TooLarge)?;
-        self.define(RecordKind::Scope, scope.0, &bytes, ticks)?;
+        self.define(RecordKind::Scope, scope.number, &bytes, ticks)?;
         self.numbers.kept_sent(scope);
         Ok(())
     }

@@ -28,6 +28,9 @@ const IDLE_ROUNDS_PER_DOUBLING: u32 = 32;
 /// How often the sleep is doubled, at most.
 const MAX_DOUBLINGS: u32 = 16;
 
+/// After how many rounds the rings of threads that ended are let go of.
+const ROUNDS_PER_TIDYING: u32 = 16;
+
 /// How often the writer looks whether its file is still there.
 const CHECK_INTERVAL_NS: u64 = 200_000_000;
 
@@ -46,6 +49,20 @@ pub(super) struct Drain {
     next_check_ns: u64,
     /// Rounds in a row in which there was nothing to do.
     idle_rounds: u32,
+    rounds: u32,
+    /// The reading of a round that goes on, and what the host waits for in it.
+    unfinished: Option<(TickPair, Option<u64>)>,
+    /// Bytes of a file that could not be written to its end.
+    abandoned_bytes: u64,
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There was nothing.
+    Idle,
+    /// Something was written.
+    Busy,
 }
 
 impl Drain {
@@ -69,6 +86,9 @@ impl Drain {
             lost: 0,
             next_check_ns: 0,
             idle_rounds: 0,
+            rounds: 0,
+            unfinished: None,
+            abandoned_bytes: 0,
         };
         drain.publish_totals();
         Ok(drain)
@@ -76,24 +96,23 @@ impl Drain {
 
     /// Runs until it is asked to close. Returns how the recording ended.
     pub(super) fn run(mut self) -> Result<()> {
-        os::thread::survive_file_size_limit();
         os::time::request_exact_wakeups();
+        let mut idle_since_asked = 0;
         loop {
             let asked = self.shared.asked();
-            let is_idle = match self.round() {
-                Ok(is_idle) => is_idle,
+            let progress = match self.round(asked.flush) {
+                Ok(progress) => progress,
                 Err(error) => {
                     self.stop(error);
-                    true
+                    Progress::Idle
                 }
             };
-            if let Some(number) = asked.flush.filter(|_| is_idle) {
-                self.shared.flushed(number);
-            }
-            if asked.is_closing && is_idle {
+            // A call may have passed the gate before it was shut: the rings are looked at twice.
+            idle_since_asked += u32::from(asked.is_closing && progress == Progress::Idle);
+            if idle_since_asked > 1 {
                 break;
             }
-            if is_idle {
+            if progress == Progress::Idle {
                 self.rest();
             }
         }
@@ -107,32 +126,51 @@ impl Drain {
         os::time::sleep_until_ns(monotonic_ns().saturating_add(sleep_ns));
     }
 
-    /// Takes what is there, at most some hundred kilobytes. True if nothing that was there at its start is left.
-    fn round(&mut self) -> Result<bool> {
+    /// One round; `flush` is what the host waits for.
+    fn round(&mut self, flush: Option<u64>) -> Result<Progress> {
+        self.tidy();
+        // A round that was not finished goes on: what the host waits for is in it, whatever is recorded meanwhile.
+        let (pair, flush) =
+            self.unfinished.take().unwrap_or_else(|| (TickPair::take(self.shared.source), flush));
+        self.lanes.iter_mut().for_each(Lane::refresh);
+        if !self.lanes.iter().any(Lane::has_work) {
+            self.idle_rounds = self.idle_rounds.saturating_add(1);
+            self.keep_durable()?;
+            self.rotate()?;
+            self.check_file()?;
+            self.round_is_done(pair, flush);
+            return Ok(Progress::Idle);
+        }
+        self.idle_rounds = 0;
+        let is_done = self.merge(pair)?;
+        if is_done {
+            self.note_trailing_losses(pair)?;
+        }
+        self.commit()?;
+        match is_done {
+            true => self.round_is_done(pair, flush),
+            false => self.unfinished = Some((pair, flush)),
+        }
+        Ok(Progress::Busy)
+    }
+
+    /// Everything that was stamped up to `pair` is in the file.
+    fn round_is_done(&mut self, pair: TickPair, flush: Option<u64>) {
+        self.timeline.passed(pair);
+        flush.inspect(|number| self.shared.flushed(*number));
+    }
+
+    /// Takes in the threads that came, and, now and then, lets go of those that ended.
+    fn tidy(&mut self) {
         for arrival in self.shared.take_arrivals() {
             self.lanes.push(Lane::new(arrival));
             // Relaxed: a count that somebody prints.
             self.shared.totals.threads.fetch_add(1, Ordering::Relaxed);
         }
-        let pair = TickPair::take(self.shared.source);
-        self.lanes.iter_mut().for_each(Lane::refresh);
-        let has_work = self.lanes.iter().any(|lane| lane.has_work());
-        if !has_work {
+        self.rounds = self.rounds.wrapping_add(1);
+        if self.rounds.is_multiple_of(ROUNDS_PER_TIDYING) {
             self.lanes.retain_mut(|lane| !lane.is_finished());
-            self.timeline.passed(pair);
-            self.idle_rounds = self.idle_rounds.saturating_add(1);
-            self.keep_durable()?;
-            self.check_file()?;
-            return Ok(true);
         }
-        self.idle_rounds = 0;
-        let is_all = self.merge(pair)?;
-        if is_all {
-            self.note_trailing_losses(pair)?;
-            self.timeline.passed(pair);
-        }
-        self.commit()?;
-        Ok(is_all)
     }
 
     /// Merges what was stamped up to `pair`. False if the round ended before all of it was taken.
@@ -143,7 +181,7 @@ impl Drain {
             self.lost += self.lanes.iter_mut().map(Lane::discard).sum::<u64>();
             return Ok(true);
         };
-        let round = Round { pusher, timeline: &mut self.timeline, pair, intern, lost: &mut self.lost };
+        let round = Round { pusher, timeline: &mut self.timeline, pair, intern };
         round.run(&mut self.lanes)
     }
 
@@ -159,12 +197,11 @@ impl Drain {
 
     /// Calls that were lost after the last one that is in a ring.
     fn note_trailing_losses(&mut self, pair: TickPair) -> Result<()> {
+        let Some(pusher) = &mut self.pusher else { return Ok(()) };
         for lane in self.lanes.iter_mut().filter(|lane| lane.has_trailing_loss()) {
-            let until_ns = self.timeline.roughly_ns(lane.last_loss_ticks(), pair);
-            self.lost += lane.missing();
-            if let Some(pusher) = &mut self.pusher {
-                pusher.push_trailing_loss(lane, until_ns)?;
-            }
+            let t_ns = self.timeline.written_ns();
+            let until_ns = self.timeline.roughly_ns(lane.last_loss_ticks(), pair).max(t_ns);
+            pusher.push_trailing_loss(lane, t_ns, until_ns)?;
         }
         Ok(())
     }
@@ -172,7 +209,8 @@ impl Drain {
     fn commit(&mut self) -> Result<()> {
         if let Some(pusher) = &mut self.pusher {
             pusher.writer().commit(now())?;
-            pusher.committed(&self.shared.totals);
+            pusher.settle(&self.shared.totals, true);
+            self.lost += pusher.take_lost();
         }
         self.keep_durable()?;
         self.rotate()?;
@@ -203,7 +241,10 @@ impl Drain {
     }
 
     fn rotate(&mut self) -> Result<()> {
-        let is_time = self.pusher.as_ref().is_some_and(|pusher| self.files.is_time(pusher.file_bytes()));
+        let is_time = self
+            .pusher
+            .as_ref()
+            .is_some_and(|pusher| pusher.has_calls() && self.files.is_time(pusher.file_bytes()));
         if is_time && let Some(pusher) = self.pusher.take() {
             self.finish_file(pusher, false)?;
             self.pusher = Some(Pusher::new(self.files.open_next()?));
@@ -213,8 +254,12 @@ impl Drain {
 
     fn finish_file(&mut self, mut pusher: Pusher, is_durable: bool) -> Result<()> {
         self.sync.as_mut().map_or(Ok(()), SyncThread::settle)?;
-        pusher.writer().commit(now())?;
-        pusher.committed(&self.shared.totals);
+        if let Err(error) = pusher.writer().commit(now()) {
+            self.abandon(pusher);
+            return Err(error);
+        }
+        pusher.settle(&self.shared.totals, true);
+        self.lost += pusher.take_lost();
         let writer = pusher.into_writer();
         let (_, store) = match is_durable || self.sync.is_some() {
             true => writer.finish(now(), None)?,
@@ -229,13 +274,20 @@ impl Drain {
         let error = Arc::new(error.with_context("path", self.files.current_path().display()));
         self.shared.fail(Arc::clone(&error));
         if let Some(pusher) = self.pusher.take() {
-            // What was pushed and not committed is not in the file.
-            self.lost += pusher.uncommitted_calls();
+            self.abandon(pusher);
         }
         if let Some(on_stop) = self.on_stop.take() {
-            on_stop(&error);
+            // A callback that panics must not take the thread with it that others wait for.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| on_stop(&error)));
         }
         self.publish_totals();
+    }
+
+    /// Lets go of a file that cannot be written: what was pushed since the last commit or seal is not in it.
+    fn abandon(&mut self, mut pusher: Pusher) {
+        self.lost += pusher.uncommitted_calls() + pusher.take_lost();
+        pusher.settle(&self.shared.totals, false);
+        self.abandoned_bytes += self.files.current_len_bytes();
     }
 
     fn publish_totals(&self) {
@@ -245,7 +297,9 @@ impl Drain {
         totals.deleted_files.store(self.files.deleted, Ordering::Relaxed);
         totals.files.store(self.files.opened(), Ordering::Relaxed);
         let open_bytes = self.pusher.as_ref().map_or(0, Pusher::file_bytes);
-        totals.file_bytes.store(self.files.closed_bytes_ever + open_bytes, Ordering::Relaxed);
+        totals
+            .file_bytes
+            .store(self.files.closed_bytes_ever + self.abandoned_bytes + open_bytes, Ordering::Relaxed);
     }
 
     fn close(mut self) -> Result<()> {

@@ -91,6 +91,11 @@ impl Files {
         numbered(&self.path, self.next_number.saturating_sub(1))
     }
 
+    /// The length of the file that was opened last, as far as the system says.
+    pub(super) fn current_len_bytes(&self) -> u64 {
+        std::fs::metadata(self.current_path()).map_or(0, |metadata| metadata.len())
+    }
+
     /// Whether a file of `file_bytes` is to be followed by another one.
     pub(super) fn is_time(&self, file_bytes: u64) -> bool {
         let is_long = self.rotation.max_file_bytes.is_some_and(|limit| file_bytes >= limit);

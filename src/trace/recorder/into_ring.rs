@@ -58,7 +58,7 @@ fn wait_for_room(
         return Err(refusal);
     }
     let mut spins = 0;
-    while !shared.is_over() {
+    while !shared.is_over() && !shared.is_forked() {
         if let Ok(mut reserved) = ring.reserve(length_bytes) {
             fill(reserved.bytes());
             reserved.commit();

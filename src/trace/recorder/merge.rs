@@ -37,9 +37,14 @@ impl Timeline {
         self.last_pair = pair;
     }
 
-    /// The time of a stamp of long ago or of just now, not before what was written.
+    /// Time of the latest record that was written.
+    pub(super) fn written_ns(&self) -> u64 {
+        self.written.monotonic_ns
+    }
+
+    /// The time of a stamp of long ago or of just now.
     pub(super) fn roughly_ns(&self, ticks: u64, pair: TickPair) -> u64 {
-        TickScale::between(self.first_pair, pair).monotonic_ns(ticks).max(self.written.monotonic_ns)
+        TickScale::between(self.first_pair, pair).monotonic_ns(ticks)
     }
 }
 
@@ -49,7 +54,6 @@ pub(super) struct Round<'a> {
     pub(super) timeline: &'a mut Timeline,
     pub(super) pair: TickPair,
     pub(super) intern: bool,
-    pub(super) lost: &'a mut u64,
 }
 
 impl Round<'_> {
@@ -113,7 +117,7 @@ impl Round<'_> {
                     return Ok(false);
                 }
                 let (t_ns, flags) = self.place(ticks, scale);
-                *self.lost += self.pusher.push(&record, data, t_ns, flags, self.intern)?;
+                self.pusher.push(&record, data, t_ns, flags, self.intern)?;
                 *taken_bytes += bytes.len() - rest.len();
                 bytes = rest;
                 if *taken_bytes >= RELEASE_BYTES {
@@ -131,7 +135,6 @@ impl Round<'_> {
         if ticks < timeline.written.ticks {
             return (late_ns(timeline.first_pair, self.pair, ticks), FLAG_LATE);
         }
-        // The line of an unfinished round is taken anew: it may lie some nanoseconds lower.
         let t_ns = scale.monotonic_ns(ticks).max(timeline.written.monotonic_ns);
         timeline.written = TickPair { ticks, monotonic_ns: t_ns };
         (t_ns, 0)

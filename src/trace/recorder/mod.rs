@@ -34,14 +34,17 @@ mod wire;
 use std::cell::RefCell;
 use std::thread::JoinHandle;
 
+use crossbeam::channel::bounded;
+
 use crate::clock::TickSource;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::os;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, Mutex, lock};
 
 pub use numbers::ScopeNumber;
 pub use options::{FullPolicy, Interning, RecorderOptions, Rotation, StopCallback};
-pub use thread::{CallId, Completion, ThreadRecorder};
+pub use thread::{CallId, Completion, HashedCall, ThreadRecorder};
 
 use drain::Drain;
 use shared::Shared;
@@ -89,12 +92,27 @@ impl TraceRecorder {
             options.ring_bytes,
             options.is_enabled,
         ));
-        let drain = Drain::new(Arc::clone(&shared), options)?;
+        let (opened, outcome) = bounded(1);
+        let theirs = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("lmcache-record".to_owned())
-            .spawn(move || drain.run())
+            .spawn(move || {
+                // Before the file is made: a limit on its length is to be an error, and no signal.
+                os::thread::survive_file_size_limit();
+                theirs.begin();
+                let drain = Drain::new(theirs, options).map_err(|error| opened.send(Some(error)));
+                drain.map_or(Ok(()), |drain| {
+                    // Whoever opens waits for this.
+                    let _ = opened.send(None);
+                    drain.run()
+                })
+            })
             .map_err(|error| Error::io("cannot start the recorder's thread", error))?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)) })
+        match outcome.recv() {
+            Ok(None) => Ok(Self { shared, writer: Mutex::new(Some(writer)) }),
+            Ok(Some(error)) => Err(error),
+            Err(_) => Err(Error::new(ErrorKind::Closed, "the recorder's thread ended before it began")),
+        }
     }
 
     /// A recorder for the calls of one thread, with a ring of its own. When it is dropped the writer takes what is
@@ -113,8 +131,23 @@ impl TraceRecorder {
         if !self.shared.is_on() {
             return None;
         }
-        // A thread that is ending has no place to keep a recorder any more: its last calls are not recorded.
-        RECORDERS.try_with(|recorders| record(own(&mut recorders.borrow_mut(), &self.shared)?)).ok().flatten()
+        let recorded = RECORDERS.try_with(|recorders| match recorders.try_borrow_mut() {
+            Ok(mut recorders) => own(&mut recorders, &self.shared).map(record),
+            // A call from within a call of this function.
+            Err(_) => None,
+        });
+        match recorded {
+            Ok(Some(recorded)) => recorded,
+            _ => self.count_unrecorded(),
+        }
+    }
+
+    /// There is no ring for the call: no memory, a call within a call, a thread that is ending.
+    #[cold]
+    fn count_unrecorded<T>(&self) -> Option<T> {
+        // Relaxed: a count that somebody prints.
+        self.shared.totals.unrecorded.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     /// Whether calls are recorded at the moment: one relaxed load.
@@ -134,7 +167,10 @@ impl TraceRecorder {
     /// # Errors
     /// If the recording has stopped by itself, that is why.
     pub fn flush(&self) -> Result<()> {
-        self.shared.flush();
+        self.check_process()?;
+        if !self.shared.is_writer() {
+            self.shared.flush();
+        }
         self.shared.failure().map_or(Ok(()), |error| Err(stopped(&error)))
     }
 
@@ -145,7 +181,7 @@ impl TraceRecorder {
         let get = |count: &crate::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         RecorderStats {
             calls: get(&totals.calls),
-            lost: get(&totals.lost),
+            lost: get(&totals.lost) + get(&totals.unrecorded),
             late: get(&totals.late),
             completions: get(&totals.completions),
             lost_completions: get(&totals.lost_completions),
@@ -157,25 +193,42 @@ impl TraceRecorder {
     }
 
     /// Stops recording, writes what is in the rings, closes the file with its index, and syncs it. Closing twice does
-    /// no harm.
+    /// no harm. Threads that go on recording should be stopped first: a call that is being made at this moment may be
+    /// neither in the file nor counted.
     ///
     /// # Errors
     /// If the recording had stopped by itself, that is why; what was committed before is in the file.
     pub fn close(&self) -> Result<RecorderStats> {
+        self.check_process()?;
         self.shared.set_on(false);
         self.shared.ask_to_close();
-        if let Some(writer) = lock(&self.writer).take() {
-            match writer.join() {
-                Ok(ended) => ended?,
-                Err(panic) => std::panic::resume_unwind(panic),
+        if !self.shared.is_writer() {
+            let writer = lock(&self.writer).take();
+            if writer.is_some_and(|writer| writer.join().is_err()) {
+                let error = Error::new(ErrorKind::Closed, "the recorder's thread panicked");
+                self.shared.fail(Arc::new(error.with_hint("what it had committed is in the file")));
             }
         }
         self.shared.failure().map_or_else(|| Ok(self.stats()), |error| Err(stopped(&error)))
+    }
+
+    /// A child of the process that records has no writer to wait for.
+    fn check_process(&self) -> Result<()> {
+        match self.shared.is_forked() {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Closed, "this process is a fork of the one that records")
+                .with_hint("open a recorder of its own, with a file of its own")),
+        }
     }
 }
 
 impl Drop for TraceRecorder {
     fn drop(&mut self) {
+        if self.shared.is_forked() {
+            // The thread is the parent's: there is nothing to join or to detach here.
+            std::mem::forget(lock(&self.writer).take());
+            return;
+        }
         // Whoever wants to know how it ended calls `close`.
         let _ = self.close();
     }

@@ -12,7 +12,11 @@ pub(super) const NUMBERED: usize = 256;
 
 /// A scope that the host keeps; see [`ThreadRecorder::scope`](super::ThreadRecorder::scope).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ScopeNumber(pub(super) u32);
+pub struct ScopeNumber {
+    /// The thread that gave it.
+    pub(super) thread: u32,
+    pub(super) number: u32,
+}
 
 /// The numbers of one thread.
 #[derive(Debug, Default)]
@@ -41,28 +45,28 @@ impl Numbers {
         self.scopes.forget(number);
     }
 
-    pub(super) fn keep_scope(&mut self, scope: &Arc<KeyScope>) -> ScopeNumber {
+    pub(super) fn keep_scope(&mut self, thread: u32, scope: &Arc<KeyScope>) -> ScopeNumber {
         let position = self.kept.iter().position(|(known, _)| known == scope).unwrap_or_else(|| {
             self.kept.push((Arc::clone(scope), false));
             self.kept.len() - 1
         });
-        ScopeNumber((NUMBERED + position) as u32)
+        ScopeNumber { thread, number: (NUMBERED + position) as u32 }
     }
 
     /// Whether a kept scope was sent.
     #[inline(always)]
     pub(super) fn is_kept_sent(&self, number: ScopeNumber) -> bool {
-        self.kept.get((number.0 as usize).wrapping_sub(NUMBERED)).is_some_and(|(_, is_sent)| *is_sent)
+        self.kept.get((number.number as usize).wrapping_sub(NUMBERED)).is_some_and(|(_, is_sent)| *is_sent)
     }
 
     /// What is to be sent for a kept scope; nothing if the number is another thread's.
     pub(super) fn kept_bytes(&self, number: ScopeNumber) -> Option<Vec<u8>> {
-        let (scope, _) = self.kept.get((number.0 as usize).checked_sub(NUMBERED)?)?;
+        let (scope, _) = self.kept.get((number.number as usize).checked_sub(NUMBERED)?)?;
         Some(scope_bytes(scope))
     }
 
     pub(super) fn kept_sent(&mut self, number: ScopeNumber) {
-        if let Some((_, is_sent)) = self.kept.get_mut((number.0 as usize).wrapping_sub(NUMBERED)) {
+        if let Some((_, is_sent)) = self.kept.get_mut((number.number as usize).wrapping_sub(NUMBERED)) {
             *is_sent = true;
         }
     }

@@ -3,9 +3,7 @@
 use crate::error::Result;
 use crate::format::model::Op;
 use crate::format::native::kind::{LossReason, RecordKind};
-use crate::format::native::pod::{
-    BodyHead, CompletionBody, FLAG_LATE, FLAG_WIDE, KeyRow, LONG_HASH, RecordPrefix,
-};
+use crate::format::native::pod::{BodyHead, CompletionBody, FLAG_LATE, FLAG_WIDE, KeyRow, LONG_HASH};
 use crate::format::native::{ChunkBuilder, ChunkFull, KeysToPush, PrefetchToPush, RowToPush, Stamp};
 use crate::sync::atomic::Ordering;
 use crate::trace::recorder::files::now;
@@ -23,7 +21,12 @@ pub(super) struct Pusher {
     writer: TraceWriter<FileStore>,
     /// Rows with numbers of the chunk; used again for each call.
     rows: Vec<KeyRow>,
+    /// What was pushed since the last commit or seal.
     pending: Pending,
+    /// What a seal has put into the file since the last commit.
+    sealed: Pending,
+    /// Calls that turned out to be missing.
+    lost: u64,
 }
 
 /// What was pushed and is not committed.
@@ -36,7 +39,7 @@ struct Pending {
 
 impl Pusher {
     pub(super) fn new(writer: TraceWriter<FileStore>) -> Self {
-        Self { writer, rows: Vec::new(), pending: Pending::default() }
+        Self { writer, rows: Vec::new(), pending: Pending::default(), sealed: Pending::default(), lost: 0 }
     }
 
     pub(super) fn writer(&mut self) -> &mut TraceWriter<FileStore> {
@@ -51,21 +54,42 @@ impl Pusher {
         self.writer.file_bytes()
     }
 
+    /// Whether a call is in the file, or on its way there.
+    pub(super) fn has_calls(&self) -> bool {
+        self.writer.calls() > 0
+    }
+
     /// Calls that are lost if the file cannot be written any more.
     pub(super) fn uncommitted_calls(&self) -> u64 {
         self.pending.calls
     }
 
-    /// Adds to the recording's totals what has been committed.
-    pub(super) fn committed(&mut self, totals: &Totals) {
-        let Pending { calls, late, completions } = std::mem::take(&mut self.pending);
+    /// Adds to the recording's totals what is in the file; after a commit, all of it.
+    pub(super) fn settle(&mut self, totals: &Totals, is_committed: bool) {
+        if is_committed {
+            self.seal();
+        }
+        let Pending { calls, late, completions } = std::mem::take(&mut self.sealed);
         // Relaxed: counts that somebody prints.
         totals.calls.fetch_add(calls, Ordering::Relaxed);
         totals.late.fetch_add(late, Ordering::Relaxed);
         totals.completions.fetch_add(completions, Ordering::Relaxed);
     }
 
-    /// Takes a record of a thread, which was stamped at `t_ns`. Returns how many of its calls turn out to be missing.
+    /// Calls that turned out to be missing since this was last asked.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// What is pending is in the file.
+    fn seal(&mut self) {
+        let Pending { calls, late, completions } = std::mem::take(&mut self.pending);
+        self.sealed.calls += calls;
+        self.sealed.late += late;
+        self.sealed.completions += completions;
+    }
+
+    /// Takes a record of a thread, which was stamped at `t_ns`.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -74,22 +98,21 @@ impl Pusher {
         t_ns: u64,
         flags: u8,
         intern: bool,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let kind = RecordKind::from_number(record.prefix.kind).expect(OURS);
         let stamp =
             Stamp { t_ns, thread: lane.number, sequence: record.prefix.sequence, flags, ..Stamp::default() };
-        let mut lost = 0;
         if kind.is_call() {
-            lost = self.push_missing(lane, &record.prefix, t_ns)?;
+            self.push_missing(lane, &stamp)?;
             self.push_call(kind, &stamp, record, lane, intern)?;
             lane.expected += 1;
             self.pending.calls += 1;
             self.pending.late += u64::from(flags & FLAG_LATE != 0);
         } else {
-            lost += self.push_other(kind, &stamp, record, lane)?;
+            self.push_other(kind, &stamp, record, lane)?;
         }
         lane.last_ns = t_ns;
-        Ok(lost)
+        Ok(())
     }
 
     fn push_other(
@@ -98,53 +121,65 @@ impl Pusher {
         stamp: &Stamp,
         record: &RingRecord<'_>,
         lane: &mut LaneData,
-    ) -> Result<u64> {
+    ) -> Result<()> {
         match kind {
             RecordKind::Scope => lane.numbers.define_scope(record).expect(OURS),
             RecordKind::Layout => lane.numbers.define_layout(record).expect(OURS),
             RecordKind::Name => lane.numbers.define_name(record).expect(OURS),
             RecordKind::Loss => {
-                let missing = self.push_missing(lane, &record.prefix, stamp.t_ns)?;
-                self.push_loss(lane, LossReason::TooLarge, 1, stamp.t_ns)?;
-                return Ok(missing + 1);
+                self.push_missing(lane, stamp)?;
+                self.push_loss(lane, LossReason::TooLarge, 1, stamp, stamp.t_ns)?;
             }
             _ => self.push_completion(stamp, record)?,
         }
-        Ok(0)
+        Ok(())
     }
 
-    /// Says which calls of the thread are missing before the one with `prefix`. Returns how many.
+    /// Says which calls of the thread are missing before the one with `stamp`.
     #[inline]
-    fn push_missing(&mut self, lane: &mut LaneData, prefix: &RecordPrefix, t_ns: u64) -> Result<u64> {
-        let missing = u64::from(prefix.sequence.wrapping_sub(lane.expected as u32));
+    fn push_missing(&mut self, lane: &mut LaneData, stamp: &Stamp) -> Result<()> {
+        let missing = u64::from(stamp.sequence.wrapping_sub(lane.expected as u32));
         if missing > 0 {
-            self.push_loss(lane, LossReason::RingFull, missing, t_ns)?;
+            self.push_loss(lane, LossReason::RingFull, missing, stamp, stamp.t_ns)?;
         }
-        Ok(missing)
+        Ok(())
     }
 
-    /// Says that calls are missing behind the last that the thread recorded.
-    pub(super) fn push_trailing_loss(&mut self, lane: &mut Lane, until_ns: u64) -> Result<()> {
+    /// Says, at `t_ns`, that calls are missing behind the last that the thread recorded.
+    pub(super) fn push_trailing_loss(&mut self, lane: &mut Lane, t_ns: u64, until_ns: u64) -> Result<()> {
         let count = lane.missing();
-        self.push_loss(lane.data(), LossReason::RingFull, count, until_ns)
+        let stamp = Stamp { t_ns, ..Stamp::default() };
+        self.push_loss(lane.data(), LossReason::RingFull, count, &stamp, until_ns)
     }
 
+    /// Says that calls are missing. `at` has the place in time, and whether that is late.
     #[cold]
     fn push_loss(
         &mut self,
         lane: &mut LaneData,
         reason: LossReason,
         count: u64,
+        at: &Stamp,
         until_ns: u64,
     ) -> Result<()> {
         let (from_ns, sequence) = (lane.last_ns.min(until_ns), lane.expected as u32);
-        let stamp = Stamp { t_ns: until_ns, thread: lane.number, sequence, ..Stamp::default() };
+        let stamp = Stamp { thread: lane.number, sequence, ..*at };
+        let chunk_before = self.writer.chunk_number();
         self.writer.push(now(), |chunk| {
             chunk.thread(lane.number, &lane.facts)?;
             chunk.push_loss(&stamp, reason, count, from_ns..until_ns)
         })?;
+        self.note_seal(chunk_before);
         lane.expected += count;
+        self.lost += count;
         Ok(())
+    }
+
+    /// A chunk that was sealed on the way of a push has put all that was pushed before into the file.
+    fn note_seal(&mut self, chunk_before: u64) {
+        if self.writer.chunk_number() != chunk_before {
+            self.seal();
+        }
     }
 
     /// Tells the chunk that is being made from all others of the recording.
@@ -155,7 +190,9 @@ impl Pusher {
 
     fn push_completion(&mut self, stamp: &Stamp, record: &RingRecord<'_>) -> Result<()> {
         let (body, _) = take::<CompletionBody>(record.rest).expect(OURS);
+        let chunk_before = self.writer.chunk_number();
         self.writer.push(now(), |chunk| chunk.push_completion(&Stamp { sequence: 0, ..*stamp }, &body))?;
+        self.note_seal(chunk_before);
         self.pending.completions += 1;
         Ok(())
     }
@@ -175,7 +212,11 @@ impl Pusher {
             let pushed = try_call(kind, stamp, record, lane, (builder, chunk), &mut self.rows, intern);
             match pushed {
                 Ok(()) => return Ok(()),
-                Err(ChunkFull) => self.writer.next_chunk(now())?,
+                Err(ChunkFull) => {
+                    let chunk_before = self.writer.chunk_number();
+                    self.writer.next_chunk(now())?;
+                    self.note_seal(chunk_before);
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What the recording threads, the writer's thread and the host share.
 
 use std::fmt;
+use std::thread::ThreadId;
 
 use crate::clock::TickSource;
 use crate::error::Error;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     answered: Condvar,
     pub(super) totals: Totals,
     failure: Mutex<Option<Arc<Error>>>,
+    pid: u32,
+    writer: OnceLock<ThreadId>,
 }
 
 /// A thread that begins to record.
@@ -77,6 +80,8 @@ pub(super) struct Totals {
     pub(super) late: AtomicU64,
     pub(super) completions: AtomicU64,
     pub(super) lost_completions: AtomicU64,
+    /// Calls of threads that got no ring.
+    pub(super) unrecorded: AtomicU64,
     pub(super) file_bytes: AtomicU64,
     pub(super) files: AtomicU64,
     pub(super) deleted_files: AtomicU64,
@@ -121,6 +126,8 @@ impl Shared {
             answered: Condvar::default(),
             totals: Totals::default(),
             failure: Mutex::default(),
+            pid: std::process::id(),
+            writer: OnceLock::new(),
         }
     }
 
@@ -131,9 +138,26 @@ impl Shared {
         self.gate.load(Ordering::Relaxed)
     }
 
+    /// Opens or shuts the gate; one that was shut for good stays shut.
     pub(super) fn set_on(&self, is_on: bool) {
-        // Relaxed: see `is_on`.
-        self.gate.store(is_on && !self.is_over(), Ordering::Relaxed);
+        let failure = lock(&self.failure);
+        // Relaxed: see `is_on`. Under the lock that `fail` takes, so that nothing opens the gate again after it.
+        self.gate.store(is_on && failure.is_none() && !self.is_over(), Ordering::Relaxed);
+    }
+
+    /// Whether this is a child of the process that recorded: it has the rings, and nobody who reads them.
+    pub(super) fn is_forked(&self) -> bool {
+        std::process::id() != self.pid
+    }
+
+    /// Said by the writer's thread when it begins.
+    pub(super) fn begin(&self) {
+        let _ = self.writer.set(std::thread::current().id());
+    }
+
+    /// Whether the caller is the writer's thread: in a callback, which must not wait for itself.
+    pub(super) fn is_writer(&self) -> bool {
+        self.writer.get() == Some(&std::thread::current().id())
     }
 
     pub(super) fn next_thread(&self) -> u32 {
@@ -202,7 +226,8 @@ impl Shared {
     }
 
     pub(super) fn fail(&self, error: Arc<Error>) {
-        lock(&self.failure).get_or_insert(error);
+        let mut failure = lock(&self.failure);
+        failure.get_or_insert(error);
         // Relaxed: see `is_on`.
         self.gate.store(false, Ordering::Relaxed);
     }

@@ -64,7 +64,7 @@ impl SyncThread {
         if self.is_busy || now_ns < self.last_ns.saturating_add(self.interval_ns) || !writer.needs_sync() {
             return Ok(());
         }
-        let store = writer.store().another().map_err(not_synced)?;
+        let store = writer.store().clone();
         let slot = writer.durable_slot(now());
         if let Some(jobs) = &self.jobs
             && jobs.send(Job { store, slot }).is_ok()

@@ -38,6 +38,34 @@ impl CallId {
     }
 }
 
+/// A call that needs nothing beside its keys, or next to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashedCall {
+    /// `finish_write`.
+    FinishWrite,
+    /// The enter of `read_prefetched_results`.
+    ReadEnter,
+    /// Its exit.
+    ReadExit,
+    /// `finish_read_prefetched`.
+    FinishRead {
+        /// Locks on each key.
+        read_locks: u16,
+    },
+}
+
+impl HashedCall {
+    #[inline(always)]
+    fn op_and_value(self) -> (Op, u16) {
+        match self {
+            Self::FinishWrite => (Op::FinishWrite, 0),
+            Self::ReadEnter => (Op::ReadEnter, 0),
+            Self::ReadExit => (Op::ReadExit, 0),
+            Self::FinishRead { read_locks } => (Op::FinishRead, read_locks),
+        }
+    }
+}
+
 /// What became of a call. Times are those of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
@@ -112,34 +140,35 @@ impl ThreadRecorder {
 
     /// A number for `scope` that [`Self::record_hashes`] takes. It stays good as long as this value.
     pub fn scope(&mut self, scope: &Arc<KeyScope>) -> ScopeNumber {
-        self.numbers.keep_scope(scope)
+        self.numbers.keep_scope(self.number, scope)
     }
 
-    /// Records one of `finish_write`, `read_enter`, `read_exit`, or `finish_read` (whose `value` is the lock count)
-    /// for keys of one scope with hashes of 32 bytes.
+    /// Records a call whose keys are of one scope, with hashes of 32 bytes. A scope number of another thread is refused,
+    /// and the call counted as lost.
     #[inline(always)]
     pub fn record_hashes(
         &mut self,
-        op: Op,
-        value: u16,
+        call: HashedCall,
         scope: ScopeNumber,
         hashes: &[[u8; 32]],
     ) -> Option<CallId> {
         if !self.shared.is_on() {
             return None;
         }
-        self.record_hashes_on(op, value, scope, hashes)
+        self.record_hashes_on(call, scope, hashes)
     }
 
     #[inline]
     fn record_hashes_on(
         &mut self,
-        op: Op,
-        value: u16,
+        call: HashedCall,
         scope: ScopeNumber,
         hashes: &[[u8; 32]],
     ) -> Option<CallId> {
-        let ticks = self.shared.source.now();
+        let ((op, value), ticks) = (call.op_and_value(), self.shared.source.now());
+        if scope.thread != self.number {
+            return self.lose(Refusal::TooLarge, ticks);
+        }
         if !self.numbers.is_kept_sent(scope)
             && let Err(refusal) = self.send_kept(scope, ticks)
         {
@@ -147,7 +176,7 @@ impl ThreadRecorder {
         }
         let length_bytes = call_bytes(hashes.len(), 0);
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, value, hashes.len());
-        let tail = row_tail(scope.0, 32);
+        let tail = row_tail(scope.number, 32);
         let written = self.write(length_bytes, |bytes| {
             let (head, rows) = bytes.split_at_mut(PREFIX_BYTES);
             head.copy_from_slice(bytemuck::bytes_of(&prefix));
