@@ -61,7 +61,7 @@ fn record(path: &Path, policy: FullPolicy) -> (u64, RecorderStats) {
 fn owned(recorder: &TraceRecorder, round: u64, thread: u64) -> u64 {
     let mut own = recorder.thread().expect("a ring");
     calls(&mut own, thread);
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         Waiter::default().wait_until_ns(monotonic_ns() + 200_000, || false);
     }
     own.attempted()

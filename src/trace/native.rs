@@ -173,7 +173,7 @@ impl NativeTrace {
     /// The key table of a compact file; nothing for any other.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] if one of its chunks is damaged: then no key of the file can be named.
+    /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) if one of its chunks is damaged: then no key of the file can be named.
     pub fn key_table(&self) -> Result<Option<KeyTable<'_>>> {
         if !self.header.is_compact() {
             return Ok(None);
@@ -190,7 +190,7 @@ impl NativeTrace {
     /// Checks a chunk and its records. `keys` is [`Self::key_table`].
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] with the offset of what is wrong.
+    /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) with the offset of what is wrong.
     pub fn open_chunk<'a>(&'a self, place: &ChunkPlace, keys: Option<&'a KeyTable<'a>>) -> Result<Chunk<'a>> {
         let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
         let bytes = self.bytes().get(start..).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `dump`: the records of a trace, one a line.
 //!
-//! * This file: the flags, and LMCache's files. [`native`]: native files. [`line`]: what a line of either looks like.
+//! * This file: the flags, and LMCache's files. [`native`]: native files. [`mod@line`]: what a line of either looks like.
 
 mod line;
 mod native;

@@ -87,7 +87,7 @@ impl Drain {
         self.close()
     }
 
-    /// Takes what is there, at most [`ROUND_BYTES`]. True if nothing that was there at its start is left.
+    /// Takes what is there, at most some hundred kilobytes. True if nothing that was there at its start is left.
     fn round(&mut self) -> Result<bool> {
         for arrival in self.shared.take_arrivals() {
             self.lanes.push(Lane::new(arrival));

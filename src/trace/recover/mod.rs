@@ -1,8 +1,8 @@
 //! Files that something may be wrong with: looked at closely, and copied without what is wrong.
 //!
-//! * [`verify`]: checks all that `docs/format.md` promises of a file; `threads` is its memory of who made which call.
+//! * [`mod@verify`]: checks all that `docs/format.md` promises of a file; `threads` is its memory of who made which call.
 //! * [`report`]: what was found, and how much was looked at.
-//! * [`repair`]: makes a sealed copy of what is left of a file.
+//! * [`mod@repair`]: makes a sealed copy of what is left of a file.
 
 pub mod repair;
 pub mod report;
