@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use lmcache::clock::{Waiter, monotonic_ns};
 use lmcache::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
-use lmcache::trace::recorder::{FullPolicy, RecorderOptions, RecorderStats, Rotation, ThreadRecorder, TraceRecorder};
+use lmcache::trace::recorder::{
+    FullPolicy, RecorderOptions, RecorderStats, Rotation, ThreadRecorder, TraceRecorder,
+};
 
 const ROUNDS: u64 = 8;
 const THREADS: u64 = 6;
@@ -30,9 +32,11 @@ fn main() {
 }
 
 fn record(path: &Path, policy: FullPolicy) -> (u64, RecorderStats) {
-    let mut options = RecorderOptions { ring_bytes: 1 << 14, chunk_bytes: 1 << 16, ..RecorderOptions::new(path) };
+    let mut options =
+        RecorderOptions { ring_bytes: 1 << 14, chunk_bytes: 1 << 16, ..RecorderOptions::new(path) };
     options.full_policy = policy;
-    options.rotation = Rotation { max_file_bytes: Some(1 << 20), max_total_bytes: Some(1 << 22), max_file_age: None };
+    options.rotation =
+        Rotation { max_file_bytes: Some(1 << 20), max_total_bytes: Some(1 << 22), max_file_age: None };
     options.sync_interval = Some(Duration::from_millis(3));
     let recorder = TraceRecorder::open(options).expect("a recorder");
     let attempted = AtomicU64::new(0);

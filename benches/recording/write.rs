@@ -35,6 +35,7 @@ pub(crate) fn run(effort: Effort) {
         row(&format!("callers at full speed, 2 threads, {name}"), two / alone, "x of 1");
     }
     bursts(effort);
+    idle(if effort.runs > 1 { 5 } else { 1 });
     if effort.is_long {
         steady(60, 1_000_000);
     }
@@ -140,6 +141,24 @@ fn burst(thread: &mut ThreadRecorder, calls: u64, pace_ns: u64) {
             std::hint::spin_loop();
         }
     }
+}
+
+/// What an open recorder costs while nobody records.
+fn idle(seconds: u64) {
+    let recording = open(|_| ());
+    let start_ticks = cpu_ticks();
+    Waiter::new(0).wait_until_ns(monotonic_ns() + seconds * 1_000_000_000, || false);
+    // The kernel counts in hundredths of a second.
+    let percent = (cpu_ticks() - start_ticks) / seconds as f64;
+    recording.recorder.close().expect("closed");
+    row("idle recorder", percent, "% of a CPU");
+}
+
+/// CPU time of this process, in the kernel's hundredths of a second.
+fn cpu_ticks() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum()
 }
 
 /// `seconds` at `rate` calls a second, in ticks of a millisecond; what each call cost.

@@ -18,6 +18,16 @@ use crate::trace::recorder::push::Pusher;
 use crate::trace::recorder::shared::Shared;
 use crate::trace::recorder::sync_thread::SyncThread;
 
+/// How long the writer sleeps, at most, between two looks at rings that stay empty: a default ring lasts that long at a
+/// call of 16 keys in a microsecond.
+const IDLE_POLL_NS: u64 = 1_000_000;
+
+/// After how many looks in vain the writer sleeps twice as long.
+const IDLE_ROUNDS_PER_DOUBLING: u32 = 32;
+
+/// How often the sleep is doubled, at most.
+const MAX_DOUBLINGS: u32 = 16;
+
 /// How often the writer looks whether its file is still there.
 const CHECK_INTERVAL_NS: u64 = 200_000_000;
 
@@ -34,6 +44,8 @@ pub(super) struct Drain {
     timeline: Timeline,
     lost: u64,
     next_check_ns: u64,
+    /// Rounds in a row in which there was nothing to do.
+    idle_rounds: u32,
 }
 
 impl Drain {
@@ -56,6 +68,7 @@ impl Drain {
             on_stop: options.on_stop,
             lost: 0,
             next_check_ns: 0,
+            idle_rounds: 0,
         };
         drain.publish_totals();
         Ok(drain)
@@ -81,10 +94,17 @@ impl Drain {
                 break;
             }
             if is_idle {
-                os::time::sleep_until_ns(monotonic_ns().saturating_add(self.poll_ns));
+                self.rest();
             }
         }
         self.close()
+    }
+
+    /// Sleeps for the poll interval; longer and longer while nothing is recorded.
+    fn rest(&mut self) {
+        let doublings = (self.idle_rounds / IDLE_ROUNDS_PER_DOUBLING).min(MAX_DOUBLINGS);
+        let sleep_ns = self.poll_ns.saturating_mul(1 << doublings).min(self.poll_ns.max(IDLE_POLL_NS));
+        os::time::sleep_until_ns(monotonic_ns().saturating_add(sleep_ns));
     }
 
     /// Takes what is there, at most some hundred kilobytes. True if nothing that was there at its start is left.
@@ -100,10 +120,12 @@ impl Drain {
         if !has_work {
             self.lanes.retain_mut(|lane| !lane.is_finished());
             self.timeline.passed(pair);
+            self.idle_rounds = self.idle_rounds.saturating_add(1);
             self.keep_durable()?;
             self.check_file()?;
             return Ok(true);
         }
+        self.idle_rounds = 0;
         let is_all = self.merge(pair)?;
         if is_all {
             self.note_trailing_losses(pair)?;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! * [`thread`]: the caller's side. A call is stamped and written into the thread's ring, once; [`numbers`] gives
-//!   scopes and layouts numbers so that this is short. `wire` is the form in which it goes through the ring.
+//!   scopes and layouts numbers so that this is short, and `define` sends what they mean. `into_ring` makes room and
+//!   writes rows; `wire` is the form in which all of it goes through the ring.
 //! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `merge` takes what the rings hold in
 //!   the order of time, `push` turns a ring's record into the file's. `files` rotates, `sync_thread` bounds what a power cut may lose.
 //! * `shared`: what all of them see: the gate, the threads that arrive, what the host asks for.
@@ -16,8 +17,10 @@
 //! What is not recorded is counted, by thread: every call has a number, so that a missing one is seen, and the file
 //! says which are missing and where.
 
+mod define;
 mod drain;
 mod files;
+mod into_ring;
 mod lane;
 mod merge;
 pub mod numbers;

@@ -1,28 +1,25 @@
 //! The recording side: a call becomes bytes in the thread's ring.
 
 use crate::error::Result;
-use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::format::model::{
     FetchingPolicy, KeyScope, LockMode, MemoryLayoutDesc, ObjectKey, Op, PrefetchTaskSpec,
 };
 use crate::format::native::kind::{Outcome, RecordKind};
 use crate::format::native::pod::{
-    BodyHead, CompletionBody, FLAG_WIDE, KEY_ROW_BYTES, KeyRow, NOT_KNOWN, PREFIX_BYTES, RecordPrefix,
+    BodyHead, CompletionBody, FLAG_WIDE, KEY_ROW_BYTES, NOT_KNOWN, PREFIX_BYTES, RecordPrefix,
 };
 use crate::format::native::schema::ThreadFacts;
 use crate::os;
 use crate::sync::Arc;
-use crate::trace::recorder::numbers::{Numbers, ScopeNumber, layout_bytes};
-use crate::trace::recorder::options::FullPolicy;
+use crate::trace::recorder::into_ring::{long_hash_bytes, reserve, row_tail, write_row, write_rows};
+use crate::trace::recorder::numbers::{Numbers, ScopeNumber};
 use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
 use crate::trace::recorder::wire::{GroupHead, PrefetchHead, call_bytes};
 use crate::trace::ring::{self, Producer, Refusal};
 
-/// How long a caller that waits for room spins before it yields.
-const SPINS_BEFORE_YIELD: u32 = 64;
-
 /// Why a number is there when a call is written.
-const SENT: &str = "what a call names was sent before the call, and keeps its number until it is written";
+pub(super) const SENT: &str =
+    "what a call names was sent before the call, and keeps its number until it is written";
 
 /// Names a recorded call, so that what became of it can be recorded too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,13 +67,13 @@ pub struct Completion {
 /// met. What does not fit into the ring is dropped and counted.
 #[derive(Debug)]
 pub struct ThreadRecorder {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     ring: Producer,
     losses: Arc<ThreadLosses>,
     number: u32,
     /// Calls that were attempted.
-    attempted: u64,
-    numbers: Numbers,
+    pub(super) attempted: u64,
+    pub(super) numbers: Numbers,
 }
 
 impl ThreadRecorder {
@@ -148,7 +145,7 @@ impl ThreadRecorder {
     ) -> Option<CallId> {
         let ticks = self.shared.source.now();
         if !self.numbers.is_kept_sent(scope)
-            && let Err(refusal) = self.send_kept(scope, ticks)
+            && let Err(refusal) = self.send_kept(scope)
         {
             return self.lose(refusal, ticks);
         }
@@ -174,7 +171,7 @@ impl ThreadRecorder {
             return None;
         }
         let ticks = self.shared.source.now();
-        match self.layout_number(layout, ticks) {
+        match self.layout_number(layout) {
             Ok(layout) => self.record_keys(Op::ReserveWrite, ticks, i64::from(layout), keys),
             Err(refusal) => self.lose(refusal, ticks),
         }
@@ -249,7 +246,7 @@ impl ThreadRecorder {
     }
 
     fn record_any_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
-        if let Err(refusal) = self.send_scopes(keys, ticks) {
+        if let Err(refusal) = self.send_scopes(keys) {
             return self.lose(refusal, ticks);
         }
         let (aux, wide) = u16::try_from(value).map_or((0, Some(value.to_le_bytes())), |aux| (aux, None));
@@ -283,8 +280,7 @@ impl ThreadRecorder {
         }
         let ticks = self.shared.source.now();
         for row in &spec.key_groups {
-            let sent =
-                self.layout_number(&row.layout, ticks).and_then(|_| self.send_scopes(&row.keys, ticks));
+            let sent = self.layout_number(&row.layout).and_then(|_| self.send_scopes(&row.keys));
             if let Err(refusal) = sent {
                 return self.lose(refusal, ticks);
             }
@@ -338,7 +334,7 @@ impl ThreadRecorder {
             return None;
         }
         let ticks = self.shared.source.now();
-        let number = match self.name_number(name, ticks) {
+        let number = match self.name_number(name) {
             Ok(number) => number,
             Err(refusal) => return self.lose(refusal, ticks),
         };
@@ -391,7 +387,7 @@ impl ThreadRecorder {
     }
 
     #[inline(always)]
-    fn prefix(
+    pub(super) fn prefix(
         &self,
         kind: RecordKind,
         ticks: u64,
@@ -411,7 +407,7 @@ impl ThreadRecorder {
     }
 
     #[inline(always)]
-    fn write(&mut self, length_bytes: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Refusal> {
+    pub(super) fn write(&mut self, length_bytes: usize, fill: impl FnOnce(&mut [u8])) -> Result<(), Refusal> {
         reserve(&mut self.ring, &self.shared, length_bytes, fill)
     }
 
@@ -441,164 +437,11 @@ impl ThreadRecorder {
         }
         None
     }
-
-    /// The number of a layout, sent before if it was not.
-    fn layout_number(&mut self, layout: &MemoryLayoutDesc, ticks: u64) -> Result<u32, Refusal> {
-        let call = self.attempted;
-        if let Some(number) = self.numbers.layouts.find(call, |known| known == layout) {
-            return Ok(number);
-        }
-        let number = self.numbers.layouts.claim(call, layout.clone()).ok_or(Refusal::TooLarge)?;
-        let sent = self.define(RecordKind::Layout, number, &layout_bytes(layout), ticks);
-        sent.inspect_err(|_| self.numbers.layouts.forget(number))?;
-        Ok(number)
-    }
-
-    fn name_number(&mut self, name: &str, ticks: u64) -> Result<u32, Refusal> {
-        let call = self.attempted;
-        if let Some(number) = self.numbers.names.find(call, |known| **known == *name) {
-            return Ok(number);
-        }
-        let number = self.numbers.names.claim(call, name.into()).ok_or(Refusal::TooLarge)?;
-        let sent = self.define(RecordKind::Name, number, name.as_bytes(), ticks);
-        sent.inspect_err(|_| self.numbers.names.forget(number))?;
-        Ok(number)
-    }
-
-    /// Sends the scopes of `keys` that were not sent.
-    #[inline]
-    fn send_scopes(&mut self, keys: &[ObjectKey], ticks: u64) -> Result<(), Refusal> {
-        let mut last = std::ptr::null();
-        for key in keys {
-            let scope = Arc::as_ptr(key.scope());
-            if scope != last {
-                if self.numbers.scope(self.attempted, key.scope()).is_none() {
-                    self.send_scope(key.scope(), ticks)?;
-                }
-                last = scope;
-            }
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn send_scope(&mut self, scope: &Arc<KeyScope>, ticks: u64) -> Result<(), Refusal> {
-        let claimed = self.numbers.claim_scope(self.attempted, scope);
-        let (number, bytes) = claimed.ok_or(Refusal::TooLarge)?;
-        self.define(RecordKind::Scope, number, &bytes, ticks)
-            .inspect_err(|_| self.numbers.forget_scope(number))
-    }
-
-    #[cold]
-    fn send_kept(&mut self, scope: ScopeNumber, ticks: u64) -> Result<(), Refusal> {
-        let bytes = self.numbers.kept_bytes(scope).ok_or(Refusal::TooLarge)?;
-        self.define(RecordKind::Scope, scope.0, &bytes, ticks)?;
-        self.numbers.kept_sent(scope);
-        Ok(())
-    }
-
-    /// Sends a definition of `number`; `aux` says how many bytes of the record are padding. It has the stamp of the call
-    /// that needs it: with one of its own, which is later, it would make that call late.
-    #[cold]
-    fn define(&mut self, kind: RecordKind, number: u32, body: &[u8], ticks: u64) -> Result<(), Refusal> {
-        let length_bytes = call_bytes(0, body.len());
-        let padding = length_bytes.next_multiple_of(8) - length_bytes;
-        let prefix = self.prefix(kind, ticks, length_bytes, padding as u16, 0);
-        let prefix = RecordPrefix { sequence: number, ..prefix };
-        self.write(length_bytes, |out| {
-            let (start, rest) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
-            rest.copy_from_slice(body);
-        })
-    }
 }
 
 impl Drop for ThreadRecorder {
     /// Says how many calls there were; the writer reclaims the ring once it is empty.
     fn drop(&mut self) {
         self.losses.set(self.attempted, self.shared.source.now());
-    }
-}
-
-/// What follows the hash in a row.
-#[inline(always)]
-fn row_tail(scope: u32, hash_bytes: u8) -> [u8; KEY_ROW_BYTES - INLINE_HASH_BYTES] {
-    (u64::from(scope) | u64::from(hash_bytes) << 32).to_le_bytes()
-}
-
-/// Writes a row in two stores; built as a value first it would be written, read and written again.
-#[inline(always)]
-fn write_row(row: &mut [u8; KEY_ROW_BYTES], hash: &[u8; INLINE_HASH_BYTES], tail: [u8; 8]) {
-    row[..INLINE_HASH_BYTES].copy_from_slice(hash);
-    row[INLINE_HASH_BYTES..].copy_from_slice(&tail);
-}
-
-/// Makes room and fills it; waits for room if that is the policy.
-#[inline(always)]
-fn reserve(
-    ring: &mut Producer,
-    shared: &Shared,
-    length_bytes: usize,
-    fill: impl FnOnce(&mut [u8]),
-) -> Result<(), Refusal> {
-    match ring.reserve(length_bytes) {
-        Ok(mut reserved) => {
-            fill(reserved.bytes());
-            reserved.commit();
-            Ok(())
-        }
-        Err(refusal) => wait_for_room(ring, shared, length_bytes, refusal, fill),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn wait_for_room(
-    ring: &mut Producer,
-    shared: &Shared,
-    length_bytes: usize,
-    refusal: Refusal,
-    fill: impl FnOnce(&mut [u8]),
-) -> Result<(), Refusal> {
-    if refusal == Refusal::TooLarge || shared.full_policy == FullPolicy::Drop {
-        return Err(refusal);
-    }
-    let mut spins = 0;
-    while !shared.is_over() {
-        if let Ok(mut reserved) = ring.reserve(length_bytes) {
-            fill(reserved.bytes());
-            reserved.commit();
-            return Ok(());
-        }
-        spins += 1;
-        if spins < SPINS_BEFORE_YIELD { std::hint::spin_loop() } else { std::thread::yield_now() }
-    }
-    Err(Refusal::Full)
-}
-
-/// Bytes of the hashes that do not fit into rows.
-fn long_hash_bytes(keys: &[ObjectKey]) -> usize {
-    let hash_bytes = |key: &ObjectKey| Some(key.chunk_hash().as_bytes().len()).filter(|bytes| *bytes > 32);
-    keys.iter().filter_map(hash_bytes).sum()
-}
-
-/// Writes keys as rows; long hashes go into `rest` from `rest_start` on, and their rows say where.
-#[inline]
-fn write_rows<'a>(
-    rows: &mut [u8],
-    keys: impl Iterator<Item = &'a ObjectKey>,
-    rest: &mut [u8],
-    mut rest_start: usize,
-    mut scope_of: impl FnMut(&ObjectKey) -> Option<u32>,
-) {
-    for (out, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
-        let (scope, hash) = (scope_of(key).expect(SENT), key.chunk_hash().as_bytes());
-        let row = KeyRow::short(scope, hash).unwrap_or_else(|| {
-            rest[rest_start..rest_start + hash.len()].copy_from_slice(hash);
-            let row = KeyRow::long(scope, rest_start as u32, hash.len() as u32);
-            rest_start += hash.len();
-            row
-        });
-        *out = bytemuck::cast(row);
     }
 }
