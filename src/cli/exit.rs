@@ -53,6 +53,11 @@ pub(super) fn print_warning(sentence: &str) {
     print_tagged("warning:", AnsiColor::Yellow, sentence);
 }
 
+/// Prints a sentence about how things went, beside the lines of standard output.
+pub(super) fn print_note(sentence: &str) {
+    print_tagged("note:", AnsiColor::Green, sentence);
+}
+
 fn print_tagged(tag: &str, color: AnsiColor, sentence: &str) {
     let style = Style::new().fg_color(Some(color.into())).bold();
     let sentence = super::text::printable(sentence);

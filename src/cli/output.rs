@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::files::write_whole;
 use super::options::ReportArgs;
 use crate::error::{Error, Result};
+use crate::os::stdio::is_output_abandoned;
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
@@ -42,6 +43,11 @@ impl Sink {
     /// Whether nobody reads standard output any more: there is no use in going on.
     pub(super) fn is_abandoned(&self) -> bool {
         self.is_abandoned
+    }
+
+    /// Finds out whether somebody still reads standard output, which otherwise shows at the next write only.
+    pub(super) fn look_for_reader(&mut self) {
+        self.is_abandoned |= self.path.is_none() && is_output_abandoned();
     }
 
     /// Writes all of `bytes`, some of it later.

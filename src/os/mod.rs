@@ -4,6 +4,7 @@
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
+//! * [`stdio`]: whether anybody reads what is printed.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
@@ -13,6 +14,7 @@
 pub mod affinity;
 pub mod host;
 pub mod map;
+pub mod stdio;
 pub mod thread;
 pub mod ticks;
 pub mod time;

@@ -71,7 +71,7 @@ pub struct CallEnd {
     pub op: Op,
     /// How it ended.
     pub outcome: Outcome,
-    /// How long it took.
+    /// How long it took, without what the hook did at its beginning.
     pub duration_ns: u64,
     /// Whether the data was there when it ended.
     pub is_data_ready: bool,
@@ -132,9 +132,14 @@ impl Hooked {
     #[inline]
     pub(super) fn begin<'a>(hook: Option<&Arc<dyn CallHook>>, call: impl FnOnce() -> HookedCall<'a>) -> Self {
         let Some(hook) = hook else { return Self(None) };
-        let (call, start_ns) = (call(), monotonic_ns());
-        let begun = |token| Begun { hook: Arc::clone(hook), op: call.op(), token, start_ns };
-        Self(hook.begin(&call).map(begun))
+        let call = call();
+        // The clock is read when the hook is done: what it does is no part of the call.
+        Self(hook.begin(&call).map(|token| Begun {
+            hook: Arc::clone(hook),
+            op: call.op(),
+            token,
+            start_ns: monotonic_ns(),
+        }))
     }
 
     #[inline]

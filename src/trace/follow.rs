@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::native::chunk::Records;
 use crate::format::native::index::end_mark;
 use crate::format::native::pod::{CHUNK_HEADER_BYTES, END_MARK_BYTES, FILE_HEADER_BYTES, STATE_SEALED};
-use crate::format::native::{Chunk, ChunkKind, Header, UnverifiedChunk, UnverifiedHeader};
+use crate::format::native::{Chunk, ChunkKind, Header, RecordKind, UnverifiedChunk, UnverifiedHeader};
 
 /// How long polls may meet bytes that cannot be: a recorder that was stopped in the middle of a write is running again
 /// by then.
@@ -64,6 +64,22 @@ impl NewRecords<'_> {
     /// The records, in the order of the file.
     pub fn iter(&self) -> Records<'_> {
         self.chunk.records_from(self.from)
+    }
+
+    /// The sequence number in the file of the first call among them, or of the next one if there is none.
+    pub fn first_seq(&self) -> u64 {
+        let (mut records, mut seq) = (self.chunk.records(), self.chunk.header().calls_before);
+        while records.position() < self.from {
+            let Some(record) = records.next() else { break };
+            let is_call = record.kind().is_some_and(RecordKind::is_call);
+            seq = seq.wrapping_add(u64::from(is_call));
+        }
+        seq
+    }
+
+    /// Whether their chunk is finished: then what follows them stands in the next one, and may be there already.
+    pub fn is_chunk_sealed(&self) -> bool {
+        self.chunk.slot().state == STATE_SEALED
     }
 
     /// The chunk that they stand in.
@@ -138,7 +154,7 @@ impl TraceFollower {
     /// # Errors
     /// What the system says.
     pub fn skip_to_end(&mut self) -> Result<()> {
-        self.skip_while(|_| true)?;
+        self.skip_while(|_, _| true)?;
         if let Some(chunk) = self.chunk_at(self.offset)? {
             let committed_bytes = chunk.latest().map_or(0, |slot| slot.committed_bytes as usize);
             self.position = self.position.max(CHUNK_HEADER_BYTES + committed_bytes);
@@ -146,19 +162,25 @@ impl TraceFollower {
         Ok(())
     }
 
-    /// Passes over chunks whose every call was made before `t_ns`. Some earlier records follow all the same.
+    /// Passes over chunks whose every record is of before `t_ns`. Some earlier records follow all the same.
     ///
     /// # Errors
     /// What the system says.
     pub fn skip_to_time(&mut self, t_ns: u64) -> Result<()> {
-        self.skip_while(|chunk| chunk.latest().is_none_or(|slot| slot.last_ns < t_ns))
+        // A slot has the times of calls; other records lie between them and the calls of the next chunk.
+        self.skip_while(|chunk, next| {
+            let is_next_begun = next.latest().is_some_and(|slot| slot.calls > 0 && slot.first_ns < t_ns);
+            is_next_begun && chunk.latest().is_none_or(|slot| slot.last_ns < t_ns)
+        })
     }
 
-    /// Goes to the first chunk that is to be read, but not past the last one that there is.
-    fn skip_while(&mut self, is_skipped: impl Fn(&UnverifiedChunk) -> bool) -> Result<()> {
-        while let Some(chunk) = self.chunk_at(self.offset)?.filter(&is_skipped) {
+    /// Goes to the first chunk that is to be read, but not past the last one that there is. `is_skipped` is asked
+    /// about a chunk and the one after it.
+    fn skip_while(&mut self, is_skipped: impl Fn(&UnverifiedChunk, &UnverifiedChunk) -> bool) -> Result<()> {
+        while let Some(chunk) = self.chunk_at(self.offset)? {
             let chunk_bytes = chunk.header().chunk_bytes;
-            if self.chunk_at(self.offset + u64::from(chunk_bytes))?.is_none() {
+            let next = self.chunk_at(self.offset + u64::from(chunk_bytes))?;
+            if !next.is_some_and(|next| is_skipped(&chunk, &next)) {
                 break;
             }
             self.go_on(chunk_bytes);
@@ -285,12 +307,20 @@ impl TraceFollower {
         Ok(UnverifiedChunk::parse(&head, offset, fixed.recording_id, fixed.chunk_bytes))
     }
 
-    fn file_bytes(&self) -> Result<u64> {
+    /// How long the file is.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn file_bytes(&self) -> Result<u64> {
         let metadata = self.file.metadata();
         metadata.map(|metadata| metadata.len()).map_err(|error| Error::io("cannot examine trace file", error))
     }
 
-    fn is_closed(&self) -> Result<bool> {
+    /// Whether the recorder closed the file: then it does not grow any more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_closed(&self) -> Result<bool> {
         let file_bytes = self.file_bytes()?;
         let mut tail = [0; END_MARK_BYTES];
         let Some(offset) = file_bytes.checked_sub(END_MARK_BYTES as u64) else { return Ok(false) };

@@ -4,11 +4,13 @@
 mod common;
 mod dump;
 mod failures;
+mod follow;
 mod info;
 mod made_native;
 mod native;
 mod native_damage;
 mod pages;
+mod recording;
 mod recover;
 #[path = "../native/support.rs"]
 #[allow(dead_code, reason = "each test binary uses its part")]

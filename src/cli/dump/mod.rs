@@ -1,9 +1,12 @@
 //! `dump`: the records of a trace, one a line.
 //!
-//! * This file: the flags, and LMCache's files. [`native`]: native files. [`mod@line`]: what a line of either looks like.
+//! * This file: the flags, and LMCache's files. [`native`]: native files; [`follow`]: those that are being recorded.
+//! * [`mod@line`]: what a line looks like; [`native_line`]: those of native files.
 
+mod follow;
 mod line;
 mod native;
+mod native_line;
 
 use std::path::PathBuf;
 
@@ -11,6 +14,7 @@ use clap::{Args, ValueEnum};
 
 use super::exit::{Finding, print_warning};
 use super::files::check_apart;
+use super::following;
 use super::options::ReadArgs;
 use super::output::Sink;
 use crate::error::{Error, Result};
@@ -22,6 +26,7 @@ Examples:
   lmcache-trace dump server.lct -n 20
   lmcache-trace dump server.lct --op reserve_write --op finish_write --from 1.5 --to 2
   lmcache-trace dump server.lct --format jsonl | jq -c '[.t_mono, .qualname]'
+  lmcache-trace dump live.lct --follow --op loss
   zstd -dc server.lct.zst | lmcache-trace dump -";
 
 /// Arguments of `dump`.
@@ -50,6 +55,11 @@ pub(crate) struct DumpArgs {
     first: Option<u64>,
     #[command(flatten)]
     read: ReadArgs,
+    /// Go on with what a recorder adds to a native file, until it closes the file, Ctrl-C, -n or --to; "new" leaves
+    /// out what is there already. A recorder that was killed never closes its file
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 0..=1, require_equals = true,
+        default_missing_value = "all")]
+    follow: Option<FollowFrom>,
     /// Write to PATH instead of standard output
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -63,18 +73,36 @@ enum DumpFormat {
     Jsonl,
 }
 
+/// Where following begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FollowFrom {
+    /// With the records that are there
+    All,
+    /// With the next records that are added
+    New,
+}
+
 impl DumpArgs {
     pub(super) fn run(self) -> Result<Finding> {
         self.check_filters()?;
         check_apart(self.output.as_deref().as_slice(), &[&self.file])?;
+        if let Some(from) = self.follow
+            && let Some(follower) = following::open(&self.file)?
+        {
+            return follow::dump(&self, follower, from);
+        }
         let trace = Trace::open(&self.file, self.read.mode())?;
-        let mut sink = self.output.as_deref().map_or_else(|| Ok(Sink::stdout()), Sink::create)?;
+        let mut sink = self.sink()?;
         let is_incomplete = match &trace {
             Trace::Lct(reader) => self.dump_lct(reader, &mut sink)?,
             Trace::Native(trace) => native::dump(&self, trace, &mut sink)?,
         };
         sink.finish()?;
         Ok(if self.read.strict && is_incomplete { Finding::Found } else { Finding::None })
+    }
+
+    fn sink(&self) -> Result<Sink> {
+        self.output.as_deref().map_or_else(|| Ok(Sink::stdout()), Sink::create)
     }
 
     /// Prints an LMCache file and returns whether something is missing in it.

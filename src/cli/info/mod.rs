@@ -1,6 +1,12 @@
 //! `info`: what is in a trace, on one screen or as JSON.
+//!
+//! * [`terminal`] and [`json`]: LMCache's files; [`native`] and [`native_json`]: native ones; [`screen`]: their lines.
+//! * [`follow`]: a native file while it is recorded; [`live`] counts it, [`live_screen`] shows the counts.
 
+mod follow;
 mod json;
+mod live;
+mod live_screen;
 mod native;
 mod native_json;
 mod screen;
@@ -15,10 +21,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Finding, print_error};
 use super::files::{check_apart, write_whole};
+use super::following;
 use super::options::{ReadArgs, ReportArgs};
 use super::output::print;
 use crate::analyze::{NativeSummary, TraceSummary, summarize, summarize_native};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::trace::Trace;
 
 /// Files from this size on show how far the reading is.
@@ -29,6 +36,7 @@ Examples:
   lmcache-trace info server.lct
   lmcache-trace info node-*.lct --format json | jq '{file, total_records, truncated}'
   lmcache-trace info server.lct --strict -q        exit code 1 if the trace is not whole, to the last byte
+  lmcache-trace info live.lct --follow --format json | jq '{calls_per_s, lost_calls}'
   zstd -dc server.lct.zst | lmcache-trace info -";
 
 /// Arguments of `info`.
@@ -41,6 +49,10 @@ pub(crate) struct InfoArgs {
     /// One screen a file, or one JSON object a file and line
     #[arg(long, value_enum, default_value_t = InfoFormat::Terminal)]
     format: InfoFormat,
+    /// Show about once a second what is in a native file that is being recorded, until its recorder closes it or
+    /// Ctrl-C; then its summary. On a terminal a screen, else a line or an object a second
+    #[arg(long)]
+    follow: bool,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -59,6 +71,28 @@ impl InfoArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let inputs: Vec<_> = self.files.iter().map(PathBuf::as_path).collect();
         check_apart(&self.report.files(), &inputs)?;
+        if !self.follow {
+            return self.summarize_files();
+        }
+        match self.watch()? {
+            Some(follow::Ended::Abandoned) => Ok(Finding::None),
+            Some(follow::Ended::Interrupted) => self.summarize_files().map(|_| Finding::Interrupted),
+            Some(follow::Ended::Closed) | None => self.summarize_files(),
+        }
+    }
+
+    /// Follows the file, unless it does not grow any more.
+    fn watch(&self) -> Result<Option<follow::Ended>> {
+        let [file] = &self.files[..] else {
+            return Err(
+                Error::invalid("one file at a time can be followed").with_context("files", self.files.len())
+            );
+        };
+        let format = (!self.report.quiet).then_some(self.format);
+        following::open(file)?.map(|follower| follow::watch(file, follower, format)).transpose()
+    }
+
+    fn summarize_files(&self) -> Result<Finding> {
         let (mut reports, mut is_failed, mut is_incomplete) = (String::new(), false, false);
         for file in &self.files {
             match summarize_file(file, self.read) {

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::replay::driver::RecordNote;
 use crate::replay::{OpSummary, RecordName, TraceExtent};
 
+use super::recording::RecordingReport;
 use super::report::ReplayReport;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
@@ -54,6 +55,7 @@ fn summary(report: &ReplayReport) -> Value {
         },
         "trace": trace(&report.extent),
         "config": config(report),
+        "recording": report.recording.as_ref().map(recording),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })
@@ -142,6 +144,22 @@ fn config(report: &ReplayReport) -> Value {
         "replay_digest": report.replay_digest,
         "match": report.is_same_config(),
         "differences": differences,
+    })
+}
+
+/// The trace that the replay left of itself.
+fn recording(recording: &RecordingReport) -> Value {
+    let stats = &recording.stats;
+    json!({
+        "file": recording.path.display().to_string(),
+        "complete": recording.is_complete(),
+        "failure": recording.failure,
+        "calls": stats.calls,
+        "lost_calls": stats.lost,
+        "late_records": stats.late,
+        "completions": stats.completions,
+        "lost_completions": stats.lost_completions,
+        "size_bytes": recording.size_bytes,
     })
 }
 

@@ -3,11 +3,13 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs. [`signals`]: Ctrl-C.
+//! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod recording;
 mod report;
 mod signals;
 mod terminal;
@@ -31,13 +33,15 @@ use crate::storage::config::StorageManagerConfig;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
+use recording::Recording;
 use report::ReplayReport;
 
 const EXAMPLES: &str = "\
 Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us";
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct";
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
@@ -52,6 +56,11 @@ pub(crate) struct ReplayArgs {
     /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
     #[arg(long, value_name = "PATH")]
     jsonl_out: Option<PathBuf>,
+    /// Record the replay itself: the calls that it makes and what became of each go into the native trace OUT, which
+    /// is overwritten. Nothing is lost: if the disk is slow the replay waits. Recording a call is part of its
+    /// latency: some tenths of a microsecond, more for the first one and for long lists of keys
+    #[arg(long, value_name = "OUT")]
+    record: Option<PathBuf>,
     /// Where trace_replay_ops.csv and trace_replay_summary.json go; created if need be
     #[arg(long, value_name = "DIR", default_value = ".")]
     output_dir: PathBuf,
@@ -104,10 +113,8 @@ impl ReplayArgs {
 
     /// Every file that the replay writes.
     fn output_files(&self) -> Vec<PathBuf> {
-        [self.report.output.clone(), self.jsonl_out.clone(), self.csv_path(), self.json_path()]
-            .into_iter()
-            .flatten()
-            .collect()
+        let reports = [self.report.output.clone(), self.csv_path(), self.json_path()];
+        reports.into_iter().chain([self.jsonl_out.clone(), self.record.clone()]).flatten().collect()
     }
 
     /// Replays the trace.
@@ -127,7 +134,9 @@ impl ReplayArgs {
         let stop = StopFlag::default();
         signals::stop_on_interrupt(&stop)?;
         let mut live = LiveOutput::open(self.jsonl_out.as_deref(), self.shown(), &extent)?;
-        let report = play(&trace, keys.as_ref(), &extent, &config, &stop, &mut live)?;
+        let record = self.record.as_deref();
+        let report = play(&trace, keys.as_ref(), &extent, &config, record, &stop, &mut live)?;
+        warn_about_the_recording(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -139,6 +148,7 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     let files = args.output_files();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     check_apart(&files, &[&args.file])?;
+    args.record.as_deref().map_or(Ok(()), recording::check_path)?;
     create_directory(&args.output_dir)?;
     let parent = args.jsonl_out.as_deref().and_then(Path::parent);
     parent.filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), create_directory)?;
@@ -201,6 +211,7 @@ fn play(
     keys: Option<&KeyTable<'_>>,
     extent: &TraceExtent,
     config: &StorageManagerConfig,
+    record: Option<&Path>,
     stop: &StopFlag,
     live: &mut LiveOutput,
 ) -> Result<ReplayReport> {
@@ -208,10 +219,24 @@ fn play(
     let reserved = ReservedCpu::take();
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let mut target = ManagerTarget::new(config.clone())?;
+    let recording = record.map(|path| Recording::start(path, target.manager(), config)).transpose()?;
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
     let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
     let totals = target.close()?;
-    Ok(ReplayReport::new(trace, extent, config, run, totals))
+    let recording = recording.map(Recording::close);
+    Ok(ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) })
+}
+
+/// What a recording that is not whole is not told by its file alone.
+fn warn_about_the_recording(report: &ReplayReport) {
+    let Some(recording) = report.recording.as_ref().filter(|recording| !recording.is_complete()) else {
+        return;
+    };
+    let path = recording.path.display();
+    print_warning(&match &recording.failure {
+        Some(failure) => format!("the recording of the replay is not whole (path {path}): {failure}"),
+        None => format!("calls or completions are missing in the recording of the replay (path {path})"),
+    });
 }
 
 /// Writes the files and the report. All of them are tried.
@@ -228,7 +253,9 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
     let is_jsonl_incomplete = args.jsonl_out.is_some() && report.run.unobserved_records > 0;
     let is_trace_incomplete = args.read.strict && !report.extent.is_complete();
-    match report.run.records_failed > 0 || is_trace_incomplete || is_jsonl_incomplete {
+    let is_recording_incomplete = report.recording.as_ref().is_some_and(|recording| !recording.is_complete());
+    let is_file_incomplete = is_jsonl_incomplete || is_recording_incomplete;
+    match report.run.records_failed > 0 || is_trace_incomplete || is_file_incomplete {
         _ if report.run.interrupted => Finding::Interrupted,
         true => Finding::Found,
         false => Finding::None,

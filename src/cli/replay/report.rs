@@ -1,5 +1,6 @@
 //! Everything that a replay has to say, before anybody renders it.
 
+use super::recording::RecordingReport;
 use crate::replay::{ReplayRun, StorageTotals, TraceExtent};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::trace::Trace;
@@ -21,6 +22,8 @@ pub(super) struct ReplayReport {
     pub(super) replay_digest: String,
     /// Why the two differ.
     pub(super) differences: Vec<ConfigDifference>,
+    /// How the recording of the replay went, if there is one.
+    pub(super) recording: Option<RecordingReport>,
 }
 
 impl ReplayReport {
@@ -39,6 +42,7 @@ impl ReplayReport {
             recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
+            recording: None,
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);

@@ -7,8 +7,9 @@ use crate::replay::driver::RecordNote;
 use crate::replay::{NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
+use super::recording::RecordingReport;
 use super::report::ReplayReport;
-use crate::cli::text::{printable, short};
+use crate::cli::text::{bytes, printable, short};
 
 /// Characters of a line.
 const WIDTH: usize = 64;
@@ -34,6 +35,7 @@ pub(super) fn render(report: &ReplayReport) -> String {
     schedule(&mut table, report);
     prefetches(&mut table, report);
     reads_and_writes(&mut table, report);
+    recording(&mut table, report);
     trace(&mut table, report);
     notes(&mut table, "Failed Records", &report.run.failures, report.run.records_failed);
     notes(&mut table, "Skipped Records", &report.run.skips, report.run.records_skipped);
@@ -126,6 +128,22 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.row("Keys there already, not reserved", totals.keys_not_writable);
     table.row("Keys without memory, not reserved", totals.keys_out_of_memory);
     table.row("Keys evicted", totals.evicted_keys);
+}
+
+/// The trace that the replay left of itself.
+fn recording(table: &mut Table, report: &ReplayReport) {
+    let Some(RecordingReport { path, stats, size_bytes, failure }) = &report.recording else { return };
+    table.heading("Recording of This Replay", '-');
+    table.row("File", printable(&path.display().to_string()));
+    table.row("Size", bytes(*size_bytes));
+    table.row("Calls written", stats.calls);
+    table.row("Calls lost", stats.lost);
+    table.row("Late calls", stats.late);
+    table.row("Completions written", stats.completions);
+    table.row_if_any("Completions lost", stats.lost_completions);
+    if let Some(failure) = failure {
+        table.line(&printable(failure));
+    }
 }
 
 /// What is odd about the trace or this run of it; nothing if nothing is.

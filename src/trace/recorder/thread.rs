@@ -145,7 +145,7 @@ impl ThreadRecorder {
     ) -> Option<CallId> {
         let ticks = self.shared.source.now();
         if !self.numbers.is_kept_sent(scope)
-            && let Err(refusal) = self.send_kept(scope)
+            && let Err(refusal) = self.send_kept(scope, ticks)
         {
             return self.lose(refusal, ticks);
         }
@@ -171,7 +171,7 @@ impl ThreadRecorder {
             return None;
         }
         let ticks = self.shared.source.now();
-        match self.layout_number(layout) {
+        match self.layout_number(layout, ticks) {
             Ok(layout) => self.record_keys(Op::ReserveWrite, ticks, i64::from(layout), keys),
             Err(refusal) => self.lose(refusal, ticks),
         }
@@ -246,7 +246,7 @@ impl ThreadRecorder {
     }
 
     fn record_any_keys(&mut self, op: Op, ticks: u64, value: i64, keys: &[ObjectKey]) -> Option<CallId> {
-        if let Err(refusal) = self.send_scopes(keys) {
+        if let Err(refusal) = self.send_scopes(keys, ticks) {
             return self.lose(refusal, ticks);
         }
         let (aux, wide) = u16::try_from(value).map_or((0, Some(value.to_le_bytes())), |aux| (aux, None));
@@ -280,7 +280,8 @@ impl ThreadRecorder {
         }
         let ticks = self.shared.source.now();
         for row in &spec.key_groups {
-            let sent = self.layout_number(&row.layout).and_then(|_| self.send_scopes(&row.keys));
+            let sent =
+                self.layout_number(&row.layout, ticks).and_then(|_| self.send_scopes(&row.keys, ticks));
             if let Err(refusal) = sent {
                 return self.lose(refusal, ticks);
             }
@@ -334,7 +335,7 @@ impl ThreadRecorder {
             return None;
         }
         let ticks = self.shared.source.now();
-        let number = match self.name_number(name) {
+        let number = match self.name_number(name, ticks) {
             Ok(number) => number,
             Err(refusal) => return self.lose(refusal, ticks),
         };
