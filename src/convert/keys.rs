@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
-use super::source::Sink;
+use super::sink::Sink;
 use crate::error::{Error, Result};
 use crate::format::model::KeyView;
 use crate::format::model::view::{CallView, RowView};

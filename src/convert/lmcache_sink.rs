@@ -5,7 +5,7 @@ use std::io::Write;
 use super::Conversion;
 use super::facts::{Clocks, header_frame};
 use super::report::NotExpressed;
-use super::source::{Loss, Sink};
+use super::sink::{Loss, Sink};
 use crate::error::{Error, Result};
 use crate::format::lct::{Arg, SaltPolicy, encode_args, encode_call, encode_record};
 use crate::format::model::view::{CallView, RowView};

@@ -2,7 +2,7 @@
 
 use super::Conversion;
 use super::facts::Clocks;
-use super::source::{PROGRESS_BYTES, Progress, Sink};
+use super::sink::{PROGRESS_BYTES, Progress, Sink};
 use crate::error::Result;
 use crate::format::lct::{FrameCursor, WireRecord, decode_call, is_canonical};
 use crate::format::model::key::KeyInterner;

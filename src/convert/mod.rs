@@ -7,8 +7,9 @@
 //!                                                --LmcacheSink-->  LMCache's file
 //! ```
 //!
-//! * [`source`]: what a walk over a file hands out, one `Sink` method for each kind of record. [`lmcache_source`] and
-//!   [`native_source`] are the two walks.
+//! * [`sink`]: what a walk over a file hands out, one `Sink` method for each kind of record. [`source`] is that walk, of
+//!   [`lmcache_source`] and
+//!   [`native_source`].
 //! * [`native_sink`] writes native files; [`keys`] says how its key lists are written. [`lmcache_sink`] writes LMCache's.
 //! * [`facts`]: the two kinds of file header. [`report`]: what was converted, and what could not be.
 //! * This file: the three conversions.
@@ -24,13 +25,14 @@ mod lmcache_source;
 mod native_sink;
 mod native_source;
 mod report;
+mod sink;
 mod source;
 
 use std::io::Write;
 
 pub use lmcache_sink::{COMPLETION_QUALNAME, ExportOptions, LOSS_QUALNAME};
 pub use report::{Conversion, NotExpressed};
-pub use source::Progress;
+pub use sink::Progress;
 
 use self::keys::{IdMaker, KeyIds, RowMaker};
 use self::lmcache_sink::LmcacheSink;

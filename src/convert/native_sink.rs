@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::facts::Clocks;
 use super::keys::{IdTable, KeyMaker, SectionToWrite};
-use super::source::{Loss, Sink};
+use super::sink::{Loss, Sink};
 use crate::error::{Error, Result};
 use crate::format::model::view::{CallView, RowView};
 use crate::format::model::{FetchingPolicy, KeyView, LockMode, Op};

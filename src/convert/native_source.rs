@@ -1,7 +1,7 @@
 //! Walks a native file. What is damaged is stepped over and counted.
 
 use super::Conversion;
-use super::source::{Loss, Nowhere, Progress, Sink};
+use super::sink::{Loss, Nowhere, Progress, Sink};
 use crate::error::Result;
 use crate::format::model::view::{CallView, RowView};
 use crate::format::model::{Op, WriteMode};

@@ -6,6 +6,7 @@
 use std::mem::offset_of;
 use std::ops::Range;
 
+use super::chunk_tally::ChunkTally;
 use super::kind::{LossReason, Outcome, RecordKind};
 use super::layouts::facts_of_layout;
 use super::numbered::Numbered;
@@ -17,7 +18,6 @@ use super::pod::{
 };
 use super::row_index::RowIndex;
 use super::schema::{PrefetchArgs, PrefetchGroup, ScopeFacts, ThreadFacts, archive};
-use super::tally::ChunkTally;
 use crate::format::model::{KeyView, MemoryLayoutDesc, Op};
 
 /// Where a row names its scope.

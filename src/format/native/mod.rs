@@ -23,6 +23,7 @@
 pub mod builder;
 mod call;
 pub mod chunk;
+mod chunk_tally;
 pub mod header;
 pub mod index;
 pub mod json;

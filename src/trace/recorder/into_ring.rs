@@ -5,8 +5,11 @@ use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::format::native::pod::{KEY_ROW_BYTES, KeyRow};
 use crate::trace::recorder::options::FullPolicy;
 use crate::trace::recorder::shared::Shared;
-use crate::trace::recorder::thread::SENT;
 use crate::trace::ring::{Producer, Refusal};
+
+/// Why a number is there when a call is written.
+pub(super) const SENT: &str =
+    "what a call names was sent before the call, and keeps its number until it is written";
 
 /// How long a caller that waits for room spins before it yields.
 const SPINS_BEFORE_YIELD: u32 = 64;

@@ -11,15 +11,11 @@ use crate::format::native::pod::{
 use crate::format::native::schema::ThreadFacts;
 use crate::os;
 use crate::sync::Arc;
-use crate::trace::recorder::into_ring::{long_hash_bytes, reserve, row_tail, write_row, write_rows};
+use crate::trace::recorder::into_ring::{SENT, long_hash_bytes, reserve, row_tail, write_row, write_rows};
 use crate::trace::recorder::numbers::{Numbers, ScopeNumber};
 use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
 use crate::trace::recorder::wire::{GroupHead, PrefetchHead, call_bytes};
 use crate::trace::ring::{self, Producer, Refusal};
-
-/// Why a number is there when a call is written.
-pub(super) const SENT: &str =
-    "what a call names was sent before the call, and keeps its number until it is written";
 
 /// Names a recorded call, so that what became of it can be recorded too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
