@@ -1,22 +1,25 @@
-//! Reads, replays and explains traces of LMCache's storage calls, and holds the storage manager they drive.
+//! Records, reads, replays and explains traces of LMCache's storage calls, and holds the storage manager they drive.
 //!
 //! LMCache keeps the KV cache of LLM inference servers in tiers. Its servers can record every call on their
-//! storage manager to a `.lct` file. This crate reads those files in place ([`trace::TraceReader`]), says
-//! what is in them ([`analyze`]), and replays them ([`replay`]) against a storage manager of its own
-//! ([`storage::StorageManager`]) that answers every call as LMCache 0.5.6 would.
+//! storage manager to a `.lct` file.
+//!
+//! * [`trace`] opens such files and native ones ([`trace::Trace`]), reads them in place, follows a file that is being
+//!   recorded, and finds and repairs damage. [`trace::recorder`] records the calls of a running process.
+//! * [`analyze`] says what is in a trace. [`replay`] plays it against a manager. [`convert`] writes it in another form.
+//! * [`storage::StorageManager`] answers every call as LMCache 0.5.6 would; [`capture`] records the calls on it.
 //!
 //! The house has layers, and a file uses only what stands below it:
 //!
 //! ```text
-//!       ffi      cli              two faces; neither knows the other
+//!       ffi      cli                       two faces; neither knows the other
 //!         \      /
-//!      replay  analyze  convert  capture   what one does with a trace
-//!         |       |       |        |
-//!      storage      trace                  the storage manager | recorder and reader
-//!          \       /
-//!            format                        bytes <-> values, pure
-//!              |
-//!  error  sync  clock  os         the ground
+//!  replay  analyze  convert  capture       what one does with a trace
+//!         |      |
+//!     storage  trace                       the storage manager | recorder, readers, recovery
+//!          \    /
+//!          format                          bytes <-> values, pure
+//!             |
+//!  error  sync  clock  os                  the ground
 //! ```
 
 pub mod analyze;

@@ -59,6 +59,7 @@ fn each_call_comes_back_with_its_arguments() {
     drop(thread);
     let stats = recorder.close().expect("closed");
     assert_eq!((stats.calls, stats.lost, stats.completions), (9, 0, 1));
+    assert_eq!(stats.late, 0, "what a call refers to is sent before it, and is not stamped after it");
 
     let read = read(&path);
     let calls: Vec<_> = read.calls.iter().map(|call| call.3.clone()).collect();

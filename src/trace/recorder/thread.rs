@@ -87,8 +87,8 @@ pub struct Completion {
 /// [`TraceRecorder::thread`](super::TraceRecorder::thread).
 ///
 /// A recorded call costs a time stamp, its bytes and one store; it never blocks (unless the host chose
-/// [`FullPolicy::Wait`]), allocates, locks, or calls the system, but for the first time that a scope or a layout is
-/// met. What does not fit into the ring is dropped and counted.
+/// [`FullPolicy::Wait`](super::FullPolicy::Wait)), allocates, locks, or calls the system, but for the first time
+/// that a scope or a layout is met. What does not fit into the ring is dropped and counted.
 #[derive(Debug)]
 pub struct ThreadRecorder {
     pub(super) shared: Arc<Shared>,
