@@ -4,4 +4,5 @@ mod calls;
 mod capture;
 mod crash;
 mod limits;
+mod misuse;
 mod support;

@@ -407,6 +407,7 @@ impl ChunkBuilder {
         self.push(stamp.prefix(RecordKind::Loss, reason as u16), &[bytemuck::bytes_of(&body)])?;
         // What is copied from a file can be any count.
         self.counts.lost = self.counts.lost.saturating_add(count);
+        self.tally.late += u64::from(stamp.flags & FLAG_LATE != 0);
         self.tally.add_loss(stamp.thread, count);
         Ok(())
     }
