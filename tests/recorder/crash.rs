@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use lmcache::trace::recorder::{RecorderOptions, TraceRecorder};
+use lmcache::trace::recorder::options::MIN_TOTAL_BYTES;
+use lmcache::trace::recorder::{RecorderOptions, Rotation, TraceRecorder};
 
 use super::support::{keys, pause_us, read, scope};
 
@@ -213,9 +214,11 @@ fn a_file_that_cannot_be_made_is_one_sentence() {
     assert!(error.to_string().contains("No space left"), "{error}");
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("a.lct");
+    let one_less = Rotation { max_total_bytes: Some(MIN_TOTAL_BYTES - 1), ..Rotation::default() };
     let wrong = [
         RecorderOptions { ring_bytes: 1000, ..RecorderOptions::new(&path) },
         RecorderOptions { chunk_bytes: 1 << 15, ..RecorderOptions::new(&path) },
+        RecorderOptions { rotation: one_less, ..RecorderOptions::new(&path) },
     ];
     for options in wrong {
         assert!(TraceRecorder::open(options).is_err());

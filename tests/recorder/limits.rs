@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lmcache::trace::recorder::options::MIN_TOTAL_BYTES;
 use lmcache::trace::recorder::{FullPolicy, RecorderOptions, Rotation, TraceRecorder};
 use lmcache::trace::ring::MIN_RING_BYTES;
 
@@ -104,18 +105,21 @@ fn files_follow_each_other_and_the_oldest_go() {
     let path = directory.path().join("a.lct");
     let mut options = RecorderOptions { chunk_bytes: 1 << 16, ..RecorderOptions::new(&path) };
     options.full_policy = FullPolicy::Wait;
-    options.rotation =
-        Rotation { max_file_bytes: Some(1 << 18), max_total_bytes: Some(1 << 20), ..Rotation::default() };
+    options.rotation = Rotation {
+        max_file_bytes: Some(1 << 19),
+        max_total_bytes: Some(MIN_TOTAL_BYTES),
+        ..Rotation::default()
+    };
     options.sync_interval = Some(Duration::from_millis(5));
     let recorder = TraceRecorder::open(options).expect("a recorder");
     let mut thread = recorder.thread().expect("a ring");
     let scope = scope("tenant");
-    for number in 0..20_000_u64 {
+    for number in 0..40_000_u64 {
         thread.finish_write(&keys(&scope, number * 4..number * 4 + 4)).expect("room");
     }
     drop(thread);
     let stats = recorder.close().expect("closed");
-    assert_eq!((stats.calls, stats.lost), (20_000, 0));
+    assert_eq!((stats.calls, stats.lost), (40_000, 0));
     assert!(stats.deleted_files > 0 && stats.files > stats.deleted_files);
     let mut paths: Vec<_> = std::fs::read_dir(directory.path())
         .expect("listed")
@@ -124,10 +128,10 @@ fn files_follow_each_other_and_the_oldest_go() {
     paths.sort();
     assert_eq!(paths.len() as u64, stats.files - stats.deleted_files);
     let kept_bytes: u64 = paths.iter().map(|path| path.metadata().expect("there").len()).sum();
-    assert!(kept_bytes <= 1 << 20, "{kept_bytes}");
+    assert!(kept_bytes <= MIN_TOTAL_BYTES, "{kept_bytes}");
     let files: Vec<_> = paths.iter().map(|path| read(path)).collect();
     let sequences: Vec<u32> = files.iter().flat_map(|file| file.calls.iter().map(|call| call.2)).collect();
     assert!(files.iter().all(|file| file.is_closed));
-    assert_eq!(sequences.last(), Some(&19_999));
+    assert_eq!(sequences.last(), Some(&39_999));
     assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1), "nothing is missing between files");
 }

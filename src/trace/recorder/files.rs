@@ -13,6 +13,9 @@ use crate::trace::recorder::options::{RecorderOptions, Rotation};
 use crate::trace::store::FileStore;
 use crate::trace::writer::{ClockPair, TraceWriter};
 
+/// What a file may grow by between two looks at its length: a round, a chunk's rest, and the index.
+const ROUND_RESERVE_BYTES: u64 = 1 << 20;
+
 /// Makes the files of a recording.
 #[derive(Debug)]
 pub(super) struct Files {
@@ -102,8 +105,12 @@ impl Files {
         let is_old = |limit: std::time::Duration| {
             u128::from(monotonic_ns().saturating_sub(self.opened_ns)) >= limit.as_nanos()
         };
-        // Half the bound, so that there is something left when the other half is deleted.
-        let is_half = self.rotation.max_total_bytes.is_some_and(|limit| file_bytes >= limit / 2);
+        // Half the bound, so that there is something left when the other half is deleted; what a round may still add
+        // is kept free.
+        let is_half = self
+            .rotation
+            .max_total_bytes
+            .is_some_and(|limit| file_bytes >= (limit / 2).saturating_sub(ROUND_RESERVE_BYTES));
         is_long || is_half || self.rotation.max_file_age.is_some_and(is_old)
     }
 

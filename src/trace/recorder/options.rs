@@ -38,9 +38,13 @@ pub struct Rotation {
     pub max_file_bytes: Option<u64>,
     /// So is a file of this age.
     pub max_file_age: Option<Duration>,
-    /// The oldest files of the recording are deleted when all of them together are longer.
+    /// The oldest files of the recording are deleted before all of them together are longer; at least
+    /// [`MIN_TOTAL_BYTES`].
     pub max_total_bytes: Option<u64>,
 }
+
+/// The smallest bound on all files of a recording: half of it is deleted at a time, and a round has to fit.
+pub const MIN_TOTAL_BYTES: u64 = 4 << 20;
 
 /// Told once when a recording stops by itself.
 pub type StopCallback = Box<dyn FnOnce(&Error) + Send>;
@@ -62,7 +66,8 @@ pub struct RecorderOptions {
     /// When to begin another file.
     pub rotation: Rotation,
     /// Bounds what a power cut may lose: what was recorded is on the disk within about this time. Without it the
-    /// kernel writes back when it likes.
+    /// kernel writes back when it likes. A file that is followed by another one is synced by the writer itself, and the
+    /// rings wait for that.
     pub sync_interval: Option<Duration>,
     /// How long the writer sleeps when the rings are empty; while they stay empty, up to a millisecond. A ring has to
     /// last that long: the default ring takes 16,000 calls of one key, or 1,500 of sixteen.
@@ -115,6 +120,10 @@ impl RecorderOptions {
         if limits.iter().flatten().any(|limit| *limit < u64::from(chunk)) {
             return Err(Error::invalid("a rotation limit must be at least a chunk")
                 .with_context("chunk_bytes", chunk));
+        }
+        if self.rotation.max_total_bytes.is_some_and(|limit| limit < MIN_TOTAL_BYTES) {
+            return Err(Error::invalid("max_total_bytes must be at least 4 MiB")
+                .with_context("minimum", MIN_TOTAL_BYTES));
         }
         Ok(())
     }
