@@ -11,7 +11,7 @@ use crate::format::lct::json::escape_controls;
 use crate::trace::Trace;
 
 /// The column of the values.
-const LABEL_WIDTH: usize = 24;
+const LABEL_WIDTH: usize = 26;
 
 /// The forms of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
