@@ -117,6 +117,11 @@ impl<'a> Chunk<'a> {
         self.tables.unknown_records
     }
 
+    /// The scopes that are defined in the chunk, by their numbers.
+    pub(super) fn scopes(&self) -> &[ScopeFacts] {
+        &self.tables.scopes
+    }
+
     /// A scope by its number in the chunk.
     pub fn scope(&self, number: u32) -> Option<&ScopeFacts> {
         self.tables.scopes.get(number as usize)
