@@ -52,7 +52,9 @@ impl NativeSummary {
         let known = Op::ALL.into_iter().map(|op| (op.qualname(), self.index.ops[op as usize]));
         let mut ops: BTreeMap<_, _> = known.filter(|(_, count)| *count > 0).collect();
         for (name, calls) in &self.index.names {
-            *ops.entry(name.clone()).or_default() += calls;
+            // An index may name one of the six, and say anything of it.
+            let count = ops.entry(name.clone()).or_default();
+            *count = count.saturating_add(*calls);
         }
         ops
     }
