@@ -59,9 +59,15 @@ impl NativeSummary {
         ops
     }
 
-    /// Whether something is known to be missing: calls that the recorder lost, an end, chunks.
+    /// Whether something is known to be missing: calls that the recorder lost, an end, chunks, or what the file was
+    /// made of.
     pub fn is_incomplete(&self) -> bool {
-        self.index.lost > 0 || !self.is_closed || !self.damaged.is_empty() || !self.gaps.is_empty()
+        let is_made_of_less = self.header.converted_from().is_some();
+        self.index.lost > 0
+            || !self.is_closed
+            || is_made_of_less
+            || !self.damaged.is_empty()
+            || !self.gaps.is_empty()
     }
 }
 
