@@ -157,7 +157,7 @@ fn a_call_with_an_unknown_flag_is_refused() {
 fn an_index_with_counts_past_64_bits_is_summed_up() {
     let trace = NativeTrace::from_bytes("made", &file()).expect("a trace");
     let mut summary = summarize_native(&trace, true, 1, |_| ());
-    summary.index.names.push((Op::FinishRead.qualname().into(), u64::MAX));
+    summary.index.names.push((Op::FinishRead.qualname(), u64::MAX));
     assert_eq!(summary.ops()[&Op::FinishRead.qualname()], u64::MAX);
 }
 
