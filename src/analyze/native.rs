@@ -52,14 +52,22 @@ impl NativeSummary {
         let known = Op::ALL.into_iter().map(|op| (op.qualname(), self.index.ops[op as usize]));
         let mut ops: BTreeMap<_, _> = known.filter(|(_, count)| *count > 0).collect();
         for (name, calls) in &self.index.names {
-            *ops.entry(name.clone()).or_default() += calls;
+            // An index may name one of the six, and say anything of it.
+            let count = ops.entry(name.clone()).or_default();
+            *count = count.saturating_add(*calls);
         }
         ops
     }
 
-    /// Whether something is known to be missing: calls that the recorder lost, an end, chunks.
+    /// Whether something is known to be missing: calls that the recorder lost, an end, chunks, or what the file was
+    /// made of.
     pub fn is_incomplete(&self) -> bool {
-        self.index.lost > 0 || !self.is_closed || !self.damaged.is_empty() || !self.gaps.is_empty()
+        let is_made_of_less = self.header.converted_from().is_some();
+        self.index.lost > 0
+            || !self.is_closed
+            || is_made_of_less
+            || !self.damaged.is_empty()
+            || !self.gaps.is_empty()
     }
 }
 

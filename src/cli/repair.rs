@@ -5,17 +5,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::Finding;
-use super::files::{check_apart, check_writable, is_device, replace_with};
+use super::exit::{Finding, print_warning};
+use super::files::{PartialFile, check_apart};
+use super::long_work::LongWork;
 use super::output::print;
 use super::text::{bytes, plural};
 use crate::error::{Error, Result};
 use crate::format::native::Header;
-use crate::trace::ReadMode;
 use crate::trace::native::NativeTrace;
 use crate::trace::recover::repair::Hole;
 use crate::trace::recover::{RepairReport, repair};
 use crate::trace::store::FileStore;
+use crate::trace::{ReadMode, Trace};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,6 +24,9 @@ Examples:
 
 What was committed is copied byte for byte; damaged chunks, and bytes that no checksum covers, are left out.
 Exit codes: 0 all that was committed is in OUT; 1 OUT is written, but something is missing; 2 nothing was written.";
+
+/// What a later version of the format may have added.
+const UNKNOWN: &str = "chunk of a kind that this build does not know";
 
 /// Arguments of `repair`.
 #[derive(Debug, Args)]
@@ -39,15 +43,34 @@ pub(crate) struct RepairArgs {
 impl RepairArgs {
     pub(super) fn run(self) -> Result<Finding> {
         check_apart(&[&self.output], &[&self.input])?;
-        let trace = NativeTrace::open(&self.input, ReadMode::buffered())?;
-        check_writable(&self.output)?;
-        if is_device(&self.output) {
-            return Err(Error::invalid("a trace can be repaired into a regular file only")
-                .with_context("path", self.output.display()));
-        }
-        let (report, _) = replace_with(&self.output, |beside| repair(&trace, FileStore::create(beside)?))?;
+        let trace = self.open()?;
+        let partial = PartialFile::beside(&self.output)?;
+        let work = LongWork::begin(trace.size_bytes())?;
+        let repaired = FileStore::create(partial.place())
+            .and_then(|store| repair(&trace, store, &mut |done_bytes| work.step(done_bytes)));
+        let report = match repaired {
+            Ok((report, _)) => report,
+            Err(_) if work.is_interrupted() => {
+                print_warning("interrupted: nothing was written");
+                return Ok(Finding::Interrupted);
+            }
+            Err(error) => return Err(error.with_context("output", self.output.display())),
+        };
+        drop(work);
+        partial.keep()?;
         print(&text(&report, trace.header()))?;
         Ok(if report.is_complete() { Finding::None } else { Finding::Found })
+    }
+
+    fn open(&self) -> Result<NativeTrace> {
+        match Trace::open(&self.input, ReadMode::buffered())? {
+            Trace::Native(trace) => Ok(*trace),
+            Trace::Lct(_) => Err(Error::invalid(
+                "a file in LMCache's format cannot be repaired: it has no checksums to tell what is whole",
+            )
+            .with_context("path", self.input.display())
+            .with_hint("convert reads such a file as far as it goes")),
+        }
     }
 }
 
@@ -66,11 +89,19 @@ fn text(report: &RepairReport, header: &Header) -> String {
     if !report.was_closed {
         text.push_str("closed   the original was not; the copy has an index and an end mark\n");
     }
+    if report.unknown_chunks > 0 {
+        let _ =
+            writeln!(text, "unknown  {}, in the copy byte for byte", plural(report.unknown_chunks, UNKNOWN));
+    }
     for hole in &report.holes {
         let _ = writeln!(text, "missing  {}", hole_line(hole, header));
     }
     if report.hole_count > report.holes.len() as u64 {
-        let _ = writeln!(text, "missing  {} more places", report.hole_count - report.holes.len() as u64);
+        let _ = writeln!(
+            text,
+            "missing  {} more",
+            plural(report.hole_count - report.holes.len() as u64, "place")
+        );
     }
     if report.is_complete() {
         text.push_str("missing  nothing that was committed\n");

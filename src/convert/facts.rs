@@ -4,11 +4,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use serde_json::{Map, Value as Json};
 
+use super::Conversion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::lct::frame::PREFIX_BYTES;
 use crate::format::lct::header::{FORMAT_VERSION, Header, Level, TRACE_SCHEMA_VERSION};
 use crate::format::lct::times::{monotonic_ns_of, t_mono_of, t_wall_of, wall_ns_of};
 use crate::format::lct::{WireRecord, encode_header};
+use crate::format::native::header::CONVERTED_FROM;
 use crate::format::native::pod::{DEFAULT_CHUNK_BYTES, HEADER_ALIGN};
 use crate::format::native::schema::FileFacts;
 use crate::format::native::{NewFile, Stamp};
@@ -61,6 +63,29 @@ pub(super) fn of_native(trace: &NativeTrace) -> (NewFile, FileFacts) {
         file_number: fixed.file_number,
     };
     (new, header.facts().clone())
+}
+
+/// Has the facts of a copy say what it was made of, if that is not all that was recorded. An LMCache file is kept to
+/// its last byte, and what is cut of it is a record of the copy.
+pub(super) fn say_origin(facts: &mut FileFacts, seen: &Conversion) {
+    let mut lacks = Vec::new();
+    for (count, what) in [
+        (seen.damaged_chunks, "damaged chunks"),
+        (seen.gap_bytes, "bytes where chunks should be"),
+        (seen.unknown_records, "records of unknown kinds"),
+        (seen.unknown_layouts, "calls of unknown layouts"),
+    ] {
+        if count > 0 {
+            lacks.push(format!("{what}: {count}"));
+        }
+    }
+    let origin = match (seen.is_unfinished, lacks.is_empty()) {
+        (false, true) => return,
+        (true, true) => "an unfinished file".to_owned(),
+        (true, false) => format!("an unfinished and damaged file; left out: {}", lacks.join(", ")),
+        (false, false) => format!("a damaged file; left out: {}", lacks.join(", ")),
+    };
+    facts.metadata.push((CONVERTED_FROM.to_owned(), origin));
 }
 
 /// The header's frame in an LMCache file.

@@ -37,6 +37,7 @@ pub use sink::Progress;
 use self::keys::{IdMaker, KeyIds, RowMaker};
 use self::lmcache_sink::LmcacheSink;
 use self::native_sink::NativeSink;
+use self::sink::Nowhere;
 use crate::error::{Error, Result};
 use crate::format::native::NewFile;
 use crate::format::native::pod::{DEFAULT_CHUNK_BYTES, FEATURE_KEY_TABLE, MIN_COMPACT_CHUNK_BYTES};
@@ -44,7 +45,8 @@ use crate::format::native::schema::FileFacts;
 use crate::trace::Trace;
 use crate::trace::store::TraceStore;
 
-/// Writes the records of `file` to `store` as a native file.
+/// Writes the records of `file` to `store` as a native file. A native `file` is walked twice: what the copy is without
+/// stands in its header, which is written first.
 ///
 /// # Errors
 /// What the store and `progress` say, and a record that is longer than a chunk may be.
@@ -53,11 +55,18 @@ pub fn to_native<S: TraceStore>(
     store: S,
     progress: &mut Progress<'_>,
 ) -> Result<(Conversion, S)> {
-    let (new, facts) = new_file(file, DEFAULT_CHUNK_BYTES, 0)?;
+    let (new, mut facts) = new_file(file, DEFAULT_CHUNK_BYTES, 0)?;
+    let (total_bytes, is_native) = (size_bytes(file), matches!(file, Trace::Native(_)));
+    if is_native {
+        let seen = source::walk(file, &mut Nowhere, &mut |done_bytes| progress(done_bytes / 2))?;
+        facts::say_origin(&mut facts, &seen);
+    }
     let mut sink = NativeSink::create(store, new, facts, RowMaker)?;
-    let mut report = source::walk(file, &mut sink, progress)?;
+    let mut report = source::walk(file, &mut sink, &mut |done_bytes| {
+        progress(if is_native { total_bytes / 2 + done_bytes / 2 } else { done_bytes })
+    })?;
     let written = sink.finish(None)?;
-    (report.bytes_in, report.bytes_out) = (size_bytes(file), written.file_bytes);
+    (report.bytes_in, report.bytes_out) = (total_bytes, written.file_bytes);
     Ok((report, written.store))
 }
 
@@ -80,8 +89,9 @@ pub fn to_compact<S: TraceStore>(
     }
     let total_bytes = size_bytes(file);
     let mut ids = KeyIds::default();
-    source::walk(file, &mut ids, &mut |done_bytes| progress(done_bytes / 2))?;
-    let (new, facts) = new_file(file, MIN_COMPACT_CHUNK_BYTES, FEATURE_KEY_TABLE)?;
+    let seen = source::walk(file, &mut ids, &mut |done_bytes| progress(done_bytes / 2))?;
+    let (new, mut facts) = new_file(file, MIN_COMPACT_CHUNK_BYTES, FEATURE_KEY_TABLE)?;
+    facts::say_origin(&mut facts, &seen);
     let table = ids.into_table();
     let mut sink = NativeSink::create(store, new, facts, IdMaker::new(&table))?;
     sink.write_key_table(&table)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::format::native::index::{end_mark, read_index};
-use crate::format::native::pod::{CHUNK_HEADER_BYTES, END_MARK_BYTES, STATE_SEALED};
+use crate::format::native::pod::{CHUNK_HEADER_BYTES, CommitSlot, END_MARK_BYTES, STATE_SEALED};
 use crate::format::native::{
     Chunk, ChunkKind, FileIndex, Header, KeyTable, UnverifiedChunk, UnverifiedHeader,
 };
@@ -192,10 +192,18 @@ impl NativeTrace {
     /// # Errors
     /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) with the offset of what is wrong.
     pub fn open_chunk<'a>(&'a self, place: &ChunkPlace, keys: Option<&'a KeyTable<'a>>) -> Result<Chunk<'a>> {
+        Chunk::verify(&place.unverified, self.chunk_bytes(place), keys)
+    }
+
+    /// What a chunk of any kind holds, its header included, if a checksum is right; its records are not looked at.
+    pub(super) fn committed(&self, place: &ChunkPlace) -> Result<(CommitSlot, &[u8])> {
+        place.unverified.committed(self.chunk_bytes(place))
+    }
+
+    fn chunk_bytes(&self, place: &ChunkPlace) -> &[u8] {
         let start = usize::try_from(place.offset).unwrap_or(usize::MAX);
         let bytes = self.bytes().get(start..).unwrap_or_default();
-        let length_bytes = place.unverified.header().chunk_bytes as usize;
-        Chunk::verify(&place.unverified, &bytes[..bytes.len().min(length_bytes)], keys)
+        &bytes[..bytes.len().min(place.unverified.header().chunk_bytes as usize)]
     }
 
     /// The first chunk that can hold a call at or after `t_ns`: a late record apart, none before it does.
@@ -267,6 +275,13 @@ pub(super) fn found_chunks(bytes: &[u8], header: &Header) -> (Vec<ChunkPlace>, V
         offset += step_bytes;
     }
     (places, gaps)
+}
+
+impl ChunkPlace {
+    /// Whether this build knows what kind of chunk it is.
+    pub(super) fn is_of_known_kind(&self) -> bool {
+        ChunkKind::from_number(self.unverified.header().kind).is_some()
+    }
 }
 
 /// Whether the last slot of a chunk says that nothing will be added.

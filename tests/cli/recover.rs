@@ -100,6 +100,26 @@ fn a_trace_is_never_repaired_onto_itself_or_into_a_pipe() {
 }
 
 #[test]
+fn a_compact_copy_of_a_file_that_was_not_closed_is_not_called_complete() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (original, copy) = (killed(folder.path()), folder.path().join("copy.lct"));
+    assert_eq!(words("compact -q", &[&original, &copy]).status.code(), Some(0));
+    let said = words("info --strict", &[&copy]);
+    assert_eq!(said.status.code(), Some(1), "{}", stdout(&said));
+    assert!(stdout(&said).contains("NO: made of an unfinished file"), "{}", stdout(&said));
+}
+
+#[test]
+fn a_file_of_lmcache_has_nothing_to_be_repaired_by() {
+    let (trace, folder) = (unpack_to_file("traces/tiny.lct"), tempfile::tempdir().expect("a folder"));
+    let refused = words("repair", &[&trace.path, &folder.path().join("copy.lct")]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = stderr(&refused);
+    assert!(said.contains("LMCache's format cannot be repaired") && said.contains("hint: convert"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("it is there").count(), 0);
+}
+
+#[test]
 fn frames_of_lmcache_are_verified_too() {
     let whole = unpack_to_file("traces/deterministic.lct");
     let clean = run("verify", &whole.path);

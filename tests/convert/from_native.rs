@@ -1,5 +1,6 @@
 //! What a recorder writes, in LMCache's format and in compact files.
 
+use lmcache::analyze::summarize_native;
 use lmcache::convert::{COMPLETION_QUALNAME, ExportOptions, LOSS_QUALNAME, NotExpressed};
 use lmcache::format::lct::{SaltPolicy, decode_call};
 use lmcache::format::model::key::KeyInterner;
@@ -14,7 +15,7 @@ use lmcache::trace::native::NativeTrace;
 use lmcache::trace::writer::{ClockPair, TraceWriter};
 use lmcache::trace::{Entry, TraceReader};
 
-use super::support::{MemoryStore, check_native, compact, lmcache, native_file};
+use super::support::{MemoryStore, check_native, compact, lmcache, native, native_file};
 
 const CLOCK: ClockPair = ClockPair { mono_ns: 9_000, wall_ns: 1_700_000_000_000_009_000 };
 
@@ -163,6 +164,34 @@ fn damage_costs_its_chunk_and_is_told() {
     let made = lmcache(&native_file(&recorded), ExportOptions::default());
     assert_eq!((made.report.damaged_chunks, made.report.calls), (1, 2));
     assert!(made.report.is_damaged());
+}
+
+#[test]
+fn a_copy_of_a_file_that_is_not_whole_says_so() {
+    let whole = recording(2);
+    let trace = NativeTrace::from_bytes("memory", &whole).expect("a native file");
+    let (second, last) = (trace.chunks()[1].offset as usize, trace.chunks()[1].unverified.latest());
+    let end = second + CHUNK_HEADER_BYTES + last.expect("a slot").committed_bytes as usize;
+    let mut damaged = whole.clone();
+    damaged[second + CHUNK_HEADER_BYTES + 40] ^= 1;
+    let origins = [
+        (whole.clone(), None),
+        (whole[..end].to_vec(), Some("an unfinished file")),
+        (damaged, Some("a damaged file; left out: damaged chunks: 1")),
+    ];
+    for (bytes, origin) in origins {
+        for made in [native(&native_file(&bytes)), compact(&native_file(&bytes))] {
+            let copy = NativeTrace::from_bytes("memory", &made.bytes).expect("a native file");
+            assert_eq!(copy.header().converted_from(), origin);
+            let mut summary = summarize_native(&copy, false, 1, |_| ());
+            summary.index.lost = 0;
+            assert_eq!((summary.is_closed, summary.is_incomplete()), (true, origin.is_some()));
+            // A copy of the copy is not more than the copy.
+            let again = compact(&native_file(&made.bytes));
+            let again = NativeTrace::from_bytes("memory", &again.bytes).expect("a native file");
+            assert_eq!(again.header().converted_from(), origin);
+        }
+    }
 }
 
 #[test]

@@ -5,14 +5,16 @@ use lmcache::format::model::Op;
 use lmcache::format::native::json::write_args;
 use lmcache::format::native::kind::{LossReason, RecordKind};
 use lmcache::format::native::pod::{
-    CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, MIN_CHUNK_BYTES, SLOT_BYTES, crc32,
+    CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, FEATURE_KEY_TABLE, MIN_CHUNK_BYTES, RecordPrefix,
+    SLOT_BYTES, SectionHead, crc32,
 };
 use lmcache::format::native::schema::ThreadFacts;
-use lmcache::format::native::{Body, KeysToPush, PrefetchToPush, RowToPush, Stamp};
+use lmcache::format::native::{Body, FileFacts, KeysToPush, NewFile, PrefetchToPush, RowToPush, Stamp};
 use lmcache::replay::{TraceExtent, TraceSource};
 use lmcache::trace::NativeTrace;
+use lmcache::trace::writer::TraceWriter;
 
-use crate::support::{CLOCK, rows, view, writer_with_chunks};
+use crate::support::{CLOCK, MemoryStore, new_file, rows, view, writer_with_chunks};
 
 /// A file of one chunk that was not closed: there is no index to save it.
 fn file() -> Vec<u8> {
@@ -133,4 +135,50 @@ fn numbers_that_are_forged_are_no_overflow() {
     assert_eq!(read_all(&twice), 10);
     let trace = NativeTrace::from_bytes("forged", &twice).expect("a trace");
     assert_eq!(summarize_native(&trace, true, 1, |_| ()).index.lost, u64::MAX);
+}
+
+#[test]
+fn a_call_with_an_unknown_flag_is_refused() {
+    let bytes = file();
+    let trace = NativeTrace::from_bytes("made", &bytes).expect("a trace");
+    let chunk = trace.open_chunk(&trace.chunks()[0], None).expect("a good chunk");
+    for record in chunk.records() {
+        let at = (record.offset() - chunk.header().offset) as usize - CHUNK_HEADER_BYTES;
+        let flags_at = at + std::mem::offset_of!(RecordPrefix, flags);
+        for flag in [32, 64, 128] {
+            let forged = forged(&bytes, |_, _, records| records[flags_at] |= flag);
+            let is_call = record.kind().is_some_and(RecordKind::is_call);
+            assert_eq!(read_all(&forged), if is_call { 0 } else { 5 }, "{:?}", record.kind());
+        }
+    }
+}
+
+#[test]
+fn an_index_with_counts_past_64_bits_is_summed_up() {
+    let trace = NativeTrace::from_bytes("made", &file()).expect("a trace");
+    let mut summary = summarize_native(&trace, true, 1, |_| ());
+    summary.index.names.push((Op::FinishRead.qualname(), u64::MAX));
+    assert_eq!(summary.ops()[&Op::FinishRead.qualname()], u64::MAX);
+}
+
+/// Sections may be many and their scope long: a table that kept it for each would take their product.
+#[test]
+fn sections_of_one_scope_share_its_names() {
+    let new = NewFile { required_features: FEATURE_KEY_TABLE, ..new_file(MIN_CHUNK_BYTES) };
+    let mut writer =
+        TraceWriter::create(MemoryStore::default(), new, FileFacts::default()).expect("a file in memory");
+    for first_id in 0..3 {
+        let pushed = writer.push(CLOCK, |chunk| {
+            let scope = chunk.scope(&view(&[]))?;
+            chunk
+                .push_section(&SectionHead { first_id, count: 1, scope, hash_bytes: 8 }, &[first_id as u8; 8])
+        });
+        pushed.expect("memory does not fail");
+    }
+    let bytes = writer.finish(CLOCK, Some(3)).expect("memory does not fail").1.0;
+    let trace = NativeTrace::from_bytes("made", &bytes).expect("a trace");
+    let table = trace.key_table().expect("a good table").expect("a compact file");
+    let keys: Vec<_> = (0..table.len()).map(|id| table.get(id).expect("below the length")).collect();
+    assert_eq!(keys.iter().map(|key| key.chunk_hash[0]).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(keys.iter().all(|key| std::ptr::eq(key.model_name, keys[0].model_name)));
 }

@@ -1,6 +1,9 @@
 //! Copies of files that were not closed or are damaged.
 
-use lmcache::format::native::pod::MIN_CHUNK_BYTES;
+use lmcache::error::Error;
+use lmcache::format::native::pod::{
+    CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, MIN_CHUNK_BYTES, SLOT_BYTES, crc32,
+};
 use lmcache::trace::native::{NativeEnding, NativeTrace};
 use lmcache::trace::recover::{RepairReport, repair, verify};
 
@@ -19,7 +22,8 @@ fn killed() -> Vec<u8> {
 
 fn repaired(bytes: &[u8]) -> (RepairReport, NativeTrace) {
     let trace = NativeTrace::from_bytes("damaged", bytes).expect("a good header");
-    let (report, MemoryStore(copy)) = repair(&trace, MemoryStore::default()).expect("it can be copied");
+    let (report, MemoryStore(copy)) =
+        repair(&trace, MemoryStore::default(), &mut |_| Ok(())).expect("it can be copied");
     assert_eq!(report.file_bytes, copy.len() as u64);
     (report, NativeTrace::from_bytes("copy", &copy).expect("a good file"))
 }
@@ -58,7 +62,66 @@ fn chunks_are_renumbered_around_one_that_is_missing() {
     assert_eq!(report.calls + u64::from(calls), whole.calls);
     let numbers: Vec<_> = copy.chunks().iter().map(|place| place.unverified.header().number).collect();
     assert_eq!(numbers, (0..copy.chunks().len() as u64).collect::<Vec<_>>());
-    assert!(note(&copy).contains("missing in 1 places"), "{}", note(&copy));
+    assert!(note(&copy).contains("missing in 1 place:"), "{}", note(&copy));
     let missing = verify(&copy).count("calls_missing");
     assert!(missing > 0 && missing <= 3, "at most once for each thread: {missing}");
+}
+
+/// `bytes` with another kind of chunk at `offset`, whose records are none that this build can read.
+fn of_a_later_version(bytes: &mut [u8], offset: usize) {
+    let (head, records) = bytes[offset..].split_at_mut(CHUNK_HEADER_BYTES);
+    let (header_bytes, slots) = head.split_at_mut(size_of::<ChunkHeader>());
+    let header: ChunkHeader = bytemuck::pod_read_unaligned(header_bytes);
+    let mut slot: CommitSlot = bytemuck::pod_read_unaligned(&slots[..SLOT_BYTES]);
+    records[..64].fill(0xff);
+    slot.data_crc = crc32(&records[..slot.committed_bytes as usize]);
+    header_bytes.copy_from_slice(bytemuck::bytes_of(&ChunkHeader { kind: 9, ..header }.sealed()));
+    slots[..SLOT_BYTES].copy_from_slice(bytemuck::bytes_of(&slot.sealed()));
+}
+
+#[test]
+fn a_chunk_of_a_kind_of_a_later_version_is_no_damage_and_is_copied() {
+    let mut bytes = killed();
+    let places = NativeTrace::from_bytes("killed", &bytes).expect("a good header").chunks().to_vec();
+    of_a_later_version(&mut bytes, places[1].offset as usize);
+    let found = verify(&NativeTrace::from_bytes("later", &bytes).expect("a good header"));
+    assert_eq!((found.unknown_chunks, found.good_chunks), (1, found.chunks));
+    let kinds: Vec<_> = found.counts().keys().copied().collect();
+    // The calls of the chunk that was made unknown are gone, and the recorder was killed.
+    assert_eq!(kinds, ["calls_lost", "calls_missing", "not_closed"], "{:?}", found.findings());
+
+    let (report, copy) = repaired(&bytes);
+    assert!(report.is_complete() && report.unknown_chunks == 1, "{report:?}");
+    let copied = &copy.chunks()[1];
+    assert_eq!((copied.unverified.header().kind, copied.offset), (9, places[1].offset));
+    let records = places[1].offset as usize + CHUNK_HEADER_BYTES;
+    let end = records + copied.unverified.latest().expect("a slot").committed_bytes as usize;
+    assert!(copy.bytes()[records..end] == bytes[records..end]);
+    let found = verify(&copy);
+    let kinds: Vec<_> = found.counts().keys().copied().collect();
+    assert_eq!(
+        (kinds, found.unknown_chunks),
+        (vec!["calls_lost", "calls_missing"], 1),
+        "{:?}",
+        found.findings()
+    );
+
+    // Its checksum is what there is to go by.
+    bytes[records] ^= 1;
+    let found = verify(&NativeTrace::from_bytes("later", &bytes).expect("a good header"));
+    assert_eq!((found.unknown_chunks, found.count("chunk_damaged")), (0, 1));
+    assert_eq!(repaired(&bytes).0.hole_count, 1);
+}
+
+#[test]
+fn a_copy_can_be_given_up() {
+    let trace = NativeTrace::from_bytes("killed", &killed()).expect("a good header");
+    let mut steps = Vec::new();
+    let mut step = |done_bytes| {
+        steps.push(done_bytes);
+        if steps.len() > trace.chunks().len() { Err(Error::invalid("enough")) } else { Ok(()) }
+    };
+    let given_up = repair(&trace, MemoryStore::default(), &mut step).expect_err("it was given up");
+    assert_eq!(given_up.message(), "enough");
+    assert!(steps.is_sorted() && steps.iter().all(|done_bytes| *done_bytes <= trace.size_bytes()));
 }

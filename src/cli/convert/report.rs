@@ -142,13 +142,15 @@ impl Report<'_> {
                 .push("the input was not closed: it is being written, or its recorder was killed".to_owned());
         }
         let damage = [
-            (counts.damaged_chunks, "chunks of the input are damaged; what they hold is left out"),
-            (counts.gap_bytes, "bytes of the input are no chunk where one should be; they are left out"),
-            (counts.unknown_records, "records are of kinds that this build does not know; they are left out"),
-            (counts.unknown_layouts, "calls have a layout that this build does not know; they are left out"),
+            (counts.damaged_chunks, "damaged chunk", ", as far as no checksum vouches for what it holds"),
+            (counts.gap_bytes, "byte", " where a chunk should be and is not"),
+            (counts.unknown_records, "record", " of a kind that this build does not know"),
+            (counts.unknown_layouts, "call", " with a layout that this build does not know"),
         ];
-        let met = damage.into_iter().filter(|(count, _)| *count > 0);
-        sentences.extend(met.map(|(count, what)| format!("{count} {what}")));
+        let met = damage.into_iter().filter(|(count, ..)| *count > 0);
+        sentences.extend(
+            met.map(|(count, noun, which)| format!("left out: {}{which}", text::plural(count, noun))),
+        );
         sentences
     }
 }

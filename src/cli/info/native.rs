@@ -8,6 +8,7 @@ use crate::analyze::NativeSummary;
 use crate::cli::text;
 use crate::format::native::pod::FORMAT_VERSION;
 use crate::format::native::schema::{IndexedScope, IndexedThread};
+use crate::trace::recover::repair::REPAIRED;
 
 /// How many scopes, threads, gaps and damaged chunks are listed.
 const MAX_LISTED: usize = 16;
@@ -91,16 +92,23 @@ impl Screen {
             format_args!("{} bytes ({})", summary.size_bytes, text::bytes(summary.size_bytes)),
         );
         let chunks = summary.index.chunks.len();
-        match summary.is_closed {
-            true => self.line(2, "complete", "yes, the recorder closed it"),
-            false => self.line(
+        match (summary.is_closed, summary.header.converted_from()) {
+            (true, None) => self.line(2, "complete", "yes, the recorder closed it"),
+            (true, Some(origin)) => {
+                self.line(2, "complete", format_args!("NO: made of {}", text::printable(origin)));
+            }
+            (false, _) => self.line(
                 2,
                 "complete",
                 format_args!(
-                    "NO: not closed: counted from {chunks} chunks; {} bytes at the end are not vouched for",
+                    "NO: not closed: counted from {}; {} bytes at the end are not vouched for",
+                    text::plural(chunks as u64, "chunk"),
                     summary.unvouched_bytes
                 ),
             ),
+        }
+        for (_, value) in summary.header.facts().metadata.iter().filter(|(name, _)| name == REPAIRED) {
+            self.line(2, "REPAIRED", text::printable(value));
         }
         match summary.is_checked {
             true => self.line(2, "checked", "every chunk that is there was read"),
@@ -115,7 +123,11 @@ impl Screen {
         }
         for chunk in summary.damaged.iter().take(MAX_LISTED) {
             let (number, offset, calls) = (chunk.number, chunk.offset, chunk.calls);
-            self.push(format_args!("    {number} at offset {offset}, {calls} calls: {}", chunk.reason));
+            self.push(format_args!(
+                "    {number} at offset {offset}, {}: {}",
+                text::plural(calls, "call"),
+                chunk.reason
+            ));
         }
         self.rest(summary.damaged.len());
         if !summary.gaps.is_empty() {
@@ -173,7 +185,7 @@ impl Screen {
         if !facts.process.is_empty() || facts.pid != 0 {
             self.line(2, "process", format_args!("{} ({})", text::short(&facts.process), facts.pid));
         }
-        for (name, value) in &facts.metadata {
+        for (name, value) in facts.metadata.iter().filter(|(name, _)| name != REPAIRED) {
             self.line(2, &text::short(name), text::short(value));
         }
     }

@@ -10,7 +10,7 @@ use super::schema::{LayoutFacts, ScopeFacts, ThreadFacts};
 use super::slots::UnverifiedChunk;
 use super::table::KeyTable;
 use super::verify::Verifier;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::model::MemoryLayoutDesc;
 
 /// A verified chunk. Its bytes are borrowed; its tables were made once.
@@ -69,12 +69,7 @@ impl<'a> Chunk<'a> {
         key_table: Option<&'a KeyTable<'a>>,
     ) -> Result<Self> {
         let header = *chunk.header();
-        let Some(slot) = chunk.believe(bytes) else {
-            return Err(Error::new(ErrorKind::Corrupt, "no checksum of the chunk is right")
-                .with_context("chunk", header.number)
-                .with_context("offset", header.offset));
-        };
-        let bytes = &bytes[..CHUNK_HEADER_BYTES + slot.committed_bytes as usize];
+        let (slot, bytes) = chunk.committed(bytes)?;
         if !bytes.as_ptr().addr().is_multiple_of(super::pod::ALIGN_BYTES) {
             return Err(Error::invalid("a chunk must lie at a multiple of 8 in memory"));
         }
@@ -115,6 +110,11 @@ impl<'a> Chunk<'a> {
     /// Records of kinds that this build does not know.
     pub fn unknown_records(&self) -> u64 {
         self.tables.unknown_records
+    }
+
+    /// The scopes that are defined in the chunk, by their numbers.
+    pub(super) fn scopes(&self) -> &[ScopeFacts] {
+        &self.tables.scopes
     }
 
     /// A scope by its number in the chunk.

@@ -10,6 +10,9 @@ use super::trusted;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::lct::times::{t_mono_of, t_wall_of};
 
+/// Name of the pair in a converted file's facts that says what it was made of, if that was not all there.
+pub const CONVERTED_FROM: &str = "converted_from";
+
 /// Whether a file that begins with `bytes` is a native trace file. Seven bytes that are there must be right, too:
 /// whoever cut such a file short is to be told that it is cut short.
 pub fn is_native(bytes: &[u8]) -> bool {
@@ -173,6 +176,12 @@ impl Header {
     /// What the file says in words.
     pub fn facts(&self) -> &FileFacts {
         &self.facts
+    }
+
+    /// What an incomplete file was made of: one that was unfinished or damaged. Nothing for any other.
+    pub fn converted_from(&self) -> Option<&str> {
+        let pair = self.facts.metadata.iter().find(|(name, _)| name == CONVERTED_FROM);
+        pair.map(|(_, origin)| origin.as_str())
     }
 
     /// Where chunk 0 starts.

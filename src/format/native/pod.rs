@@ -208,6 +208,9 @@ pub const FLAG_T_MONO: u8 = 16;
 /// The record was published after later ones had been written.
 pub const FLAG_LATE: u8 = 8;
 
+/// The flags of calls that this build knows: of any other it is not known where its call's body ends.
+pub const KNOWN_CALL_FLAGS: u8 = FLAG_SLICE | FLAG_WIDE | FLAG_WALL | FLAG_LATE | FLAG_T_MONO;
+
 /// A key: its hash, and the number of everything else that it is made of. Aligned to 1: a slice of rows can be
 /// taken anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]

@@ -59,7 +59,7 @@ pub enum Body<'a> {
         /// The hashes, end to end.
         hashes: &'a [u8],
         /// Their scope.
-        scope: ScopeFacts,
+        scope: &'a ScopeFacts,
     },
     /// A definition that other records refer to, or a kind that this build does not know.
     Other,
@@ -124,11 +124,7 @@ impl<'a> RecordView<'a> {
             }
             Some(RecordKind::KeySection) => {
                 let (head, hashes) = split_section(self.body).expect(verified);
-                Body::KeySection {
-                    head,
-                    hashes,
-                    scope: self.chunk.scope(head.scope).expect(verified).clone(),
-                }
+                Body::KeySection { head, hashes, scope: self.chunk.scope(head.scope).expect(verified) }
             }
             Some(
                 RecordKind::Thread

@@ -4,6 +4,7 @@ use super::pod::{
     CHUNK_HEADER_BYTES, CHUNK_MAGIC, ChunkHeader, CommitSlot, SLOT_BYTES, SLOTS, STATE_SEALED, SelfChecked,
     crc32,
 };
+use crate::error::{Error, ErrorKind, Result};
 
 /// The header of a chunk, with the slots whose own checksums are right; its records were not looked at.
 #[derive(Clone, Copy, Debug)]
@@ -61,5 +62,19 @@ impl UnverifiedChunk {
             data.is_some_and(|data| crc32(data) == slot.data_crc)
         };
         slots.iter().find(is_right).map(|slot| **slot)
+    }
+
+    /// The slot to [believe](Self::believe), and what it vouches for: from the chunk's header to the last committed
+    /// byte.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] if there is no such slot.
+    pub fn committed<'a>(&self, bytes: &'a [u8]) -> Result<(CommitSlot, &'a [u8])> {
+        let Some(slot) = self.believe(bytes) else {
+            return Err(Error::new(ErrorKind::Corrupt, "no checksum of the chunk is right")
+                .with_context("chunk", self.header.number)
+                .with_context("offset", self.header.offset));
+        };
+        Ok((slot, &bytes[..CHUNK_HEADER_BYTES + slot.committed_bytes as usize]))
     }
 }

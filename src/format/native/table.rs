@@ -11,6 +11,8 @@ use crate::format::model::KeyView;
 #[derive(Debug, Default)]
 pub struct KeyTable<'a> {
     sections: Vec<Section<'a>>,
+    /// Those of all chunks that were added, each once: a scope may be long, and sections in it many.
+    scopes: Vec<ScopeFacts>,
     keys: u32,
 }
 
@@ -20,7 +22,8 @@ struct Section<'a> {
     count: u32,
     hash_bytes: usize,
     hashes: &'a [u8],
-    scope: ScopeFacts,
+    /// Where its scope stands in the table's.
+    scope: usize,
 }
 
 impl<'a> KeyTable<'a> {
@@ -29,11 +32,12 @@ impl<'a> KeyTable<'a> {
     /// # Errors
     /// [`ErrorKind::Corrupt`] if a section does not begin with the next id, or is not as long as it says.
     pub fn add(&mut self, chunk: &Chunk<'a>) -> Result<()> {
-        let bytes = chunk.bytes();
+        let (bytes, first_scope) = (chunk.bytes(), self.scopes.len());
+        self.scopes.extend_from_slice(chunk.scopes());
         for record in chunk.records().filter(|record| record.kind() == Some(RecordKind::KeySection)) {
             let start = (record.offset() - chunk.header().offset) as usize;
             let body = &bytes[start..][PREFIX_BYTES..record.prefix().length_bytes as usize];
-            self.add_section(body, chunk).ok_or_else(|| {
+            self.add_section(body, first_scope).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Corrupt,
                     "a section of the key table does not fit to what stands before it",
@@ -44,9 +48,12 @@ impl<'a> KeyTable<'a> {
         Ok(())
     }
 
-    fn add_section(&mut self, body: &'a [u8], chunk: &Chunk<'a>) -> Option<()> {
+    /// Adds a section whose chunk's scopes begin at `first_scope`.
+    fn add_section(&mut self, body: &'a [u8], first_scope: usize) -> Option<()> {
         let (head, hashes) = split_section(body)?;
-        let (hash_bytes, scope) = (head.hash_bytes as usize, chunk.scope(head.scope)?.clone());
+        let hash_bytes = head.hash_bytes as usize;
+        let scope =
+            first_scope.checked_add(head.scope as usize).filter(|scope| *scope < self.scopes.len())?;
         self.keys = self.keys.checked_add(head.count).filter(|_| head.first_id == self.keys)?;
         self.sections.push(Section { first_id: head.first_id, count: head.count, hash_bytes, hashes, scope });
         Some(())
@@ -78,7 +85,7 @@ impl<'a> KeyTable<'a> {
             return None;
         }
         let chunk_hash = &section.hashes[position * section.hash_bytes..][..section.hash_bytes];
-        Some((&section.scope, chunk_hash))
+        Some((&self.scopes[section.scope], chunk_hash))
     }
 }
 

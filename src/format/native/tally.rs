@@ -97,6 +97,11 @@ impl FileTally {
         }
     }
 
+    /// Adds a chunk of a kind that this build does not know: its place, and what its slot says.
+    pub fn add_unknown(&mut self, header: &ChunkHeader, slot: &CommitSlot) {
+        self.add_chunk(header, slot);
+    }
+
     fn add_body<'a>(&mut self, thread: u32, body: Body<'a>, scope_keys: &mut ScopeKeys<'a>) {
         match body {
             Body::Call(call) => {

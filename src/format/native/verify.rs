@@ -4,8 +4,8 @@ use super::chunk::{ChunkTables, DefinedLayout};
 use super::keys::Names;
 use super::kind::{ChunkKind, RecordKind};
 use super::pod::{
-    ALIGN_BYTES, CHUNK_HEADER_BYTES, COMPLETION_BYTES, ChunkHeader, FLAG_SLICE, KEY_ROW_BYTES, KeyId, KeyRow,
-    KeySlice, LOSS_BYTES, PREFIX_BYTES, RecordPrefix,
+    ALIGN_BYTES, CHUNK_HEADER_BYTES, COMPLETION_BYTES, ChunkHeader, FLAG_SLICE, KEY_ROW_BYTES,
+    KNOWN_CALL_FLAGS, KeyId, KeyRow, KeySlice, LOSS_BYTES, PREFIX_BYTES, RecordPrefix,
 };
 use super::record::{slice_of, split_archive, split_bytes, strip_tail};
 use super::schema::{
@@ -74,6 +74,8 @@ impl<'a> Verifier<'a> {
         position: usize,
     ) -> Result<(), &'static str> {
         let is_keys_chunk = self.header.kind == ChunkKind::Keys as u32;
+        let is_flags = !kind.is_call() || prefix.flags & !KNOWN_CALL_FLAGS == 0;
+        expect(is_flags, "a call with a flag that this build does not know")?;
         match kind {
             RecordKind::Call(_) if is_keys_chunk => Err("a call in a chunk of keys"),
             RecordKind::Call(Op::SubmitPrefetch) => self.prefetch(prefix, body, position),

@@ -52,6 +52,8 @@ pub struct RepairReport {
     pub lost: u64,
     /// Length of the copy.
     pub file_bytes: u64,
+    /// Of those that were copied, chunks of kinds that this build does not know: as they are.
+    pub unknown_chunks: u64,
     /// What is missing: the first [`MAX_NAMED_HOLES`].
     pub holes: Vec<Hole>,
     /// How many holes there are.
@@ -74,8 +76,11 @@ impl RepairReport {
         match self.hole_count {
             0 => format!("the original {end}; nothing that was committed is missing"),
             holes => format!(
-                "the original {end}; missing in {holes} places: {} bytes, at least {} calls",
-                self.missing_bytes, self.missing_calls
+                "the original {end}; missing in {holes} {}: {} bytes, at least {} {}",
+                if holes == 1 { "place" } else { "places" },
+                self.missing_bytes,
+                self.missing_calls,
+                if self.missing_calls == 1 { "call" } else { "calls" },
             ),
         }
     }
@@ -90,25 +95,39 @@ impl RepairReport {
     }
 }
 
+/// Is told how many bytes of the original are done, and may end the work by an error.
+pub type Progress<'a> = dyn FnMut(u64) -> Result<()> + 'a;
+
 /// Copies every good chunk of `trace` to `store`, in its order: its records byte for byte, under a header with the
-/// number and the place that it has in the copy, sealed. Index and end mark follow.
+/// number and the place that it has in the copy, sealed. Index and end mark follow. The original is read twice.
 ///
 /// # Errors
 /// [`ErrorKind::Corrupt`] if the key table of a compact file is damaged: then nothing of it can be named. What the
-/// store says.
-pub fn repair<S: TraceStore>(trace: &NativeTrace, mut store: S) -> Result<(RepairReport, S)> {
+/// store and `progress` say.
+pub fn repair<S: TraceStore>(
+    trace: &NativeTrace,
+    mut store: S,
+    progress: &mut Progress<'_>,
+) -> Result<(RepairReport, S)> {
     let keys = trace.key_table().map_err(|error| {
         Error::new(ErrorKind::Corrupt, "the key table is damaged, and no call can be read without it")
             .with_source(error)
     })?;
-    let (places, mut report) = survey(trace, keys.as_ref());
+    let (places, mut report) = survey(trace, keys.as_ref(), progress)?;
     let (header, head) = copied_header(trace, &report)?;
     store.write_at(0, &head).map_err(not_written)?;
     let mut copy = Copy { header, tally: FileTally::default(), next: 0, end: 0 };
     (copy.next, copy.end) = (copy.header.first_chunk_offset(), copy.header.first_chunk_offset());
     for place in &places {
-        let chunk = trace.open_chunk(place, keys.as_ref())?;
-        copy.write_chunk(&chunk, keys.as_ref(), &mut store)?;
+        progress(trace.size_bytes() / 2 + place.offset / 2)?;
+        match place.is_of_known_kind() {
+            true => copy.write_chunk(&trace.open_chunk(place, keys.as_ref())?, keys.as_ref(), &mut store)?,
+            false => {
+                let (slot, bytes) = trace.committed(place)?;
+                copy.write_unknown(place.unverified.header(), slot, bytes, &mut store)?;
+                report.unknown_chunks += 1;
+            }
+        }
     }
     let distinct_keys = trace.index().and_then(|index| index.distinct_keys);
     let index = copy.tally.into_index(distinct_keys.filter(|_| report.is_complete()));
@@ -123,7 +142,11 @@ pub fn repair<S: TraceStore>(trace: &NativeTrace, mut store: S) -> Result<(Repai
 }
 
 /// The chunks that can be copied, and what lies between them.
-fn survey(trace: &NativeTrace, keys: Option<&KeyTable<'_>>) -> (Vec<ChunkPlace>, RepairReport) {
+fn survey(
+    trace: &NativeTrace,
+    keys: Option<&KeyTable<'_>>,
+    progress: &mut Progress<'_>,
+) -> Result<(Vec<ChunkPlace>, RepairReport)> {
     let mut report =
         RepairReport { was_closed: trace.ending() == NativeEnding::Closed, ..RepairReport::default() };
     let end = trace.chunks_end();
@@ -131,15 +154,16 @@ fn survey(trace: &NativeTrace, keys: Option<&KeyTable<'_>>) -> (Vec<ChunkPlace>,
     let mut good: Vec<ChunkPlace> = Vec::new();
     let mut last = LastKept { end: trace.header().first_chunk_offset(), ..LastKept::default() };
     for place in places {
-        let Ok(chunk) = trace.open_chunk(&place, keys) else { continue };
-        last.report_hole(place.offset, Some(&chunk), &mut report);
+        progress(place.offset / 2)?;
+        let Ok((slot, used_bytes)) = committed(trace, &place, keys) else { continue };
+        let header = place.unverified.header();
+        last.report_hole(place.offset, Some((header, &slot)), &mut report);
         // Nothing is after it that a checksum covers, but something may be that none does.
-        let used_bytes = chunk.bytes().len();
-        let stride_end = place.offset + u64::from(chunk.header().chunk_bytes);
+        let stride_end = place.offset + u64::from(header.chunk_bytes);
         let slack = trace.bytes().get(place.offset as usize + used_bytes..end.min(stride_end as usize));
         let slack = slack.unwrap_or_default();
         let unused_bytes = slack.iter().rposition(|byte| *byte != 0).map_or(0, |position| position + 1);
-        last.keep(&chunk, stride_end);
+        last.keep(header, &slot, stride_end);
         if unused_bytes > 0 {
             report.add_hole(last.hole(place.offset + used_bytes as u64, unused_bytes as u64));
         }
@@ -151,7 +175,20 @@ fn survey(trace: &NativeTrace, keys: Option<&KeyTable<'_>>) -> (Vec<ChunkPlace>,
     if rest.iter().any(|byte| *byte != 0) {
         last.report_hole(end as u64, None, &mut report);
     }
-    (good, report)
+    Ok((good, report))
+}
+
+/// What can be copied of a chunk: its slot, and how long it is up to the last record.
+fn committed(
+    trace: &NativeTrace,
+    place: &ChunkPlace,
+    keys: Option<&KeyTable<'_>>,
+) -> Result<(CommitSlot, usize)> {
+    if !place.is_of_known_kind() {
+        return trace.committed(place).map(|(slot, bytes)| (slot, bytes.len()));
+    }
+    let chunk = trace.open_chunk(place, keys)?;
+    Ok((*chunk.slot(), chunk.bytes().len()))
 }
 
 /// The end of the last chunk that can be copied.
@@ -164,8 +201,7 @@ struct LastKept {
 }
 
 impl LastKept {
-    fn keep(&mut self, chunk: &Chunk<'_>, end: u64) {
-        let (header, slot) = (chunk.header(), chunk.slot());
+    fn keep(&mut self, header: &ChunkHeader, slot: &CommitSlot, end: u64) {
         self.end = end;
         self.next_number = header.number.wrapping_add(1);
         self.calls = header.calls_before.wrapping_add(u64::from(slot.calls));
@@ -185,12 +221,12 @@ impl LastKept {
     }
 
     /// Reports what lies before `offset`, where `next` or the end is, if anything does.
-    fn report_hole(&self, offset: u64, next: Option<&Chunk<'_>>, report: &mut RepairReport) {
+    fn report_hole(&self, offset: u64, next: Option<(&ChunkHeader, &CommitSlot)>, report: &mut RepairReport) {
         if offset <= self.end {
             return;
         }
-        let next_header = next.map(Chunk::header);
-        let next_slot = next.map(Chunk::slot).filter(|slot| slot.calls > 0);
+        let next_header = next.map(|(header, _)| header);
+        let next_slot = next.map(|(_, slot)| slot).filter(|slot| slot.calls > 0);
         report.add_hole(Hole {
             chunks: next_header.and_then(|next| next.number.checked_sub(self.next_number)),
             calls: next_header.and_then(|next| next.calls_before.checked_sub(self.calls)),
@@ -236,14 +272,8 @@ impl Copy {
         keys: Option<&KeyTable<'_>>,
         store: &mut impl TraceStore,
     ) -> Result<()> {
-        let header = ChunkHeader {
-            number: self.tally.chunks(),
-            offset: self.next,
-            calls_before: self.tally.calls(),
-            lost_before: self.tally.lost(),
-            ..*chunk.header()
-        };
-        let image = sealed_image(&header.sealed(), chunk);
+        let header = self.header_of(chunk.header());
+        let image = sealed_image(&header, recount(chunk), chunk.bytes());
         let fixed = self.header.fixed();
         let unverified = UnverifiedChunk::parse(&image, self.next, fixed.recording_id, fixed.chunk_bytes);
         let unverified = unverified.ok_or_else(|| {
@@ -251,7 +281,31 @@ impl Copy {
         })?;
         // What is written was read: the copy's index counts these very bytes.
         self.tally.add_read(&Chunk::verify(&unverified, &image, keys)?);
-        store.write_at(self.next, &image).map_err(not_written)?;
+        self.write(&header, &image, store)
+    }
+
+    /// A chunk of a later version, as it is: it may be of use to whoever knows its kind.
+    fn write_unknown(
+        &mut self,
+        header: &ChunkHeader,
+        slot: CommitSlot,
+        bytes: &[u8],
+        store: &mut impl TraceStore,
+    ) -> Result<()> {
+        let header = self.header_of(header);
+        self.tally.add_unknown(&header, &slot);
+        self.write(&header, &sealed_image(&header, slot, bytes), store)
+    }
+
+    /// The header that a chunk of the original has in the copy.
+    fn header_of(&self, original: &ChunkHeader) -> ChunkHeader {
+        let (number, calls_before, lost_before) =
+            (self.tally.chunks(), self.tally.calls(), self.tally.lost());
+        ChunkHeader { number, offset: self.next, calls_before, lost_before, ..*original }.sealed()
+    }
+
+    fn write(&mut self, header: &ChunkHeader, image: &[u8], store: &mut impl TraceStore) -> Result<()> {
+        store.write_at(self.next, image).map_err(not_written)?;
         self.end = self.next + image.len() as u64;
         self.next += u64::from(header.chunk_bytes);
         Ok(())
@@ -259,14 +313,14 @@ impl Copy {
 }
 
 /// A chunk's bytes under another header, with one slot that seals them.
-fn sealed_image(header: &ChunkHeader, chunk: &Chunk<'_>) -> rkyv::util::AlignedVec {
-    let slot = CommitSlot { state: STATE_SEALED, ..recount(chunk) }.sealed();
-    let mut image = rkyv::util::AlignedVec::with_capacity(chunk.bytes().len());
+fn sealed_image(header: &ChunkHeader, slot: CommitSlot, bytes: &[u8]) -> rkyv::util::AlignedVec {
+    let slot = CommitSlot { state: STATE_SEALED, ..slot }.sealed();
+    let mut image = rkyv::util::AlignedVec::with_capacity(bytes.len());
     image.extend_from_slice(bytemuck::bytes_of(header));
     image.resize(size_of::<ChunkHeader>() + LIVE_SLOT * SLOT_BYTES, 0);
     image.extend_from_slice(bytemuck::bytes_of(&slot));
     image.resize(CHUNK_HEADER_BYTES, 0);
-    image.extend_from_slice(&chunk.bytes()[CHUNK_HEADER_BYTES..]);
+    image.extend_from_slice(&bytes[CHUNK_HEADER_BYTES..]);
     image
 }
 

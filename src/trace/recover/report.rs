@@ -204,6 +204,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let missed = |f: &mut fmt::Formatter<'_>, calls: &Option<u64>| match calls {
+            Some(1) => f.write_str("; 1 call was there"),
             Some(calls) => write!(f, "; {calls} calls were there"),
             None => Ok(()),
         };
@@ -234,10 +235,11 @@ impl fmt::Display for Finding {
             }
             Self::CallsMissing { thread, first_sequence, count } => write!(
                 f,
-                "{count} calls of thread {thread} from number {first_sequence} on are not in the file"
+                "not in the file: {} of thread {thread} from number {first_sequence} on",
+                calls(*count)
             ),
             Self::CallsRepeated { thread, sequence, count, .. } => {
-                write!(f, "{count} calls of thread {thread} at number {sequence} were there already")
+                write!(f, "there already: {} of thread {thread} at number {sequence}", calls(*count))
             }
             Self::CompletionWithoutCall { thread, sequence, .. } => {
                 write!(f, "a completion of call {sequence} of thread {thread}, which is not in the file")
@@ -250,12 +252,17 @@ impl fmt::Display for Finding {
                 f.write_str("there is no end mark: the file is being written, or its recorder was killed")
             }
             Self::CallsLost { thread, count, reason, .. } => {
-                write!(f, "the recorder lost {count} calls of thread {thread}: {reason}")
+                write!(f, "the recorder lost {} of thread {thread}: {reason}", calls(*count))
             }
             Self::FrameUndecodable { reason, .. } => write!(f, "a frame that is no record: {reason}"),
             Self::FileCut { .. } => f.write_str("the file ends inside a frame"),
         }
     }
+}
+
+/// So many calls, in words.
+fn calls(count: u64) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
 }
 
 /// What was looked at, and what was found. Its memory does not grow with the number of findings.

@@ -4,8 +4,9 @@ use hashbrown::{HashMap, HashSet};
 
 use super::report::{Finding, VerifyReport};
 use super::threads::Threads;
+use crate::error::{Error, Result};
 use crate::format::native::index::end_mark;
-use crate::format::native::kind::{ChunkKind, LossReason, RecordKind};
+use crate::format::native::kind::{LossReason, RecordKind};
 use crate::format::native::pod::{
     CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, EndMark, FILE_HEADER_BYTES, LossBody, SLOT_BYTES, SLOTS,
     STATE_SEALED, crc32,
@@ -130,39 +131,61 @@ impl<'a> Check<'a> {
     fn place(&mut self, place: &ChunkPlace, next: Option<&ChunkPlace>, keys: Option<&KeyTable<'_>>) {
         let header = place.unverified.header();
         self.numbers(header);
-        let chunk = match self.trace.open_chunk(place, keys) {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                let next = next.map(|next| *next.unverified.header());
-                let calls = next.filter(|next| next.number == header.number + 1);
-                let calls = calls.and_then(|next| next.calls_before.checked_sub(header.calls_before));
-                self.report.add(Finding::ChunkDamaged {
-                    chunk: header.number,
-                    offset: header.offset,
-                    reason: error.to_string(),
-                    calls,
-                });
-                (self.before, self.is_whole) = (None, false);
-                return;
-            }
+        let looked_at = match place.is_of_known_kind() {
+            true => self.known(place, keys),
+            false => self.unknown(place),
         };
-        self.slots(&chunk);
+        match looked_at {
+            Ok(slot) => self.behind(header, &slot, next),
+            Err(error) => self.damaged(header, next, &error),
+        }
+    }
+
+    fn known(&mut self, place: &ChunkPlace, keys: Option<&KeyTable<'_>>) -> Result<CommitSlot> {
+        let chunk = self.trace.open_chunk(place, keys)?;
+        self.slots(chunk.header());
         self.records(&chunk);
+        self.report.unknown_records += chunk.unknown_records();
+        self.tally.add_read(&chunk);
+        Ok(*chunk.slot())
+    }
+
+    /// Of a chunk of a later version only header and checksums can be looked at.
+    fn unknown(&mut self, place: &ChunkPlace) -> Result<CommitSlot> {
+        let (slot, _) = self.trace.committed(place)?;
+        self.slots(place.unverified.header());
+        self.report.unknown_chunks += 1;
+        self.is_whole = false;
+        Ok(slot)
+    }
+
+    fn damaged(&mut self, header: &ChunkHeader, next: Option<&ChunkPlace>, error: &Error) {
+        let next = next.map(|next| next.unverified.header());
+        let calls = next.filter(|next| Some(next.number) == header.number.checked_add(1));
+        let calls = calls.and_then(|next| next.calls_before.checked_sub(header.calls_before));
+        self.report.add(Finding::ChunkDamaged {
+            chunk: header.number,
+            offset: header.offset,
+            reason: error.to_string(),
+            calls,
+        });
+        (self.before, self.is_whole) = (None, false);
+    }
+
+    /// What a good chunk means for the bytes and the chunk behind its records.
+    fn behind(&mut self, header: &ChunkHeader, slot: &CommitSlot, next: Option<&ChunkPlace>) {
         let is_last = next.is_none() && self.mark.is_none();
-        if chunk.slot().state != STATE_SEALED && !is_last {
+        if slot.state != STATE_SEALED && !is_last {
             self.report.add(Finding::ChunkNotSealed { chunk: header.number, offset: header.offset });
         }
-        let start = header.offset as usize + chunk.bytes().len();
+        let start = header.offset as usize + CHUNK_HEADER_BYTES + slot.committed_bytes as usize;
         self.no_bytes(start, self.end.min((header.offset + u64::from(header.chunk_bytes)) as usize));
         self.before = Some(Before {
             number: header.number.wrapping_add(1),
-            calls: header.calls_before.wrapping_add(u64::from(chunk.slot().calls)),
-            lost: header.lost_before.wrapping_add(chunk.slot().lost),
+            calls: header.calls_before.wrapping_add(u64::from(slot.calls)),
+            lost: header.lost_before.wrapping_add(slot.lost),
         });
         self.report.good_chunks += 1;
-        self.report.unknown_chunks += u64::from(ChunkKind::from_number(header.kind).is_none());
-        self.report.unknown_records += chunk.unknown_records();
-        self.tally.add_read(&chunk);
     }
 
     fn numbers(&mut self, header: &ChunkHeader) {
@@ -179,8 +202,7 @@ impl<'a> Check<'a> {
     }
 
     /// Every slot that was ever written must be right about the records before it.
-    fn slots(&mut self, chunk: &Chunk<'_>) {
-        let header = chunk.header();
+    fn slots(&mut self, header: &ChunkHeader) {
         let all = &self.trace.bytes()[..self.end][header.offset as usize..];
         for index in 0..SLOTS {
             let start = size_of::<ChunkHeader>() + index * SLOT_BYTES;

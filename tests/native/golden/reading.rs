@@ -138,7 +138,7 @@ fn record_line(record: &RecordView<'_>) -> String {
             )
         }
         Body::KeySection { head, hashes, scope } => {
-            format!(" keys {} from {} in {} {}", head.count, head.first_id, scope_text(&scope), hex(hashes))
+            format!(" keys {} from {} in {} {}", head.count, head.first_id, scope_text(scope), hex(hashes))
         }
         Body::Other => String::new(),
     };
