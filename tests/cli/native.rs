@@ -74,7 +74,7 @@ fn what_only_a_native_file_knows_is_said() {
         "    engine.step: 2",
         "  LOST CALLS:                 12 of 16 calls (75.00 %) are not in the file",
         "    1 scheduler, system thread 77: 4 calls, 12 LOST",
-        "  complete:                   yes, the recorder closed it",
+        "  complete:                   yes, it was closed",
         "  checked:                    header and index only",
         "  completions:                1",
         "  keys:                       5",

@@ -28,7 +28,7 @@ fn a_trace_goes_there_and_back() {
     let output = run("convert", &[&trace.path, &native]);
     assert_code(&output, 0);
     let said = text(&output.stdout);
-    assert!(said.contains("lmcache -> native") && said.contains("calls:                  112"), "{said}");
+    assert!(said.contains("lmcache -> native") && said.contains("calls:                    112"), "{said}");
     let output = run("compact --format json", &[&native, &compact]);
     assert_code(&output, 0);
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -93,7 +93,7 @@ impl Screen {
         );
         let chunks = summary.index.chunks.len();
         match (summary.is_closed, summary.header.converted_from()) {
-            (true, None) => self.line(2, "complete", "yes, the recorder closed it"),
+            (true, None) => self.line(2, "complete", "yes, it was closed"),
             (true, Some(origin)) => {
                 self.line(2, "complete", format_args!("NO: made of {}", text::printable(origin)));
             }

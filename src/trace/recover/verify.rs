@@ -231,6 +231,14 @@ impl<'a> Check<'a> {
                     self.threads.complete(thread, sequence, record.offset(), &mut self.report);
                 }
                 Body::Loss(loss) => self.loss(&record, &loss),
+                // What the LMCache file that this one was made from had at its end, and between its records.
+                Body::ForeignBytes { is_cut: true, .. } => {
+                    self.report.add(Finding::FileCut { offset: record.offset() });
+                }
+                Body::ForeignBytes { .. } => {
+                    let reason = "kept from the file that this one was made from".to_owned();
+                    self.report.add(Finding::FrameUndecodable { offset: record.offset(), reason });
+                }
                 _ if record.kind().is_some_and(RecordKind::is_call) => self.call(&record, &defined),
                 _ => {}
             }
