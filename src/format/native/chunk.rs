@@ -62,7 +62,7 @@ impl<'a> Chunk<'a> {
     /// record. `key_table` is that of a compact file.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] with the offset of what is wrong.
+    /// [`ErrorKind::Corrupt`](crate::error::ErrorKind::Corrupt) with the offset of what is wrong.
     pub fn verify(
         chunk: &UnverifiedChunk,
         bytes: &'a [u8],
