@@ -1,6 +1,6 @@
 //! Digests that the real LMCache 0.5.6 gave.
 
-use lmcache::storage::config::tagged::TaggedDefaults;
+use lmcache::storage::config::l1::tagged::TaggedDefaults;
 use lmcache::storage::config::{
     EvictionConfig, EvictionPolicyKind, L1ManagerConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
 };
@@ -36,6 +36,7 @@ fn from_tagged(json: &str) -> StorageManagerConfig {
         eviction: Some(EvictionConfig::default()),
         read_ttl_seconds: 300,
         write_ttl_seconds: 600,
+        ..TaggedDefaults::default()
     };
     let l1 = L1ManagerConfig::from_tagged_json(json, &defaults).expect("valid JSON");
     let mut config = StorageManagerConfig::l1_only(1 << 30, EvictionPolicyKind::Lru);

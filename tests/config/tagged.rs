@@ -1,7 +1,7 @@
 //! What LMCache's tagged L1 JSON accepts and refuses.
 
 use lmcache::error::ErrorKind;
-use lmcache::storage::config::tagged::TaggedDefaults;
+use lmcache::storage::config::l1::tagged::TaggedDefaults;
 use lmcache::storage::config::{EvictionConfig, EvictionPolicyKind, L1ManagerConfig};
 
 fn defaults() -> TaggedDefaults {
@@ -9,6 +9,7 @@ fn defaults() -> TaggedDefaults {
         eviction: Some(EvictionConfig::default()),
         read_ttl_seconds: 300,
         write_ttl_seconds: 600,
+        ..TaggedDefaults::default()
     }
 }
 

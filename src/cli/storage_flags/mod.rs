@@ -15,7 +15,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use self::absent::AbsentFlags;
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
-use crate::storage::config::tagged::TaggedDefaults;
+use crate::storage::config::l1::tagged::TaggedDefaults;
 use crate::storage::config::{
     DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionPolicyKind, GIB_BYTES, L1ManagerConfig,
     L1MemoryManagerConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
@@ -129,13 +129,13 @@ impl StorageFlags {
         self.absent.refuse()?;
         self.check_numbers()?;
         let l1 = if self.l1_manager.is_empty() { self.legacy_l1()? } else { self.tagged_l1()? };
+        let eviction = l1.eviction.clone();
         let config = StorageManagerConfig {
-            eviction: l1.eviction.clone(),
-            l1_managers: vec![l1],
             store_policy: self.l2.l2_store_policy,
             prefetch_policy: self.l2.l2_prefetch_policy,
             prefetch_max_in_flight: self.l2.l2_prefetch_max_in_flight,
             periodic_notifier_interval_ms: self.l2.periodic_notifier_interval_ms,
+            ..StorageManagerConfig::with_l1_managers(vec![l1], eviction)
         };
         config.check()?;
         Ok(config)
@@ -196,6 +196,7 @@ impl StorageFlags {
             eviction: self.eviction(),
             read_ttl_seconds: self.l1_read_ttl_seconds,
             write_ttl_seconds: self.l1_write_ttl_seconds,
+            ..TaggedDefaults::default()
         };
         L1ManagerConfig::from_tagged_json(json, &defaults)
     }

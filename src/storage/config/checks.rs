@@ -1,10 +1,10 @@
 //! What must hold before a storage manager starts under a configuration.
 //!
-//! Two kinds of rules: LMCache's own (its dataclasses' `__post_init__` and its allocator), and the limits of
-//! this build, which runs one L1 manager in plain host memory. A limit of ours is an
-//! [`ErrorKind::Unsupported`](crate::error::ErrorKind::Unsupported), a broken rule is invalid.
+//! The rules are LMCache's own (its dataclasses' `__post_init__`, `validate_storage_manager_config`, its
+//! allocator), and those without which a setting of ours would mean nothing.
 
-use super::{GIB_BYTES, L1ManagerConfig, L1MemoryManagerConfig, StorageManagerConfig};
+use super::l2::RawBlockAdapterConfig;
+use super::{AdapterKind, GIB_BYTES, L1ManagerConfig, L1MemoryManagerConfig, StorageManagerConfig};
 use crate::error::{Error, Result};
 
 /// The most memory an L1 manager can be given: what a process can address on x86-64.
@@ -17,8 +17,81 @@ impl StorageManagerConfig {
     /// # Errors
     /// The first rule that does not hold.
     pub fn check(&self) -> Result<()> {
-        check_l1_count(self.l1_managers.len())?;
-        self.l1_managers.iter().try_for_each(L1ManagerConfig::check)
+        if self.l1_managers.is_empty() {
+            return Err(Error::invalid("a storage manager needs an L1 manager"));
+        }
+        self.l1_managers.iter().try_for_each(L1ManagerConfig::check)?;
+        self.check_tags()?;
+        self.check_shm_names()?;
+        (0..self.l2_adapters.len()).try_for_each(|position| self.check_adapter(position))?;
+        self.check_quotas()
+    }
+
+    fn check_tags(&self) -> Result<()> {
+        for (position, l1) in self.l1_managers.iter().enumerate() {
+            if self.l1_managers[..position].iter().any(|other| other.tag == l1.tag) {
+                return Err(Error::invalid("two L1 managers have the same tag")
+                    .with_context("tag", l1.tag.escape_debug())
+                    .with_hint("give each its own \"tag\""));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only what is in force counts: LMCache's lazy memory is never shared.
+    fn check_shm_names(&self) -> Result<()> {
+        let names = self.l1_managers.iter().map(|l1| &l1.memory);
+        let names = names.filter(|memory| !memory.shm_name.is_empty() && !memory.use_lazy);
+        let names: Vec<&str> = names.map(|memory| memory.shm_name.as_str()).collect();
+        for (position, name) in names.iter().enumerate() {
+            if names[..position].contains(name) {
+                return Err(Error::invalid("two L1 managers have the same shm_name")
+                    .with_context("shm_name", name.escape_debug())
+                    .with_hint("give each its own \"shm_name\", or none"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_adapter(&self, position: usize) -> Result<()> {
+        let adapter = &self.l2_adapters[position];
+        let named = |error: Error| error.with_context("l2_adapter", format!("#{}", position + 1));
+        let Some(l1) = self.l1_managers.iter().find(|l1| l1.tag == adapter.affinity_tag) else {
+            let tags: Vec<String> =
+                self.l1_managers.iter().map(|l1| l1.tag.escape_debug().to_string()).collect();
+            return Err(named(
+                Error::invalid("no L1 manager has the affinity_tag of the adapter")
+                    .with_context("affinity_tag", adapter.affinity_tag.escape_debug()),
+            )
+            .with_hint(format!("the tags are {}", tags.join(", "))));
+        };
+        match &adapter.innermost().kind {
+            AdapterKind::RawBlock(raw_block) => raw_block.check_l1(&l1.memory).map_err(named),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_quotas(&self) -> Result<()> {
+        for (position, (salt, _)) in self.quotas.iter().enumerate() {
+            if self.quotas[..position].iter().any(|(other, _)| other == salt) {
+                return Err(Error::invalid("a cache_salt has two quotas")
+                    .with_context("cache_salt", format!("{salt:?}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RawBlockAdapterConfig {
+    /// Direct I/O takes buffers of L1 as they lie there.
+    fn check_l1(&self, memory: &L1MemoryManagerConfig) -> Result<()> {
+        if !self.use_odirect || memory.align_bytes >= self.block_align {
+            return Ok(());
+        }
+        Err(Error::invalid("raw_block with use_odirect needs L1 objects aligned to block_align")
+            .with_context("align_bytes", memory.align_bytes)
+            .with_context("block_align", self.block_align)
+            .with_hint("raise --l1-align-bytes, or add \"use_odirect\": false"))
     }
 }
 
@@ -36,10 +109,16 @@ impl L1ManagerConfig {
 impl L1MemoryManagerConfig {
     fn check(&self) -> Result<()> {
         if self.devdax_path.is_some() || self.devdax_size_bytes > 0 {
-            return Err(Error::unsupported("this build keeps L1 in host memory only, not in a Device-DAX"));
+            return Err(Error::unsupported("L1 in a Device-DAX is not part of this build")
+                .with_hint("configure L1 in host memory of the same size"));
         }
-        if self.use_hugepages {
-            return Err(Error::unsupported("this build has no 2 MiB page pool for L1"));
+        if self.use_hugepages && !self.shm_name.is_empty() {
+            return Err(Error::invalid("2 MiB pages cannot be shared memory")
+                .with_hint("leave the name of the shared memory out"));
+        }
+        if self.use_hugepages && self.use_lazy {
+            return Err(Error::invalid("2 MiB pages are all there from the start, so L1 cannot be lazy")
+                .with_hint("turn use_lazy off"));
         }
         if !self.align_bytes.is_power_of_two() {
             return Err(Error::invalid("the alignment of L1 objects must be a power of two")
@@ -51,15 +130,6 @@ impl L1MemoryManagerConfig {
                 .with_context("align_bytes", self.align_bytes));
         }
         Ok(())
-    }
-}
-
-/// Checks that there is exactly one L1 manager.
-pub(super) fn check_l1_count(count: usize) -> Result<()> {
-    match count {
-        0 => Err(Error::invalid("a storage manager needs an L1 manager")),
-        1 => Ok(()),
-        _ => Err(Error::unsupported("this build runs one L1 manager").with_context("l1 managers", count)),
     }
 }
 
@@ -101,14 +171,23 @@ mod tests {
     fn a_configuration_made_in_code_is_checked() {
         let good = StorageManagerConfig::l1_only(GIB_BYTES, EvictionPolicyKind::Lru);
         assert!(good.check().is_ok());
-        let broken: [fn(&mut StorageManagerConfig); 7] = [
+        let broken: [fn(&mut StorageManagerConfig); 10] = [
             |config| config.l1_managers.clear(),
             |config| config.l1_managers.push(config.l1_managers[0].clone()),
             |config| config.l1_managers[0].tag = " ".to_owned(),
             |config| config.l1_managers[0].read_ttl_seconds = -1,
             |config| config.l1_managers[0].memory.align_bytes = 3000,
             |config| config.l1_managers[0].memory.size_bytes = 4095,
-            |config| config.l1_managers[0].memory.use_hugepages = true,
+            |config| config.l1_managers[0].memory.devdax_path = Some("/dev/dax0.0".to_owned()),
+            |config| {
+                config.l1_managers[0].memory.use_hugepages = true;
+                config.l1_managers[0].memory.use_lazy = true;
+            },
+            |config| {
+                config.l1_managers[0].memory.use_hugepages = true;
+                config.l1_managers[0].memory.shm_name = "pool".to_owned();
+            },
+            |config| config.quotas = vec![("a".to_owned(), 1), ("a".to_owned(), 2)],
         ];
         for breakage in broken {
             let mut config = good.clone();

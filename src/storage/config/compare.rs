@@ -5,8 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::StorageManagerConfig;
 use super::python_json::PyValue;
 
@@ -34,8 +32,8 @@ pub struct ConfigDifference {
 /// file and may be anything: text that is not JSON differs as a whole, under the path `(config)`.
 pub fn differences(recorded_json: &str, ours: &StorageManagerConfig) -> Vec<ConfigDifference> {
     let replay = without_repetition(ours.to_python());
-    let recorded = match serde_json::from_str(recorded_json) {
-        Ok(value) => without_repetition(python(value)),
+    let recorded = match serde_json::from_str::<serde_json::Value>(recorded_json) {
+        Ok(value) => without_repetition(PyValue::of_json(&value)),
         Err(_) => {
             let recorded = Some(shown(&recorded_json.into()));
             return vec![ConfigDifference { path: "(config)".to_owned(), recorded, replay: None }];
@@ -44,23 +42,6 @@ pub fn differences(recorded_json: &str, ours: &StorageManagerConfig) -> Vec<Conf
     let mut found = Vec::new();
     collect(String::new(), Some(&recorded), Some(&replay), &mut found);
     found
-}
-
-/// What Python's `json.loads` makes of it. An integer past 64 bits becomes a float, as no setting of ours is one.
-fn python(value: Value) -> PyValue {
-    match value {
-        Value::Null => PyValue::None,
-        Value::Bool(value) => PyValue::Bool(value),
-        Value::Number(number) => match number.as_i64() {
-            Some(whole) => PyValue::Int(whole),
-            None => PyValue::Float(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => PyValue::Str(text),
-        Value::Array(values) => PyValue::List(values.into_iter().map(python).collect()),
-        Value::Object(pairs) => {
-            PyValue::Dict(pairs.into_iter().map(|(name, value)| (name, python(value))).collect())
-        }
-    }
 }
 
 /// Drops the first element of the list of L1 managers where it only repeats `l1_manager_config`.

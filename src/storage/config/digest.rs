@@ -16,11 +16,12 @@ impl StorageManagerConfig {
     /// The tree that LMCache's recorder puts into a trace header (`safe_storage_config_dict`).
     pub fn to_python(&self) -> PyValue {
         let l1_managers: Vec<PyValue> = self.l1_managers.iter().map(l1_manager).collect();
+        let l2_adapters = self.l2_adapters.iter().map(|adapter| PyValue::of_json(&adapter.spec)).collect();
         PyValue::dict([
             ("l1_manager_config", l1_managers.first().cloned().unwrap_or(PyValue::None)),
             ("l1_manager_configs", PyValue::List(l1_managers)),
             ("eviction_config", eviction(&self.eviction)),
-            ("l2_adapter_config", PyValue::dict([("adapters", PyValue::List(Vec::new()))])),
+            ("l2_adapter_config", PyValue::dict([("adapters", PyValue::List(l2_adapters))])),
             ("store_policy", self.store_policy.name().into()),
             ("prefetch_policy", self.prefetch_policy.name().into()),
             ("prefetch_max_in_flight", PyValue::Int(self.prefetch_max_in_flight)),

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 /// A value as Python's `json` module sees it. An integer and a float of the same size are different values.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PyValue {
@@ -29,6 +31,24 @@ impl PyValue {
     /// A `dict` of these pairs.
     pub fn dict<const N: usize>(pairs: [(&str, PyValue); N]) -> Self {
         Self::Dict(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    }
+
+    /// What Python's `json.loads` makes of `value`. An integer past 64 bits becomes a float. Recursion is bounded by
+    /// serde_json's own limit of 128 levels.
+    pub fn of_json(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::None,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => Self::Int(whole),
+                None => Self::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Self::Str(text.clone()),
+            Value::Array(values) => Self::List(values.iter().map(Self::of_json).collect()),
+            Value::Object(pairs) => {
+                Self::Dict(pairs.iter().map(|(name, value)| (name.clone(), Self::of_json(value))).collect())
+            }
+        }
     }
 
     /// The text of `json.dumps(self, sort_keys=True)`.

@@ -1,0 +1,113 @@
+//! `fault_inject`: another adapter, with faults.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::L2AdapterConfig;
+use super::reader::{Spec, read as read_any};
+use crate::error::{Error, Result};
+use crate::storage::config::DEFAULT_L1_TAG;
+use crate::storage::config::fields::Fields;
+
+/// The type in JSON.
+pub const TYPE: &str = "fault_inject";
+
+/// The keys of its own.
+pub const KEYS: &[&str] = &[
+    "inner",
+    "rate",
+    "seed",
+    "gap_indices",
+    "gap_tail_ratios",
+    "store_error_rate",
+    "lookup_error_rate",
+    "load_error_rate",
+    "torn_write_rate",
+    "delay_ms",
+];
+
+/// How many of them can be wrapped around each other.
+pub const MAX_DEPTH: usize = 8;
+
+/// The most entries of a list of gaps.
+pub const MAX_GAPS: usize = 65_536;
+
+/// Faults in front of an adapter. The same seed gives the same faults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FaultInjectAdapterConfig {
+    /// `inner`: the adapter behind it. Its L1 manager is the one of the whole.
+    pub inner: Box<L2AdapterConfig>,
+    /// `rate`: the share of the keys whose loads are dropped, always the same keys; 0 by default.
+    pub rate: f64,
+    /// `seed`: of everything that is drawn; 0 by default.
+    pub seed: i64,
+    /// `gap_indices`: positions in a load that are dropped, counted from its first key.
+    pub gap_indices: Vec<u64>,
+    /// `gap_tail_ratios`: the same as shares of a load's length, from its last key (0) to its first (1).
+    pub gap_tail_ratios: Vec<f64>,
+    /// `store_error_rate`: the share of the stores that fail. Ours; 0 by default.
+    pub store_error_rate: f64,
+    /// `lookup_error_rate`: the share of the lookups that fail. Ours; 0 by default.
+    pub lookup_error_rate: f64,
+    /// `load_error_rate`: the share of the loads that fail. Ours; 0 by default.
+    pub load_error_rate: f64,
+    /// `torn_write_rate`: the share of the objects that are stored with only their beginning written. Ours; 0
+    /// by default.
+    pub torn_write_rate: f64,
+    /// `delay_ms`: what every task takes longer. Ours; 0 by default.
+    pub delay: Duration,
+}
+
+pub(super) fn read(spec: Spec<'_>) -> Result<FaultInjectAdapterConfig> {
+    let fields = spec.fields;
+    let inner = inner(spec)?;
+    Ok(FaultInjectAdapterConfig {
+        inner: Box::new(inner),
+        rate: fields.share("rate", 0.0)?,
+        seed: fields.signed("seed", 0)?,
+        gap_indices: gap_indices(spec)?,
+        gap_tail_ratios: gap_tail_ratios(spec)?,
+        store_error_rate: fields.share("store_error_rate", 0.0)?,
+        lookup_error_rate: fields.share("lookup_error_rate", 0.0)?,
+        load_error_rate: fields.share("load_error_rate", 0.0)?,
+        torn_write_rate: fields.share("torn_write_rate", 0.0)?,
+        delay: fields.milliseconds("delay_ms", Duration::ZERO)?,
+    })
+}
+
+fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
+    let depth = spec.depth + 1;
+    if depth > MAX_DEPTH {
+        return Err(Error::invalid("adapters are nested too deeply").with_context("most", MAX_DEPTH));
+    }
+    let Some(object) = spec.fields.get("inner").and_then(Value::as_object) else {
+        return Err(Error::invalid("inner must be the object of an adapter, with a type"));
+    };
+    let mut inner = read_any(Spec { fields: Fields(object), depth, ..spec })?;
+    // They are the outer object's; `read_any` refuses them here.
+    inner.affinity_tag = spec.fields.text("affinity_tag", DEFAULT_L1_TAG)?.to_owned();
+    inner.shared = spec.fields.bool("shared", false)?;
+    Ok(inner)
+}
+
+fn gap_indices(spec: Spec<'_>) -> Result<Vec<u64>> {
+    let what = "a list of non-negative integers";
+    let values = gaps(spec, "gap_indices", what)?.iter().map(Value::as_u64);
+    values.collect::<Option<_>>().ok_or_else(|| Error::invalid(format!("gap_indices must be {what}")))
+}
+
+fn gap_tail_ratios(spec: Spec<'_>) -> Result<Vec<f64>> {
+    let what = "a list of numbers between zero and one";
+    let is_share = |value: &f64| (0.0..=1.0).contains(value);
+    let values = gaps(spec, "gap_tail_ratios", what)?.iter().map(|value| value.as_f64().filter(is_share));
+    values.collect::<Option<_>>().ok_or_else(|| Error::invalid(format!("gap_tail_ratios must be {what}")))
+}
+
+fn gaps<'a>(spec: Spec<'a>, name: &str, what: &str) -> Result<&'a [Value]> {
+    let values = spec.fields.list(name, what)?;
+    if values.len() > MAX_GAPS {
+        return Err(Error::invalid(format!("{name} must have at most {MAX_GAPS} entries")));
+    }
+    Ok(values)
+}

@@ -1,0 +1,49 @@
+//! The names of all kinds of adapters.
+
+use crate::error::Error;
+use crate::storage::config::fields::short;
+
+use super::{fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
+
+/// The kinds that this build has.
+pub const KNOWN: [&str; 8] = [
+    mock::TYPE,
+    fs::TYPE,
+    fs_native::TYPE,
+    raw_block::TYPE,
+    resp::TYPE,
+    s3::TYPE,
+    fault_inject::TYPE,
+    plugin::TYPE,
+];
+
+/// LMCache's kinds that this build lacks, and what to use instead.
+pub const ABSENT: [(&str, &str); 13] = [
+    ("aerospike", OWN_PLUGIN),
+    ("bigtable", OWN_PLUGIN),
+    ("dax", "use type fs on a file system of the device, or more L1"),
+    ("hf3fs", "use type fs on the mounted file system"),
+    ("hfbucket", "use type s3 with a bucket"),
+    ("mooncake_store", OWN_PLUGIN),
+    ("native_plugin", "use type plugin: it loads a shared library by library_path"),
+    ("nixl_native", OWN_PLUGIN),
+    ("nixl_store", "use type fs or raw_block for what nixl kept on a disk, type s3 for its OBJ backend"),
+    ("nixl_store_dynamic", "use type fs for what nixl kept in files"),
+    ("p2p", "use a tier that the instances share: type fs, resp or s3 with \"shared\": true"),
+    ("sagemaker-hyperpod", OWN_PLUGIN),
+    ("valkey", "use type resp: it speaks to Valkey, with host and port in place of startup_nodes"),
+];
+
+const OWN_PLUGIN: &str = "use type plugin to load a client of your own";
+
+/// The error for a type that is not among [`KNOWN`].
+pub(super) fn unknown_type(name: &str) -> Error {
+    if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
+        return Error::unsupported("this adapter type is not part of this build")
+            .with_context("type", name)
+            .with_hint(*instead);
+    }
+    Error::invalid("unknown adapter type")
+        .with_context("type", short(name))
+        .with_hint(format!("the types are {}", KNOWN.join(", ")))
+}
