@@ -26,7 +26,7 @@ pub struct AdapterUsage {
     pub total_bytes_used: u64,
     /// Bytes that the adapter may use; 0 if it was given no limit.
     pub total_capacity_bytes: u64,
-    /// Bytes in use by each `cache_salt` that has any, in the order of the salts.
+    /// Bytes in use by each `cache_salt` that has any, in the order in which they came.
     pub bytes_by_cache_salt: Vec<(String, u64)>,
 }
 
@@ -41,17 +41,26 @@ impl AdapterUsage {
 #[derive(Debug, Default)]
 struct Books {
     total_bytes: u64,
-    bytes_by_salt: hashbrown::HashMap<Box<str>, u64, foldhash::fast::RandomState>,
+    by_salt: hashbrown::HashMap<Box<str>, OfSalt, foldhash::fast::RandomState>,
+    /// Numbers the salts in the order in which they came.
+    next_salt: u64,
     underflows: u64,
+}
+
+#[derive(Debug)]
+struct OfSalt {
+    bytes: u64,
+    number: u64,
 }
 
 impl Books {
     fn add(&mut self, salt: &str, bytes: u64) {
         self.total_bytes = self.total_bytes.saturating_add(bytes);
-        match self.bytes_by_salt.get_mut(salt) {
-            Some(of_salt) => *of_salt = of_salt.saturating_add(bytes),
+        match self.by_salt.get_mut(salt) {
+            Some(of_salt) => of_salt.bytes = of_salt.bytes.saturating_add(bytes),
             None => {
-                self.bytes_by_salt.insert(salt.into(), bytes);
+                self.by_salt.insert(salt.into(), OfSalt { bytes, number: self.next_salt });
+                self.next_salt += 1;
             }
         }
     }
@@ -59,10 +68,10 @@ impl Books {
     fn take(&mut self, salt: &str, bytes: u64) {
         self.underflows += u64::from(bytes > self.total_bytes);
         self.total_bytes = self.total_bytes.saturating_sub(bytes);
-        let Some(of_salt) = self.bytes_by_salt.get_mut(salt) else { return };
-        *of_salt = of_salt.saturating_sub(bytes);
-        if *of_salt == 0 {
-            self.bytes_by_salt.remove(salt);
+        let Some(of_salt) = self.by_salt.get_mut(salt) else { return };
+        of_salt.bytes = of_salt.bytes.saturating_sub(bytes);
+        if of_salt.bytes == 0 {
+            self.by_salt.remove(salt);
         }
     }
 }
@@ -131,6 +140,11 @@ impl Ledger {
         lock(&self.books).total_bytes
     }
 
+    /// The share of the capacity that is in use; `None` without a limit.
+    pub fn usage_fraction(&self) -> Option<f64> {
+        (self.capacity_bytes > 0).then(|| self.used_bytes() as f64 / self.capacity_bytes as f64)
+    }
+
     /// How often more was deleted than was there.
     pub fn underflows(&self) -> u64 {
         lock(&self.books).underflows
@@ -139,12 +153,12 @@ impl Ledger {
     /// The books, copied.
     pub fn usage(&self) -> AdapterUsage {
         let books = lock(&self.books);
-        let mut bytes_by_cache_salt: Vec<_> =
-            books.bytes_by_salt.iter().map(|(salt, bytes)| (salt.to_string(), *bytes)).collect();
+        let mut salts: Vec<_> = books.by_salt.iter().filter(|(_, of_salt)| of_salt.bytes > 0).collect();
+        salts.sort_unstable_by_key(|(_, of_salt)| of_salt.number);
+        let bytes_by_cache_salt =
+            salts.into_iter().map(|(salt, of_salt)| (salt.to_string(), of_salt.bytes)).collect();
         let total_bytes_used = books.total_bytes;
         drop(books);
-        bytes_by_cache_salt.retain(|(_, bytes)| *bytes > 0);
-        bytes_by_cache_salt.sort_unstable();
         AdapterUsage { total_bytes_used, total_capacity_bytes: self.capacity_bytes, bytes_by_cache_salt }
     }
 }

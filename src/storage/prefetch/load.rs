@@ -203,11 +203,11 @@ impl Flow {
         let tiers = self.tiers.clone();
         let Some(request) = self.request_mut(id).filter(|request| request.is_given_up) else { return };
         for (position, l1) in tiers.l1s.iter().enumerate() {
-            let keys = std::mem::take(&mut request.l1_locked[position]).owned_keys(&request.spec.key_groups);
+            let locked = std::mem::replace(&mut request.l1_locked[position], request.loaded.empty());
+            let keys = locked.owned_keys(&request.spec.key_groups);
             if !keys.is_empty() {
                 l1.finish_read(&keys, request.spec.num_kv_readers);
             }
-            request.l1_locked[position] = request.loaded.empty();
         }
     }
 

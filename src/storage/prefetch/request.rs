@@ -206,7 +206,7 @@ impl Request {
         let keeps_locks = self.spec.lock_mode == LockMode::Lock;
         let mut l1_owners = Vec::new();
         for position in 0..self.l1_locked.len() {
-            let of_l1 = std::mem::take(&mut self.l1_locked[position]);
+            let of_l1 = std::mem::replace(&mut self.l1_locked[position], self.loaded.empty());
             let hit_keys = of_l1.and(&hits);
             let released = if keeps_locks { of_l1.without(&hits) } else { of_l1 };
             self.release_l1(tiers, position, &released);
@@ -280,7 +280,7 @@ impl Request {
     /// Releases all that is locked, and publishes a miss.
     pub(super) fn finish_with_nothing(&mut self, tiers: &Tiers) {
         for position in 0..self.l1_locked.len() {
-            let locked = std::mem::take(&mut self.l1_locked[position]);
+            let locked = std::mem::replace(&mut self.l1_locked[position], self.loaded.empty());
             self.release_l1(tiers, position, &locked);
         }
         let nothing = || self.loaded.empty().into_rows();
