@@ -2,7 +2,7 @@
 //!
 //! * This file holds the tree. A configuration is built in code ([`StorageManagerConfig::l1_only`]), from
 //!   flags (the command line does that), or from LMCache's tagged JSON ([`tagged`]).
-//! * [`checks`]: what must hold before a manager starts under it.
+//! * [`checks`]: what must hold before a manager starts under it. * [`compat`]: whose behaviour it shows.
 //! * [`digest`] writes the tree as LMCache's recorder does and hashes it, through [`python_json`], so that a
 //!   trace's digest and ours can be compared; [`compare`] names the settings in which they differ.
 
@@ -12,11 +12,13 @@ use crate::error::{Error, Result};
 
 pub mod checks;
 pub mod compare;
+pub mod compat;
 pub mod digest;
 pub mod python_json;
 pub mod tagged;
 
 pub use compare::{ConfigDifference, differences};
+pub use compat::Compat;
 
 /// Bytes in the "GB" of LMCache's flags, which are GiB.
 pub const GIB_BYTES: u64 = 1 << 30;
@@ -165,7 +167,7 @@ impl Default for EvictionConfig {
     }
 }
 
-/// The eviction policies of LMCache 0.5.6, by their names.
+/// The eviction policies of LMCache 0.5.6, by their names, and three of ours, which LMCache refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionPolicyKind {
     /// `LRU`: least recently used first.
@@ -176,11 +178,18 @@ pub enum EvictionPolicyKind {
     IsolatedLru,
     /// `noop`: evicts nothing.
     Noop,
+    /// `FIFO`, ours: first come, first to go.
+    Fifo,
+    /// `S3FIFO`, ours: three queues, which keep what is used once from displacing the rest.
+    S3Fifo,
+    /// `SIEVE`, ours: first come, first to go, but what was used since it was last looked at stays.
+    Sieve,
 }
 
 impl EvictionPolicyKind {
-    /// All policies, in the order of LMCache's help text.
-    pub const ALL: [Self; 4] = [Self::Lru, Self::Arc, Self::IsolatedLru, Self::Noop];
+    /// All policies: LMCache's, in the order of its help text, then ours.
+    pub const ALL: [Self; 7] =
+        [Self::Lru, Self::Arc, Self::IsolatedLru, Self::Noop, Self::Fifo, Self::S3Fifo, Self::Sieve];
 
     /// The name in flags and configurations.
     pub fn name(self) -> &'static str {
@@ -189,6 +198,9 @@ impl EvictionPolicyKind {
             Self::Arc => "ARC",
             Self::IsolatedLru => "IsolatedLRU",
             Self::Noop => "noop",
+            Self::Fifo => "FIFO",
+            Self::S3Fifo => "S3FIFO",
+            Self::Sieve => "SIEVE",
         }
     }
 
@@ -198,9 +210,9 @@ impl EvictionPolicyKind {
     /// If there is none; the message lists them.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::invalid("unknown eviction policy")
-                .with_context("policy", name)
-                .with_hint("the policies are LRU, ARC, IsolatedLRU and noop")
+            Error::invalid("unknown eviction policy").with_context("policy", name).with_hint(
+                "the policies are LRU, ARC, IsolatedLRU and noop, and ours: FIFO, S3FIFO and SIEVE",
+            )
         })
     }
 }
