@@ -31,17 +31,68 @@ pub struct StorageManagerStatus {
     pub l1_eviction_controller: EvictionStatus,
 }
 
-/// The part of LMCache's `PrefetchController.report_status()` that has a meaning without L2.
+/// The fields of LMCache's `PrefetchController.report_status()`, by its names; the last four are ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PrefetchStatus {
-    /// Always, without a thread that could die.
+    /// Whether the thread, if there is one, is there.
     pub is_healthy: bool,
+    /// Whether a thread does the work.
+    pub thread_alive: bool,
     /// The configured limit.
     pub max_in_flight: i64,
+    /// Messages that the controller has not looked at: requests, and answers of adapters.
+    pub submission_queue_size: usize,
+    /// Requests that wait for a place.
+    pub pending_queue_size: usize,
+    /// Requests under way.
+    pub in_flight_request_count: usize,
+    /// Those of them that adapters look for.
+    pub lookup_phase_count: usize,
+    /// Those of them that are loaded.
+    pub load_phase_count: usize,
     /// Results that nobody has asked for yet.
     pub completed_results_count: u64,
     /// How many L2 adapters it looks in.
     pub num_l2_adapters: usize,
+    /// Those of them that get requests.
+    pub num_active_adapters: usize,
+    /// Those of them that are being removed.
+    pub num_draining_adapters: usize,
+    /// Requests whose result is out, and whose adapters have not answered.
+    pub given_up_request_count: usize,
+    /// Cells that waited for somebody else's load of the same object, since the start.
+    pub shared_loads: u64,
+    /// Requests that took too long, since the start.
+    pub timed_out_requests: u64,
+    /// Requests that were cancelled, since the start.
+    pub cancelled_requests: u64,
+}
+
+/// The fields of LMCache's `StoreController.report_status()`, by its names; the last four are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StoreStatus {
+    /// Whether the thread, if there is one, is there.
+    pub is_healthy: bool,
+    /// Whether a thread does the work.
+    pub thread_alive: bool,
+    /// Keys that wait for an adapter.
+    pub pending_keys_count: usize,
+    /// Tasks under way.
+    pub in_flight_task_count: usize,
+    /// How many L2 adapters it stores to.
+    pub num_l2_adapters: usize,
+    /// Those of them that get tasks.
+    pub num_active_adapters: usize,
+    /// Those of them that are being removed.
+    pub num_draining_adapters: usize,
+    /// Keys that found a full queue and are not in L2, since the start.
+    pub dropped_keys: u64,
+    /// Keys that could not be stored, since the start.
+    pub lost_keys: u64,
+    /// Keys that were tried again, since the start.
+    pub retried_keys: u64,
+    /// Objects that are to leave L1 and are still locked.
+    pub waiting_deletions: usize,
 }
 
 /// Counters since the start.

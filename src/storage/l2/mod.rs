@@ -17,6 +17,7 @@
 
 pub mod connected;
 pub mod connector;
+pub mod factory;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;

@@ -15,7 +15,6 @@ use std::collections::VecDeque;
 use super::bitmap::Bitmap;
 use super::board::Board;
 use super::counters::PrefetchCounters;
-use super::grid::Grid;
 use super::request::{Leg, Phase, Request, Tiers};
 use crate::format::model::{FetchingPolicy, ObjectKey};
 use crate::storage::agent::{Controller, Mailbox};
@@ -90,7 +89,9 @@ impl Flow {
 
     fn start_lookup(&mut self, id: u64) {
         let Some(request) = self.in_flight.get_mut(&id) else { return };
-        request.lock_l1(&self.tiers);
+        if request.l1_locked.is_empty() {
+            request.lock_l1(&self.tiers);
+        }
         let adapters = self.adapters.snapshot();
         let live: Vec<_> = adapters.iter().filter(|entry| !entry.is_draining()).collect();
         let empty = request.loaded.empty();
@@ -98,12 +99,14 @@ impl Flow {
         if live.is_empty() {
             return self.load_or_finish(id);
         }
-        let keys: Arc<[ObjectKey]> = request.rows().iter().flat_map(|row| row.keys.iter().cloned()).collect();
-        let sizes_bytes: Arc<[u64]> = request
-            .rows()
-            .iter()
-            .flat_map(|row| std::iter::repeat_n(row.layout.size_bytes(), row.keys.len()))
-            .collect();
+        request.asked = request.cells_to_look_up(self.tiers.compat);
+        let (mut keys, mut sizes_bytes) = (Vec::new(), Vec::new());
+        for (row, column) in request.asked.cells() {
+            let group = &request.rows()[row];
+            keys.push(group.keys[column].clone());
+            sizes_bytes.push(group.layout.size_bytes());
+        }
+        let (keys, sizes_bytes): (Arc<[ObjectKey]>, Arc<[u64]>) = (keys.into(), sizes_bytes.into());
         self.tiers.events.publish(|| Event::L2PrefetchLookupSubmitted {
             request_id: id,
             keys: &keys,
@@ -121,13 +124,7 @@ impl Flow {
 
     fn note_lookup(&mut self, id: u64, adapter: L2AdapterId, found: Option<Bitmap>) {
         let Some(request) = self.in_flight.get_mut(&id) else { return };
-        let found = found.unwrap_or_default();
-        let mut position = 0;
-        let columns = request.columns;
-        let cells = Grid::of_keys(request.rows(), columns, || {
-            position += 1;
-            found.test(position - 1)
-        });
+        let cells = request.asked.choose(&found.unwrap_or_default());
         let Some(leg) = request.legs.iter_mut().find(|leg| leg.adapter.id == adapter) else { return };
         leg.is_looking_up = false;
         leg.locked = cells;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::bitmap::Bitmap;
+use super::grid::Grid;
 use crate::format::model::{GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
 use crate::storage::manager::L1ManagerId;
@@ -98,6 +99,18 @@ impl ResultSlot {
         drop(state);
         self.ready.notify_all();
         waiters.into_iter().for_each(|waiter| waiter());
+    }
+
+    /// Publishes a miss, of a request with the shape of `empty`.
+    pub(super) fn publish_nothing(&self, empty: &Grid, ready_time_ns: u64) {
+        let nothing = || empty.clone().into_rows();
+        let result = PrefetchResult {
+            hit_cells: nothing(),
+            l1_hit_cells: nothing(),
+            l2_hit_cells: nothing(),
+            ..PrefetchResult::default()
+        };
+        self.publish(result, ready_time_ns);
     }
 
     fn take(&self) -> Option<PrefetchResult> {

@@ -72,6 +72,8 @@ pub(super) struct Request {
     pub(super) deadline_ns: Option<u64>,
     /// The cells that are read-locked in each L1.
     pub(super) l1_locked: Vec<Grid>,
+    /// The cells that adapters are asked for.
+    pub(super) asked: Grid,
     pub(super) legs: Vec<Leg>,
     /// The cells that adapters found. For the full policy.
     pub(super) l2_found: Grid,
@@ -100,6 +102,7 @@ impl Request {
             slot,
             deadline_ns,
             l1_locked: Vec::new(),
+            asked: empty.clone(),
             legs: Vec::new(),
             l2_found: empty.clone(),
             loaded: empty.clone(),
@@ -145,6 +148,15 @@ impl Request {
             Grid::of_keys(self.rows(), self.columns, || codes.next() == Some(&L1Error::Success))
         };
         self.l1_locked = tiers.l1s.iter().map(lock).collect();
+    }
+
+    /// What adapters are asked for: as LMCache all cells, and ours those that L1 does not have.
+    pub(super) fn cells_to_look_up(&self, compat: Compat) -> Grid {
+        let all = Grid::of_keys(self.rows(), self.columns, || true);
+        match compat {
+            Compat::Lmcache => all,
+            Compat::Native => all.without(&self.locked_in_l1()),
+        }
     }
 
     /// All cells that are locked in some L1.
@@ -277,22 +289,18 @@ impl Request {
         }
     }
 
-    /// Releases all that is locked, and publishes a miss.
-    pub(super) fn finish_with_nothing(&mut self, tiers: &Tiers) {
+    /// Releases its locks in L1.
+    pub(super) fn release_locks(&mut self, tiers: &Tiers) {
         for position in 0..self.l1_locked.len() {
             let locked = std::mem::replace(&mut self.l1_locked[position], self.loaded.empty());
             self.release_l1(tiers, position, &locked);
         }
-        let nothing = || self.loaded.empty().into_rows();
-        let is_full = self.spec.fetching_policy == FetchingPolicy::Full;
-        let result = PrefetchResult {
-            hit_cells: nothing(),
-            l1_hit_cells: nothing(),
-            l2_hit_cells: nothing(),
-            found_cells: is_full.then(nothing),
-            l1_owners: Vec::new(),
-        };
-        self.slot.publish(result, tiers.clock.now_ns());
+    }
+
+    /// Releases all that is locked in L1, and publishes a miss.
+    pub(super) fn finish_with_nothing(&mut self, tiers: &Tiers) {
+        self.release_locks(tiers);
+        self.slot.publish_nothing(&self.loaded.empty(), tiers.clock.now_ns());
     }
 }
 
