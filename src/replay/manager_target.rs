@@ -151,14 +151,14 @@ impl ReplayTarget for ManagerTarget {
             }
             StorageCall::FinishWrite { keys } => drop(self.manager.finish_write(keys)?),
             StorageCall::ReadEnter { keys } => {
-                let context = self.manager.read_prefetched_results(keys);
+                let context = self.manager.read_prefetched_results(keys, None)?;
                 if let Some(slot) = slot {
                     self.enter(context, slot);
                 }
             }
             StorageCall::ReadExit { .. } => self.exit(slot),
             StorageCall::FinishRead { keys, read_locks } => {
-                drop(self.manager.finish_read_prefetched(keys, *read_locks));
+                drop(self.manager.finish_read_prefetched(keys, *read_locks, None)?);
             }
             StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 } => {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;

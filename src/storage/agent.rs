@@ -42,12 +42,14 @@ pub(super) struct Mailbox<M> {
 #[derive(Debug)]
 struct State<M> {
     messages: Vec<M>,
+    /// Messages were taken, and what they ask for is not done.
+    is_handling: bool,
     is_closed: bool,
 }
 
 impl<M> Default for Mailbox<M> {
     fn default() -> Self {
-        let state = State { messages: Vec::new(), is_closed: false };
+        let state = State { messages: Vec::new(), is_handling: false, is_closed: false };
         Self { state: Mutex::new(state), filled: Condvar::new() }
     }
 }
@@ -72,8 +74,20 @@ impl<M> Mailbox<M> {
         lock(&self.state).messages.len()
     }
 
+    /// Whether nothing waits, and nothing is being handled.
+    pub(super) fn is_idle(&self) -> bool {
+        let state = lock(&self.state);
+        state.messages.is_empty() && !state.is_handling
+    }
+
     fn take(&self) -> Vec<M> {
-        std::mem::take(&mut lock(&self.state).messages)
+        let mut state = lock(&self.state);
+        state.is_handling = true;
+        std::mem::take(&mut state.messages)
+    }
+
+    fn handled(&self) {
+        lock(&self.state).is_handling = false;
     }
 
     /// Waits for messages, for the mailbox to close, or for `wait`. False once it is closed.
@@ -153,14 +167,16 @@ impl<C: Controller> Agent<C> {
         }
         let messages = self.mailbox.take();
         let mut controller = lock(&self.controller);
-        if messages.is_empty() && controller.wait_ns() != Some(0) {
-            return false;
+        let has_work = !messages.is_empty() || controller.wait_ns() == Some(0);
+        if has_work {
+            controller.handle(messages);
         }
-        controller.handle(messages);
-        true
+        drop(controller);
+        self.mailbox.handled();
+        has_work
     }
 
-    /// Without a thread: waits until a message comes, at most `wait`.
+    /// Waits until a message comes, at most `wait`.
     pub(super) fn wait(&self, wait: Duration) {
         self.mailbox.wait(wait);
     }
@@ -208,6 +224,8 @@ fn run<C: Controller>(mailbox: &Mailbox<C::Message>, controller: &Mutex<C>) {
         if !messages.is_empty() || controller.wait_ns() == Some(0) {
             controller.handle(messages);
         }
+        drop(controller);
+        mailbox.handled();
     }
 }
 

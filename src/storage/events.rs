@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::format::model::ObjectKey;
+use crate::storage::l1::L1Error;
 use crate::storage::l2::L2AdapterId;
 use crate::sync::{Arc, OnceLock};
 
@@ -276,6 +277,20 @@ impl Events {
     /// Attaches the sink. False if there is one already.
     pub(super) fn attach(&self, sink: Arc<dyn EventSink>) -> bool {
         self.0.set(sink).is_ok()
+    }
+
+    /// Publishes what became of the keys of a call of the manager.
+    pub(super) fn publish_outcomes(
+        &self,
+        outcomes: &[(&ObjectKey, L1Error)],
+        event: impl for<'b> FnOnce(SmKeys<'b>) -> Event<'b>,
+    ) {
+        let keys = |is_served: bool| -> Vec<&ObjectKey> {
+            let wanted = outcomes.iter().filter(|(_, code)| (*code == L1Error::Success) == is_served);
+            wanted.map(|(key, _)| *key).collect()
+        };
+        let (succeeded, failed) = (keys(true), keys(false));
+        self.publish(|| event(SmKeys { succeeded: &succeeded, failed: &failed }));
     }
 
     /// Whether anybody listens: for who would have to gather what an event needs.

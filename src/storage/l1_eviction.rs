@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::EvictionConfig;
+use crate::storage::events::{Event, Events};
 use crate::storage::l1::{L1Error, L1Manager};
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::storage::ticker::Ticker;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock};
 
 /// The pause between two passes of the background thread.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -52,20 +54,19 @@ pub struct EvictionStatus {
 }
 
 /// LMCache's `L1EvictionController`. A policy that fails ends LMCache's thread for good; here the pass
-/// reports the failure and the next one tries again.
+/// reports the failure and the next one tries again. LMCache looks once a second; ours is woken, besides, when an
+/// allocation reaches the watermark.
 #[derive(Debug)]
 pub struct L1EvictionController {
     shared: Arc<Shared>,
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    ticker: Ticker,
 }
 
 #[derive(Debug)]
 struct Shared {
     l1: Arc<L1Manager>,
     config: EvictionConfig,
-    stopped: Mutex<bool>,
-    wake: Condvar,
-    was_started: AtomicBool,
+    events: Events,
     passes: AtomicU64,
     triggered_passes: AtomicU64,
     evicted_keys: AtomicU64,
@@ -74,20 +75,18 @@ struct Shared {
 
 impl L1EvictionController {
     /// A controller for `l1`, by the settings of its configuration. It does nothing by itself.
-    pub fn new(l1: Arc<L1Manager>) -> Self {
+    pub fn new(l1: Arc<L1Manager>, events: Events) -> Self {
         let config = l1.config().eviction.clone();
         let shared = Shared {
             l1,
             config,
-            stopped: Mutex::new(false),
-            wake: Condvar::new(),
-            was_started: AtomicBool::new(false),
+            events,
             passes: AtomicU64::new(0),
             triggered_passes: AtomicU64::new(0),
             evicted_keys: AtomicU64::new(0),
             last_error: Mutex::new(None),
         };
-        Self { shared: Arc::new(shared), thread: Mutex::new(None) }
+        Self { shared: Arc::new(shared), ticker: Ticker::default() }
     }
 
     /// Starts the thread that runs a pass every second of the wall clock.
@@ -96,13 +95,8 @@ impl L1EvictionController {
     /// If the system gives no thread.
     pub fn start(&self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new()
-            .name("l1-eviction".to_owned())
-            .spawn(move || shared.run())
-            .map_err(|error| Error::io("cannot start the eviction thread", error))?;
-        *lock(&self.thread) = Some(thread);
-        // Relaxed: only `report_status` reads it.
-        self.shared.was_started.store(true, Ordering::Relaxed);
+        self.ticker.start("l1-eviction", PERIOD, move || drop(shared.evict_once()))?;
+        self.shared.l1.wake_at_watermark(self.ticker.waker());
         Ok(())
     }
 
@@ -111,12 +105,7 @@ impl L1EvictionController {
     /// # Errors
     /// If the thread had panicked.
     pub fn stop(&self) -> Result<()> {
-        *lock(&self.shared.stopped) = true;
-        self.shared.wake.notify_all();
-        match lock(&self.thread).take().map(std::thread::JoinHandle::join) {
-            Some(Err(_)) => Err(Error::new(ErrorKind::Policy, "the eviction thread panicked")),
-            Some(Ok(())) | None => Ok(()),
-        }
+        self.ticker.stop()
     }
 
     /// One pass, on the caller's thread.
@@ -133,16 +122,14 @@ impl L1EvictionController {
     /// What the controller says of itself.
     pub fn report_status(&self) -> EvictionStatus {
         let shared = &self.shared;
-        let thread_alive = lock(&self.thread).as_ref().is_some_and(|thread| !thread.is_finished());
         let last_error = lock(&shared.last_error).clone();
-        // Relaxed, here and below: counters and a flag that order nothing.
-        let is_missing = shared.was_started.load(Ordering::Relaxed) && !thread_alive;
         EvictionStatus {
-            is_healthy: last_error.is_none() && !is_missing,
-            thread_alive,
+            is_healthy: last_error.is_none() && !self.ticker.is_missing(),
+            thread_alive: self.ticker.thread_alive(),
             eviction_policy: shared.config.policy.name(),
             trigger_watermark: shared.config.trigger_watermark,
             eviction_ratio: shared.config.eviction_ratio,
+            // Relaxed, here and below: counters that order nothing.
             passes: shared.passes.load(Ordering::Relaxed),
             triggered_passes: shared.triggered_passes.load(Ordering::Relaxed),
             evicted_keys: self.evicted_keys(),
@@ -151,34 +138,12 @@ impl L1EvictionController {
     }
 }
 
-impl Drop for L1EvictionController {
-    fn drop(&mut self) {
-        // A thread that panicked has said so on stderr; there is nobody left to tell.
-        let _ = self.stop();
-    }
-}
-
 impl Shared {
-    fn run(&self) {
-        let mut stopped = lock(&self.stopped);
-        loop {
-            // The lock is held for a store only, in which no thread panics; if one did, it is time to end.
-            let Ok((guard, _)) = self.wake.wait_timeout_while(stopped, PERIOD, |stopped| !*stopped) else {
-                return;
-            };
-            if *guard {
-                return;
-            }
-            drop(guard);
-            self.evict_once();
-            stopped = lock(&self.stopped);
-        }
-    }
-
     fn evict_once(&self) -> EvictionPass {
         let (used_bytes, total_bytes) = self.l1.get_memory_usage();
-        let is_below = (used_bytes as f64 / total_bytes as f64) < self.config.trigger_watermark;
-        let victims = if is_below { Ok(Vec::new()) } else { self.l1.evict(self.config.eviction_ratio) };
+        let usage = if total_bytes == 0 { 0.0 } else { used_bytes as f64 / total_bytes as f64 };
+        let is_below = usage < self.config.trigger_watermark;
+        let victims = if is_below { Ok(Vec::new()) } else { self.l1.evict(&self.config) };
         // Relaxed: counters that order nothing.
         self.passes.fetch_add(1, Ordering::Relaxed);
         if !is_below {
@@ -186,9 +151,20 @@ impl Shared {
             *lock(&self.last_error) = victims.as_ref().err().map(Error::to_string);
         }
         if let Ok(victims) = &victims {
-            let evicted = victims.iter().filter(|(_, code)| *code == L1Error::Success).count();
-            self.evicted_keys.fetch_add(evicted as u64, Ordering::Relaxed);
+            self.count(victims);
         }
+        self.events.publish(|| Event::L1EvictionLoopTick {
+            l1_tag: &self.l1.config().tag,
+            usage,
+            watermark: self.config.trigger_watermark,
+            triggered: !is_below,
+        });
         EvictionPass { used_bytes, total_bytes, triggered: !is_below, victims }
+    }
+
+    fn count(&self, victims: &[(ObjectKey, L1Error)]) {
+        let deleted = victims.iter().filter(|(_, code)| *code == L1Error::Success);
+        // Relaxed: a counter that orders nothing.
+        self.evicted_keys.fetch_add(deleted.count() as u64, Ordering::Relaxed);
     }
 }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, EvictionPolicyKind};
 use crate::storage::events::{Event, Events};
-use crate::storage::eviction::{self, EvictionPolicy};
+use crate::storage::eviction::{self, Demand, EvictionPolicy};
 use crate::storage::l2::{AdapterEntry, L2AdapterId, L2Listener};
 use crate::storage::quota::QuotaManager;
 use crate::storage::ticker::{Ticker, Waker};
@@ -209,7 +209,8 @@ impl Shared {
         if usage.is_none_or(|usage| usage < evicting.config.trigger_watermark) {
             return Vec::new();
         }
-        let victims = lock(&evicting.order.policy).victims(evicting.config.eviction_ratio, None, &|_| true);
+        let demand = Demand::Ratio(evicting.config.eviction_ratio);
+        let victims = lock(&evicting.order.policy).victims(demand, None, &|_| true);
         // Only a policy that keeps tenants apart can fail, and it is not asked here.
         victims.unwrap_or_default()
     }
@@ -222,7 +223,7 @@ impl Shared {
                 continue;
             }
             let ratio = if limit_bytes == 0 { 1.0 } else { evicting.config.eviction_ratio };
-            let victims = lock(&evicting.order.policy).victims(ratio, Some(&salt), &|_| true);
+            let victims = lock(&evicting.order.policy).victims(Demand::Ratio(ratio), Some(&salt), &|_| true);
             all.extend(victims.unwrap_or_default());
         }
         all

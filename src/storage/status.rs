@@ -4,31 +4,44 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::storage::eviction_controller::EvictionStatus;
 use crate::storage::l1::L1Status;
+use crate::storage::l1_eviction::EvictionStatus;
+use crate::storage::l2::AdapterStatus;
+use crate::storage::l2_eviction::L2EvictionStatus;
 
-/// The fields of LMCache's `StorageManager.report_status()`, by its names, as far as this build has what they
-/// describe. The counters that LMCache does not have stand under names of their own.
+/// The fields of LMCache's `StorageManager.report_status()`, by its names. The counters that LMCache does not have
+/// stand under names of their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StorageManagerStatus {
     /// Whether every part is.
     pub is_healthy: bool,
     /// Each L1 manager by its tag.
     pub l1_managers: BTreeMap<String, L1Status>,
+    /// Each L1's store controller by the L1's tag.
+    pub store_controllers: BTreeMap<String, StoreStatus>,
     /// Each L1's eviction controller by the L1's tag.
     pub l1_eviction_controllers: BTreeMap<String, EvictionStatus>,
     /// The prefetch controller.
     pub prefetch_controller: PrefetchStatus,
+    /// The eviction controller of all adapters.
+    pub l2_eviction_controller: L2EvictionStatus,
+    /// The adapters, in the order of their numbers.
+    pub l2_adapters: Vec<AdapterStatus>,
     /// How many L2 adapters there are.
     pub num_l2_adapters: usize,
-    /// Used and usable bytes of L1.
+    /// Used and usable bytes of all L1s.
     pub l1_usage: (u64, u64),
     /// Bytes that the configuration asks for, per kind of memory.
     pub l1_capacity_bytes_by_backend: BTreeMap<&'static str, u64>,
-    /// The only L1 manager.
-    pub l1_manager: L1Status,
+    /// The only L1 manager; not there where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1_manager: Option<L1Status>,
+    /// Its store controller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_controller: Option<StoreStatus>,
     /// Its eviction controller.
-    pub l1_eviction_controller: EvictionStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub l1_eviction_controller: Option<EvictionStatus>,
 }
 
 /// The fields of LMCache's `PrefetchController.report_status()`, by its names; the last four are ours.

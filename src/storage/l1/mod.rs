@@ -32,13 +32,14 @@ mod write;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::{Arena, Span};
-use crate::storage::config::{Compat, L1ManagerConfig};
+use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
+use crate::storage::events::{Event, Events, L1Keys};
 use crate::storage::eviction::{self, PolicyState};
+use crate::storage::memory::{AddressManager, Arena, PinnedSpan, Span};
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::storage::ticker::Waker;
+use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, lock};
 
 pub use code::{KeyCodes, L1Error};
 pub use slot::{ObjectStage, WriterTag};
@@ -69,6 +70,9 @@ pub struct L1Manager {
     clock: Clock,
     arena: Arc<Arena>,
     tables: Mutex<Tables>,
+    compat: Compat,
+    events: Events,
+    waker: OnceLock<Waker>,
     /// Written under the mutex of the tables: whoever holds that finds L1 either open or closed and empty.
     is_closed: AtomicBool,
 }
@@ -82,7 +86,7 @@ impl L1Manager {
     /// # Errors
     /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
     /// memory is to be a Device-DAX file, which this build does not have.
-    pub fn new(config: L1ManagerConfig, clock: Clock) -> Result<Self> {
+    pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
             return Err(Error::unsupported("L1 on Device-DAX is not part of this build")
@@ -93,14 +97,18 @@ impl L1Manager {
         let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
         let tables = Mutex::new(Tables {
             index: tables::Index::default(),
+            arena: Arc::clone(&arena),
             allocator,
-            policy: eviction::create(config.eviction.policy, Compat::Lmcache),
+            policy: eviction::create(config.eviction.policy, compat),
             write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
             read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
+            compat,
             staging_bytes: 0,
             allocation_failures: 0,
+            evicted_for_room: 0,
         });
-        Ok(Self { config, clock, arena, tables, is_closed: AtomicBool::new(false) })
+        let is_closed = AtomicBool::new(false);
+        Ok(Self { config, clock, arena, tables, compat, events, waker: OnceLock::new(), is_closed })
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -143,7 +151,9 @@ impl L1Manager {
     ) -> Result<(KeyCodes, Vec<Option<Span>>)> {
         let mut tables = self.tables();
         self.check_open()?;
-        tables.reserve_write(keys, request, self.clock.now_ns())
+        let reserved = tables.reserve_write(keys, request, self.clock.now_ns());
+        self.wake_if_full(&tables);
+        reserved
     }
 
     /// Makes what `tag` wrote readable: [`L1Error::KeyNotExist`] if it was not writing the key,
@@ -151,6 +161,50 @@ impl L1Manager {
     /// is dropped, which is a success all the same.
     pub fn finish_write(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
         self.tables().finish_write(keys, tag, self.clock.now_ns())
+    }
+
+    /// [`Self::reserve_write`] with buffers that an adapter can fill: each is pinned for as long as it is held.
+    ///
+    /// # Errors
+    /// Those of [`Self::reserve_write`].
+    pub(super) fn reserve_write_pinned(
+        &self,
+        keys: &[ObjectKey],
+        request: WriteRequest,
+    ) -> Result<(KeyCodes, Vec<Option<PinnedSpan>>)> {
+        let mut tables = self.tables();
+        self.check_open()?;
+        let (codes, spans) = tables.reserve_write(keys, request, self.clock.now_ns())?;
+        self.wake_if_full(&tables);
+        Ok((codes, self.pinned(spans)))
+    }
+
+    /// Pins spans; the caller holds the mutex of the tables, so none of them can have been freed.
+    fn pinned(&self, spans: Vec<Option<Span>>) -> Vec<Option<PinnedSpan>> {
+        spans.into_iter().map(|span| span.map(|span| self.arena.pin(span))).collect()
+    }
+
+    /// [`Self::finish_write`] that also says which objects are readable from now on, to be stored to L2.
+    pub(super) fn finish_write_noting(
+        &self,
+        keys: &[ObjectKey],
+        tag: WriterTag,
+    ) -> (KeyCodes, Vec<ObjectKey>) {
+        self.tables().finish_write_noting(keys, tag, self.clock.now_ns())
+    }
+
+    /// Holds objects for a store: they stay until [`Self::release_store_hold`], and their buffers are pinned.
+    pub(super) fn hold_for_store(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<PinnedSpan>>) {
+        let now_ns = self.clock.now_ns();
+        let mut tables = self.tables();
+        let codes = tables.reserve_read(keys, 1, now_ns);
+        let (_, spans) = tables.unsafe_read(keys, now_ns);
+        (codes, self.pinned(spans))
+    }
+
+    /// Takes back one hold on each of `keys`.
+    pub(super) fn release_store_hold(&self, keys: &[ObjectKey]) {
+        self.tables().finish_read(keys, 1, self.clock.now_ns());
     }
 
     /// As [`Self::finish_write`], and read-locks each object that is resident then `read_locks` times, with
@@ -211,13 +265,42 @@ impl L1Manager {
         self.tables().clear(force, self.clock.now_ns());
     }
 
-    /// Asks the policy for `ratio` of the keys and deletes those of them that are not locked. Returns the
-    /// victims in the policy's order, each with the outcome of its deletion.
+    /// Asks the policy for the share of the keys, or of the bytes, that `config` names, and deletes those of them that
+    /// are not locked. Returns the victims in the policy's order, each with the outcome of its deletion.
     ///
     /// # Errors
     /// If the policy cannot choose: see [`eviction::isolated_lru`].
-    pub fn evict(&self, ratio: f64) -> Result<Vec<(ObjectKey, L1Error)>> {
-        self.tables().evict(ratio, self.clock.now_ns())
+    pub fn evict(&self, config: &EvictionConfig) -> Result<Vec<(ObjectKey, L1Error)>> {
+        let now_ns = self.clock.now_ns();
+        let victims = self.tables().evict(config, now_ns)?;
+        self.publish_evicted(&victims);
+        Ok(victims)
+    }
+
+    fn publish_evicted(&self, victims: &[(ObjectKey, L1Error)]) {
+        if self.events.has_sink() {
+            let gone = victims.iter().filter(|(_, code)| *code == L1Error::Success);
+            let keys: Vec<&ObjectKey> = gone.map(|(key, _)| key).collect();
+            self.events.publish(|| Event::L1KeysEvicted(L1Keys { l1_tag: &self.config.tag, keys: &keys }));
+        }
+    }
+
+    /// Wakes the eviction thread when an allocation reaches the watermark, from now on. Not as LMCache.
+    pub(super) fn wake_at_watermark(&self, waker: Waker) {
+        if self.compat == Compat::Native {
+            // A controller starts once.
+            let _ = self.waker.set(waker);
+        }
+    }
+
+    /// Called with the tables after an allocation.
+    fn wake_if_full(&self, tables: &Tables) {
+        if let Some(waker) = self.waker.get() {
+            let used = tables.allocator.used_bytes() as f64 / tables.allocator.total_bytes() as f64;
+            if used >= self.config.eviction.trigger_watermark {
+                waker.wake();
+            }
+        }
     }
 
     /// Whether an eviction could take `key`: it has an object that nobody reads, or a reservation that ran
@@ -228,7 +311,8 @@ impl L1Manager {
 
     /// Used and usable bytes.
     pub fn get_memory_usage(&self) -> (u64, u64) {
-        let tables = self.tables();
+        let mut tables = self.tables();
+        tables.free_what_was_unpinned();
         (tables.allocator.used_bytes(), tables.allocator.total_bytes())
     }
 
@@ -240,6 +324,11 @@ impl L1Manager {
     /// Keys that got no memory, since the start.
     pub fn allocation_failures(&self) -> u64 {
         self.tables().allocation_failures
+    }
+
+    /// Objects that were evicted because an allocation found no room, since the start.
+    pub fn evicted_for_room(&self) -> u64 {
+        self.tables().evicted_for_room
     }
 
     /// Whether the allocator's books are right.
@@ -267,7 +356,10 @@ impl L1Manager {
             read_ttl_seconds: self.config.read_ttl_seconds,
             ..L1Status::default()
         };
-        self.tables().count(self.clock.now_ns(), &mut status);
+        let mut tables = self.tables();
+        tables.free_what_was_unpinned();
+        tables.count(self.clock.now_ns(), &mut status);
+        drop(tables);
         status.memory_usage_ratio = status.memory_used_bytes as f64 / status.memory_total_bytes as f64;
         status
     }

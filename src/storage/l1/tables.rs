@@ -9,9 +9,10 @@ use super::status::L1Status;
 use super::{L1Error, ObjectInfo};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::Span;
+use crate::storage::config::{Compat, EvictionConfig, EvictionMeasure};
 use crate::storage::eviction::{Demand, EvictionPolicy};
+use crate::storage::memory::{AddressManager, Arena, Released, Span};
+use crate::sync::Arc;
 
 /// The slots by key.
 #[derive(Debug, Default)]
@@ -62,6 +63,14 @@ impl Index {
         self.slots.iter()
     }
 
+    /// What the deletion of `key` would give back.
+    pub(super) fn open_bytes(&self, key: &ObjectKey, now_ns: u64) -> u64 {
+        let open = |object: &&Object| !object.lock.is_locked(now_ns);
+        self.get(key).map_or(0, |slot| {
+            slot.objects().filter(open).map(|object| object.span.phy_size_bytes).sum()
+        })
+    }
+
     /// A resident object that nobody reads, or a reservation that ran out: both have an open lock.
     pub(super) fn is_evictable(&self, key: &ObjectKey, now_ns: u64) -> bool {
         self.get(key).is_some_and(|slot| slot.objects().any(|object| !object.lock.is_locked(now_ns)))
@@ -76,6 +85,7 @@ impl Index {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) index: Index,
+    pub(super) arena: Arc<Arena>,
     pub(super) allocator: AddressManager,
     pub(super) policy: Box<dyn EvictionPolicy>,
     pub(super) write_ttl_ns: u64,
@@ -84,11 +94,28 @@ pub(super) struct Tables {
     pub(super) staging_bytes: u64,
     /// Keys that got no memory, since the start.
     pub(super) allocation_failures: u64,
+    /// Keys that were evicted to make room for an allocation, since the start.
+    pub(super) evicted_for_room: u64,
+    pub(super) compat: Compat,
 }
 
 impl Tables {
-    /// Gives an object's memory back.
+    /// Gives an object's memory back: at once, or, if an adapter is working on it, when that has let go.
     pub(super) fn free(&mut self, span: Span) {
+        match self.arena.release(span) {
+            Released::Now => self.free_unpinned(span),
+            Released::WhenUnpinned => {}
+        }
+    }
+
+    /// Gives memory back that adapters have let go of.
+    pub(super) fn free_what_was_unpinned(&mut self) {
+        for span in self.arena.take_unpinned() {
+            self.free_unpinned(span);
+        }
+    }
+
+    fn free_unpinned(&mut self, span: Span) {
         let freed = self.allocator.free(span.offset_bytes, span.phy_size_bytes);
         // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator
         // keeps the block out of circulation, and `memcheck` says so from then on.
@@ -110,12 +137,38 @@ impl Tables {
 
     /// Chooses victims and deletes those that are not locked. LMCache lets go of the mutex in between; here
     /// nobody can lock a victim after it was chosen.
-    pub(super) fn evict(&mut self, ratio: f64, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
+    pub(super) fn evict(
+        &mut self,
+        config: &EvictionConfig,
+        now_ns: u64,
+    ) -> Result<Vec<(ObjectKey, L1Error)>> {
+        match config.by {
+            EvictionMeasure::Keys => self.evict_demand(Demand::Ratio(config.eviction_ratio), now_ns),
+            EvictionMeasure::Bytes => {
+                let ratio = config.eviction_ratio.clamp(0.0, 1.0);
+                self.evict_bytes((self.allocator.used_bytes() as f64 * ratio) as u64, now_ns)
+            }
+        }
+    }
+
+    /// Evicts until so many bytes are free that were not.
+    pub(super) fn evict_bytes(&mut self, needed: u64, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
         let index = &self.index;
-        let victims =
-            self.policy.victims(Demand::Ratio(ratio), None, &|key| index.is_evictable(key, now_ns))?;
+        let size_of = |key: &ObjectKey| index.open_bytes(key, now_ns);
+        let demand = Demand::Bytes { needed, size_of: &size_of };
+        let victims = self.policy.victims(demand, None, &|key| index.is_evictable(key, now_ns))?;
+        Ok(self.delete_victims(victims, now_ns))
+    }
+
+    fn evict_demand(&mut self, demand: Demand<'_>, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
+        let index = &self.index;
+        let victims = self.policy.victims(demand, None, &|key| index.is_evictable(key, now_ns))?;
+        Ok(self.delete_victims(victims, now_ns))
+    }
+
+    fn delete_victims(&mut self, victims: Vec<ObjectKey>, now_ns: u64) -> Vec<(ObjectKey, L1Error)> {
         let codes = self.delete(&victims, false, now_ns);
-        Ok(victims.into_iter().zip(codes.0).collect())
+        victims.into_iter().zip(codes.0).collect()
     }
 
     /// Every object, in address order.

@@ -5,9 +5,12 @@ use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::Span;
+use crate::storage::config::Compat;
+use crate::storage::memory::{AddressManager, Span};
 use crate::storage::ttl_lock::TtlLock;
+
+/// How often an allocation evicts before it gives up: once for the bytes, and then because they lie apart.
+const EVICTION_ROUNDS: usize = 4;
 
 /// What a reservation asks for, besides its keys.
 #[derive(Clone, Copy, Debug)]
@@ -175,8 +178,9 @@ impl Tables {
         now_ns: u64,
         outcomes: &mut Outcomes<'a>,
     ) -> Result<()> {
+        self.free_what_was_unpinned();
         let mut addresses = Vec::with_capacity(to_allocate.len());
-        if !self.allocator.batched_allocate(request.size_bytes, to_allocate.len(), &mut addresses)? {
+        if !self.allocate(request.size_bytes, to_allocate.len(), now_ns, &mut addresses)? {
             self.allocation_failures += to_allocate.len() as u64;
             return Ok(());
         }
@@ -191,6 +195,40 @@ impl Tables {
             outcomes.repeat_last_spans(keys);
         }
         Ok(())
+    }
+
+    /// Takes `count` blocks. Where they do not fit, ours evicts what they need and tries again; LMCache waits for its
+    /// eviction thread.
+    fn allocate(
+        &mut self,
+        size_bytes: u64,
+        count: usize,
+        now_ns: u64,
+        addresses: &mut Vec<u64>,
+    ) -> Result<bool> {
+        if self.allocator.batched_allocate(size_bytes, count, addresses)? {
+            return Ok(true);
+        }
+        let unit_bytes = self.allocator.aligned_size_bytes(size_bytes).unwrap_or(u64::MAX);
+        let wanted_bytes = unit_bytes.saturating_mul(count as u64);
+        if self.compat == Compat::Lmcache || wanted_bytes > self.allocator.total_bytes() {
+            return Ok(false);
+        }
+        for _ in 0..EVICTION_ROUNDS {
+            let free_bytes = self.allocator.total_bytes() - self.allocator.used_bytes();
+            // Enough bytes may be free and lie apart: then as many again go.
+            let missing = wanted_bytes.checked_sub(free_bytes).filter(|missing| *missing > 0);
+            let victims = self.evict_bytes(missing.unwrap_or(wanted_bytes), now_ns).unwrap_or_default();
+            self.free_what_was_unpinned();
+            self.evicted_for_room += victims.len() as u64;
+            if self.allocator.batched_allocate(size_bytes, count, addresses)? {
+                return Ok(true);
+            }
+            if victims.is_empty() {
+                break;
+            }
+        }
+        Ok(false)
     }
 
     fn span(&self, offset_bytes: u64, size_bytes: u64) -> Span {
@@ -229,6 +267,30 @@ impl Tables {
 
     /// Makes the staged objects of `tag` readable.
     pub(super) fn finish_write(&mut self, keys: &[ObjectKey], tag: WriterTag, now_ns: u64) -> KeyCodes {
+        self.finish_write_with(keys, tag, now_ns, |_| ())
+    }
+
+    /// The same; also returns which objects are readable from now on, and do not leave with their last reader.
+    pub(super) fn finish_write_noting(
+        &mut self,
+        keys: &[ObjectKey],
+        tag: WriterTag,
+        now_ns: u64,
+    ) -> (KeyCodes, Vec<ObjectKey>) {
+        let mut noted = Vec::new();
+        let codes = self.finish_write_with(keys, tag, now_ns, |created| {
+            noted = created.iter().map(|key| (*key).clone()).collect();
+        });
+        (codes, noted)
+    }
+
+    fn finish_write_with(
+        &mut self,
+        keys: &[ObjectKey],
+        tag: WriterTag,
+        now_ns: u64,
+        note: impl FnOnce(&[&ObjectKey]),
+    ) -> KeyCodes {
         let mut codes = Vec::with_capacity(keys.len());
         let mut created = Vec::with_capacity(keys.len());
         let mut discarded = Vec::new();
@@ -246,6 +308,7 @@ impl Tables {
         }
         discarded.into_iter().for_each(|span| self.free(span));
         self.policy.on_keys_created(&created);
+        note(&created);
         KeyCodes(codes)
     }
 

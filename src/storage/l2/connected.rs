@@ -231,7 +231,7 @@ impl<C: Connector> Inner<C> {
         let mut outcome = StoreOutcome { failed: Bitmap::new(objects.len()), bytes: 0 };
         let mut stored = Vec::new();
         for (position, (object, result)) in objects.into_iter().zip(results).enumerate() {
-            let size_bytes = object.buffer.size_bytes();
+            let size_bytes = object.buffer.size_bytes() as u64;
             match self.value(&self.failed_stores, result) {
                 None => outcome.failed.set(position),
                 Some(Put::Present | Put::NoRoom) => {}

@@ -1,5 +1,7 @@
 //! Adapters by their configuration.
 
+use std::time::Duration;
+
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::{L2Adapter, L2AdapterId};
@@ -36,11 +38,20 @@ pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<
 }
 
 fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
-    let _ = config;
     MockOptions {
-        capacity_bytes: 0,
-        delay: DelayOptions::default(),
+        capacity_bytes: config.max_size_bytes,
+        delay: DelayOptions {
+            store_bytes_per_s: config.bandwidth_bytes_per_s,
+            load_bytes_per_s: config.load_bandwidth_bytes_per_s,
+            latency_ns: nanoseconds(config.latency),
+            jitter_ns: nanoseconds(config.jitter),
+            jitter_seed: config.jitter_seed,
+        },
         keeps_bytes: true,
         compat: context.compat,
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -80,7 +80,7 @@ impl MockAdapter {
         let mut stored = Vec::new();
         let mut table = lock(&self.table);
         for object in &task.objects {
-            let size_bytes = object.buffer.size_bytes();
+            let size_bytes = object.buffer.size_bytes() as u64;
             if table.objects.contains_key(&object.key) {
                 continue;
             }
@@ -106,11 +106,12 @@ impl MockAdapter {
         let table = lock(&self.table);
         for (position, object) in task.objects.iter().enumerate() {
             let stored = table.objects.get(&object.key);
-            let Some(stored) = stored.filter(|stored| stored.size_bytes == object.buffer.size_bytes()) else {
+            let Some(stored) = stored.filter(|stored| stored.size_bytes == object.buffer.size_bytes() as u64) else {
                 continue;
             };
             if let Some(bytes) = &stored.bytes {
-                object.buffer.write_from(0, bytes);
+                // The sizes are equal.
+                let _ = object.buffer.write_from(0, bytes);
             }
             loaded.set(position);
             accessed.push(object.key.clone());

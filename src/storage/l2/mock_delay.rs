@@ -21,8 +21,10 @@ pub struct DelayOptions {
     pub load_bytes_per_s: f64,
     /// Nanoseconds that each task takes besides.
     pub latency_ns: u64,
-    /// Each task takes up to so much longer, evenly spread, the same sequence in every run.
+    /// Each task takes up to so much longer, evenly spread.
     pub jitter_ns: u64,
+    /// The same seed gives the same jitter, task by task.
+    pub jitter_seed: u64,
 }
 
 struct Late {
@@ -81,7 +83,9 @@ impl fmt::Debug for Delay {
 
 impl Delay {
     pub(super) fn new(options: DelayOptions) -> Self {
-        Self { options, shared: Arc::default() }
+        let shared = Arc::<Shared>::default();
+        lock(&shared.queue).random = options.jitter_seed;
+        Self { options, shared }
     }
 
     /// Answers when a store of `bytes` that began at `begun_ns` would be done.

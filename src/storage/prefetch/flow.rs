@@ -297,7 +297,8 @@ impl Controller for Flow {
     }
 
     fn stop(&mut self) {
-        for mut request in self.pending.drain(..).chain(std::mem::take(&mut self.in_flight).into_values()) {
+        let pending = std::mem::take(&mut self.pending);
+        for mut request in pending.into_iter().chain(std::mem::take(&mut self.in_flight).into_values()) {
             if !request.is_given_up {
                 request.finish_with_nothing(&self.tiers);
             }

@@ -63,6 +63,8 @@ struct SlotState {
     is_ready: bool,
     result: Option<PrefetchResult>,
     waiters: Vec<Box<dyn FnOnce() + Send>>,
+    /// How many cells of each row hit; stays when the result is taken.
+    row_hits: Vec<usize>,
     ready_time_ns: u64,
 }
 
@@ -89,12 +91,10 @@ impl ResultSlot {
         }
         // Relaxed, here and in `take`: a counter that orders nothing.
         self.unclaimed.fetch_add(1, Ordering::Relaxed);
-        *state = SlotState {
-            is_ready: true,
-            result: Some(result),
-            waiters: std::mem::take(&mut state.waiters),
-            ready_time_ns,
-        };
+        state.is_ready = true;
+        state.row_hits = result.hit_cells.iter().map(Bitmap::popcount).collect();
+        state.result = Some(result);
+        state.ready_time_ns = ready_time_ns;
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         self.ready.notify_all();
@@ -137,13 +137,14 @@ impl PrefetchHandle {
     /// What the submission did, for a hook. `None` if the request is still under way.
     pub(in crate::storage) fn effect(&self, spec: &PrefetchTaskSpec) -> Option<Effect> {
         let state = lock(&self.result.state);
-        let result = state.result.as_ref()?;
-        let bytes =
-            |(row, hits): (&GroupedObjectKeys, &Bitmap)| hits.popcount() as u64 * row.layout.size_bytes();
+        if !state.is_ready {
+            return None;
+        }
+        let bytes = |(row, hits): (&GroupedObjectKeys, &usize)| *hits as u64 * row.layout.size_bytes();
         Some(Effect {
             requested_keys: self.total_requested_keys,
-            hit_keys: result.hit_count(),
-            bytes: spec.key_groups.iter().zip(&result.hit_cells).map(bytes).sum(),
+            hit_keys: state.row_hits.iter().sum(),
+            bytes: spec.key_groups.iter().zip(&state.row_hits).map(bytes).sum(),
         })
     }
 

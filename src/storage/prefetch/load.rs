@@ -30,7 +30,7 @@ impl Flow {
             if objects.is_empty() {
                 continue;
             }
-            let bytes = objects.iter().map(|object| object.buffer.size_bytes()).sum();
+            let bytes = objects.iter().map(|object| object.buffer.size_bytes() as u64).sum();
             let task_id = next(&self.next_task_id);
             leg.load = Some(Load { task_id, bytes, begun_ns: monotonic_ns(), arrived: None });
             self.publish_load(leg.adapter.id, leg.adapter.adapter.type_name(), task_id, &objects, bytes);
