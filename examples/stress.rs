@@ -120,7 +120,7 @@ fn check_books(manager: &StorageManager) -> Outcome {
     require(status.total_object_count == spans.len() as u64, "objects were miscounted")?;
     let taken_bytes: u64 = spans.iter().map(|span| span.phy_size_bytes).sum();
     require(status.memory_used_bytes == taken_bytes, "memory in use is not that of the objects")?;
-    let is_apart = |pair: &[lmcache::storage::arena::Span]| {
+    let is_apart = |pair: &[lmcache::storage::memory::Span]| {
         pair[0].offset_bytes + pair[0].phy_size_bytes <= pair[1].offset_bytes
     };
     require(spans.windows(2).all(is_apart), "two objects overlap")?;

@@ -23,10 +23,12 @@ const LAYERS: [(&str, u8); 15] = [
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE_ROOMS: [&str; 7] = [
+const UNSAFE_ROOMS: [&str; 9] = [
     "os/",
     "ffi/",
-    "storage/arena.rs",
+    "storage/memory/arena.rs",
+    "storage/memory/bytes.rs",
+    "storage/memory/copy.rs",
     "trace/bytes.rs",
     "trace/ring/halves.rs",
     "format/native/trusted.rs",

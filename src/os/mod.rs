@@ -5,6 +5,7 @@
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
+//! * [`transfer`]: reading and writing raw memory.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
@@ -18,3 +19,4 @@ pub mod stdio;
 pub mod thread;
 pub mod ticks;
 pub mod time;
+pub mod transfer;

@@ -5,9 +5,9 @@
 
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::arena::{Arena, Span};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
+use crate::storage::memory::{Arena, Span};
 use crate::sync::Arc;
 
 /// What `reserve_write` gave: a code for each key, and a buffer for each key that was reserved.

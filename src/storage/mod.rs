@@ -4,16 +4,14 @@
 //! locks, hits and victims, call by call. The names are LMCache's, so that who knows one can read the other:
 //!
 //! * [`manager`]: [`StorageManager`], the calls. * [`config`]: what it is told. * [`status`]: what it tells.
-//! * [`l1`]: the objects and their states. [`allocator`] gives them addresses, [`arena`] memory,
-//!   [`ttl_lock`] locks that expire; [`lease`] is what a caller holds between two calls.
+//! * [`l1`]: the objects and their states. [`memory`] gives them addresses and bytes, [`ttl_lock`] locks that
+//!   expire; [`lease`] is what a caller holds between two calls.
 //! * [`prefetch`]: looking a prompt up, and locking what is there.
 //! * [`eviction`]: who goes first; [`eviction_controller`]: when.
 //! * [`hook`]: lets a recorder see the calls.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
 
-pub mod allocator;
-pub mod arena;
 pub mod config;
 pub mod eviction;
 pub mod eviction_controller;
@@ -21,6 +19,7 @@ pub mod hook;
 pub mod l1;
 pub mod lease;
 pub mod manager;
+pub mod memory;
 pub mod prefetch;
 pub mod status;
 pub mod ttl_lock;

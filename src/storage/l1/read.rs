@@ -4,7 +4,7 @@ use super::slot::ObjectStage;
 use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
-use crate::storage::arena::Span;
+use crate::storage::memory::Span;
 
 impl Tables {
     /// Locks the resident ones of `keys`, each occurrence `read_locks` times.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::format::model::ObjectKey;
-use crate::storage::arena::Span;
+use crate::storage::memory::Span;
 use crate::storage::ttl_lock::TtlLock;
 
 /// Who is writing an object. Writers with different tags write the same key without knowing of each other.

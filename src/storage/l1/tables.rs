@@ -9,9 +9,8 @@ use super::status::L1Status;
 use super::{L1Error, ObjectInfo};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::Span;
 use crate::storage::eviction::EvictionPolicy;
+use crate::storage::memory::{AddressManager, Span};
 
 /// The slots by key.
 #[derive(Debug, Default)]

@@ -5,8 +5,7 @@ use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::Span;
+use crate::storage::memory::{AddressManager, Span};
 use crate::storage::ttl_lock::TtlLock;
 
 /// What a reservation asks for, besides its keys.

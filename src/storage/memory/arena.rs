@@ -4,30 +4,23 @@
 //! that reserved it, and after that everybody who holds a read lock, for reading. The L1 manager's mutex
 //! stands between the two, so a reader sees all that the writer wrote.
 //!
-//! Locks here expire (see [`ttl_lock`](super::ttl_lock)). A writer that outlives its reservation can meet the
-//! object's next owner in the same bytes, in LMCache as here. To keep that a matter of wrong bytes and never
-//! of undefined behaviour, the safe calls move bytes by relaxed atomic words: whatever threads do, the worst
-//! is a torn object. The arena stays mapped as long as anybody holds it.
+//! Locks here expire (see [`ttl_lock`](crate::storage::ttl_lock)). A writer that outlives its reservation can
+//! meet the object's next owner in the same bytes, in LMCache as here. To keep that a matter of wrong bytes and
+//! never of undefined behaviour, the safe calls move bytes by relaxed atomic words (`copy`). What does I/O on
+//! the bytes from outside of the locks holds a [pin](PinnedSpan) and is never met by a next owner. The arena
+//! stays mapped as long as anybody holds it.
 #![expect(unsafe_code, reason = "the memory of L1 is a raw map that many threads share")]
 
 use std::ptr::NonNull;
 
+use super::bytes::ArenaBytes;
+use super::copy::WORD_BYTES;
+use super::pinned::PinnedSpan;
+use super::pins::{PinCounts, Pins, Released};
+use super::span::Span;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::map::AnonymousMap;
-use crate::sync::atomic::{AtomicU64, Ordering};
-
-const WORD_BYTES: usize = size_of::<AtomicU64>();
-
-/// Where an object lies in the arena.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Bytes from the start of the arena: LMCache's `meta.address`.
-    pub offset_bytes: u64,
-    /// What the object takes up: its size rounded up to the alignment.
-    pub phy_size_bytes: u64,
-    /// What its layout asks for.
-    pub size_bytes: u64,
-}
+use crate::sync::Arc;
 
 /// Reserved memory. It costs address space only; a page is backed by memory once an object is written there.
 #[derive(Debug)]
@@ -35,7 +28,9 @@ pub struct Arena {
     /// Keeps the region mapped; `base` points into it.
     _map: AnonymousMap,
     base: NonNull<u8>,
-    words: usize,
+    /// A multiple of the word.
+    len_bytes: usize,
+    pins: Pins,
 }
 
 // SAFETY: the region belongs to no thread, and `&Arena` reaches its bytes through atomics only.
@@ -61,7 +56,7 @@ impl Arena {
         // SAFETY: the map is `align - 1` bytes longer than the arena, so the first aligned address and the
         // arena behind it lie in the map.
         let base = unsafe { map.base().add(skipped) };
-        Ok(Self { _map: map, base, words: padded / WORD_BYTES })
+        Ok(Self { _map: map, base, len_bytes: padded, pins: Pins::default() })
     }
 
     /// The address of the byte at `offset_bytes`, for an engine that copies from or to a device itself.
@@ -72,69 +67,81 @@ impl Arena {
         self.base.as_ptr().wrapping_add(offset_bytes as usize)
     }
 
-    fn words(&self) -> &[AtomicU64] {
-        // SAFETY: the region is mapped and aligned to a word, zeroed by the kernel, as long as `self` lives;
-        // every access of this crate to it is through these atomics.
-        unsafe { std::slice::from_raw_parts(self.base.cast().as_ptr(), self.words) }
+    /// The bytes of the object at `span`: as many as its layout asks for.
+    ///
+    /// # Panics
+    /// If the span is not one of this arena.
+    pub(super) fn bytes(&self, span: Span) -> ArenaBytes<'_> {
+        self.range(span, span.size_bytes)
+    }
+
+    /// As [`Self::bytes`], with the padding behind the object.
+    pub(super) fn phy_bytes(&self, span: Span) -> ArenaBytes<'_> {
+        self.range(span, span.phy_size_bytes)
+    }
+
+    fn range(&self, span: Span, len_bytes: u64) -> ArenaBytes<'_> {
+        assert!(self.holds(span), "{span:?} is not a span of this arena of {} bytes", self.len_bytes);
+        // SAFETY: the span lies in the region.
+        let start = unsafe { self.base.add(span.offset_bytes as usize) };
+        // SAFETY: so does its end; the region begins and ends at a word, is mapped as long as `self` lives, and
+        // nobody has a reference to its bytes.
+        unsafe { ArenaBytes::new(start, len_bytes as usize) }
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        let end = span.offset_bytes.checked_add(span.phy_size_bytes);
+        span.size_bytes <= span.phy_size_bytes && end.is_some_and(|end| end <= self.len_bytes as u64)
     }
 
     /// Writes `bytes` to the start of the object.
     ///
     /// # Errors
     /// If they are more than the object holds.
-    pub(super) fn write(&self, span: Span, bytes: &[u8]) -> Result<()> {
-        if bytes.len() as u64 > span.size_bytes {
-            return Err(Error::invalid("more bytes than the object holds")
-                .with_context("bytes", bytes.len())
-                .with_context("object_bytes", span.size_bytes));
-        }
-        let (mut offset, mut rest) = (span.offset_bytes as usize, bytes);
-        while !rest.is_empty() {
-            let (start, take) = Self::part_of_word(offset, rest.len());
-            let (part, behind) = rest.split_at(take);
-            Self::write_part(&self.words()[offset / WORD_BYTES], start, part);
-            (offset, rest) = (offset + take, behind);
-        }
-        Ok(())
-    }
-
-    /// Where in its word `offset` is, and how many of `len` bytes that word holds.
-    fn part_of_word(offset: usize, len: usize) -> (usize, usize) {
-        let start = offset % WORD_BYTES;
-        (start, len.min(WORD_BYTES - start))
-    }
-
-    // Relaxed, here and in `read`: the L1 mutex is what orders a writer before its readers.
-    fn write_part(word: &AtomicU64, start: usize, part: &[u8]) {
-        if let Ok(whole) = part.try_into() {
-            return word.store(u64::from_le_bytes(whole).to_le(), Ordering::Relaxed);
-        }
-        // The rest of the word can belong to the neighbour, where objects are not aligned to words.
-        let merged = |old: u64| {
-            let mut bytes = old.to_le().to_le_bytes();
-            bytes[start..start + part.len()].copy_from_slice(part);
-            u64::from_le_bytes(bytes).to_le()
-        };
-        let mut old = word.load(Ordering::Relaxed);
-        while let Err(seen) =
-            word.compare_exchange_weak(old, merged(old), Ordering::Relaxed, Ordering::Relaxed)
-        {
-            old = seen;
-        }
+    pub(in crate::storage) fn write(&self, span: Span, bytes: &[u8]) -> Result<()> {
+        self.bytes(span).write_from(0, bytes)
     }
 
     /// Reads the object from its start into `out`, as many bytes as both have; returns how many.
-    pub(super) fn read(&self, span: Span, out: &mut [u8]) -> usize {
-        let len = out.len().min(usize::try_from(span.size_bytes).unwrap_or(usize::MAX));
-        let (mut offset, mut rest) = (span.offset_bytes as usize, &mut out[..len]);
-        while !rest.is_empty() {
-            let (start, take) = Self::part_of_word(offset, rest.len());
-            let bytes = self.words()[offset / WORD_BYTES].load(Ordering::Relaxed).to_le().to_le_bytes();
-            let (part, behind) = rest.split_at_mut(take);
-            part.copy_from_slice(&bytes[start..start + take]);
-            (offset, rest) = (offset + take, behind);
-        }
-        len
+    pub(in crate::storage) fn read(&self, span: Span, out: &mut [u8]) -> usize {
+        self.bytes(span).read_into(0, out)
+    }
+
+    /// Pins the object at `span` for an I/O: its bytes are given to nobody else before the pin is dropped. Call
+    /// it under the lock under which spans are released, while the span is taken.
+    ///
+    /// # Panics
+    /// If the span is not one of this arena.
+    pub fn pin(self: &Arc<Self>, span: Span) -> PinnedSpan {
+        assert!(self.holds(span), "{span:?} is not a span of this arena of {} bytes", self.len_bytes);
+        self.pins.pin(span.offset_bytes);
+        PinnedSpan::new(Arc::clone(self), span)
+    }
+
+    /// Gives up the pin that [`Self::pin`] made.
+    pub(super) fn unpin(&self, span: Span) {
+        self.pins.unpin(span.offset_bytes);
+    }
+
+    /// Whether an I/O uses `span`. Call it under the lock under which spans are pinned.
+    pub fn is_pinned(&self, span: Span) -> bool {
+        self.pins.is_pinned(span.offset_bytes)
+    }
+
+    /// Asks whether `span` can be freed. If an I/O uses it, it comes back by [`Self::take_unpinned`] and must not
+    /// be freed before. Call it once a span, under the lock under which spans are pinned.
+    pub fn release(&self, span: Span) -> Released {
+        self.pins.release(span)
+    }
+
+    /// The released spans whose last pin went since the last call: they can be freed now.
+    pub fn take_unpinned(&self) -> Vec<Span> {
+        self.pins.take_unpinned()
+    }
+
+    /// How much is pinned, and how much waits for that. Looks at every pinned span.
+    pub fn pin_counts(&self) -> PinCounts {
+        self.pins.counts()
     }
 }
 

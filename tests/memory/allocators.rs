@@ -1,6 +1,6 @@
 //! The allocator beside a model too simple to be wrong: one flag per unit.
 
-use lmcache::storage::allocator::AddressManager;
+use lmcache::storage::memory::AddressManager;
 use proptest::prelude::*;
 
 const ALIGN: u64 = 64;
