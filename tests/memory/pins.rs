@@ -103,6 +103,8 @@ impl Stress {
             owner.allocator.free(address, pages * PAGE).unwrap();
         }
         if owner.spans.is_empty() {
+            drop(owner);
+            std::thread::yield_now();
             return None;
         }
         // The youngest ones, whose I/O is likely to be under way.
@@ -152,7 +154,7 @@ fn io(pins: &Receiver<(PinnedSpan, u64)>) {
 #[test]
 fn no_span_is_handed_out_again_under_a_pin() {
     const ROUNDS: u64 = 4_000;
-    let stress = Stress::new(24);
+    let stress = Stress::new(64);
     std::thread::scope(|scope| {
         for seed in 1..=3 {
             let (send, receive) = channel();
