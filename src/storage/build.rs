@@ -90,7 +90,6 @@ impl StorageManagerBuilder {
             reader: Arc::new(reader),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
-            clock: self.clock,
             is_threaded: self.is_threaded,
             lifecycle: Mutex::default(),
             config: self.config,

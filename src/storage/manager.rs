@@ -51,7 +51,6 @@ pub struct StorageManager {
     pub(super) reader: Arc<Reader>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
     pub(super) factory: FactoryBox,
-    pub(super) clock: Clock,
     /// Whether controllers have threads; if not, the owner pumps them.
     pub(super) is_threaded: bool,
     /// Held while adapters come or go.

@@ -176,11 +176,6 @@ impl PrefetchController {
         self.agent.wait(wait);
     }
 
-    /// Whether a thread does the work.
-    pub(in crate::storage) fn thread_alive(&self) -> bool {
-        self.agent.thread_alive()
-    }
-
     /// Ends everything that is under way with a miss.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use crate::format::model::{GroupedObjectKeys, ObjectKey};
 
 /// A set of cells. All grids of a request have its shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grid(Vec<Bitmap>);
+pub(super) struct Grid(Vec<Bitmap>);
 
 impl Grid {
     /// No cell of `rows` times `columns`.

@@ -159,11 +159,6 @@ impl PrefetchHandle {
         state.is_ready.then_some(state.ready_time_ns)
     }
 
-    /// Whether there is a result to be taken.
-    pub(in crate::storage) fn has_result(&self) -> bool {
-        lock(&self.result.state).result.is_some()
-    }
-
     /// Waits until the request is done, at most `timeout`; returns whether it is. Does not take the result.
     pub(in crate::storage) fn wait_done(&self, timeout: Duration) -> bool {
         let state = lock(&self.result.state);
@@ -215,7 +210,7 @@ mod tests {
         handle.on_done(waiter());
         assert_eq!((woken.load(Ordering::Relaxed), handle.ready_time_ns()), (2, Some(7)));
         assert_eq!(unclaimed.load(Ordering::Relaxed), 1);
-        assert!(handle.wait_done(Duration::ZERO) && handle.has_result());
+        assert!(handle.wait_done(Duration::ZERO));
         assert!(handle.take_result().is_some() && handle.take_result().is_none() && handle.is_done());
         assert_eq!(unclaimed.load(Ordering::Relaxed), 0);
     }
