@@ -8,11 +8,15 @@
 //! clock that stands still between them. The other recordings take no time that a lock would notice.
 //!
 //! Scenarios are zstd-compressed JSON lines. Further ones, uncompressed, are run from the folder that the
-//! environment variable `LMCACHE_ORACLE_DIR` names; those with L2 or several L1s are passed over.
+//! environment variable `LMCACHE_ORACLE_DIR` names.
 
+mod gate;
+mod prefetch;
 mod runner;
 mod scenario;
 mod state;
+mod tiers;
+mod watch;
 
 use std::path::{Path, PathBuf};
 

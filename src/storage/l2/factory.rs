@@ -37,7 +37,8 @@ pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<
     }
 }
 
-fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
+/// What a mock is made of.
+pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
     MockOptions {
         capacity_bytes: config.max_size_bytes,
         delay: DelayOptions {
