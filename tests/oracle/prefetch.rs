@@ -78,7 +78,7 @@ impl Runner<'_> {
             "l2_hit": rows(&result.l2_hit_cells),
             "found": result.found_cells.as_deref().map(rows),
         });
-        if self.manager.l1_managers().len() > 1 && step["lock"] == "LOCK" {
+        if self.manager.l1_managers().len() > 1 {
             let owners = result.l1_owners.iter().map(|(key, l1)| (self.numbers[key], *l1));
             out["owners"] = json!(owners.collect::<BTreeMap<_, _>>().into_iter().collect::<Vec<_>>());
         }

@@ -289,21 +289,28 @@ impl Runner<'_> {
         out
     }
 
+    /// What each L1 said of the keys that came to it: LMCache's dictionary has first what was refused, and then what went
+    /// to the allocator.
     fn codes_per_l1(&self, keys: &[ObjectKey], reservation: &WriteReservation) -> Value {
-        if reservation.codes_per_l1().is_empty() {
-            // An empty call asks no L1.
-            let only = [json!([0, letters(reservation.codes(), keys)])];
-            return if keys.is_empty() { json!([]) } else { json!(only) };
-        }
+        let first = [(0, reservation.codes().clone())];
+        let per_l1 = match reservation.codes_per_l1() {
+            [] if keys.is_empty() => return json!([]),
+            [] => &first,
+            tried => tried,
+        };
         let mut passed_on = keys.to_vec();
-        let mut per_l1 = Vec::new();
-        for (owner, codes) in reservation.codes_per_l1() {
-            per_l1.push(json!([owner, letters(codes, &passed_on)]));
+        let mut answers = Vec::new();
+        for (owner, codes) in per_l1 {
+            let outcomes = codes.per_distinct_key(&passed_on);
+            let (refused, rest): (Vec<_>, Vec<_>) =
+                outcomes.iter().partition(|(_, code)| *code == L1Error::KeyNotWritable);
+            let letters: String = refused.iter().chain(&rest).map(|(_, code)| letter(*code)).collect();
+            answers.push(json!([owner, letters]));
             let pending = passed_on.into_iter().zip(codes.as_slice());
             passed_on =
                 pending.filter(|(_, code)| **code == L1Error::OutOfMemory).map(|(key, _)| key).collect();
         }
-        json!(per_l1)
+        json!(answers)
     }
 
     fn finish_write(&self, step: &Value) -> Value {
