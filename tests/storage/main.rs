@@ -4,7 +4,6 @@
 mod allocator;
 mod l1;
 mod manager;
-mod policies;
 mod prefetch;
 mod reservations;
 mod stress;
