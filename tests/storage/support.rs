@@ -17,12 +17,6 @@ pub(crate) fn keys(first: u32, count: u32) -> Vec<ObjectKey> {
     (first..first + count).map(key).collect()
 }
 
-/// The key of a tenant.
-pub(crate) fn salted_key(number: u8, salt: &str) -> ObjectKey {
-    let scope = KeyScope::new("model", 0, 0, salt).expect("a scope");
-    ObjectKey::new(ChunkHash::new(&[number]), Arc::new(scope))
-}
-
 /// Objects of `bytes` bytes.
 pub(crate) fn layout(bytes: u64) -> MemoryLayoutDesc {
     let uint8 = Dtype::from_name("torch.uint8").expect("a dtype");
