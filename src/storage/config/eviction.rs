@@ -47,7 +47,7 @@ impl Default for EvictionConfig {
     }
 }
 
-/// The eviction policies of LMCache 0.5.6, by their names.
+/// The eviction policies of LMCache 0.5.6, by their names, and three of ours, which LMCache refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionPolicyKind {
     /// `LRU`: least recently used first.
@@ -58,11 +58,18 @@ pub enum EvictionPolicyKind {
     IsolatedLru,
     /// `noop`: evicts nothing.
     Noop,
+    /// `FIFO`, ours: first come, first to go.
+    Fifo,
+    /// `S3FIFO`, ours: three queues, which keep what is used once from displacing the rest.
+    S3Fifo,
+    /// `SIEVE`, ours: first come, first to go, but what was used since it was last looked at stays.
+    Sieve,
 }
 
 impl EvictionPolicyKind {
-    /// All policies, in the order of LMCache's help text.
-    pub const ALL: [Self; 4] = [Self::Lru, Self::Arc, Self::IsolatedLru, Self::Noop];
+    /// All policies: LMCache's, in the order of its help text, then ours.
+    pub const ALL: [Self; 7] =
+        [Self::Lru, Self::Arc, Self::IsolatedLru, Self::Noop, Self::Fifo, Self::S3Fifo, Self::Sieve];
 
     /// The name in flags and configurations.
     pub fn name(self) -> &'static str {
@@ -71,6 +78,9 @@ impl EvictionPolicyKind {
             Self::Arc => "ARC",
             Self::IsolatedLru => "IsolatedLRU",
             Self::Noop => "noop",
+            Self::Fifo => "FIFO",
+            Self::S3Fifo => "S3FIFO",
+            Self::Sieve => "SIEVE",
         }
     }
 
@@ -80,9 +90,9 @@ impl EvictionPolicyKind {
     /// If there is none; the message lists them.
     pub fn from_name(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            Error::invalid("unknown eviction policy")
-                .with_context("policy", name.escape_debug())
-                .with_hint(format!("the policies are {}", Self::ALL.map(Self::name).join(", ")))
+            Error::invalid("unknown eviction policy").with_context("policy", name.escape_debug()).with_hint(
+                "the policies are LRU, ARC, IsolatedLRU and noop, and ours: FIFO, S3FIFO and SIEVE",
+            )
         })
     }
 }

@@ -7,8 +7,9 @@
 //! Unlike the paper's, eviction comes in batches and is not tied to the key that needs the room; on a tie
 //! with the target, T1 gives.
 
+use super::demand::Tally;
 use super::key_lists::{KeyLists, ListId, NodeId};
-use super::{EvictionPolicy, PolicyState, victim_count};
+use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
@@ -104,25 +105,21 @@ impl ArcPolicy {
         }
     }
 
-    fn select(&self, count: usize, is_evictable: &dyn Fn(&ObjectKey) -> bool) -> Vec<NodeId> {
-        let evictable = |list| self.keys.iter(list).filter(|node| is_evictable(self.keys.key(*node)));
-        let (mut from_t1, mut from_t2) = (evictable(T1), evictable(T2));
+    /// Names keys until the demand is met: from T1 while it is not below its target, otherwise from T2, and from
+    /// T1 again where T2 has no more.
+    fn choose(&self, tally: &mut Tally<'_>) -> Vec<NodeId> {
+        let (mut t1, mut t2) = (self.keys.iter(T1), self.keys.iter(T2));
         let mut left_in_t1 = self.keys.len(T1);
         let target = self.target_t1_size as usize;
         let mut victims = Vec::new();
-        while victims.len() < count {
-            let t1_first = if left_in_t1 >= target { from_t1.next() } else { None };
-            let (victim, is_t1) = match t1_first {
-                Some(node) => (node, true),
-                None => match from_t2.next() {
-                    Some(node) => (node, false),
-                    None => match from_t1.next() {
-                        Some(node) => (node, true),
-                        None => break,
-                    },
-                },
+        while !tally.is_met() {
+            let mut name_next =
+                |list: &mut _| Iterator::find(list, |node: &NodeId| tally.offer(self.keys.key(*node)));
+            let first = if left_in_t1 >= target { name_next(&mut t1) } else { None };
+            let Some(victim) = first.or_else(|| name_next(&mut t2)).or_else(|| name_next(&mut t1)) else {
+                break;
             };
-            left_in_t1 -= usize::from(is_t1);
+            left_in_t1 -= usize::from(self.keys.list_of(victim) == T1);
             victims.push(victim);
         }
         victims
@@ -166,20 +163,19 @@ impl EvictionPolicy for ArcPolicy {
 
     fn victims(
         &mut self,
-        ratio: f64,
+        demand: Demand<'_>,
         _cache_salt: Option<&str>,
         is_evictable: &dyn Fn(&ObjectKey) -> bool,
     ) -> Result<Vec<ObjectKey>> {
-        let count = victim_count(self.tracked_keys(), ratio);
-        if count == 0 {
+        let mut tally = Tally::new(demand, self.tracked_keys(), is_evictable);
+        if tally.is_met() {
             return Ok(Vec::new());
         }
         self.target_t1_size = self.target_t1_size.min(self.capacity as f64);
-        let victims = self.select(count, is_evictable);
-        for node in &victims {
-            self.keys.mark(*node).eviction_pending = true;
+        for node in self.choose(&mut tally) {
+            self.keys.mark(node).eviction_pending = true;
         }
-        Ok(victims.into_iter().map(|node| self.keys.key(node).clone()).collect())
+        Ok(tally.into_victims())
     }
 
     fn tracked_keys(&self) -> usize {

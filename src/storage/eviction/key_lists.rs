@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 
+use super::demand::Tally;
 use crate::format::model::ObjectKey;
 
 /// The end of a list.
@@ -109,8 +110,7 @@ impl<M: Copy + Default> KeyLists<M> {
 
     /// Forgets the first key of `list`, if it has one.
     pub(super) fn remove_first(&mut self, list: ListId) {
-        let first = self.lists[list as usize].first;
-        if first != NIL {
+        if let Some(first) = self.first(list) {
             self.remove(first);
         }
     }
@@ -154,6 +154,11 @@ impl<M: Copy + Default> KeyLists<M> {
         &self.nodes[id as usize].key
     }
 
+    /// A copy of what is noted beside the key.
+    pub(super) fn mark_of(&self, id: NodeId) -> M {
+        self.nodes[id as usize].mark
+    }
+
     /// What is noted beside the key.
     pub(super) fn mark(&mut self, id: NodeId) -> &mut M {
         &mut self.nodes[id as usize].mark
@@ -164,13 +169,21 @@ impl<M: Copy + Default> KeyLists<M> {
         self.lists[list as usize].len
     }
 
+    /// The first node of a list.
+    pub(super) fn first(&self, list: ListId) -> Option<NodeId> {
+        let first = self.lists[list as usize].first;
+        (first != NIL).then_some(first)
+    }
+
+    /// The node behind this one in its list.
+    pub(super) fn next(&self, id: NodeId) -> Option<NodeId> {
+        let next = self.nodes[id as usize].next;
+        (next != NIL).then_some(next)
+    }
+
     /// The nodes of a list, first to last.
     pub(super) fn iter(&self, list: ListId) -> impl Iterator<Item = NodeId> {
-        let first = self.lists[list as usize].first;
-        std::iter::successors((first != NIL).then_some(first), |id| {
-            let next = self.nodes[*id as usize].next;
-            (next != NIL).then_some(next)
-        })
+        std::iter::successors(self.first(list), |id| self.next(*id))
     }
 
     /// Copies of the keys of a list, first to last.
@@ -178,13 +191,18 @@ impl<M: Copy + Default> KeyLists<M> {
         self.iter(list).map(|id| self.key(id).clone()).collect()
     }
 
-    /// The first `count` keys of a list that `is_evictable` lets through.
-    pub(super) fn first_evictable(
-        &self,
-        list: ListId,
-        count: usize,
-        is_evictable: &dyn Fn(&ObjectKey) -> bool,
-    ) -> Vec<ObjectKey> {
-        self.iter(list).map(|id| self.key(id)).filter(|key| is_evictable(key)).take(count).cloned().collect()
+    /// The same, each with what is noted beside it.
+    pub(super) fn keys_and_marks(&self, list: ListId) -> impl Iterator<Item = (ObjectKey, M)> {
+        self.iter(list).map(|id| (self.key(id).clone(), self.mark_of(id)))
+    }
+
+    /// Offers the keys of a list, first to last, until the demand is met.
+    pub(super) fn offer(&self, list: ListId, tally: &mut Tally<'_>) {
+        let mut nodes = self.iter(list);
+        while !tally.is_met()
+            && let Some(node) = nodes.next()
+        {
+            tally.offer(self.key(node));
+        }
     }
 }

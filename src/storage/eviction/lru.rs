@@ -1,7 +1,8 @@
 //! `LRU`: least recently used first.
 
+use super::demand::Tally;
 use super::key_lists::KeyLists;
-use super::{EvictionPolicy, PolicyState, victim_count};
+use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
@@ -50,12 +51,13 @@ impl EvictionPolicy for LruPolicy {
 
     fn victims(
         &mut self,
-        ratio: f64,
+        demand: Demand<'_>,
         _cache_salt: Option<&str>,
         is_evictable: &dyn Fn(&ObjectKey) -> bool,
     ) -> Result<Vec<ObjectKey>> {
-        let count = victim_count(self.tracked_keys(), ratio);
-        Ok(self.keys.first_evictable(ORDER, count, is_evictable))
+        let mut tally = Tally::new(demand, self.tracked_keys(), is_evictable);
+        self.keys.offer(ORDER, &mut tally);
+        Ok(tally.into_victims())
     }
 
     fn tracked_keys(&self) -> usize {

@@ -2,26 +2,36 @@
 //!
 //! A policy hears of every key as it is reserved, written, touched and removed, and names victims when the
 //! eviction controller asks. It never deletes: what it named may be locked by the time, so it waits to hear
-//! of the removal. One file per policy, each of which gives the victims, and the order, that LMCache's gives:
+//! of the removal. One file per policy. Four are LMCache's, and give the victims, and the order, that LMCache's
+//! give; three are ours:
 //!
 //! * [`lru`]: least recently used first. * [`arc`]: recency and frequency, balanced by what came back.
 //! * [`isolated_lru`]: one LRU order per `cache_salt`. * [`noop`]: nothing, for an L1 that only buffers.
+//! * [`fifo`]: oldest first. * [`sieve`]: oldest first, but what is used stays. * [`s3_fifo`]: what is used once
+//!   goes soon.
 //!
-//! All of them keep their keys in `key_lists`: every event costs the same, however many keys are tracked.
+//! All of them keep their keys in `key_lists`: every event costs the same, however many keys are tracked. What a
+//! call is to name, and what it has named, is in [`demand`].
 //!
 //! Two rules hold for all. Keys of one call are taken in reverse: a prompt's last chunk goes first, because
-//! without the first chunk the others are of no use. And the ratio counts keys, not bytes. A policy is called
+//! without the first chunk the others are of no use. And a ratio counts keys, not bytes. A policy is called
 //! under the L1 manager's mutex and has no lock of its own.
 
 pub mod arc;
+pub mod demand;
+pub mod fifo;
 pub mod isolated_lru;
 mod key_lists;
 pub mod lru;
 pub mod noop;
+pub mod s3_fifo;
+pub mod sieve;
 
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::config::EvictionPolicyKind;
+use crate::storage::config::{Compat, EvictionPolicyKind};
+
+pub use demand::Demand;
 
 /// The state of a cache tier's keys, and the choice of victims among them.
 pub trait EvictionPolicy: Send + std::fmt::Debug {
@@ -40,15 +50,15 @@ pub trait EvictionPolicy: Send + std::fmt::Debug {
     /// Keys that are gone.
     fn on_keys_removed(&mut self, keys: &[&ObjectKey]);
 
-    /// The next victims among the keys that `is_evictable` lets through, first to go first: `ratio` of the
-    /// tracked keys, rounded down, but at least one where `ratio` is above zero. `cache_salt` narrows the
-    /// choice to one tenant, for a policy that keeps tenants apart; the others ignore it.
+    /// The next victims among the keys that `is_evictable` lets through, first to go first, until `demand` is
+    /// met or there are no more. `cache_salt` narrows the choice, and the keys that a ratio is taken of, to one tenant,
+    /// for a policy that keeps tenants apart; the others ignore it.
     ///
     /// # Errors
     /// [`ErrorKind::Policy`](crate::error::ErrorKind::Policy) if the policy needs a `cache_salt` and got none.
     fn victims(
         &mut self,
-        ratio: f64,
+        demand: Demand<'_>,
         cache_salt: Option<&str>,
         is_evictable: &dyn Fn(&ObjectKey) -> bool,
     ) -> Result<Vec<ObjectKey>>;
@@ -90,33 +100,45 @@ pub enum PolicyState {
     },
     /// See [`noop`].
     Noop,
+    /// See [`fifo`].
+    Fifo {
+        /// Oldest first.
+        order: Vec<ObjectKey>,
+    },
+    /// See [`s3_fifo`]. Each queue is oldest first, its keys with their uses as far as they are counted.
+    S3Fifo {
+        /// New ones.
+        small: Vec<(ObjectKey, u8)>,
+        /// Those that were used twice while they were new, or came back.
+        main: Vec<(ObjectKey, u8)>,
+        /// Gone from `small`.
+        ghost: Vec<ObjectKey>,
+        /// Named as victims, and still here.
+        named: Vec<ObjectKey>,
+        /// The most keys that were ever present at once.
+        capacity: usize,
+    },
+    /// See [`sieve`].
+    Sieve {
+        /// Oldest first, each with whether it was used since the hand last came by.
+        queue: Vec<(ObjectKey, bool)>,
+        /// Whom the hand looks at next; nobody if it starts anew.
+        hand: Option<ObjectKey>,
+        /// Named as victims, and still here.
+        named: Vec<ObjectKey>,
+    },
 }
 
-/// A policy that has seen no key.
-pub fn create(kind: EvictionPolicyKind) -> Box<dyn EvictionPolicy> {
+/// A policy that has seen no key. `compat` says whose behaviour it shows where LMCache's is a known defect, which
+/// is in [`isolated_lru`] only.
+pub fn create(kind: EvictionPolicyKind, compat: Compat) -> Box<dyn EvictionPolicy> {
     match kind {
         EvictionPolicyKind::Lru => Box::<lru::LruPolicy>::default(),
         EvictionPolicyKind::Arc => Box::<arc::ArcPolicy>::default(),
-        EvictionPolicyKind::IsolatedLru => Box::<isolated_lru::IsolatedLruPolicy>::default(),
+        EvictionPolicyKind::IsolatedLru => Box::new(isolated_lru::IsolatedLruPolicy::new(compat)),
         EvictionPolicyKind::Noop => Box::<noop::NoopPolicy>::default(),
-    }
-}
-
-/// How many of `tracked` keys one pass takes: LMCache's `int(n * ratio)`, at least one if the ratio is above
-/// zero. The ratio counts as 0 below 0 and as 1 above 1.
-fn victim_count(tracked: usize, ratio: f64) -> usize {
-    let ratio = ratio.clamp(0.0, 1.0);
-    let count = (tracked as f64 * ratio) as usize;
-    if count == 0 && ratio > 0.0 { tracked.min(1) } else { count }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pass_takes_the_ratio_rounded_down_but_at_least_one() {
-        let counts = [(10, 0.25), (10, 0.0), (10, -1.0), (10, 0.01), (0, 0.5), (10, 1.5), (10, f64::NAN)];
-        assert_eq!(counts.map(|(tracked, ratio)| victim_count(tracked, ratio)), [2, 0, 0, 1, 0, 10, 0]);
+        EvictionPolicyKind::Fifo => Box::<fifo::FifoPolicy>::default(),
+        EvictionPolicyKind::S3Fifo => Box::<s3_fifo::S3FifoPolicy>::default(),
+        EvictionPolicyKind::Sieve => Box::<sieve::SievePolicy>::default(),
     }
 }

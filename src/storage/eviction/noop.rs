@@ -1,6 +1,6 @@
 //! `noop`: tracks nothing and evicts nothing. For an L1 that only buffers writes on their way to L2.
 
-use super::{EvictionPolicy, PolicyState};
+use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
@@ -17,7 +17,7 @@ impl EvictionPolicy for NoopPolicy {
 
     fn victims(
         &mut self,
-        _ratio: f64,
+        _demand: Demand<'_>,
         _cache_salt: Option<&str>,
         _is_evictable: &dyn Fn(&ObjectKey) -> bool,
     ) -> Result<Vec<ObjectKey>> {

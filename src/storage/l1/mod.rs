@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::allocator::AddressManager;
 use crate::storage::arena::{Arena, Span};
-use crate::storage::config::L1ManagerConfig;
+use crate::storage::config::{Compat, L1ManagerConfig};
 use crate::storage::eviction::{self, PolicyState};
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -94,7 +94,7 @@ impl L1Manager {
         let tables = Mutex::new(Tables {
             index: tables::Index::default(),
             allocator,
-            policy: eviction::create(config.eviction.policy),
+            policy: eviction::create(config.eviction.policy, Compat::Lmcache),
             write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
             read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
             staging_bytes: 0,

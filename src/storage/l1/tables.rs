@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::allocator::AddressManager;
 use crate::storage::arena::Span;
-use crate::storage::eviction::EvictionPolicy;
+use crate::storage::eviction::{Demand, EvictionPolicy};
 
 /// The slots by key.
 #[derive(Debug, Default)]
@@ -112,7 +112,8 @@ impl Tables {
     /// nobody can lock a victim after it was chosen.
     pub(super) fn evict(&mut self, ratio: f64, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
         let index = &self.index;
-        let victims = self.policy.victims(ratio, None, &|key| index.is_evictable(key, now_ns))?;
+        let victims =
+            self.policy.victims(Demand::Ratio(ratio), None, &|key| index.is_evictable(key, now_ns))?;
         let codes = self.delete(&victims, false, now_ns);
         Ok(victims.into_iter().zip(codes.0).collect())
     }
