@@ -17,6 +17,18 @@ pub const KNOWN: [&str; 8] = [
     plugin::TYPE,
 ];
 
+/// One object of each kind, as `--l2-adapter` takes it.
+pub const EXAMPLES: [&str; 8] = [
+    r#"{"type":"mock","max_size_gb":8,"mock_bandwidth_gb":2,"latency_ms":0.5}"#,
+    r#"{"type":"fs","base_path":"/data/kv","eviction":{"eviction_policy":"LRU"},"max_capacity_gb":500}"#,
+    r#"{"type":"fs_native","base_path":"/data/kv","num_workers":8,"use_odirect":true}"#,
+    r#"{"type":"raw_block","device_path":"/dev/nvme1n1","slot_bytes":1052672}"#,
+    r#"{"type":"resp","host":"127.0.0.1","port":6379,"shared":true}"#,
+    r#"{"type":"s3","s3_endpoint":"bucket.s3.eu-central-1.amazonaws.com","s3_region":"eu-central-1"}"#,
+    r#"{"type":"fault_inject","rate":0.01,"inner":{"type":"fs","base_path":"/data/kv"}}"#,
+    r#"{"type":"plugin","library_path":"libmyadapter.so","adapter_params":{"threads":4}}"#,
+];
+
 /// LMCache's kinds that this build lacks, and what to use instead.
 pub const ABSENT: [(&str, &str); 13] = [
     ("aerospike", OWN_PLUGIN),
