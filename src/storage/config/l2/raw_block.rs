@@ -47,6 +47,9 @@ pub const KEYS: &[&str] = &[
 /// LMCache's default for `meta_total_bytes`.
 const DEFAULT_META_TOTAL_BYTES: u64 = 256 << 20;
 
+/// The least bytes of a header: magic, identity and length of the payload.
+pub const MIN_HEADER_BYTES: u64 = 24;
+
 /// The bytes of a magic.
 pub const MAGIC_BYTES: usize = 8;
 
@@ -126,9 +129,6 @@ impl RawBlockIoEngine {
 
 pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
     let fields = spec.fields;
-    if !fields.bool("persist_enabled", true)? {
-        return Err(Error::invalid("raw_block requires persist_enabled to be true"));
-    }
     let io_engine = io_engine(fields)?;
     refuse_passthrough(fields, io_engine)?;
     let config = RawBlockAdapterConfig {
@@ -140,7 +140,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
         header_bytes: bytes(fields, "header_bytes", 4096)?,
         meta_total_bytes: bytes(fields, "meta_total_bytes", DEFAULT_META_TOTAL_BYTES)?,
         meta_magic: magic(fields.text("meta_magic", "LMCIDX01")?)?,
-        meta_version: fields.integer("meta_version", 1, 0..=u64::from(u32::MAX))? as u32,
+        meta_version: fields.integer("meta_version", 1, 1..=u64::from(u32::MAX))? as u32,
         meta_checkpoint_interval: seconds(fields, "meta_checkpoint_interval_sec", 60)?,
         meta_idle_quiet: fields.milliseconds("meta_idle_quiet_ms", Duration::from_millis(100))?,
         meta_enable_periodic: fields.bool("meta_enable_periodic", true)?,
@@ -172,6 +172,16 @@ impl RawBlockAdapterConfig {
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, bytes)| !bytes.is_multiple_of(self.block_align)) {
             return Err(Error::invalid(format!("{name} must be a multiple of block_align")));
+        }
+        if self.header_bytes < MIN_HEADER_BYTES {
+            return Err(Error::invalid(format!("header_bytes must be at least {MIN_HEADER_BYTES}")));
+        }
+        // Two containers, each with a block for its own header and one more at least.
+        if self.meta_total_bytes / 4 < self.block_align {
+            return Err(Error::invalid("meta_total_bytes must have room for four times block_align"));
+        }
+        if self.max_data_transfer_bytes.is_some_and(|bytes| !bytes.is_multiple_of(self.block_align)) {
+            return Err(Error::invalid("max_data_transfer_size must be a multiple of block_align"));
         }
         if self.slot_bytes <= self.header_bytes {
             return Err(Error::invalid("slot_bytes must be more than header_bytes"));
