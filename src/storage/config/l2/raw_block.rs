@@ -210,13 +210,15 @@ fn refuse_passthrough(fields: Fields<'_>, io_engine: RawBlockIoEngine) -> Result
         return Err(Error::invalid("use_uring_cmd requires io_engine to be io_uring"));
     }
     let wants_placement = fields.bool("fdp_enabled", false)?;
-    let names = ["fdp_placement_ids", "fdp_data_placement_policy", "fdp_slot_reuse_policy"];
+    let policies = ["fdp_data_placement_policy", "fdp_slot_reuse_policy"];
+    let ids = fields.given("fdp_placement_ids").map(|_| "fdp_placement_ids");
+    let needs_placement = policies.into_iter().find(|name| is_chosen(fields, name)).or(ids);
     let checkpoint = fields.given("meta_checkpoint_placement_id").map(|_| "meta_checkpoint_placement_id");
     let placement = if wants_placement { Some("fdp_enabled") } else { checkpoint };
     if let (Some(name), false) = (placement, wants_commands) {
         return Err(Error::invalid(format!("{name} requires io_engine to be io_uring and use_uring_cmd")));
     }
-    if let Some(name) = names.into_iter().find(|name| !wants_placement && is_chosen(fields, name)) {
+    if let (Some(name), false) = (needs_placement, wants_placement) {
         return Err(Error::invalid(format!("{name} requires fdp_enabled")));
     }
     if !wants_commands {
@@ -226,6 +228,7 @@ fn refuse_passthrough(fields: Fields<'_>, io_engine: RawBlockIoEngine) -> Result
         .with_hint("leave use_uring_cmd and the fdp settings out: the block device is used then"))
 }
 
+/// Whether a policy is asked for: `none` and nothing are LMCache's words for none.
 fn is_chosen(fields: Fields<'_>, name: &str) -> bool {
     fields.given(name).is_some_and(|value| value.as_str() != Some("none") && value.as_str() != Some(""))
 }
