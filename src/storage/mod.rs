@@ -8,6 +8,7 @@
 //!   [`ttl_lock`] locks that expire; [`lease`] is what a caller holds between two calls.
 //! * [`prefetch`]: looking a prompt up, and locking what is there.
 //! * [`eviction`]: who goes first; [`eviction_controller`]: when.
+//! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
 //! * [`hook`]: lets a recorder see the calls.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
@@ -22,6 +23,7 @@ pub mod l1;
 pub mod lease;
 pub mod manager;
 pub mod prefetch;
+pub mod serde;
 pub mod status;
 pub mod ttl_lock;
 
