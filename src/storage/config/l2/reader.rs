@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::known::{refuse_keys, unknown_type};
-use super::{
-    AdapterKind, L2AdapterConfig, SerdeConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3,
-};
+use super::{AdapterKind, L2AdapterConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 use crate::error::{Error, Result};
 use crate::storage::config::fields::{Fields, parse_object};
 use crate::storage::config::secret::masked;
 use crate::storage::config::{DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind};
+use crate::storage::serde::SerdeConfig;
 
 /// The keys of every adapter.
 pub const COMMON_KEYS: &[&str] = &["type", "affinity_tag", "shared", "eviction", "persist_enabled", "serde"];
