@@ -45,7 +45,7 @@ impl Scenario {
     pub(crate) fn is_supported(&self) -> bool {
         let added = self.steps.iter().filter(|step| step["op"] == "add_l2").map(|step| &step["adapter"]);
         array_of(&self.config["l2"]).iter().chain(added).all(|adapter| {
-            matches!(adapter["type"].as_str(), Some("mock" | "no_such_type") | None)
+            matches!(adapter["type"].as_str(), Some("mock" | "fault_inject" | "no_such_type") | None)
         })
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use lmcache::format::model::ObjectKey;
 use lmcache::storage::config::{AdapterKind, L2AdapterConfig};
 use lmcache::storage::l2::factory::{self, AdapterContext};
+use lmcache::storage::l2::fault_inject::FaultInjectAdapter;
 use lmcache::storage::l2::mock::MockAdapter;
 use lmcache::storage::l2::{L2Adapter, L2AdapterId};
 use serde_json::{Map, Value, json};
@@ -77,6 +78,10 @@ impl Tiers {
             }
             AdapterKind::Fs(fs) => {
                 Ok((factory::create(config, context)?, Store::Folder(fs.base_path.clone())))
+            }
+            AdapterKind::FaultInject(faults) => {
+                let (inner, store) = Self::adapter(&faults.inner, context)?;
+                Ok((Arc::new(FaultInjectAdapter::new(inner, faults)), store))
             }
             other => panic!("no scenario has an adapter of type {}", other.name()),
         }
