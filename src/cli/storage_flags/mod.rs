@@ -290,10 +290,6 @@ mod tests {
     fn what_the_manager_would_pass_over_is_refused_by_the_name_of_its_flag() {
         assert!(refuse_what_is_not_in_force(&config(LEGACY).unwrap()).is_ok());
         for flag in [
-            r#"--l2-adapter {"type":"fs","base_path":"/kv"}"#,
-            "--l2-quota a=1",
-            "--compat native",
-            "--eviction-by bytes",
             "--l1-use-hugepages",
             "--l1-allocator tlsf",
             "--l1-numa-node 0",
