@@ -299,8 +299,9 @@ impl StorageManager {
         let cells = spec.key_groups.iter().zip(&result.hit_cells);
         let keys: Vec<ObjectKey> =
             cells.flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned())).collect();
-        // Every key of the hits has an owner.
-        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, Some(&owners));
+        let owners = (self.units.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,
