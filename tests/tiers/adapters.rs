@@ -12,7 +12,8 @@ use crate::support::{Bench, config, keys, mock_config, spec};
 fn an_adapter_is_drained_before_it_goes_and_its_number_is_not_used_again() {
     let bench = Bench::with(config(Compat::Native, 64), 2);
     let keys = keys(0, 4);
-    [Kind::Store, Kind::Lookup].map(|kind| bench.gates[1].hold(kind, true));
+    bench.gates[1].hold(Kind::Store, true);
+    bench.gates[1].hold(Kind::Lookup, true);
     bench.write(&keys[..2]);
     let handle = bench.submit(&spec(&keys));
     let drain = || bench.manager.delete_l2_adapter(1, Duration::from_millis(5)).map_err(|error| error.kind());
