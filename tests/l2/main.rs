@@ -1,5 +1,6 @@
 //! The adapters of L2: each against the suite that all have to pass, and by itself.
 
 mod conformance;
+mod fs;
 mod mock;
 mod support;
