@@ -39,7 +39,15 @@ impl<'a> Request<'a> {
     /// # Safety
     /// The memory stays mapped for `'a`, and nobody has a reference to it.
     pub unsafe fn read(file: &'a File, start: *mut u8, len: usize, enough: usize, offset: u64) -> Self {
-        Self { file, direction: Direction::Read, start, len, enough: enough.min(len), offset, memory: PhantomData }
+        Self {
+            file,
+            direction: Direction::Read,
+            start,
+            len,
+            enough: enough.min(len),
+            offset,
+            memory: PhantomData,
+        }
     }
 
     /// Writes the `len` bytes at `start` to `file` at `offset`, and then has the disk keep them if it `syncs`.

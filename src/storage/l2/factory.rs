@@ -41,7 +41,11 @@ pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<
     }
 }
 
-fn fs_adapter(config: &FsAdapterConfig, kind: FsKind, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+fn fs_adapter(
+    config: &FsAdapterConfig,
+    kind: FsKind,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
     let connector = FsConnector::open(config, kind, context.compat, context.l1_align_bytes)?;
     let options = ConnectorOptions {
         workers: config.num_workers,

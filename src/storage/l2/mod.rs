@@ -33,8 +33,8 @@ use std::fmt;
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
+pub use ledger::{AdapterUsage, L2Listener, Ledger};
 pub use registry::{AdapterEntry, Adapters};
-pub use ledger::{AdapterUsage, Ledger, L2Listener};
 pub use status::AdapterStatus;
 pub use task::{Completion, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer};
 

@@ -24,7 +24,9 @@ fn fs_goes_direct_where_the_size_is_a_multiple_of_the_block() {
     let mut direct = config(base.path());
     direct.use_odirect = true;
     let adapter = adapter(AdapterKind::Fs(direct), Compat::Native).unwrap();
-    for (number, (len, buffered)) in [(8_192, 0), (4_096, 0), (8_191, 2), (100, 4), (1 << 20, 4)].into_iter().enumerate() {
+    for (number, (len, buffered)) in
+        [(8_192, 0), (4_096, 0), (8_191, 2), (100, 4), (1 << 20, 4)].into_iter().enumerate()
+    {
         let key = keys(number as u32, 1).remove(0);
         let bytes = payload(number as u64, len);
         store_all(&*adapter, &[(key.clone(), bytes.clone())]);

@@ -6,7 +6,9 @@ use lmcache::storage::config::l2::{FileChecksum, FsIoEngine};
 use lmcache::storage::config::{AdapterKind, Compat};
 
 use super::{adapter, config, file_names, folder, native};
-use crate::support::{key_of, keys, load_one, lookup_sized, payload, present, sized, status_number, store, store_all};
+use crate::support::{
+    key_of, keys, load_one, lookup_sized, payload, present, sized, status_number, store, store_all,
+};
 
 #[test]
 fn files_are_lmcaches() {
@@ -27,7 +29,8 @@ fn files_are_lmcaches() {
 fn what_is_there_is_counted_at_the_start_and_what_is_foreign_is_not() {
     let base = folder();
     let all = keys(0, 3);
-    let objects: Vec<_> = all.iter().zip([100, 2_000, 30_000]).map(|(key, len)| (key.clone(), payload(1, len))).collect();
+    let objects: Vec<_> =
+        all.iter().zip([100, 2_000, 30_000]).map(|(key, len)| (key.clone(), payload(1, len))).collect();
     let first = native(base.path());
     store_all(&*first, &objects);
     first.close();

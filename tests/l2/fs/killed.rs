@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{file_names, folder, native};
-use crate::support::{Buffers, completion, keys, load_one, payload, status_number};
-use lmcache::storage::l2::{L2Adapter, StoreTask, Transfer};
+use crate::support::{Buffers, completion, keys, load_one, status_number};
+use lmcache::storage::l2::{StoreTask, Transfer};
 
 /// Where the process that is to be killed stores. Nobody else sets it.
 const VICTIM_FOLDER: &str = "LMCACHE_TEST_FS_VICTIM";
@@ -14,7 +14,7 @@ const OBJECTS: u32 = 64;
 const OBJECT_BYTES: usize = 3 << 20;
 
 fn bytes_of(number: u32) -> Vec<u8> {
-    payload(u64::from(number), OBJECT_BYTES)
+    vec![number as u8 + 1; OBJECT_BYTES]
 }
 
 /// Not a test by itself: stores until it is killed.

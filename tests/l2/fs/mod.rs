@@ -67,7 +67,11 @@ pub(crate) fn only_file(base: &Path) -> PathBuf {
     base.join(&names[0])
 }
 
-fn made(change: impl Fn(&mut FsAdapterConfig), kind: fn(FsAdapterConfig) -> AdapterKind, traits: Traits) -> Made {
+fn made(
+    change: impl Fn(&mut FsAdapterConfig),
+    kind: fn(FsAdapterConfig) -> AdapterKind,
+    traits: Traits,
+) -> Made {
     let base = folder();
     let mut config = config(base.path());
     change(&mut config);
@@ -82,7 +86,11 @@ fn padded() -> Traits {
 conformance!(plain, super::made(|_| {}, super::AdapterKind::Fs, super::Traits::default()));
 conformance!(
     posix,
-    super::made(|config| config.io_engine = super::FsIoEngine::Posix, super::AdapterKind::Fs, super::Traits::default())
+    super::made(
+        |config| config.io_engine = super::FsIoEngine::Posix,
+        super::AdapterKind::Fs,
+        super::Traits::default()
+    )
 );
 conformance!(
     durable_with_checksums,

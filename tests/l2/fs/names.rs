@@ -12,8 +12,21 @@ use crate::support::key_of as key;
 /// Models out of the pieces that names are made of, so that they meet often.
 fn model() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("-SEP-"), Just("-SEP"), Just("SEP-"), Just("/"), Just("-"), Just("%"), Just("%2F"), Just("%25"), Just("a"),
-        Just(".data"), Just(".tmp"), Just("0x01"), Just("\u{6a21}"), Just("\0"), Just("%00"),
+        Just("-SEP-"),
+        Just("-SEP"),
+        Just("SEP-"),
+        Just("/"),
+        Just("-"),
+        Just("%"),
+        Just("%2F"),
+        Just("%25"),
+        Just("a"),
+        Just(".data"),
+        Just(".tmp"),
+        Just("0x01"),
+        Just("\u{6a21}"),
+        Just("\0"),
+        Just("%00"),
     ];
     proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }

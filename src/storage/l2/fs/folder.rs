@@ -43,7 +43,8 @@ impl Folder {
                 .map_err(|error| failed("cannot make the folder of an fs adapter", folder, error))?;
         }
         let mark = format!("{:x}-{:016x}", std::process::id(), host::random_u64());
-        let mut opened = Self { base: base.to_owned(), temporary, mark, next: AtomicU64::new(0), leftovers_removed: 0 };
+        let mut opened =
+            Self { base: base.to_owned(), temporary, mark, next: AtomicU64::new(0), leftovers_removed: 0 };
         opened.leftovers_removed = opened.remove_leftovers()?;
         Ok(opened)
     }
@@ -141,8 +142,8 @@ impl Folder {
     /// Finds out whether files can have attributes.
     pub(super) fn check_attributes(&self) -> Result<()> {
         let created = self.create_temporary(|path| file::create_new(path, false));
-        let (file, path) =
-            created.map_err(|error| failed("cannot write to the folder of an fs adapter", &self.temporary, error))?;
+        let (file, path) = created
+            .map_err(|error| failed("cannot write to the folder of an fs adapter", &self.temporary, error))?;
         let set = file::set_attribute(&file, super::checksum::ATTRIBUTE, b"0:00000000");
         // What stays is removed at the next start.
         let _ = std::fs::remove_file(&path);

@@ -29,7 +29,8 @@ struct Reading<'t> {
 
 impl FsConnector {
     pub(super) fn get_batch(&self, objects: &[Transfer]) -> Vec<Result<bool>> {
-        let readings: Vec<Result<Option<Reading<'_>>>> = objects.iter().map(|object| self.open_one(object)).collect();
+        let readings: Vec<Result<Option<Reading<'_>>>> =
+            objects.iter().map(|object| self.open_one(object)).collect();
         let requests: Vec<_> = readings
             .iter()
             .filter_map(|reading| reading.as_ref().ok()?.as_ref())
@@ -39,7 +40,9 @@ impl FsConnector {
         let end = |reading: Result<Option<Reading<'_>>>| match reading? {
             None => Ok(false),
             // One answer a request, in their order.
-            Some(reading) => self.check(&reading, moved.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()))),
+            Some(reading) => {
+                self.check(&reading, moved.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into())))
+            }
         };
         readings.into_iter().map(end).collect()
     }
@@ -57,7 +60,8 @@ impl FsConnector {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("cannot open an object's file", &path, error)),
         };
-        let found = file.metadata().map_err(|error| failed("cannot look at an object's file", &path, error))?;
+        let found =
+            file.metadata().map_err(|error| failed("cannot look at an object's file", &path, error))?;
         if !found.is_file() {
             return Err(Error::new(ErrorKind::Corrupt, "what should be an object's file is none")
                 .with_context("path", path.display()));

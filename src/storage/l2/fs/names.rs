@@ -163,10 +163,24 @@ mod tests {
     #[test]
     fn other_names_are_nobodys() {
         for name in [
-            "", ".data", "m", "m.data", "m@0x00000001@0@01", "m@0x00000001@0@01.tmp", "m@0x1@0@01.data",
-            "m@00000001@0@01.data", "m@0x00000001@0@1.data", "m@0x00000001@0@AB.data", "m@0x00000001@00@01.data",
-            "m@0x00000001@0@01@.data", "m@0x00000001@0@01@a@b.data", "m@0x00000001@g@01.data", "m@0x00000001@0@0g.data",
-            "@%ab@0x00000001@0@01.data", "m@0xffffffffffffffff@0@01.data", "m@0x00000001@+1@01.data",
+            "",
+            ".data",
+            "m",
+            "m.data",
+            "m@0x00000001@0@01",
+            "m@0x00000001@0@01.tmp",
+            "m@0x1@0@01.data",
+            "m@00000001@0@01.data",
+            "m@0x00000001@0@1.data",
+            "m@0x00000001@0@AB.data",
+            "m@0x00000001@00@01.data",
+            "m@0x00000001@0@01@.data",
+            "m@0x00000001@0@01@a@b.data",
+            "m@0x00000001@g@01.data",
+            "m@0x00000001@0@0g.data",
+            "@%ab@0x00000001@0@01.data",
+            "m@0xffffffffffffffff@0@01.data",
+            "m@0x00000001@+1@01.data",
         ] {
             assert_eq!(key_of(name, Compat::Native), None, "{name}");
         }

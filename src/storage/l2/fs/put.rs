@@ -70,7 +70,8 @@ impl FsConnector {
     }
 
     fn put_batch(&self, objects: &[Transfer]) -> Vec<Result<Put>> {
-        let drafts: Vec<Result<Option<Draft<'_>>>> = objects.iter().map(|object| self.begin(object)).collect();
+        let drafts: Vec<Result<Option<Draft<'_>>>> =
+            objects.iter().map(|object| self.begin(object)).collect();
         let requests: Vec<_> = drafts
             .iter()
             .filter_map(|draft| draft.as_ref().ok()?.as_ref())
@@ -80,7 +81,9 @@ impl FsConnector {
         let end = |draft: Result<Option<Draft<'_>>>| match draft? {
             None => Ok(Put::Present),
             // One answer a request, in their order.
-            Some(draft) => self.finish(draft, written.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into()))),
+            Some(draft) => {
+                self.finish(draft, written.next().unwrap_or_else(|| Err(io::ErrorKind::Other.into())))
+            }
         };
         drafts.into_iter().map(end).collect()
     }
