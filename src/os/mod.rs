@@ -5,7 +5,8 @@
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
-//! * [`transfer`]: reading and writing raw memory.
+//! * [`transfer`]: reading and writing raw memory; [`request`] and [`uring`]: the same, many at once.
+//! * [`file`](mod@file): direct I/O, attributes, and what else std's files do not have.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
@@ -13,10 +14,13 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod file;
 pub mod host;
 pub mod map;
+pub mod request;
 pub mod stdio;
 pub mod thread;
 pub mod ticks;
 pub mod time;
 pub mod transfer;
+pub mod uring;

@@ -2,5 +2,6 @@
 
 mod conformance;
 mod fault_inject;
+mod fs;
 mod mock;
 mod support;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::fault_inject::FaultInjectAdapter;
+use super::connected::{ConnectorAdapter, ConnectorOptions};
+use super::fs::{FsConnector, FsKind};
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
-use crate::storage::config::l2::MockAdapterConfig;
+use crate::storage::config::l2::{FsAdapterConfig, MockAdapterConfig};
 use crate::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use crate::sync::Arc;
 
@@ -37,9 +39,25 @@ pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<
             let inner = create(&wrapper.inner, context)?;
             Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
         }
+        AdapterKind::Fs(fs) => fs_adapter(fs, FsKind::Fs, context),
+        AdapterKind::FsNative(fs) => fs_adapter(fs, FsKind::Native, context),
         other => Err(Error::unsupported("this L2 adapter is not part of this build")
             .with_context("type", other.name())),
     }
+}
+
+fn fs_adapter(
+    config: &FsAdapterConfig,
+    kind: FsKind,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
+    let connector = FsConnector::open(config, kind, context.compat, context.l1_align_bytes)?;
+    let options = ConnectorOptions {
+        workers: config.num_workers,
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: context.compat,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
 }
 
 /// What a mock is made of.

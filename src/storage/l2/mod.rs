@@ -10,6 +10,7 @@
 //!   adapter of it, with worker threads from [`pool`], locks and a ledger.
 //! * [`mock`]: a table in memory, as slow as it is told to be, by [`mock_delay`].
 //! * [`fault_inject`]: another adapter, with the faults that [`fault_rule`] draws.
+//! * [`fs`]: a file for each object.
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
 //! [`PinnedSpan`](crate::storage::memory::PinnedSpan): as long as one is held, the allocator does not give its bytes
@@ -21,6 +22,7 @@ pub mod connector;
 pub mod factory;
 pub mod fault_inject;
 pub mod fault_rule;
+pub mod fs;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;
@@ -34,8 +36,8 @@ use std::fmt;
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
+pub use ledger::{AdapterUsage, L2Listener, Ledger};
 pub use registry::{AdapterEntry, Adapters};
-pub use ledger::{AdapterUsage, Ledger, L2Listener};
 pub use status::AdapterStatus;
 pub use task::{Completion, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer};
 
