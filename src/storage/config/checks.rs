@@ -38,8 +38,9 @@ impl L1MemoryManagerConfig {
         if self.devdax_path.is_some() || self.devdax_size_bytes > 0 {
             return Err(Error::unsupported("this build keeps L1 in host memory only, not in a Device-DAX"));
         }
-        if self.use_hugepages {
-            return Err(Error::unsupported("this build has no 2 MiB page pool for L1"));
+        if self.use_hugepages && (self.use_lazy || !self.shm_name.is_empty()) {
+            return Err(Error::invalid("2 MiB pages exclude lazy growth and shared memory")
+                .with_hint("leave one of them out"));
         }
         if !self.align_bytes.is_power_of_two() {
             return Err(Error::invalid("the alignment of L1 objects must be a power of two")
@@ -108,7 +109,10 @@ mod tests {
             |config| config.l1_managers[0].read_ttl_seconds = -1,
             |config| config.l1_managers[0].memory.align_bytes = 3000,
             |config| config.l1_managers[0].memory.size_bytes = 4095,
-            |config| config.l1_managers[0].memory.use_hugepages = true,
+            |config| {
+                config.l1_managers[0].memory.use_hugepages = true;
+                config.l1_managers[0].memory.use_lazy = true;
+            },
         ];
         for breakage in broken {
             let mut config = good.clone();

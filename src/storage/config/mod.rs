@@ -108,6 +108,22 @@ pub struct L1MemoryManagerConfig {
     pub devdax_path: Option<String>,
     /// How much of the Device-DAX file is overflow for host memory.
     pub devdax_size_bytes: u64,
+    /// The NUMA node that the memory comes from; ours, not part of LMCache's configuration or its digest.
+    pub numa_node: Option<u32>,
+    /// Whether all pages are touched before the first object is written; ours.
+    pub first_touch: bool,
+    /// Which allocator gives objects their addresses; ours.
+    pub allocator: AllocatorKind,
+}
+
+/// Which allocator gives objects their addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AllocatorKind {
+    /// First fit in address order: LMCache's addresses.
+    #[default]
+    FirstFit,
+    /// A two-level segregated fit: fewer holes, longer runs, other addresses.
+    Tlsf,
 }
 
 impl Default for L1MemoryManagerConfig {
@@ -121,6 +137,9 @@ impl Default for L1MemoryManagerConfig {
             use_hugepages: false,
             devdax_path: None,
             devdax_size_bytes: 0,
+            numa_node: None,
+            first_touch: false,
+            allocator: AllocatorKind::default(),
         }
     }
 }

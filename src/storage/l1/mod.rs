@@ -34,7 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::L1ManagerConfig;
 use crate::storage::eviction::{self, PolicyState};
-use crate::storage::memory::{AddressManager, Arena, Span};
+use crate::storage::memory::{Arena, L1MemoryManager, Span};
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
@@ -73,14 +73,11 @@ pub struct L1Manager {
 }
 
 impl L1Manager {
-    /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing.
-    ///
-    /// Lazy growth, huge pages and shared memory are ways in which LMCache provides the same bytes; here the
-    /// whole size can be used from the start, in private memory.
+    /// An empty L1. Plain memory is reserved, not committed: what nobody writes costs nothing.
     ///
     /// # Errors
-    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
-    /// memory is to be a Device-DAX file, which this build does not have.
+    /// If the size is zero, the alignment is no power of two, the memory cannot be had as it is configured, or it is
+    /// to be a Device-DAX file, which this build does not have.
     pub fn new(config: L1ManagerConfig, clock: Clock) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
@@ -88,8 +85,8 @@ impl L1Manager {
                 .with_context("path", path)
                 .with_hint("configure L1 in host memory of the same size"));
         }
-        let allocator = AddressManager::new(memory.size_bytes, memory.align_bytes)?;
-        let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
+        let allocator = L1MemoryManager::new(memory)?;
+        let arena = Arc::clone(allocator.arena());
         let tables = Mutex::new(Tables {
             index: tables::Index::default(),
             allocator,

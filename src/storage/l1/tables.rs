@@ -10,7 +10,7 @@ use super::{L1Error, ObjectInfo};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::eviction::EvictionPolicy;
-use crate::storage::memory::{AddressManager, Span};
+use crate::storage::memory::{L1MemoryManager, Span};
 
 /// The slots by key.
 #[derive(Debug, Default)]
@@ -75,7 +75,7 @@ impl Index {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) index: Index,
-    pub(super) allocator: AddressManager,
+    pub(super) allocator: L1MemoryManager,
     pub(super) policy: Box<dyn EvictionPolicy>,
     pub(super) write_ttl_ns: u64,
     pub(super) read_ttl_ns: u64,

@@ -5,7 +5,7 @@ use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
-use crate::storage::memory::{AddressManager, Span};
+use crate::storage::memory::{Span, check_object_bytes};
 use crate::storage::ttl_lock::TtlLock;
 
 /// What a reservation asks for, besides its keys.
@@ -111,7 +111,7 @@ impl Tables {
 
     /// Refuses the call if it would have to allocate objects of a size that nothing can have.
     fn check_object_bytes(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<()> {
-        match AddressManager::check_object_bytes(request.size_bytes) {
+        match check_object_bytes(request.size_bytes) {
             Err(error) if keys.iter().any(|key| self.needs_memory(key, request)) => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
