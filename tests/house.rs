@@ -28,7 +28,7 @@ const UNSAFE_ROOMS: [&str; 9] = [
     "ffi/",
     "storage/memory/arena.rs",
     "storage/memory/bytes.rs",
-    "storage/memory/copy.rs",
+    "storage/memory/copy/",
     "trace/bytes.rs",
     "trace/ring/halves.rs",
     "format/native/trusted.rs",

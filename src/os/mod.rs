@@ -1,6 +1,8 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
-//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
+//! * [`map`]: read-only maps of files, and anonymous memory for the rings.
+//! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
+//!   the node.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
@@ -17,7 +19,10 @@ pub mod affinity;
 pub mod file;
 pub mod host;
 pub mod map;
+pub mod numa;
+pub mod region;
 pub mod request;
+pub mod shm;
 pub mod stdio;
 pub mod thread;
 pub mod ticks;

@@ -299,8 +299,9 @@ impl StorageManager {
         }
         let owners: L1Owners = result.l1_owners.into_iter().collect();
         let cells = spec.key_groups.iter().zip(&result.hit_cells);
-        let keys: Vec<ObjectKey> =
-            cells.flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned())).collect();
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
         let owners = (self.units.len() > 1).then_some(&owners);
         // Where owners matter, every key of the hits has one.
         let _ = self.reader.finish_read(&keys, spec.num_kv_readers, owners);

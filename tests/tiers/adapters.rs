@@ -29,7 +29,10 @@ fn an_adapter_is_drained_before_it_goes_and_its_number_is_not_used_again() {
     bench.manager.pump();
     assert!(handle.is_done());
     bench.manager.delete_l2_adapter(1, Duration::from_secs(1)).unwrap();
-    assert_eq!(bench.manager.delete_l2_adapter(1, Duration::ZERO).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(
+        bench.manager.delete_l2_adapter(1, Duration::ZERO).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
     assert_eq!(bench.manager.add_l2_adapter(mock_config()).unwrap(), 2);
     let ids: Vec<u32> = bench.manager.l2_adapters().iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [0, 2]);
@@ -59,8 +62,5 @@ fn an_adapter_of_an_unknown_tag_is_refused_and_a_closed_manager_takes_none() {
     assert_eq!(bench.manager.add_l2_adapter(other).unwrap_err().kind(), ErrorKind::InvalidArgument);
     bench.manager.close().unwrap();
     assert_eq!(bench.manager.add_l2_adapter(mock_config()).unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(
-        bench.manager.delete_l2_adapter(0, Duration::ZERO).unwrap_err().kind(),
-        ErrorKind::Closed
-    );
+    assert_eq!(bench.manager.delete_l2_adapter(0, Duration::ZERO).unwrap_err().kind(), ErrorKind::Closed);
 }

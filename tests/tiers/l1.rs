@@ -22,7 +22,8 @@ fn an_allocation_evicts_the_least_recently_used_and_no_more_than_it_needs() {
     keys.iter().for_each(|key| bench.write(std::slice::from_ref(key)));
     bench.manager.touch_l1_keys(&keys[..1]);
     bench.write(&crate::support::keys(50, 2));
-    let resident: Vec<_> = bench.manager.l1_manager().objects().into_iter().map(|object| object.key).collect();
+    let resident: Vec<_> =
+        bench.manager.l1_manager().objects().into_iter().map(|object| object.key).collect();
     assert_eq!(resident.len(), 8);
     assert!(!resident.contains(&keys[1]) && !resident.contains(&keys[2]));
     assert!(resident.contains(&keys[0]));

@@ -38,7 +38,8 @@ impl L2Adapter for Fragile {
     fn submit_store(&self, task: StoreTask) {
         let keys: Vec<_> = task.objects.iter().map(|object| object.key.clone()).collect();
         self.stores.lock().unwrap().push(keys);
-        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let fails =
+            self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match fails {
             Ok(_) => {
                 let failed = Bitmap::from_fn(task.objects.len(), |_| true);
@@ -211,7 +212,8 @@ pub(crate) fn keys(first: u32, count: u32) -> Vec<ObjectKey> {
 
 pub(crate) fn keys_of_group(group: u32, first: u32, count: u32) -> Vec<ObjectKey> {
     let scope = Arc::new(KeyScope::new("model", 0x0100_0100, group, "").unwrap());
-    let key = |number: u32| ObjectKey::new(ChunkHash::new(&(number * 7 + 1).to_be_bytes()), Arc::clone(&scope));
+    let key =
+        |number: u32| ObjectKey::new(ChunkHash::new(&(number * 7 + 1).to_be_bytes()), Arc::clone(&scope));
     (first..first + count).map(key).collect()
 }
 

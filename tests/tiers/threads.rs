@@ -6,7 +6,7 @@ use lmcache::clock::monotonic_ns;
 use lmcache::storage::StorageManager;
 use lmcache::storage::config::{Compat, L2AdapterConfig};
 
-use crate::support::{config, keys, layout, spec, PAGE};
+use crate::support::{PAGE, config, keys, layout, spec};
 
 fn slow_mock() -> L2AdapterConfig {
     let json = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100,"latency_ms":2,"jitter_ms":1}"#;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::fault_inject::FaultInjectAdapter;
 use super::connected::{ConnectorAdapter, ConnectorOptions};
+use super::fault_inject::FaultInjectAdapter;
 use super::fs::{FsConnector, FsKind};
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;

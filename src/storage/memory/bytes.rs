@@ -92,12 +92,9 @@ impl<'a> ArenaBytes<'a> {
     /// # Errors
     /// If `other` holds fewer; nothing is written then.
     pub fn copy_to(&self, other: &ArenaBytes<'_>) -> Result<()> {
-        let mut block = [0; 4096];
         let to = other.range(0, self.len_bytes)?;
-        for at in (0..self.len_bytes).step_by(block.len()) {
-            let len = self.read_into(at, &mut block);
-            to.write_from(at, &block[..len])?;
-        }
+        // SAFETY: both are `len_bytes` long.
+        unsafe { copy::copy_across(self.as_ptr(), to.as_mut_ptr(), self.len_bytes) };
         Ok(())
     }
 

@@ -87,7 +87,10 @@ impl Families {
             l1_write: new("l1_write_chunks", "Total chunks written to L1"),
             l1_evicted: new("l1_evicted_chunks", "Total chunks evicted from L1"),
             l1_ticks: new("l1_eviction_loop_ticks", "L1 eviction-loop iterations (every cycle)"),
-            l1_triggered: new("l1_eviction_loop_triggered", "L1 eviction-loop iterations where the policy ran"),
+            l1_triggered: new(
+                "l1_eviction_loop_triggered",
+                "L1 eviction-loop iterations where the policy ran",
+            ),
             l1_allocation_failure: new(
                 "l1_allocation_failure_chunks",
                 "Count of L1 memory allocation failures (OOM) during reserve_write",
@@ -99,7 +102,10 @@ impl Families {
             ),
             timeouts: new("timeouts", "Timeouts raised, tagged by exception_type"),
             store_submitted: new("l2_store_submitted_requests", "Total L2 store requests submitted"),
-            store_submitted_objects: new("l2_store_submitted_objects_chunks", "Total chunks submitted for L2 store"),
+            store_submitted_objects: new(
+                "l2_store_submitted_objects_chunks",
+                "Total chunks submitted for L2 store",
+            ),
             store_completed: new("l2_store_completed_requests", "Total L2 store requests completed"),
             store_completed_objects: new(
                 "l2_store_completed_objects_chunks",

@@ -59,7 +59,11 @@ impl Lifecycle {
         let mut new =
             |name, help, buckets| histograms(registry, &format!("l1_chunk_{name}_seconds"), help, buckets);
         Self {
-            lifetime: new("lifetime", "L1 chunk lifetime from allocation to eviction (seconds)", &AGE_BUCKETS),
+            lifetime: new(
+                "lifetime",
+                "L1 chunk lifetime from allocation to eviction (seconds)",
+                &AGE_BUCKETS,
+            ),
             idle: new("idle_before_evict", "Idle time before L1 chunk eviction (seconds)", &AGE_BUCKETS),
             reuse_gap: new(
                 "reuse_gap",
