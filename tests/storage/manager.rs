@@ -95,7 +95,7 @@ fn configurations_that_cannot_work_are_refused() {
     );
     assert_eq!(
         config(|config| config.l1_managers[0].memory.size_bytes = u64::MAX),
-        Err(ErrorKind::OutOfMemory)
+        Err(ErrorKind::InvalidArgument)
     );
     let devdax = |config: &mut StorageManagerConfig| {
         config.l1_managers[0].memory.devdax_path = Some("/dev/dax0.0".to_owned());

@@ -12,5 +12,6 @@ mod l1;
 mod prefetch;
 mod shared_loads;
 mod store;
+mod stress;
 mod support;
 mod threads;
