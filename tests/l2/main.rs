@@ -4,3 +4,4 @@ mod conformance;
 mod fs;
 mod mock;
 mod support;
+mod uring;

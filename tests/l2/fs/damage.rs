@@ -9,9 +9,7 @@ use lmcache::storage::config::{AdapterKind, Compat};
 use lmcache::storage::l2::L2Adapter;
 
 use super::{adapter, config, folder, native, only_file};
-use crate::support::{
-    keys, load_one, lookup_sized, payload, present, sized, status_number, store_all,
-};
+use crate::support::{keys, load_one, lookup_sized, payload, present, sized, status_number, store_all};
 
 fn lmcaches(base: &Path) -> Arc<dyn L2Adapter> {
     adapter(AdapterKind::Fs(config(base)), Compat::Lmcache).unwrap()

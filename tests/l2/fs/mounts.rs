@@ -17,7 +17,8 @@ struct Mounted(TempDir);
 impl Mounted {
     fn new(kind: &str, options: &str) -> Option<Self> {
         let base = folder();
-        let mounted = run("mount", &["-t", kind, "-o", options, "lmcache-test", base.path().to_str().unwrap()]);
+        let mounted =
+            run("mount", &["-t", kind, "-o", options, "lmcache-test", base.path().to_str().unwrap()]);
         if !mounted {
             eprintln!("skipped: no right to mount a {kind}");
         }
@@ -58,7 +59,8 @@ fn a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind() {
         assert!(error.contains("cannot write an object's file") && error.contains("No space"), "{error}");
         // All at once: the three that are there, and three that do not fit.
         assert_eq!(store(&*adapter, &objects).failed.ones().collect::<Vec<_>>(), [3, 4, 5]);
-        let is_there = |(key, bytes): &(_, Vec<u8>)| load_one(&*adapter, key, bytes.len()).as_ref() == Some(bytes);
+        let is_there =
+            |(key, bytes): &(_, Vec<u8>)| load_one(&*adapter, key, bytes.len()).as_ref() == Some(bytes);
         assert!(objects[..3].iter().all(is_there));
         let all: Vec<_> = objects.iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(adapter.delete(&all), 3);
