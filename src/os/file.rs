@@ -15,7 +15,12 @@ use std::path::Path;
 /// What the kernel says: `EINVAL` where the file system has no direct I/O.
 pub fn create_new(path: &Path, direct: bool) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | if direct { libc::O_DIRECT } else { 0 };
-    OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(flags).open(path)
+    let created = OpenOptions::new().write(true).create_new(true).mode(0o644).custom_flags(flags).open(path);
+    if direct && created.as_ref().is_err_and(is_no_direct_io) {
+        // Linux creates the file before it refuses to open it; nobody else has made one of that name.
+        let _ = std::fs::remove_file(path);
+    }
+    created
 }
 
 /// Opens a file to read it; past the page cache if `direct`. A pipe of that name does not keep the caller waiting.
@@ -35,11 +40,6 @@ pub fn is_no_direct_io(error: &io::Error) -> bool {
 /// Whether an error says that the disk, or the quota of its user, is full.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
-}
-
-/// Whether an error says that a name is longer than the file system takes.
-pub fn is_name_too_long(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(libc::ENAMETOOLONG)
 }
 
 /// Gives a file another name in the same file system, which must be free.

@@ -163,8 +163,7 @@ impl StorageManager {
             if pending.is_empty() {
                 break;
             }
-            let pending_keys: Vec<ObjectKey> =
-                pending.iter().map(|position| keys[*position].clone()).collect();
+            let pending_keys: Vec<ObjectKey> = pending.iter().map(|position| keys[*position].clone()).collect();
             let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
             reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
         }
@@ -240,8 +239,7 @@ impl StorageManager {
             && self.events.has_sink()
         {
             let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events
-                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
         }
         finished
     }
@@ -339,9 +337,7 @@ impl StorageManager {
         if let Ok(codes) = &finished
             && self.events.has_sink()
         {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
-                Event::SmReadPrefetchedFinished(keys)
-            });
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmReadPrefetchedFinished(keys));
         }
         finished
     }
@@ -358,8 +354,7 @@ impl StorageManager {
     pub fn delete_l1_keys(&self, keys: &[ObjectKey], force: bool) -> (usize, usize) {
         let per_l1: Vec<KeyCodes> = self.units.iter().map(|unit| unit.l1.delete(keys, force)).collect();
         let (mut deleted, mut locked) = (0, 0);
-        let mut outcomes: Vec<_> =
-            per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
+        let mut outcomes: Vec<_> = per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
         loop {
             let of_key: Vec<L1Error> =
                 outcomes.iter_mut().filter_map(|codes| codes.next().map(|(_, code)| code)).collect();

@@ -5,3 +5,4 @@ mod fault_inject;
 mod fs;
 mod mock;
 mod support;
+mod uring;

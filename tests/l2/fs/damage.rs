@@ -1,4 +1,4 @@
-//! What becomes of files that somebody else changed, and of a disk that is full.
+//! What becomes of files that somebody else changed.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -8,10 +8,8 @@ use lmcache::storage::config::l2::FileChecksum;
 use lmcache::storage::config::{AdapterKind, Compat};
 use lmcache::storage::l2::L2Adapter;
 
-use super::{adapter, config, file_names, folder, native, only_file};
-use crate::support::{
-    keys, load_one, lookup_sized, payload, present, sized, status_number, store, store_all,
-};
+use super::{adapter, config, folder, native, only_file};
+use crate::support::{keys, load_one, lookup_sized, payload, present, sized, status_number, store_all};
 
 fn lmcaches(base: &Path) -> Arc<dyn L2Adapter> {
     adapter(AdapterKind::Fs(config(base)), Compat::Lmcache).unwrap()
@@ -142,48 +140,4 @@ fn a_changed_byte_fails_the_load_where_there_are_checksums() {
     std::fs::write(&file, &changed).unwrap();
     assert!(load_one(&*adapter, &key[0], bytes.len()) == Some(changed));
     adapter.close();
-}
-
-/// Needs root, for a file system of its own; says so where it is not run.
-#[test]
-fn a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind() {
-    let base = folder();
-    let mount = |args: &[&str]| {
-        std::process::Command::new(args[0]).args(&args[1..]).status().is_ok_and(|s| s.success())
-    };
-    let path = base.path().to_str().unwrap();
-    if !mount(&["mount", "-t", "tmpfs", "-o", "size=1m", "lmcache-test", path]) {
-        eprintln!("skipped: no right to mount a small tmpfs");
-        return;
-    }
-    let result = std::panic::catch_unwind(|| {
-        for engine in lmcache::storage::config::l2::FsIoEngine::ALL {
-            let mut config = config(base.path());
-            config.io_engine = engine;
-            let Ok(adapter) = adapter(AdapterKind::Fs(config), Compat::Native) else { continue };
-            let objects: Vec<_> = keys(0, 6).into_iter().map(|key| (key, payload(1, 300_000))).collect();
-            for (number, object) in objects.iter().enumerate() {
-                let failed = store(&*adapter, std::slice::from_ref(object)).failed.popcount();
-                assert_eq!(failed, usize::from(number >= 3), "three objects of 300 kB fit in 1 MiB");
-                assert_eq!(file_names(base.path()).len(), (number + 1).min(3), "temporary files are gone");
-            }
-            let error = adapter.report_status().fields["last_error"].to_string();
-            assert!(error.contains("cannot write an object's file") && error.contains("No space"), "{error}");
-            // All at once: they take the room from each other.
-            assert!(store(&*adapter, &objects).failed.popcount() == 3);
-            assert!(
-                objects[..3]
-                    .iter()
-                    .all(|(key, bytes)| load_one(&*adapter, key, bytes.len()).as_ref() == Some(bytes))
-            );
-            let all: Vec<_> = objects.into_iter().map(|(key, _)| key).collect();
-            assert_eq!(adapter.delete(&all), 3);
-            assert_eq!(adapter.ledger().used_bytes(), 0);
-            adapter.close();
-        }
-    });
-    assert!(mount(&["umount", path]));
-    if let Err(panic) = result {
-        std::panic::resume_unwind(panic);
-    }
 }

@@ -5,6 +5,7 @@ mod direct;
 mod folder;
 mod interop;
 mod killed;
+mod mounts;
 mod names;
 
 use std::path::{Path, PathBuf};
