@@ -1,6 +1,7 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
 //! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
+//! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
@@ -13,6 +14,7 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod block;
 pub mod host;
 pub mod map;
 pub mod stdio;

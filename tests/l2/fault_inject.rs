@@ -179,7 +179,7 @@ fn an_answer_comes_as_late_as_it_should_and_not_at_all_after_a_close() {
     let (_, adapter) = faulty(r#","delay_ms":3600000"#);
     let buffers = Buffers::new(1 << 20);
     let (done, receive) = completion();
-    let objects = vec![lmcache::storage::l2::Transfer { key: keys(0, 1).remove(0), buffer: buffers.take(10) }];
+    let objects = vec![lmcache::storage::l2::Transfer::new(keys(0, 1).remove(0), buffers.take(10))];
     adapter.submit_store(StoreTask { objects, done });
     assert_eq!(buffers.arena.pin_counts().pins, 0, "a late answer holds no buffer");
     adapter.close();

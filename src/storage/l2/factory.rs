@@ -2,14 +2,26 @@
 
 use std::time::Duration;
 
+use super::connected::{ConnectorAdapter, ConnectorOptions};
 use super::fault_inject::FaultInjectAdapter;
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
+use super::plugin::Plugin;
+use super::raw_block::{RawBlock, RawBlockOptions};
+use super::serde_wrapper::{DEFAULT_BOUNCE_BYTES, SerdeAdapter, SerdeOptions};
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
-use crate::storage::config::l2::MockAdapterConfig;
+use crate::storage::config::l2::{
+    AesBits, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig, SerdeConfig,
+};
 use crate::storage::config::{AdapterKind, Compat, L2AdapterConfig};
+use crate::storage::serde::config::{AesGcmConfig, AesKeySize, Fp8Config};
+use crate::storage::serde::float8::Float8;
+use crate::storage::serde;
 use crate::sync::Arc;
+
+/// The threads that call a plugin.
+const PLUGIN_WORKERS: usize = 4;
 
 /// What an adapter is made for.
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +43,88 @@ pub type AdapterFactory =
 /// # Errors
 /// If its store cannot be opened or reached, or this build does not have it.
 pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    let adapter = without_serde(config, context)?;
+    match &config.serde {
+        None => Ok(adapter),
+        Some(serde) => with_serde(adapter, serde, context),
+    }
+}
+
+fn without_serde(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
     match &config.kind {
         AdapterKind::Mock(mock) => Ok(Arc::new(MockAdapter::new(mock_options(mock, context)))),
         AdapterKind::FaultInject(wrapper) => {
-            let inner = create(&wrapper.inner, context)?;
+            // LMCache reads the serde of the inner adapter and forgets it.
+            let inner = match context.compat {
+                Compat::Lmcache => without_serde(&wrapper.inner, context)?,
+                Compat::Native => create(&wrapper.inner, context)?,
+            };
             Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
         }
+        AdapterKind::Plugin(plugin) => plugin_adapter(plugin, context),
+        AdapterKind::RawBlock(raw_block) => raw_block_adapter(raw_block, context),
         other => Err(Error::unsupported("this L2 adapter is not part of this build")
             .with_context("type", other.name())),
     }
+}
+
+fn with_serde(
+    inner: Arc<dyn L2Adapter>,
+    config: &SerdeConfig,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
+    let (config, needs_layout, max_workers) = match config {
+        SerdeConfig::Fp8 { dtype, max_workers } => {
+            let format = Float8::from_name(dtype.name())
+                .ok_or_else(|| Error::unsupported("unknown 8-bit float").with_context("dtype", dtype.name()))?;
+            let max_workers = *max_workers;
+            (serde::SerdeConfig::Fp8(Fp8Config { format, max_workers }), true, max_workers)
+        }
+        SerdeConfig::AesGcm { aes_bits, master_key_path, max_workers } => {
+            let key_size = match aes_bits {
+                AesBits::Aes128 => AesKeySize::Bits128,
+                AesBits::Aes256 => AesKeySize::Bits256,
+            };
+            let (master_key_path, max_workers) = (master_key_path.clone(), *max_workers);
+            let config = AesGcmConfig { key_size, master_key_path, max_workers };
+            (serde::SerdeConfig::AesGcm(config), false, max_workers)
+        }
+    };
+    let options = SerdeOptions {
+        serde: serde::create(&config)?,
+        needs_layout,
+        max_workers,
+        bounce_bytes: DEFAULT_BOUNCE_BYTES,
+        compat: context.compat,
+    };
+    Ok(Arc::new(SerdeAdapter::start(inner, options)?))
+}
+
+fn plugin_adapter(config: &PluginAdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    let params = serde_json::Value::Object(config.adapter_params.clone()).to_string();
+    let plugin = Plugin::load(&config.library_path, &params)?;
+    let capacity_bytes = config.max_capacity_bytes.unwrap_or(0);
+    let options = ConnectorOptions { workers: PLUGIN_WORKERS, capacity_bytes, compat: context.compat };
+    Ok(Arc::new(ConnectorAdapter::start(plugin, options)?))
+}
+
+/// LMCache's adapter respects locks when it deletes, and counts what the device holds from before: both as ours, so
+/// the adapter around the device is native in any case.
+fn raw_block_adapter(
+    config: &RawBlockAdapterConfig,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
+    let is_lmcache = context.compat == Compat::Lmcache;
+    if is_lmcache && config.use_odirect && context.l1_align_bytes < config.block_align {
+        return Err(Error::invalid("raw_block requires l1_align_bytes >= block_align when use_odirect=true")
+            .with_context("l1_align_bytes", context.l1_align_bytes)
+            .with_context("block_align", config.block_align));
+    }
+    let workers = config.num_store_workers + config.num_lookup_workers + config.num_load_workers;
+    let device = RawBlock::open(RawBlockOptions { config: config.clone(), compat: context.compat })?;
+    let capacity_bytes = device.capacity_bytes();
+    let options = ConnectorOptions { workers, capacity_bytes, compat: Compat::Native };
+    Ok(Arc::new(ConnectorAdapter::start(device, options)?))
 }
 
 fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {

@@ -3,7 +3,8 @@
 
 use blake2b_simd::Params;
 
-use crate::format::model::{Hex, ObjectKey};
+use crate::format::model::ObjectKey;
+use crate::format::model::key::Hex;
 use crate::storage::config::l2::FaultInjectAdapterConfig;
 use crate::sync::atomic::{AtomicU32, Ordering};
 

@@ -25,7 +25,7 @@ impl Flow {
                 // Every cell that is still locked was reserved.
                 let Some(buffer) = buffers.take(cell) else { continue };
                 let key = request.spec.key_groups[cell.0].keys[cell.1].clone();
-                objects.push(Transfer { key, buffer });
+                objects.push(Transfer::new(key, buffer));
             }
             if objects.is_empty() {
                 continue;

@@ -134,7 +134,7 @@ impl StoreFlow {
             match (code, span) {
                 (L1Error::Success, Some(buffer)) => {
                     keys.push(key.clone());
-                    objects.push(Transfer { key, buffer });
+                    objects.push(Transfer::new(key, buffer));
                 }
                 _ => missing.push(key),
             }
