@@ -55,6 +55,12 @@ impl Made {
         Self { adapter, traits, _keep: Box::new(keep) }
     }
 
+    /// The same with another adapter around its own.
+    pub(crate) fn map(mut self, wrap: impl FnOnce(Arc<dyn L2Adapter>) -> Arc<dyn L2Adapter>) -> Self {
+        self.adapter = wrap(Arc::clone(&self.adapter));
+        self
+    }
+
     fn charged(&self, bytes: u64) -> u64 {
         (self.traits.charged_bytes)(bytes)
     }

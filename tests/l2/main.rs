@@ -3,4 +3,7 @@
 mod conformance;
 mod fault_inject;
 mod mock;
+mod plugin;
+mod raw_block;
+mod serde_wrapper;
 mod support;

@@ -6,16 +6,21 @@ use super::geometry::{CONTAINERS, Geometry, SLOT_HEADER_BYTES, encode_slot_heade
 use super::key_codec;
 use super::slots::{Found, Slots};
 use crate::error::Result;
+use crate::storage::config::Compat;
 use crate::storage::config::l2::RawBlockAdapterConfig;
 
 /// The threads that compare the headers of slots with the index, as in LMCache.
 const VERIFY_THREADS: usize = 8;
 
+/// A checkpoint that says a higher number is none: numbers go up by one.
+const MAX_SEQUENCE: u64 = u64::MAX >> 1;
+
 /// A device's index, and how it was found.
 #[derive(Debug)]
 pub(super) struct Recovered {
     pub(super) slots: Slots,
-    /// The number of the checkpoint that it is from; 0 if it is from none.
+    /// The number of the newest checkpoint, used or not; 0 if there is none. As LMCache, 0 if it was not used: then the
+    /// next one may be older than it, and not be used either.
     pub(super) sequence: u64,
     pub(super) report: Report,
 }
@@ -44,26 +49,26 @@ pub(super) fn recover(
     device: &Device,
     config: &RawBlockAdapterConfig,
     geometry: &Geometry,
+    compat: Compat,
 ) -> Result<Recovered> {
     let mut report = Report::default();
-    if !config.load_checkpoint_on_init {
-        // What the checkpoints list, a later run may believe.
-        let slots = Slots::new(geometry.max_slots, 0, Vec::new(), geometry.max_slots);
-        return Ok(Recovered { slots, sequence: 0, report });
-    }
     let (newest, has_any) = newest_checkpoint(device, config, geometry, &mut report)?;
+    // What a checkpoint lists that is not used now, a later run may believe.
     let listed_below = if has_any { geometry.max_slots } else { 0 };
-    let empty = |report| Recovered {
+    let empty = |sequence, report| Recovered {
         slots: Slots::new(geometry.max_slots, 0, Vec::new(), listed_below),
-        sequence: 0,
+        sequence: if compat == Compat::Native { sequence } else { 0 },
         report,
     };
-    let Some((sequence, json)) = newest else { return Ok(empty(report)) };
+    let Some((sequence, json)) = newest else { return Ok(empty(0, report)) };
+    if !config.load_checkpoint_on_init {
+        return Ok(empty(sequence, report));
+    }
     let mut loaded = match checkpoint::decode(&json, config, geometry) {
         Ok(loaded) => loaded,
         Err(error) => {
             report.refused = Some(error.to_string());
-            return Ok(empty(report));
+            return Ok(empty(sequence, report));
         }
     };
     drop(json);
@@ -99,7 +104,7 @@ fn newest_checkpoint(
         };
         has_any = true;
         let json = device.read_bytes(header.payload_bytes as usize, offset + geometry.block_align)?;
-        if crc32fast::hash(&json) != header.crc32 {
+        if crc32fast::hash(&json) != header.crc32 || header.sequence > MAX_SEQUENCE {
             report.torn += 1;
         } else if newest.as_ref().is_none_or(|(sequence, _)| header.sequence > *sequence) {
             newest = Some((header.sequence, json));

@@ -89,7 +89,7 @@ impl RawBlock {
         let with_path = |error: Error| error.with_context("path", path.display());
         let device = Device::open(path, config.use_odirect, config.enable_zero_copy, config.block_align)?;
         let geometry = Geometry::new(config, device.size_bytes()).map_err(with_path)?;
-        let recovered = recovery::recover(&device, config, &geometry)?;
+        let recovered = recovery::recover(&device, config, &geometry, options.compat)?;
         let persisted_total = 0;
         let meta =
             Meta { sequence: recovered.sequence, persisted_total, failures: 0, too_large: 0, last_error: None };
