@@ -3,6 +3,7 @@
 //! * [`map`]: read-only maps of files, and anonymous memory for the rings.
 //! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
 //!   the node.
+//! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
@@ -16,6 +17,7 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod block;
 pub mod file;
 pub mod host;
 pub mod map;

@@ -27,6 +27,7 @@ pub mod l1;
 pub mod l1_eviction;
 pub mod l2;
 pub mod l2_eviction;
+mod layouts;
 pub mod lease;
 pub mod manager;
 pub mod memory;

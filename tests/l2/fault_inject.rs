@@ -16,6 +16,7 @@ use lmcache::storage::l2::{L2Adapter, StoreTask};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::conformance::{Made, Traits, conformance};
 use crate::support::{
     Buffers, PATIENCE, completion, key_of, keys, load, lookup_sized, payload, present, sized, store,
     store_all,
@@ -192,8 +193,7 @@ fn an_answer_comes_as_late_as_it_should_and_not_at_all_after_a_close() {
     let (_, adapter) = faulty(r#","delay_ms":3600000"#);
     let buffers = Buffers::new(1 << 20);
     let (done, receive) = completion();
-    let objects =
-        vec![lmcache::storage::l2::Transfer { key: keys(0, 1).remove(0), buffer: buffers.take(10) }];
+    let objects = vec![lmcache::storage::l2::Transfer::new(keys(0, 1).remove(0), buffers.take(10))];
     adapter.submit_store(StoreTask { objects, done });
     assert_eq!(buffers.arena.pin_counts().pins, 0, "a late answer holds no buffer");
     adapter.close();
@@ -262,4 +262,49 @@ proptest! {
             prop_assert!(expected || ratios.iter().any(near) || !dropped.contains(&position));
         }
     }
+}
+
+fn with_faults(inner: Arc<dyn L2Adapter>, json: &str) -> FaultInjectAdapter {
+    FaultInjectAdapter::new(inner, &config_of(json))
+}
+
+fn around(inner: Made) -> Made {
+    inner.map(|adapter| Arc::new(with_faults(adapter, r#","delay_ms":1"#)))
+}
+
+fn plain_mock() -> Made {
+    Made::new(mock(), Traits::default(), ())
+}
+
+conformance!(suite_around_mock, super::around(super::plain_mock()));
+conformance!(suite_around_raw_block, super::around(crate::raw_block::suite_device()));
+
+/// Faults of every kind at once: what comes back is right, or does not come.
+fn what_comes_is_right(inner: Made, faults: &str) {
+    let made = inner.map(|adapter| Arc::new(with_faults(adapter, faults)));
+    let all = objects(60, 3_000);
+    let wanted: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len())).collect();
+    let sized: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len() as u64)).collect();
+    let mut came = 0;
+    for _ in 0..8 {
+        store(&*made, &all);
+        let found = lookup_sized(&*made, &sized);
+        for ((key, bytes), loaded) in all.iter().zip(load(&*made, &wanted)) {
+            came += usize::from(loaded.is_some());
+            assert!(loaded.is_none_or(|loaded| loaded == *bytes), "{key:?} came back wrong");
+        }
+        let locked: Vec<_> = found.ones().map(|position| all[position].0.clone()).collect();
+        made.submit_unlock(&locked);
+        made.delete(&keys(0, 20));
+    }
+    assert!((60..60 * 8).contains(&came), "{came} objects came");
+    assert_eq!(made.report_status().fields["locked_key_count"], 0);
+}
+
+const ALL_FAULTS: &str = r#","store_error_rate":0.2,"lookup_error_rate":0.2,"load_error_rate":0.2,"torn_write_rate":0.3,"rate":0.1,"seed":9"#;
+
+#[test]
+fn with_all_faults_at_once_what_comes_is_right() {
+    what_comes_is_right(plain_mock(), ALL_FAULTS);
+    what_comes_is_right(crate::raw_block::suite_device(), ALL_FAULTS);
 }

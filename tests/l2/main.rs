@@ -4,5 +4,8 @@ mod conformance;
 mod fault_inject;
 mod fs;
 mod mock;
+mod plugin;
+mod raw_block;
+mod serde_wrapper;
 mod support;
 mod uring;

@@ -9,6 +9,9 @@
 //! * [`connector`]: the simpler trait for a store that is read and written object by object; [`connected`] makes an
 //!   adapter of it, with worker threads from [`pool`], locks and a ledger.
 //! * [`mock`]: a table in memory, as slow as it is told to be, by [`mock_delay`].
+//! * [`raw_block`]: slots on a block device.
+//! * [`plugin`]: a store in a shared library.
+//! * [`serde_wrapper`]: another adapter, which keeps transformed objects; by way of `bounce` memory.
 //! * [`fault_inject`]: another adapter, with the faults that [`fault_rule`] draws.
 //! * [`fs`]: a file for each object.
 //!
@@ -17,6 +20,7 @@
 //! to anybody else, whatever became of the request, the lock or the manager meanwhile. An adapter drops its buffers
 //! before it answers.
 
+mod bounce;
 pub mod connected;
 pub mod connector;
 pub mod factory;
@@ -26,8 +30,11 @@ pub mod fs;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;
+pub mod plugin;
 pub mod pool;
+pub mod raw_block;
 pub mod registry;
+pub mod serde_wrapper;
 pub mod status;
 pub mod task;
 

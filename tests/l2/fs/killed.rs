@@ -23,7 +23,7 @@ fn victim() {
     let Ok(base) = std::env::var(VICTIM_FOLDER) else { return };
     let adapter = native(Path::new(&base));
     let buffers = Buffers::new(u64::from(OBJECTS) * OBJECT_BYTES as u64);
-    let transfer = |(number, key)| Transfer { key, buffer: buffers.filled(&bytes_of(number)) };
+    let transfer = |(number, key)| Transfer::new(key, buffers.filled(&bytes_of(number)));
     let objects = (0..).zip(keys(0, OBJECTS)).map(transfer).collect();
     let (done, receive) = completion();
     adapter.submit_store(StoreTask { objects, done });
