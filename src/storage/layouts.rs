@@ -11,7 +11,7 @@ use crate::sync::{Arc, Mutex, lock};
 /// Model, rank and group.
 type Group = (Box<str>, i64, u32);
 
-type Layouts = hashbrown::HashMap<Group, Arc<MemoryLayoutDesc>, foldhash::fast::RandomState>;
+type Layouts = hashbrown::HashMap<Group, MemoryLayoutDesc, foldhash::fast::RandomState>;
 
 /// The layouts that writers reserved.
 #[derive(Debug, Default)]
@@ -45,15 +45,15 @@ impl LayoutBook {
                 continue;
             }
             last = Some(key.scope());
-            let known = layouts.entry(group(key.scope())).or_insert_with(|| Arc::new(layout.clone()));
-            if **known != *layout {
-                *known = Arc::new(layout.clone());
+            let known = layouts.entry(group(key.scope())).or_insert_with(|| layout.clone());
+            if known != layout {
+                known.clone_from(layout);
             }
         }
     }
 
     /// The layout of an object of so many bytes.
-    pub(super) fn get(&self, key: &ObjectKey, size_bytes: u64) -> Option<Arc<MemoryLayoutDesc>> {
+    pub(super) fn get(&self, key: &ObjectKey, size_bytes: u64) -> Option<MemoryLayoutDesc> {
         // Relaxed: see `need`.
         if !self.is_needed.load(Ordering::Relaxed) {
             return None;
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(book.get(&key, 8), None, "nobody needs it");
         book.need();
         book.note(std::slice::from_ref(&key), &layout(4));
-        assert_eq!(book.get(&key, 8).as_deref(), Some(&layout(4)));
+        assert_eq!(book.get(&key, 8), Some(layout(4)));
         book.note(std::slice::from_ref(&key), &layout(6));
         assert_eq!((book.get(&key, 8), book.get(&key, 12).is_some()), (None, true));
     }

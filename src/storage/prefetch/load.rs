@@ -222,9 +222,9 @@ impl Flow {
 }
 
 /// The layout of each row, for an adapter that needs it; else none.
-fn layouts_for(config: &L2AdapterConfig, rows: &[GroupedObjectKeys]) -> Vec<Arc<MemoryLayoutDesc>> {
+fn layouts_for(config: &L2AdapterConfig, rows: &[GroupedObjectKeys]) -> Vec<MemoryLayoutDesc> {
     if !config.transforms() {
         return Vec::new();
     }
-    rows.iter().map(|row| Arc::new(row.layout.clone())).collect()
+    rows.iter().map(|row| row.layout.clone()).collect()
 }
