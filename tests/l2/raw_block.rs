@@ -79,6 +79,11 @@ fn core(device: &RawBlock) -> Value {
     status.into_iter().find(|(name, _)| *name == "core").expect("a core").1
 }
 
+fn counts<const N: usize>(device: &RawBlock, names: [&str; N]) -> [u64; N] {
+    let state = core(device);
+    names.map(|name| state[name].as_u64().unwrap_or_else(|| panic!("{name}: {state}")))
+}
+
 fn put(device: &RawBlock, key: &ObjectKey, bytes: &[u8]) -> lmcache::error::Result<Put> {
     let buffers = Buffers::new(bytes.len() as u64 + 4_096);
     device.put(&[Transfer::new(key.clone(), buffers.filled(bytes))]).remove(0)
@@ -155,9 +160,7 @@ fn recorded() -> Vec<Recorded> {
 
 fn key_of_row(row: &Value) -> ObjectKey {
     let text = |at: usize| row[at].as_str().unwrap();
-    let hash: Vec<u8> =
-        (0..text(0).len()).step_by(2).map(|at| u8::from_str_radix(&text(0)[at..at + 2], 16).unwrap()).collect();
-    key_of(text(1), row[2].as_i64().unwrap(), row[3].as_u64().unwrap() as u32, &hash, text(4))
+    key_of(text(1), row[2].as_i64().unwrap(), row[3].as_u64().unwrap() as u32, &bytes_of_hex(text(0)), text(4))
 }
 
 fn recorded_bytes(number: usize, len: usize) -> Vec<u8> {
@@ -331,8 +334,7 @@ fn what_was_stored_after_the_last_checkpoint_is_lost_and_never_wrong() {
     put(&ours, &all[4], &payload(3, 5_000)).unwrap();
     put(&ours, &all[5], &payload(4, 5_000)).unwrap();
     let (_device, again) = after_a_kill(device, ours);
-    let state = core(&again);
-    assert_eq!((&state["recovered_key_count"], &state["recovery_stale_entries"]), (&1.into(), &2.into()));
+    assert_eq!(counts(&again, ["recovered_key_count", "recovery_stale_entries"]), [1, 2]);
     assert_eq!(get(&again, &all[2], 5_000), Some(payload(1, 5_000)));
     for key in [&all[0], &all[1], &all[3], &all[4], &all[5]] {
         assert_eq!(get(&again, key, 5_000), None);
@@ -509,8 +511,8 @@ fn settings_that_a_device_was_not_written_with_are_told_and_it_starts_empty() {
     ours.close();
     drop(ours);
     let ours = open_as(&device.path(), r#","use_odirect":false,"header_bytes":8192"#, Compat::Native);
+    assert_eq!(counts(&ours, ["indexed_key_count", "metadata_seq"]), [0, 1]);
     let state = core(&ours);
-    assert_eq!((&state["indexed_key_count"], &state["metadata_seq"]), (&0.into(), &1.into()));
     assert!(state["recovery_refused"].as_str().unwrap().contains("field header_bytes"), "{state}");
     drop(ours);
     let missing = config(&device.path().with_file_name("missing"), BUFFERED);
@@ -519,12 +521,13 @@ fn settings_that_a_device_was_not_written_with_are_told_and_it_starts_empty() {
 }
 
 /// Writes `json` as the only checkpoint of a device and opens it.
-fn opened_with(json: &[u8]) -> Value {
+fn opened_with(json: &[u8]) -> RawBlock {
     let mut bytes = vec![0; (META + 4 * SLOT) as usize];
     set_container(&mut bytes, 0, 1, json);
     let device = Device::with(&bytes);
     let more = r#","use_odirect":false,"meta_verify_on_load":false"#;
-    core(&open_as(&device.path(), more, Compat::Native))
+    // Open, it needs no name.
+    open_as(&device.path(), more, Compat::Native)
 }
 
 fn checkpoint_of(entries: &str, next_slot: u64) -> String {
@@ -551,15 +554,14 @@ fn entries_that_cannot_be_right_are_dropped_one_by_one() {
         r#""x":{}"#.to_owned(),
     ] {
         let state = opened_with(checkpoint_of(&format!("{good},{bad}"), 2).as_bytes());
-        assert_eq!((&state["indexed_key_count"], &state["recovery_dropped_entries"]), (&1.into(), &1.into()), "{bad}");
+        assert_eq!(counts(&state, ["indexed_key_count", "recovery_dropped_entries"]), [1, 1], "{bad}");
     }
     let largest = entry(2, slot(3), SLOT - HEADER);
     let state = opened_with(checkpoint_of(&format!("{good},{largest}"), 0).as_bytes());
-    assert_eq!((&state["indexed_key_count"], &state["next_slot"]), (&2.into(), &4.into()));
-    assert_eq!(state["free_slot_count"], 2);
+    assert_eq!(counts(&state, ["indexed_key_count", "next_slot", "free_slot_count"]), [2, 4, 2]);
     for (next_slot, is_taken) in [(4, true), (5, false), (u64::MAX, false)] {
         let state = opened_with(checkpoint_of(&good, next_slot).as_bytes());
-        assert_eq!(state["recovery_refused"].is_null(), is_taken, "{next_slot}");
+        assert_eq!(core(&state)["recovery_refused"].is_null(), is_taken, "{next_slot}");
     }
 }
 
@@ -596,7 +598,7 @@ proptest! {
         }
         let device = Device::with(&bytes);
         let ours = open(&device.path());
-        prop_assert_eq!(&core(&ours)["indexed_key_count"], 0, "no slot has a header");
+        prop_assert_eq!(counts(&ours, ["indexed_key_count"]), [0], "no slot has a header");
         put(&ours, &keys(0, 1)[0], &[3; 77]).unwrap();
         prop_assert!(ours.checkpoint_now().unwrap());
         drop(ours);
