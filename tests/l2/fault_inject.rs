@@ -269,7 +269,7 @@ fn with_faults(inner: Arc<dyn L2Adapter>, json: &str) -> FaultInjectAdapter {
 }
 
 fn around(inner: Made) -> Made {
-    inner.map(|adapter| Arc::new(with_faults(adapter, r#","delay_ms":1"#)))
+    inner.map(|adapter| Arc::new(with_faults(adapter, r#","delay_ms":0.05"#)))
 }
 
 fn plain_mock() -> Made {

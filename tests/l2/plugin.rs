@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use lmcache::storage::config::{Compat, L2AdapterConfig};
-use lmcache::storage::l2::L2Adapter;
 use lmcache::storage::l2::factory::{AdapterContext, create};
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::plugin::Plugin;
+use lmcache::storage::l2::L2Adapter;
 
 use crate::conformance::{Made, Traits, conformance};
 use crate::support::{keys, load_one, payload, present, store, store_all};
@@ -25,17 +25,7 @@ fn compiled(name: &str, definitions: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = folder().join(format!("lib{name}.so"));
     let mut compiler = Command::new("cc");
-    compiler.args([
-        "-std=c11",
-        "-O1",
-        "-shared",
-        "-fPIC",
-        "-pthread",
-        "-Wall",
-        "-Werror",
-        "-Wno-unused",
-        "-I",
-    ]);
+    compiler.args(["-std=c11", "-O1", "-shared", "-fPIC", "-pthread", "-Wall", "-Werror", "-Wno-unused", "-I"]);
     compiler.arg(root.join("include")).args(definitions).arg("-o").arg(&library);
     compiler.arg(root.join("tests/l2/data/plugin.c"));
     match compiler.output() {
@@ -88,10 +78,8 @@ fn a_plugin_says_its_name_and_may_be_opened_twice() {
     store_all(&*first, &[(keys(0, 1).remove(0), payload(1, 10))]);
     assert_eq!((present(&*first, &keys(0, 1)), present(&*second, &keys(0, 1))), (vec![true], vec![false]));
     let status = first.report_status();
-    assert_eq!(
-        (&status.fields["plugin_name"], status.class_name),
-        (&"table in memory".into(), "PluginL2Adapter")
-    );
+    assert_eq!(status.fields["plugin_name"].as_str(), Some("table in memory"));
+    assert_eq!(status.class_name, "PluginL2Adapter");
     first.close();
     second.close();
 }

@@ -79,6 +79,11 @@ fn core(device: &RawBlock) -> Value {
     status.into_iter().find(|(name, _)| *name == "core").expect("a core").1
 }
 
+fn counts<const N: usize>(device: &RawBlock, names: [&str; N]) -> [u64; N] {
+    let state = core(device);
+    names.map(|name| state[name].as_u64().unwrap_or_else(|| panic!("{name}: {state}")))
+}
+
 fn put(device: &RawBlock, key: &ObjectKey, bytes: &[u8]) -> lmcache::error::Result<Put> {
     let buffers = Buffers::new(bytes.len() as u64 + 4_096);
     device.put(&[Transfer::new(key.clone(), buffers.filled(bytes))]).remove(0)
@@ -155,11 +160,7 @@ fn recorded() -> Vec<Recorded> {
 
 fn key_of_row(row: &Value) -> ObjectKey {
     let text = |at: usize| row[at].as_str().unwrap();
-    let hash: Vec<u8> = (0..text(0).len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text(0)[at..at + 2], 16).unwrap())
-        .collect();
-    key_of(text(1), row[2].as_i64().unwrap(), row[3].as_u64().unwrap() as u32, &hash, text(4))
+    key_of(text(1), row[2].as_i64().unwrap(), row[3].as_u64().unwrap() as u32, &bytes_of_hex(text(0)), text(4))
 }
 
 fn recorded_bytes(number: usize, len: usize) -> Vec<u8> {
@@ -182,8 +183,7 @@ fn bytes_of_hex(hex: &str) -> Vec<u8> {
 fn image(case: &Value, name: &str) -> Vec<u8> {
     let mut bytes = vec![0; case["device_bytes"].as_u64().unwrap() as usize];
     for stretch in case[name].as_array().unwrap() {
-        let (at, content) =
-            (stretch[0].as_u64().unwrap() as usize, bytes_of_hex(stretch[1].as_str().unwrap()));
+        let (at, content) = (stretch[0].as_u64().unwrap() as usize, bytes_of_hex(stretch[1].as_str().unwrap()));
         bytes[at..at + content.len()].copy_from_slice(&content);
     }
     bytes
@@ -213,8 +213,7 @@ fn set_container(bytes: &mut [u8], number: usize, sequence: u64, json: &[u8]) {
 fn renamed(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     for number in 0..2 {
         if let Some((header, json)) = container(&bytes, number) {
-            let json =
-                json.replace(&format!("\"device_path\":\"{from}\""), &format!("\"device_path\":\"{to}\""));
+            let json = json.replace(&format!("\"device_path\":\"{from}\""), &format!("\"device_path\":\"{to}\""));
             set_container(&mut bytes, number, header.sequence, json.as_bytes());
         }
     }
@@ -234,24 +233,9 @@ fn names_and_identities_are_lmcaches() {
     for key in odd_keys() {
         assert_eq!(decode(&encode(&key), &mut Scopes::default()), Some(key));
     }
-    for name in [
-        "",
-        "m",
-        "m@0x00000000@0",
-        "m@0x00000000@0@0",
-        "m@0x0@0@00",
-        "m@0x00000000@00@00",
-        "m@0x0000000A@0@00",
-        "m@0x00000000@0@00@",
-        "m@0x00000000@0@00@s@t",
-        "%@0x00000000@0@00",
-        "%ff@0x00000000@0@00",
-        "%6d@0x00000000@0@00",
-        "m@-0x0000000@0@00",
-        "m@0x00000000@0@0G",
-        "m@0xffffffffffffffffff@0@00",
-        "m@0x00000000@fffffffff@00",
-    ] {
+    for name in ["", "m", "m@0x00000000@0", "m@0x00000000@0@0", "m@0x0@0@00", "m@0x00000000@00@00", "m@0x0000000A@0@00",
+        "m@0x00000000@0@00@", "m@0x00000000@0@00@s@t", "%@0x00000000@0@00", "%ff@0x00000000@0@00", "%6d@0x00000000@0@00",
+        "m@-0x0000000@0@00", "m@0x00000000@0@0G", "m@0xffffffffffffffffff@0@00", "m@0x00000000@fffffffff@00"] {
         assert_eq!(decode(name, &mut Scopes::default()), None, "{name}");
     }
 }
@@ -311,11 +295,7 @@ fn the_same_calls_leave_the_same_bytes_as_lmcaches() {
         for number in 0..2 {
             assert_eq!(container(&found, number), container(&expected, number));
         }
-        assert!(
-            found == expected,
-            "first difference at {:?}",
-            found.iter().zip(&expected).position(|(a, b)| a != b)
-        );
+        assert!(found == expected, "first difference at {:?}", found.iter().zip(&expected).position(|(a, b)| a != b));
     }
 }
 
@@ -354,8 +334,7 @@ fn what_was_stored_after_the_last_checkpoint_is_lost_and_never_wrong() {
     put(&ours, &all[4], &payload(3, 5_000)).unwrap();
     put(&ours, &all[5], &payload(4, 5_000)).unwrap();
     let (_device, again) = after_a_kill(device, ours);
-    let state = core(&again);
-    assert_eq!((&state["recovered_key_count"], &state["recovery_stale_entries"]), (&1.into(), &2.into()));
+    assert_eq!(counts(&again, ["recovered_key_count", "recovery_stale_entries"]), [1, 2]);
     assert_eq!(get(&again, &all[2], 5_000), Some(payload(1, 5_000)));
     for key in [&all[0], &all[1], &all[3], &all[4], &all[5]] {
         assert_eq!(get(&again, key, 5_000), None);
@@ -484,10 +463,7 @@ fn a_load_takes_an_object_of_its_size_only() {
         let key = keys(0, 1).remove(0);
         put(&ours, &key, &payload(1, 500)).unwrap();
         assert!(get(&ours, &key, 499).is_none());
-        assert_eq!(
-            get(&ours, &key, 501).map(|bytes| bytes[..500] == payload(1, 500)),
-            is_shorter_taken.then_some(true)
-        );
+        assert_eq!(get(&ours, &key, 501).map(|bytes| bytes[..500] == payload(1, 500)), is_shorter_taken.then_some(true));
     }
 }
 
@@ -535,8 +511,8 @@ fn settings_that_a_device_was_not_written_with_are_told_and_it_starts_empty() {
     ours.close();
     drop(ours);
     let ours = open_as(&device.path(), r#","use_odirect":false,"header_bytes":8192"#, Compat::Native);
+    assert_eq!(counts(&ours, ["indexed_key_count", "metadata_seq"]), [0, 1]);
     let state = core(&ours);
-    assert_eq!((&state["indexed_key_count"], &state["metadata_seq"]), (&0.into(), &1.into()));
     assert!(state["recovery_refused"].as_str().unwrap().contains("field header_bytes"), "{state}");
     drop(ours);
     let missing = config(&device.path().with_file_name("missing"), BUFFERED);
@@ -545,12 +521,13 @@ fn settings_that_a_device_was_not_written_with_are_told_and_it_starts_empty() {
 }
 
 /// Writes `json` as the only checkpoint of a device and opens it.
-fn opened_with(json: &[u8]) -> Value {
+fn opened_with(json: &[u8]) -> RawBlock {
     let mut bytes = vec![0; (META + 4 * SLOT) as usize];
     set_container(&mut bytes, 0, 1, json);
     let device = Device::with(&bytes);
     let more = r#","use_odirect":false,"meta_verify_on_load":false"#;
-    core(&open_as(&device.path(), more, Compat::Native))
+    // Open, it needs no name.
+    open_as(&device.path(), more, Compat::Native)
 }
 
 fn checkpoint_of(entries: &str, next_slot: u64) -> String {
@@ -560,8 +537,7 @@ fn checkpoint_of(entries: &str, next_slot: u64) -> String {
 #[test]
 fn entries_that_cannot_be_right_are_dropped_one_by_one() {
     let name = |number: u64| format!("m@0x00000000@0@0{number}");
-    let entry =
-        |number, offset: u64, size: u64| format!(r#""{}":{{"offset":{offset},"size":{size}}}"#, name(number));
+    let entry = |number, offset: u64, size: u64| format!(r#""{}":{{"offset":{offset},"size":{size}}}"#, name(number));
     let slot = |number| META + number * SLOT;
     let good = entry(1, slot(1), 100);
     for bad in [
@@ -578,19 +554,14 @@ fn entries_that_cannot_be_right_are_dropped_one_by_one() {
         r#""x":{}"#.to_owned(),
     ] {
         let state = opened_with(checkpoint_of(&format!("{good},{bad}"), 2).as_bytes());
-        assert_eq!(
-            (&state["indexed_key_count"], &state["recovery_dropped_entries"]),
-            (&1.into(), &1.into()),
-            "{bad}"
-        );
+        assert_eq!(counts(&state, ["indexed_key_count", "recovery_dropped_entries"]), [1, 1], "{bad}");
     }
     let largest = entry(2, slot(3), SLOT - HEADER);
     let state = opened_with(checkpoint_of(&format!("{good},{largest}"), 0).as_bytes());
-    assert_eq!((&state["indexed_key_count"], &state["next_slot"]), (&2.into(), &4.into()));
-    assert_eq!(state["free_slot_count"], 2);
+    assert_eq!(counts(&state, ["indexed_key_count", "next_slot", "free_slot_count"]), [2, 4, 2]);
     for (next_slot, is_taken) in [(4, true), (5, false), (u64::MAX, false)] {
         let state = opened_with(checkpoint_of(&good, next_slot).as_bytes());
-        assert_eq!(state["recovery_refused"].is_null(), is_taken, "{next_slot}");
+        assert_eq!(core(&state)["recovery_refused"].is_null(), is_taken, "{next_slot}");
     }
 }
 
@@ -627,7 +598,7 @@ proptest! {
         }
         let device = Device::with(&bytes);
         let ours = open(&device.path());
-        prop_assert_eq!(&core(&ours)["indexed_key_count"], 0, "no slot has a header");
+        prop_assert_eq!(counts(&ours, ["indexed_key_count"]), [0], "no slot has a header");
         put(&ours, &keys(0, 1)[0], &[3; 77]).unwrap();
         prop_assert!(ours.checkpoint_now().unwrap());
         drop(ours);
