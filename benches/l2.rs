@@ -104,6 +104,7 @@ impl Fs {
             let transfer = |number: &usize| Transfer {
                 key: self.keys[*number].clone(),
                 buffer: objects.buffer(*number),
+                layout: None,
             };
             let transfers = batch.iter().map(transfer).collect();
             let (send, receive) = std::sync::mpsc::channel();
