@@ -2,20 +2,22 @@
 //!
 //! `fs`: objects of 1 MiB, sixteen to a task, each in a file of its own, in the build's folder. The raw loop does the same
 //! system calls and nothing else, with as many threads as do it best. The contenders take turns; each figure is the
-//! median of its runs, the first of which warms and does not count. Pass `posix` to leave io_uring out.
+//! median of its runs, the first of which warms and does not count.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
 use lmcache::clock::monotonic_ns;
 use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey};
 use lmcache::os::file;
+use lmcache::storage::Bitmap;
 use lmcache::storage::config::l2::{FileChecksum, FsAdapterConfig, FsIoEngine};
 use lmcache::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use lmcache::storage::l2::factory::{AdapterContext, create};
-use lmcache::storage::l2::{Completion, L2Adapter, LoadTask, StoreTask, Transfer};
+use lmcache::storage::l2::{Completion, L2Adapter, LoadTask, StoreOutcome, StoreTask, Transfer};
 use lmcache::storage::memory::{Arena, PinnedSpan, Span};
 
 const OBJECT_BYTES: u64 = 1 << 20;
@@ -41,6 +43,11 @@ const WAYS: [Way; 3] = [
     Way { name: "fsync", durable: true, direct: false },
     Way { name: "O_DIRECT", durable: false, direct: true },
 ];
+
+/// How an adapter is configured: its engine, and its threads.
+type Setup = (FsIoEngine, usize);
+
+const SETUPS: [Setup; 3] = [(FsIoEngine::Auto, 4), (FsIoEngine::Posix, 4), (FsIoEngine::Posix, 16)];
 
 /// Memory of the objects, every page of it touched.
 struct Objects {
@@ -78,13 +85,13 @@ struct Fs {
 }
 
 impl Fs {
-    fn new(base: &Path, way: Way, io_engine: FsIoEngine, count: usize) -> Self {
+    fn new(base: &Path, way: Way, (io_engine, num_workers): Setup, count: usize) -> Self {
         let config = FsAdapterConfig {
             base_path: base.to_owned(),
             relative_tmp_dir: None,
             read_ahead_bytes: None,
             use_odirect: way.direct,
-            num_workers: 4,
+            num_workers,
             max_capacity_bytes: None,
             checksum: FileChecksum::None,
             durable: way.durable,
@@ -98,30 +105,37 @@ impl Fs {
         Self { adapter, keys: (0..count as u32).map(key).collect() }
     }
 
+    /// Has the adapter store or load all objects. The next task waits while one is worked on, as with a busy manager.
     fn tasks(&self, objects: &Objects, is_store: bool) {
         let numbers: Vec<usize> = (0..objects.count).collect();
+        let mut answers = std::collections::VecDeque::new();
         for batch in numbers.chunks(QUEUE_DEPTH) {
-            let transfer = |number: &usize| Transfer {
-                key: self.keys[*number].clone(),
-                buffer: objects.buffer(*number),
-                layout: None,
-            };
-            let transfers = batch.iter().map(transfer).collect();
-            let (send, receive) = std::sync::mpsc::channel();
-            if is_store {
-                let done = Completion::new(move |outcome: Option<lmcache::storage::l2::StoreOutcome>| {
-                    send.send(outcome.is_some_and(|outcome| outcome.is_success())).expect("we wait");
-                });
-                self.adapter.submit_store(StoreTask { objects: transfers, done });
-            } else {
-                let all = batch.len();
-                let done = Completion::new(move |loaded: Option<lmcache::storage::Bitmap>| {
-                    send.send(loaded.is_some_and(|loaded| loaded.popcount() == all)).expect("we wait");
-                });
-                self.adapter.submit_load(LoadTask { objects: transfers, done });
+            answers.push_back(self.submit(objects, batch, is_store));
+            if answers.len() > 2 {
+                assert!(answers.pop_front().expect("three").recv().expect("an answer"), "all objects went");
             }
-            assert!(receive.recv().expect("an answer"), "all objects went");
         }
+        assert!(answers.iter().all(|answer| answer.recv().expect("an answer")), "all objects went");
+    }
+
+    fn submit(&self, objects: &Objects, batch: &[usize], is_store: bool) -> Receiver<bool> {
+        let transfer =
+            |number: &usize| Transfer::new(self.keys[*number].clone(), objects.buffer(*number));
+        let transfers = batch.iter().map(transfer).collect();
+        let (send, receive) = channel();
+        if is_store {
+            let done = Completion::new(move |outcome: Option<StoreOutcome>| {
+                send.send(outcome.is_some_and(|outcome| outcome.is_success())).expect("we wait");
+            });
+            self.adapter.submit_store(StoreTask { objects: transfers, done });
+        } else {
+            let all = batch.len();
+            let done = Completion::new(move |loaded: Option<Bitmap>| {
+                send.send(loaded.is_some_and(|loaded| loaded.popcount() == all)).expect("we wait");
+            });
+            self.adapter.submit_load(LoadTask { objects: transfers, done });
+        }
+        receive
     }
 }
 
@@ -177,12 +191,12 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-fn contend(way: Way, engines: &[FsIoEngine], effort: Effort) {
+fn contend(way: Way, effort: Effort) {
     let objects = Objects::new(effort.objects);
     let mut figures: Vec<Figures> = RAW_THREADS
         .map(|threads| format!("raw loop, {threads} threads"))
         .into_iter()
-        .chain(engines.iter().map(|engine| format!("fs adapter, {}", engine.name())))
+        .chain(SETUPS.map(|(engine, workers)| format!("fs adapter, {workers} workers, {}", engine.name())))
         .map(|name| Figures { name, writes: Vec::new(), reads: Vec::new() })
         .collect();
     for run in 0..=effort.runs {
@@ -194,7 +208,7 @@ fn contend(way: Way, engines: &[FsIoEngine], effort: Effort) {
                     objects.gigabytes_per_s(|| raw_read(&base, &objects, way, *threads)),
                 ),
                 None => {
-                    let fs = Fs::new(&base, way, engines[contender - RAW_THREADS.len()], objects.count);
+                    let fs = Fs::new(&base, way, SETUPS[contender - RAW_THREADS.len()], objects.count);
                     let write = objects.gigabytes_per_s(|| fs.tasks(&objects, true));
                     let read = objects.gigabytes_per_s(|| fs.tasks(&objects, false));
                     fs.adapter.close();
@@ -237,9 +251,7 @@ fn main() {
     let has = |flag: &str| std::env::args().any(|word| word == flag);
     let is_test = has("--test") || !has("--bench");
     let effort = if is_test { Effort { runs: 1, objects: 2 } } else { Effort { runs: 9, objects: 64 } };
-    let engines: &[FsIoEngine] =
-        if has("posix") { &[FsIoEngine::Posix] } else { &[FsIoEngine::Auto, FsIoEngine::Posix] };
     for way in WAYS {
-        contend(way, engines, effort);
+        contend(way, effort);
     }
 }
