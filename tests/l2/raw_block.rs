@@ -233,7 +233,7 @@ fn names_and_identities_are_lmcaches() {
     for recorded in recorded() {
         for (at, key) in recorded.keys.iter().enumerate() {
             assert_eq!(encode(key), recorded.names[at]);
-            let identity = recorded.case["keys"][at][6].as_str().unwrap().parse().unwrap();
+            let identity: u64 = recorded.case["keys"][at][6].as_str().unwrap().parse().unwrap();
             assert_eq!(slot_identity(&encode(key)), identity);
             assert_eq!(decode(&encode(key), &mut Scopes::default()).as_ref(), Some(key));
         }

@@ -1,13 +1,11 @@
 //! Transformed objects: codecs around an adapter.
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use lmcache::error::{Error, Result};
 use lmcache::format::model::{Dtype, MemoryLayoutDesc, ObjectKey};
-use lmcache::storage::config::{Compat, L2AdapterConfig};
-use lmcache::storage::l2::factory::{AdapterContext, create};
+use lmcache::storage::config::Compat;
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::serde_wrapper::{SerdeAdapter, SerdeOptions};
@@ -250,6 +248,11 @@ fn fp8_halves_an_object_whose_layout_is_known_and_refuses_others() {
 #[cfg(feature = "aesgcm")]
 #[test]
 fn a_configuration_encrypts_for_a_tenant_whatever_adapter_lies_behind() {
+    use std::io::Write as _;
+
+    use lmcache::storage::config::L2AdapterConfig;
+    use lmcache::storage::l2::factory::{AdapterContext, create};
+
     let mut secret = tempfile::NamedTempFile::new().unwrap();
     secret.write_all(b"a secret of some length").unwrap();
     let path = secret.path().display();
