@@ -163,7 +163,8 @@ impl StorageManager {
             if pending.is_empty() {
                 break;
             }
-            let pending_keys: Vec<ObjectKey> = pending.iter().map(|position| keys[*position].clone()).collect();
+            let pending_keys: Vec<ObjectKey> =
+                pending.iter().map(|position| keys[*position].clone()).collect();
             let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
             reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
         }
@@ -239,7 +240,8 @@ impl StorageManager {
             && self.events.has_sink()
         {
             let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+            self.events
+                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
         }
         finished
     }
@@ -297,8 +299,9 @@ impl StorageManager {
         }
         let owners: L1Owners = result.l1_owners.into_iter().collect();
         let cells = spec.key_groups.iter().zip(&result.hit_cells);
-        let keys: Vec<ObjectKey> =
-            cells.flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned())).collect();
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
         // Every key of the hits has an owner.
         let _ = self.reader.finish_read(&keys, spec.num_kv_readers, Some(&owners));
     }
@@ -335,7 +338,9 @@ impl StorageManager {
         if let Ok(codes) = &finished
             && self.events.has_sink()
         {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmReadPrefetchedFinished(keys));
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
+                Event::SmReadPrefetchedFinished(keys)
+            });
         }
         finished
     }
@@ -352,7 +357,8 @@ impl StorageManager {
     pub fn delete_l1_keys(&self, keys: &[ObjectKey], force: bool) -> (usize, usize) {
         let per_l1: Vec<KeyCodes> = self.units.iter().map(|unit| unit.l1.delete(keys, force)).collect();
         let (mut deleted, mut locked) = (0, 0);
-        let mut outcomes: Vec<_> = per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
+        let mut outcomes: Vec<_> =
+            per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
         loop {
             let of_key: Vec<L1Error> =
                 outcomes.iter_mut().filter_map(|codes| codes.next().map(|(_, code)| code)).collect();

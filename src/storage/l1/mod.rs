@@ -36,9 +36,9 @@ use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
 use crate::storage::events::{Event, Events, L1Keys};
 use crate::storage::eviction::{self, PolicyState};
 use crate::storage::memory::{AddressManager, Arena, PinnedSpan, Span};
+use crate::storage::ticker::Waker;
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::storage::ticker::Waker;
 use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, lock};
 
 pub use code::{KeyCodes, L1Error};

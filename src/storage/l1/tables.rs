@@ -66,9 +66,8 @@ impl Index {
     /// What the deletion of `key` would give back.
     pub(super) fn open_bytes(&self, key: &ObjectKey, now_ns: u64) -> u64 {
         let open = |object: &&Object| !object.lock.is_locked(now_ns);
-        self.get(key).map_or(0, |slot| {
-            slot.objects().filter(open).map(|object| object.span.phy_size_bytes).sum()
-        })
+        self.get(key)
+            .map_or(0, |slot| slot.objects().filter(open).map(|object| object.span.phy_size_bytes).sum())
     }
 
     /// A resident object that nobody reads, or a reservation that ran out: both have an open lock.

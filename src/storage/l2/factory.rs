@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::connected::{ConnectorAdapter, ConnectorOptions};
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
+use super::resp::RespConnector;
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
-use crate::storage::config::l2::MockAdapterConfig;
+use crate::storage::config::l2::{MockAdapterConfig, S3AdapterConfig};
 use crate::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use crate::sync::Arc;
 
@@ -32,9 +34,37 @@ pub type AdapterFactory =
 pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
     match &config.kind {
         AdapterKind::Mock(mock) => Ok(Arc::new(MockAdapter::new(mock_options(mock, context)))),
+        AdapterKind::Resp(resp) => Ok(Arc::new(ConnectorAdapter::start(
+            RespConnector::new(resp.clone(), context.compat),
+            ConnectorOptions {
+                workers: resp.num_workers,
+                capacity_bytes: resp.max_capacity_bytes.unwrap_or(0),
+                compat: context.compat,
+            },
+        )?)),
+        AdapterKind::S3(s3) => create_s3(s3, context),
         other => Err(Error::unsupported("this L2 adapter is not part of this build")
             .with_context("type", other.name())),
     }
+}
+
+#[cfg(feature = "s3")]
+fn create_s3(config: &S3AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    use super::s3::{MAX_WORKERS, S3Connector};
+    Ok(Arc::new(ConnectorAdapter::start(
+        S3Connector::new(config.clone(), context.compat)?,
+        ConnectorOptions {
+            workers: config.num_io_threads.min(MAX_WORKERS),
+            capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+            // LMCache's s3, unlike its other adapters, passes over locked keys when it deletes.
+            compat: Compat::Native,
+        },
+    )?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn create_s3(_: &S3AdapterConfig, _: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    Err(Error::unsupported("this build has no adapter of type s3").with_hint("build it with `--features s3`"))
 }
 
 fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {

@@ -8,6 +8,7 @@
 //! * [`ledger`]: what it holds, by the byte and by the tenant, and who listens to that.
 //! * [`connector`]: the simpler trait for a store that is read and written object by object; [`connected`] makes an
 //!   adapter of it, with worker threads from [`pool`], locks and a ledger.
+//! * [`resp`]: Redis and Valkey. `s3`: a bucket, with the feature of that name. [`breaker`]: when to leave a server alone.
 //! * [`mock`]: a table in memory, as slow as it is told to be, by [`mock_delay`].
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
@@ -15,6 +16,7 @@
 //! to anybody else, whatever became of the request, the lock or the manager meanwhile. An adapter drops its buffers
 //! before it answers.
 
+pub mod breaker;
 pub mod connected;
 pub mod connector;
 pub mod factory;
@@ -23,6 +25,9 @@ pub mod mock;
 pub mod mock_delay;
 pub mod pool;
 pub mod registry;
+pub mod resp;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod status;
 pub mod task;
 
@@ -31,8 +36,8 @@ use std::fmt;
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
+pub use ledger::{AdapterUsage, L2Listener, Ledger};
 pub use registry::{AdapterEntry, Adapters};
-pub use ledger::{AdapterUsage, Ledger, L2Listener};
 pub use status::AdapterStatus;
 pub use task::{Completion, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer};
 

@@ -126,10 +126,9 @@ impl Flow {
         let failed = planned.without(arrived).owned_keys(request.rows());
         if !failed.is_empty() {
             manager.finish_write_and_delete(&failed, tag);
-            self.tiers.events.publish(|| Event::L2PrefetchFailed {
-                reason: PrefetchFailure::NotFound,
-                keys: &failed,
-            });
+            self.tiers
+                .events
+                .publish(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
         }
         request.l1_locked[l1].add(&admitted);
         request.loaded.add(&admitted);
@@ -219,4 +218,3 @@ impl Flow {
         }
     }
 }
-

@@ -204,8 +204,9 @@ impl StoreFlow {
         let bytes = outcome.map_or(0, |outcome| outcome.bytes);
         let duration_ns = monotonic_ns().saturating_sub(task.begun_ns);
         let failed_count = failed.len();
-        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| {
-            Event::L2StoreCompleted { task, failed_count }
+        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| Event::L2StoreCompleted {
+            task,
+            failed_count,
         });
         let is_retried = !failed.is_empty() && self.may_retry(&task);
         let released = if is_retried { &stored } else { &task.keys };
@@ -234,9 +235,7 @@ impl StoreFlow {
     }
 
     fn may_retry(&self, task: &Task) -> bool {
-        !self.is_lmcache()
-            && task.attempts < self.settings.config.retries
-            && !task.adapter.is_draining()
+        !self.is_lmcache() && task.attempts < self.settings.config.retries && !task.adapter.is_draining()
     }
 
     /// Queues what failed once more; it stays held in L1.
