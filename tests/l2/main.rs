@@ -1,0 +1,5 @@
+//! The adapters of L2: each against the suite that all have to pass, and by itself.
+
+mod conformance;
+mod mock;
+mod support;
