@@ -2,4 +2,11 @@
 
 mod conformance;
 mod mock;
+mod redis_server;
+mod resp;
+mod resp_faults;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_server;
 mod support;

@@ -85,3 +85,31 @@ fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOpt
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(all(test, not(feature = "s3")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_s3_says_how_to_get_it() {
+        let config = S3AdapterConfig {
+            endpoint: "bucket.host".to_owned(),
+            bucket: "bucket".to_owned(),
+            region: "r".to_owned(),
+            num_io_threads: 1,
+            prefer_http2: true,
+            enable_s3express: false,
+            disable_tls: false,
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            max_capacity_bytes: None,
+            path_style: false,
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
+        };
+        let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
+        let error = create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).unwrap_err();
+        assert_eq!(error.hint(), Some("build it with `--features s3`"));
+    }
+}

@@ -92,7 +92,7 @@ impl Batch for Get<'_> {
     }
 }
 
-/// `EXISTS`, or `STRLEN` where the size counts: a value that cannot be loaded is not offered. No object is empty,
+/// `EXISTS`, or `STRLEN` where the size counts: a value that is too short is not offered. No object is empty,
 /// so the length of a missing value, 0, is nobody's.
 pub(super) struct Lookup<'a> {
     pub(super) keys: &'a [ObjectKey],
@@ -128,7 +128,8 @@ impl Batch for Lookup<'_> {
             Reply::Integer(number) if !self.checks_size => Ok(Ok(number > 0)),
             Reply::Integer(bytes) => {
                 let is_there = bytes > 0;
-                let fits = u64::try_from(bytes).ok() == self.sizes_bytes.get(position).copied();
+                let wanted_bytes = self.sizes_bytes.get(position).copied().unwrap_or(0);
+                let fits = u64::try_from(bytes).is_ok_and(|bytes| bytes >= wanted_bytes);
                 if is_there && !fits {
                     count(&self.counters.wrong_sizes);
                 }

@@ -83,7 +83,7 @@ impl Bucket {
         if result.meta.size != size_bytes || result.range != (0..size_bytes) {
             return Ok(false);
         }
-        let GetResultPayload::Stream(mut parts) = result.payload else { return Ok(false) };
+        let GetResultPayload::Stream(mut parts) = result.payload;
         let mut loaded = 0;
         while let Some(part) = parts.next().await {
             let part = part.map_err(failed)?;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::Transfer;
@@ -31,7 +31,7 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::config::l2::S3AdapterConfig;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::sync::{Arc, Mutex, lock};
 use bucket::Bucket;
 use outcome::{Failure, Fault};
 
@@ -52,8 +52,8 @@ pub struct S3Connector {
     bucket: Bucket,
     in_flight: Semaphore,
     breaker: Breaker,
-    handle: Handle,
-    runtime: Mutex<Option<Runtime>>,
+    /// None once it is closed.
+    runtime: Mutex<Option<Arc<Runtime>>>,
 }
 
 /// A batch on its way: whether the endpoint answered any of it, and whether it turned out to be away.
@@ -85,8 +85,7 @@ impl S3Connector {
         Ok(Self {
             in_flight: Semaphore::new(config.num_io_threads),
             breaker: Breaker::new(breaker, Clock::system()),
-            handle: runtime.handle().clone(),
-            runtime: Mutex::new(Some(runtime)),
+            runtime: Mutex::new(Some(Arc::new(runtime))),
             bucket,
             compat,
             config,
@@ -98,6 +97,10 @@ impl S3Connector {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        let Some(runtime) = lock(&self.runtime).clone() else {
+            let closed = || Error::new(ErrorKind::Closed, "the s3 adapter is closed");
+            return (0..count).map(|_| Err(closed())).collect();
+        };
         let pass = match self.breaker.enter() {
             Ok(pass) => pass,
             Err(refused) => {
@@ -108,7 +111,7 @@ impl S3Connector {
         let contact = Contact::default();
         let requests =
             futures_util::stream::iter(0..count).map(|position| self.one(&contact, request(position)));
-        let results = self.handle.block_on(requests.buffered(self.config.num_io_threads).collect());
+        let results = runtime.block_on(requests.buffered(self.config.num_io_threads).collect());
         // Relaxed, here and in `one`: the requests were polled by this thread.
         if contact.answered.load(Ordering::Relaxed) {
             pass.succeeded();
@@ -178,15 +181,22 @@ impl Connector for S3Connector {
             Ok(match (size_bytes, self.compat) {
                 (None | Some(0), _) => false,
                 (Some(_), Compat::Lmcache) => true,
-                (size_bytes, Compat::Native) => size_bytes == sizes_bytes.get(position).copied(),
+                (Some(bytes), Compat::Native) => bytes >= sizes_bytes.get(position).copied().unwrap_or(0),
             })
         })
     }
 
     fn remove(&self, keys: &[ObjectKey]) -> Vec<Result<Removed>> {
+        let mut seen = hashbrown::HashSet::new();
+        let is_first: Vec<bool> = keys.iter().map(|key| seen.insert(key)).collect();
         self.run(keys.len(), async |position| {
-            self.bucket.delete(&keys[position]).await?;
-            // S3 says the same of an object that was not there.
+            let key = &keys[position];
+            // S3 deletes what is not there, and says that it did.
+            let asks_first = self.compat == Compat::Native;
+            if !is_first[position] || asks_first && self.bucket.size_bytes(key).await?.is_none() {
+                return Ok(Removed::Absent);
+            }
+            self.bucket.delete(key).await?;
             Ok(Removed::Gone(None))
         })
     }
@@ -205,7 +215,9 @@ impl Connector for S3Connector {
     }
 
     fn close(&self) {
-        if let Some(runtime) = lock(&self.runtime).take() {
+        let runtime = lock(&self.runtime).take();
+        // A call that still uses it is the last to let go of it.
+        if let Some(runtime) = runtime.and_then(Arc::into_inner) {
             // A name that is being resolved may take long, and nobody waits for it any more.
             runtime.shutdown_background();
         }
