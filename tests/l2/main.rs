@@ -9,4 +9,5 @@ mod resp_faults;
 mod s3;
 #[cfg(feature = "s3")]
 mod s3_server;
+mod side;
 mod support;
