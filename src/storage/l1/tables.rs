@@ -172,18 +172,18 @@ impl Tables {
 
     /// Every object, in address order.
     pub(super) fn objects(&self, now_ns: u64) -> Vec<ObjectInfo> {
-        let info = |slot: &Slot, object: &Object| ObjectInfo {
-            key: slot.key.clone(),
-            span: object.span,
-            stage: object.stage,
-            is_locked: object.lock.is_locked(now_ns),
-            is_temporary: object.is_temporary,
-        };
         let slots = self.index.slots();
-        let mut objects: Vec<_> =
-            slots.flat_map(|slot| slot.objects().map(move |object| info(slot, object))).collect();
+        let mut objects: Vec<_> = slots
+            .flat_map(|slot| slot.objects().map(move |object| object_info(slot, object, now_ns)))
+            .collect();
         objects.sort_unstable_by_key(|object| object.span.offset_bytes);
         objects
+    }
+
+    /// The objects of one key.
+    pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
+        let slot = self.index.get(key).into_iter();
+        slot.flat_map(|slot| slot.objects().map(move |object| object_info(slot, object, now_ns))).collect()
     }
 
     /// Fills in what `report_status` counts and measures.
@@ -203,5 +203,15 @@ impl Tables {
         status.staging_bytes = self.staging_bytes;
         status.memory_used_bytes = self.allocator.used_bytes();
         status.memory_total_bytes = self.allocator.total_bytes();
+    }
+}
+
+fn object_info(slot: &Slot, object: &Object, now_ns: u64) -> ObjectInfo {
+    ObjectInfo {
+        key: slot.key.clone(),
+        span: object.span,
+        stage: object.stage,
+        is_locked: object.lock.is_locked(now_ns),
+        is_temporary: object.is_temporary,
     }
 }

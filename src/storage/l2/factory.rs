@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connected::{ConnectorAdapter, ConnectorOptions};
+use super::fault_inject::FaultInjectAdapter;
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::resp::RespConnector;
@@ -43,6 +44,10 @@ pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<
             },
         )?)),
         AdapterKind::S3(s3) => create_s3(s3, context),
+        AdapterKind::FaultInject(wrapper) => {
+            let inner = create(&wrapper.inner, context)?;
+            Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
+        }
         other => Err(Error::unsupported("this L2 adapter is not part of this build")
             .with_context("type", other.name())),
     }
@@ -67,7 +72,8 @@ fn create_s3(_: &S3AdapterConfig, _: &AdapterContext) -> Result<Arc<dyn L2Adapte
     Err(Error::unsupported("this build has no adapter of type s3").with_hint("build it with `--features s3`"))
 }
 
-fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
+/// What a mock is made of.
+pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
     MockOptions {
         capacity_bytes: config.max_size_bytes,
         delay: DelayOptions {
