@@ -10,5 +10,4 @@ mod resp_faults;
 mod s3;
 #[cfg(feature = "s3")]
 mod s3_server;
-mod side;
 mod support;

@@ -1,11 +1,11 @@
 //! A Redis server of a test's own: on a free port of this machine, without persistence, gone with the test.
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-/// How long a server may take to come up.
-const START: Duration = Duration::from_secs(20);
+/// What a server says when it listens.
+const READY: &str = "Ready to accept connections";
 
 /// A running server, killed when it goes.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ fn spawn(port: u16, arguments: &[String]) -> Child {
         ])
         .args(["--dir", env!("CARGO_TARGET_TMPDIR")])
         .args(arguments)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("redis-server starts")
@@ -73,19 +73,10 @@ impl RedisServer {
         panic!("redis-server did not come up");
     }
 
-    /// False if the process ended: its port was taken.
+    /// False if the process ended: its port was taken. What listens there else is another test's.
     fn wait_until_up(&mut self) -> bool {
-        let start = Instant::now();
-        while start.elapsed() < START {
-            if self.process.try_wait().expect("its state").is_some() {
-                return false;
-            }
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        false
+        let log = self.process.stdout.take().expect("its log");
+        BufReader::new(log).lines().map_while(Result::ok).any(|line| line.contains(READY))
     }
 
     /// Ends it at once, as `kill -9` does.

@@ -198,8 +198,9 @@ fn a_connection_that_was_closed_while_idle_costs_no_batch() {
 
 #[test]
 fn names_and_passwords_are_checked_and_not_shown() {
-    let acl = ["--requirepass", "open sesame", "--user", "lmcache on >s3cret ~* +get +set +strlen +del"];
-    let Some(server) = RedisServer::start(&acl) else { return };
+    let user = "--user lmcache on >s3cret ~* +get +set +strlen +del";
+    let arguments: Vec<&str> = ["--requirepass", "open sesame"].into_iter().chain(user.split(' ')).collect();
+    let Some(server) = RedisServer::start(&arguments) else { return };
     let objects = [(keys(0, 1).remove(0), payload(8, 10))];
     let with = |username: &str, password: &str| {
         let (username, password) = (username.to_owned(), Secret::new(password));

@@ -122,15 +122,18 @@ pub(crate) fn lookup_sized(adapter: &dyn L2Adapter, keys: &[(ObjectKey, u64)]) -
     found
 }
 
-/// Which keys are there, as objects of at least one byte; leaves no lock.
-pub(crate) fn present(adapter: &dyn L2Adapter, keys: &[ObjectKey]) -> Vec<bool> {
-    let sized: Vec<_> = keys.iter().map(|key| (key.clone(), 1)).collect();
-    let found = lookup_sized(adapter, &sized);
+/// Which keys are there, as objects of these sizes; leaves no lock.
+pub(crate) fn present(adapter: &dyn L2Adapter, keys: &[(ObjectKey, u64)]) -> Vec<bool> {
+    let found = lookup_sized(adapter, keys);
     let bits: Vec<bool> = (0..keys.len()).map(|position| found.test(position)).collect();
-    let locked: Vec<_> =
-        keys.iter().zip(&bits).filter(|(_, bit)| **bit).map(|(key, _)| key.clone()).collect();
+    let locked: Vec<_> = found.ones().map(|position| keys[position].0.clone()).collect();
     adapter.submit_unlock(&locked);
     bits
+}
+
+/// The same size for all.
+pub(crate) fn sized(keys: &[ObjectKey], size_bytes: u64) -> Vec<(ObjectKey, u64)> {
+    keys.iter().map(|key| (key.clone(), size_bytes)).collect()
 }
 
 /// Loads objects of these sizes in one task: the bytes of those that came.
