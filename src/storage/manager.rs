@@ -15,6 +15,7 @@ use crate::storage::l1_eviction::{EvictionPass, L1EvictionController};
 use crate::storage::l2::Adapters;
 use crate::storage::l2::factory::AdapterFactory;
 use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::quota::QuotaManager;
@@ -47,6 +48,7 @@ pub struct StorageManager {
     pub(super) prefetch: PrefetchController,
     pub(super) l2_eviction: L2EvictionController,
     pub(super) quotas: Arc<QuotaManager>,
+    pub(super) layouts: Arc<LayoutBook>,
     pub(super) events: Events,
     pub(super) reader: Arc<Reader>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
@@ -143,6 +145,7 @@ impl StorageManager {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
         let size_bytes = layout.size_bytes();
         let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
+        self.layouts.note(keys, layout);
         let reserved = self.reserve_in_order(keys, request);
         hooked.end_with(&reserved, |reservation| {
             let effect = Effect::of_codes(reservation.codes());
@@ -302,8 +305,9 @@ impl StorageManager {
         let keys: Vec<ObjectKey> = cells
             .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
             .collect();
-        // Every key of the hits has an owner.
-        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, Some(&owners));
+        let owners = (self.units.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,

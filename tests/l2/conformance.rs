@@ -55,6 +55,12 @@ impl Made {
         Self { adapter, traits, _keep: Box::new(keep) }
     }
 
+    /// The same with another adapter around its own.
+    pub(crate) fn map(mut self, wrap: impl FnOnce(Arc<dyn L2Adapter>) -> Arc<dyn L2Adapter>) -> Self {
+        self.adapter = wrap(Arc::clone(&self.adapter));
+        self
+    }
+
     fn charged(&self, bytes: u64) -> u64 {
         (self.traits.charged_bytes)(bytes)
     }
@@ -463,8 +469,7 @@ pub(crate) fn an_abandoned_task_keeps_its_buffers(made: &Made) {
     let len = made.traits.max_object_bytes.min(300_000);
     let mut waiting = 0;
     for is_store in [true, false] {
-        let transfer =
-            |key: &ObjectKey| Transfer { key: key.clone(), buffer: buffers.filled(&payload(1, len)) };
+        let transfer = |key: &ObjectKey| Transfer::new(key.clone(), buffers.filled(&payload(1, len)));
         let objects: Vec<_> = all.iter().map(transfer).collect();
         let spans: Vec<_> = objects.iter().map(|object| object.buffer.span()).collect();
         // Nobody receives the answer.
@@ -510,8 +515,7 @@ impl Tellings {
 fn submit_any(adapter: &dyn L2Adapter, buffers: &Buffers, tellings: &Tellings, round: usize) {
     let all = keys(round as u32 % 5, 4);
     let transfers = || {
-        let transfer =
-            |key: &ObjectKey| Transfer { key: key.clone(), buffer: buffers.filled(&payload(2, 50_000)) };
+        let transfer = |key: &ObjectKey| Transfer::new(key.clone(), buffers.filled(&payload(2, 50_000)));
         all.iter().map(transfer).collect()
     };
     match round % 3 {
@@ -562,7 +566,7 @@ pub(crate) fn a_closed_adapter_fails_what_comes_later(made: &Made) {
     made.close();
     let buffers = Buffers::new(1 << 20);
     let (send, receive) = channel();
-    let objects = || vec![Transfer { key: key.clone(), buffer: buffers.take(900) }];
+    let objects = || vec![Transfer::new(key.clone(), buffers.take(900))];
     let told = send.clone();
     let done = Completion::new(move |answer: Option<lmcache::storage::l2::StoreOutcome>| {
         told.send(answer.is_none_or(|outcome| !outcome.is_success())).unwrap();
@@ -591,7 +595,7 @@ pub(crate) fn it_says_what_it_is(made: &Made) {
     assert!(!status.class_name.is_empty() && !made.type_name().is_empty());
     let (done, receive) = completion();
     let buffers = Buffers::new(1 << 20);
-    let objects = vec![Transfer { key: keys(0, 1).remove(0), buffer: buffers.take(10) }];
+    let objects = vec![Transfer::new(keys(0, 1).remove(0), buffers.take(10))];
     made.submit_load(LoadTask { objects, done });
     assert_eq!(answer(&receive).popcount(), 0);
     assert!(made.report_status().is_healthy, "a miss is no illness");

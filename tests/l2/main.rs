@@ -2,7 +2,10 @@
 
 mod conformance;
 mod fault_inject;
+mod fs;
 mod mock;
+mod plugin;
+mod raw_block;
 mod redis_server;
 mod resp;
 mod resp_faults;
@@ -10,4 +13,6 @@ mod resp_faults;
 mod s3;
 #[cfg(feature = "s3")]
 mod s3_server;
+mod serde_wrapper;
 mod support;
+mod uring;

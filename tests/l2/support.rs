@@ -96,8 +96,7 @@ pub(crate) fn store(adapter: &dyn L2Adapter, objects: &[(ObjectKey, Vec<u8>)]) -
     let buffers =
         Buffers::new(objects.iter().map(|(_, bytes)| bytes.len() as u64 + PAGE).sum::<u64>().max(1));
     let (done, receive) = completion();
-    let transfer =
-        |(key, bytes): &(ObjectKey, Vec<u8>)| Transfer { key: key.clone(), buffer: buffers.filled(bytes) };
+    let transfer = |(key, bytes): &(ObjectKey, Vec<u8>)| Transfer::new(key.clone(), buffers.filled(bytes));
     adapter.submit_store(StoreTask { objects: objects.iter().map(transfer).collect(), done });
     answer(&receive)
 }
@@ -143,7 +142,7 @@ pub(crate) fn load(adapter: &dyn L2Adapter, objects: &[(ObjectKey, usize)]) -> V
     let (done, receive) = completion();
     let again: Vec<_> = spans.iter().map(|buffer| buffers.arena.pin(buffer.span())).collect();
     let transfers =
-        objects.iter().zip(spans).map(|((key, _), buffer)| Transfer { key: key.clone(), buffer }).collect();
+        objects.iter().zip(spans).map(|((key, _), buffer)| Transfer::new(key.clone(), buffer)).collect();
     adapter.submit_load(LoadTask { objects: transfers, done });
     let loaded = answer(&receive);
     assert_eq!(loaded.len(), objects.len());

@@ -11,8 +11,7 @@ use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, EvictionMeasure};
 use crate::storage::eviction::{Demand, EvictionPolicy};
-use crate::storage::memory::{AddressManager, Arena, Released, Span};
-use crate::sync::Arc;
+use crate::storage::memory::{L1MemoryManager, Span};
 
 /// The slots by key.
 #[derive(Debug, Default)]
@@ -84,8 +83,7 @@ impl Index {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) index: Index,
-    pub(super) arena: Arc<Arena>,
-    pub(super) allocator: AddressManager,
+    pub(super) allocator: L1MemoryManager,
     pub(super) policy: Box<dyn EvictionPolicy>,
     pub(super) write_ttl_ns: u64,
     pub(super) read_ttl_ns: u64,
@@ -101,20 +99,6 @@ pub(super) struct Tables {
 impl Tables {
     /// Gives an object's memory back: at once, or, if an adapter is working on it, when that has let go.
     pub(super) fn free(&mut self, span: Span) {
-        match self.arena.release(span) {
-            Released::Now => self.free_unpinned(span),
-            Released::WhenUnpinned => {}
-        }
-    }
-
-    /// Gives memory back that adapters have let go of.
-    pub(super) fn free_what_was_unpinned(&mut self) {
-        for span in self.arena.take_unpinned() {
-            self.free_unpinned(span);
-        }
-    }
-
-    fn free_unpinned(&mut self, span: Span) {
         let freed = self.allocator.free(span.offset_bytes, span.phy_size_bytes);
         // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator
         // keeps the block out of circulation, and `memcheck` says so from then on.

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::arena::Arena;
 use super::copy;
 use crate::error::{Error, Result};
+use crate::os::request::Request;
 use crate::os::transfer;
 
 /// Bytes of an arena that stays mapped for `'a`. There is no reference to them, since other threads may be writing
@@ -91,12 +92,9 @@ impl<'a> ArenaBytes<'a> {
     /// # Errors
     /// If `other` holds fewer; nothing is written then.
     pub fn copy_to(&self, other: &ArenaBytes<'_>) -> Result<()> {
-        let mut block = [0; 4096];
         let to = other.range(0, self.len_bytes)?;
-        for at in (0..self.len_bytes).step_by(block.len()) {
-            let len = self.read_into(at, &mut block);
-            to.write_from(at, &block[..len])?;
-        }
+        // SAFETY: both are `len_bytes` long.
+        unsafe { copy::copy_across(self.as_ptr(), to.as_mut_ptr(), self.len_bytes) };
         Ok(())
     }
 
@@ -116,6 +114,18 @@ impl<'a> ArenaBytes<'a> {
     pub fn pread_exact(&self, file: &File, file_offset: u64) -> io::Result<usize> {
         // SAFETY: the bytes stay mapped during the call; nobody has a reference to them.
         unsafe { transfer::pread_exact(file, self.start.as_ptr(), self.len_bytes, file_offset) }
+    }
+
+    /// A request to fill all bytes from `file` at `file_offset`, content with `enough` of them: see [`Request::read`].
+    pub fn read_request(&self, file: &'a File, enough: usize, file_offset: u64) -> Request<'a> {
+        // SAFETY: the bytes stay mapped for 'a; nobody has a reference to them.
+        unsafe { Request::read(file, self.start.as_ptr(), self.len_bytes, enough, file_offset) }
+    }
+
+    /// A request to write all bytes to `file` at `file_offset`: see [`Request::write`].
+    pub fn write_request(&self, file: &'a File, syncs: bool, file_offset: u64) -> Request<'a> {
+        // SAFETY: the bytes stay mapped for 'a, and the kernel may read them whoever writes.
+        unsafe { Request::write(file, self.start.as_ptr(), self.len_bytes, syncs, file_offset) }
     }
 
     /// Sends all bytes on a blocking socket. Returns how many.

@@ -7,8 +7,8 @@ use super::grid::Grid;
 use super::request::{Load, Request};
 use super::reserve::Buffers;
 use crate::clock::monotonic_ns;
-use crate::format::model::ObjectKey;
-use crate::storage::config::Compat;
+use crate::format::model::{GroupedObjectKeys, MemoryLayoutDesc, ObjectKey};
+use crate::storage::config::{Compat, L2AdapterConfig};
 use crate::storage::events::{Event, L2Task, PrefetchFailure};
 use crate::storage::l1::L1Error;
 use crate::storage::l2::{Completion, L2AdapterId, LoadTask, Transfer};
@@ -20,12 +20,14 @@ impl Flow {
         let (id, mut planned_keys, mut adapter_count) = (request.id, Vec::new(), 0);
         let mut tasks = Vec::new();
         for leg in &mut request.legs {
+            let layouts = layouts_for(&leg.adapter.config, &request.spec.key_groups);
             let mut objects = Vec::with_capacity(leg.locked.popcount());
             for cell in leg.locked.cells() {
                 // Every cell that is still locked was reserved.
                 let Some(buffer) = buffers.take(cell) else { continue };
                 let key = request.spec.key_groups[cell.0].keys[cell.1].clone();
-                objects.push(Transfer { key, buffer });
+                let layout = layouts.get(cell.0).cloned();
+                objects.push(Transfer { key, buffer, layout });
             }
             if objects.is_empty() {
                 continue;
@@ -217,4 +219,12 @@ impl Flow {
             self.tiers.l1s[leg.adapter.l1].finish_write_and_delete(&keys, request.tag());
         }
     }
+}
+
+/// The layout of each row, for an adapter that needs it; else none.
+fn layouts_for(config: &L2AdapterConfig, rows: &[GroupedObjectKeys]) -> Vec<MemoryLayoutDesc> {
+    if !config.transforms() {
+        return Vec::new();
+    }
+    rows.iter().map(|row| row.layout.clone()).collect()
 }
