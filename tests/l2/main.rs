@@ -6,6 +6,13 @@ mod fs;
 mod mock;
 mod plugin;
 mod raw_block;
+mod redis_server;
+mod resp;
+mod resp_faults;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_server;
 mod serde_wrapper;
 mod support;
 mod uring;

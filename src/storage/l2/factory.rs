@@ -9,11 +9,13 @@ use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::plugin::Plugin;
 use super::raw_block::{RawBlock, RawBlockOptions};
+use super::resp::RespConnector;
 use super::serde_wrapper::{DEFAULT_BOUNCE_BYTES, SerdeAdapter, SerdeOptions};
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
 use crate::storage::config::l2::{
-    FsAdapterConfig, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig,
+    FsAdapterConfig, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig, RespAdapterConfig,
+    S3AdapterConfig,
 };
 use crate::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use crate::storage::serde::{self, SerdeConfig};
@@ -64,8 +66,8 @@ fn without_serde(config: &L2AdapterConfig, context: &AdapterContext) -> Result<A
         AdapterKind::FsNative(fs) => fs_adapter(fs, FsKind::Native, context),
         AdapterKind::Plugin(plugin) => plugin_adapter(plugin, context),
         AdapterKind::RawBlock(raw_block) => raw_block_adapter(raw_block, context),
-        other => Err(Error::unsupported("this L2 adapter is not part of this build")
-            .with_context("type", other.name())),
+        AdapterKind::Resp(resp) => resp_adapter(resp, context),
+        AdapterKind::S3(s3) => s3_adapter(s3, context),
     }
 }
 
@@ -122,6 +124,34 @@ fn raw_block_adapter(config: &RawBlockAdapterConfig, context: &AdapterContext) -
     Ok(Arc::new(ConnectorAdapter::start(device, options)?))
 }
 
+fn resp_adapter(config: &RespAdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    let connector = RespConnector::new(config.clone(), context.compat);
+    let options = ConnectorOptions {
+        workers: config.num_workers,
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: context.compat,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
+}
+
+/// LMCache's adapter, unlike its others, passes over locked keys when it deletes: native in any case.
+#[cfg(feature = "s3")]
+fn s3_adapter(config: &S3AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    use super::s3::{MAX_WORKERS, S3Connector};
+    let connector = S3Connector::new(config.clone(), context.compat)?;
+    let options = ConnectorOptions {
+        workers: config.num_io_threads.min(MAX_WORKERS),
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: Compat::Native,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3_adapter(_: &S3AdapterConfig, _: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    Err(Error::unsupported("this build has no adapter of type s3").with_hint("build it with `--features s3`"))
+}
+
 /// What a mock is made of.
 pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
     MockOptions {
@@ -140,4 +170,32 @@ pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> Moc
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(feature = "s3")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_s3_says_how_to_get_it() {
+        let config = S3AdapterConfig {
+            endpoint: "bucket.host".to_owned(),
+            bucket: "bucket".to_owned(),
+            region: "r".to_owned(),
+            num_io_threads: 1,
+            prefer_http2: true,
+            enable_s3express: false,
+            disable_tls: false,
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            max_capacity_bytes: None,
+            path_style: false,
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
+        };
+        let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
+        let error = create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).unwrap_err();
+        assert_eq!(error.hint(), Some("build it with `--features s3`"));
+    }
 }

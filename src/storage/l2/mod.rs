@@ -14,6 +14,8 @@
 //! * [`serde_wrapper`]: another adapter, which keeps transformed objects; by way of `bounce` memory.
 //! * [`fault_inject`]: another adapter, with the faults that [`fault_rule`] draws.
 //! * [`fs`]: a file for each object.
+//! * [`resp`]: Redis and Valkey. `s3`: a bucket, with the feature of that name. [`breaker`]: when to leave a server
+//!   alone.
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
 //! [`PinnedSpan`](crate::storage::memory::PinnedSpan): as long as one is held, the allocator does not give its bytes
@@ -21,6 +23,7 @@
 //! before it answers.
 
 mod bounce;
+pub mod breaker;
 pub mod connected;
 pub mod connector;
 pub mod factory;
@@ -34,6 +37,9 @@ pub mod plugin;
 pub mod pool;
 pub mod raw_block;
 pub mod registry;
+pub mod resp;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod serde_wrapper;
 pub mod status;
 pub mod task;

@@ -148,6 +148,28 @@ impl<'a> ArenaBytes<'a> {
         unsafe { transfer::recv_exact(socket, self.start.as_ptr(), self.len_bytes) }
     }
 
+    /// Sends the bytes from `at` on, on a blocking socket, in one call. Returns how many went: fewer if the socket's
+    /// timeout ran out meanwhile. For a caller that has a deadline of its own.
+    ///
+    /// # Errors
+    /// What the kernel says; `WouldBlock` if nothing went before the timeout.
+    pub fn send_some(&self, at: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let at = at.min(self.len_bytes);
+        // SAFETY: as in `pwrite_all`; `at` is at most the length.
+        unsafe { transfer::send_some(socket, self.start.as_ptr().wrapping_add(at), self.len_bytes - at) }
+    }
+
+    /// Fills the bytes from `at` on from a blocking socket, in one call. Returns how many came: fewer if the
+    /// socket's timeout ran out meanwhile or the other end closed. For a caller that has a deadline of its own.
+    ///
+    /// # Errors
+    /// What the kernel says; `WouldBlock` if nothing came before the timeout.
+    pub fn recv_some(&self, at: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let at = at.min(self.len_bytes);
+        // SAFETY: as in `pread_exact`; `at` is at most the length.
+        unsafe { transfer::recv_some(socket, self.start.as_ptr().wrapping_add(at), self.len_bytes - at) }
+    }
+
     /// The address of the first byte, for an engine that reads by itself, inside the length and for `'a` only.
     pub fn as_ptr(&self) -> *const u8 {
         self.start.as_ptr()
