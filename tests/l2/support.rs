@@ -130,6 +130,11 @@ pub(crate) fn present(adapter: &dyn L2Adapter, keys: &[(ObjectKey, u64)]) -> Vec
     bits
 }
 
+/// Which keys are there, whatever their sizes; leaves no lock.
+pub(crate) fn present_any(adapter: &dyn L2Adapter, keys: &[ObjectKey]) -> Vec<bool> {
+    present(adapter, &sized(keys, 0))
+}
+
 /// The same size for all.
 pub(crate) fn sized(keys: &[ObjectKey], size_bytes: u64) -> Vec<(ObjectKey, u64)> {
     keys.iter().map(|key| (key.clone(), size_bytes)).collect()
