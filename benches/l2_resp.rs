@@ -146,7 +146,7 @@ impl Ours {
         let offset_bytes = u64::from(slot) * VALUE_BYTES;
         let span = Span { offset_bytes, phy_size_bytes: VALUE_BYTES, size_bytes: VALUE_BYTES };
         let key = ObjectKey::new(ChunkHash::new(&(key % KEYS).to_be_bytes()), Arc::clone(&self.scope));
-        Transfer { key, buffer: self.arena.pin(span) }
+        Transfer::new(key, self.arena.pin(span))
     }
 
     fn run(&self, call: Call, connections: u32, values: u32) -> f64 {

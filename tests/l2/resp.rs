@@ -300,7 +300,6 @@ fn only_our_own_lookups_know_sizes() {
 
 /// A whole batch in one connector call, so that its commands share one connection.
 pub(crate) fn transfers(buffers: &Buffers, objects: &[(ObjectKey, usize)]) -> Vec<Transfer> {
-    let transfer =
-        |(key, len): &(ObjectKey, usize)| Transfer { key: key.clone(), buffer: buffers.take(*len) };
+    let transfer = |(key, len): &(ObjectKey, usize)| Transfer::new(key.clone(), buffers.take(*len));
     objects.iter().map(transfer).collect()
 }

@@ -37,7 +37,7 @@ impl Batch for Set<'_> {
     }
 
     fn send(&self, connection: &mut Connection, position: usize) -> Result<()> {
-        let Transfer { key, buffer } = self.objects[position];
+        let Transfer { key, buffer, .. } = self.objects[position];
         connection.queue(|out| push_set(out, &wire_name(key), buffer.size_bytes()))?;
         connection.queue_value(buffer)
     }
@@ -75,7 +75,7 @@ impl Batch for Get<'_> {
     }
 
     fn receive(&self, connection: &mut Connection, position: usize) -> Result<Result<bool>> {
-        let Transfer { key, buffer } = &self.objects[position];
+        let Transfer { key, buffer, .. } = &self.objects[position];
         match connection.reply()? {
             Reply::Nil => Ok(Ok(false)),
             Reply::Bulk(bytes) if bytes == buffer.size_bytes() as u64 => {
