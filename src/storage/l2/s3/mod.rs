@@ -162,7 +162,7 @@ impl Connector for S3Connector {
 
     fn put(&self, objects: &[Transfer]) -> Vec<Result<Put>> {
         self.run(objects.len(), async |position| {
-            let Transfer { key, buffer } = &objects[position];
+            let Transfer { key, buffer, .. } = &objects[position];
             self.bucket.put(key, buffer).await?;
             Ok(Put::Written { added_bytes: None })
         })
@@ -170,7 +170,7 @@ impl Connector for S3Connector {
 
     fn get(&self, objects: &[Transfer]) -> Vec<Result<bool>> {
         self.run(objects.len(), async |position| {
-            let Transfer { key, buffer } = &objects[position];
+            let Transfer { key, buffer, .. } = &objects[position];
             self.bucket.get(key, buffer).await
         })
     }
