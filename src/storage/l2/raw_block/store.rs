@@ -277,7 +277,7 @@ impl Core {
         Ok(true)
     }
 
-    /// LMCache's fields of `RawBlockCore`, in its order, then ours.
+    /// LMCache's fields of `RawBlockCore`, in its order, then ours. The locks are the adapter's, and counted there.
     fn status(&self) -> Value {
         let (config, geometry, counts) = (&self.options.config, &self.geometry, self.slots.counts());
         let meta = lock(&self.meta);
@@ -309,6 +309,9 @@ impl Core {
             "io_engine_requested": config.io_engine.name(),
             "iouring_queue_depth": config.iouring_queue_depth,
             "use_uring_cmd": false,
+            "fdp_slot_affinity_enabled": false,
+            "fdp_slot_affinity_hit_count": 0,
+            "fdp_slot_affinity_fallback_count": 0,
             "slots_being_read": counts.reading,
             "checkpoint_failures": meta.failures,
             "checkpoint_too_large": meta.too_large,
