@@ -28,7 +28,7 @@ const UNSAFE_ROOMS: [&str; 10] = [
     "ffi/",
     "storage/memory/arena.rs",
     "storage/memory/bytes.rs",
-    "storage/memory/copy.rs",
+    "storage/memory/copy/",
     "storage/l2/plugin/library.rs",
     "trace/bytes.rs",
     "trace/ring/halves.rs",

@@ -5,8 +5,8 @@
 
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::events::{Event, Events, ReadFailure};
+use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::{KeyCodes, L1Error};
 use crate::storage::manager::L1ManagerId;
 use crate::storage::memory::{Arena, Span};
@@ -143,11 +143,7 @@ pub struct ReadObjects {
 }
 
 impl ReadObjects {
-    pub(super) fn read(
-        reader: Arc<Reader>,
-        keys: &[ObjectKey],
-        owners: Option<&L1Owners>,
-    ) -> Result<Self> {
+    pub(super) fn read(reader: Arc<Reader>, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<Self> {
         let found = reader.read(keys, owners)?;
         Ok(Self { reader, found })
     }
@@ -220,8 +216,10 @@ impl ReadContext {
 
     fn publish_failures(&self, events: &Events) {
         let outcomes = self.codes().per_distinct_key(&self.keys);
-        let failures =
-            [(L1Error::KeyNotExist, ReadFailure::NotFound), (L1Error::KeyNotReadable, ReadFailure::WriteLocked)];
+        let failures = [
+            (L1Error::KeyNotExist, ReadFailure::NotFound),
+            (L1Error::KeyNotReadable, ReadFailure::WriteLocked),
+        ];
         for (code, reason) in failures {
             let failed = outcomes.iter().filter(|(_, other)| *other == code);
             let keys: Vec<&ObjectKey> = failed.map(|(key, _)| *key).collect();

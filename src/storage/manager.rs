@@ -15,6 +15,7 @@ use crate::storage::l1_eviction::{EvictionPass, L1EvictionController};
 use crate::storage::l2::Adapters;
 use crate::storage::l2::factory::AdapterFactory;
 use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::quota::QuotaManager;
@@ -47,6 +48,7 @@ pub struct StorageManager {
     pub(super) prefetch: PrefetchController,
     pub(super) l2_eviction: L2EvictionController,
     pub(super) quotas: Arc<QuotaManager>,
+    pub(super) layouts: Arc<LayoutBook>,
     pub(super) events: Events,
     pub(super) reader: Arc<Reader>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
@@ -143,6 +145,7 @@ impl StorageManager {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
         let size_bytes = layout.size_bytes();
         let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
+        self.layouts.note(keys, layout);
         let reserved = self.reserve_in_order(keys, request);
         hooked.end_with(&reserved, |reservation| {
             let effect = Effect::of_codes(reservation.codes());
@@ -163,7 +166,8 @@ impl StorageManager {
             if pending.is_empty() {
                 break;
             }
-            let pending_keys: Vec<ObjectKey> = pending.iter().map(|position| keys[*position].clone()).collect();
+            let pending_keys: Vec<ObjectKey> =
+                pending.iter().map(|position| keys[*position].clone()).collect();
             let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
             reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
         }
@@ -239,7 +243,8 @@ impl StorageManager {
             && self.events.has_sink()
         {
             let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+            self.events
+                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
         }
         finished
     }
@@ -297,10 +302,12 @@ impl StorageManager {
         }
         let owners: L1Owners = result.l1_owners.into_iter().collect();
         let cells = spec.key_groups.iter().zip(&result.hit_cells);
-        let keys: Vec<ObjectKey> =
-            cells.flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned())).collect();
-        // Every key of the hits has an owner.
-        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, Some(&owners));
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
+        let owners = (self.units.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,
@@ -335,7 +342,9 @@ impl StorageManager {
         if let Ok(codes) = &finished
             && self.events.has_sink()
         {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmReadPrefetchedFinished(keys));
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
+                Event::SmReadPrefetchedFinished(keys)
+            });
         }
         finished
     }
@@ -352,7 +361,8 @@ impl StorageManager {
     pub fn delete_l1_keys(&self, keys: &[ObjectKey], force: bool) -> (usize, usize) {
         let per_l1: Vec<KeyCodes> = self.units.iter().map(|unit| unit.l1.delete(keys, force)).collect();
         let (mut deleted, mut locked) = (0, 0);
-        let mut outcomes: Vec<_> = per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
+        let mut outcomes: Vec<_> =
+            per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
         loop {
             let of_key: Vec<L1Error> =
                 outcomes.iter_mut().filter_map(|codes| codes.next().map(|(_, code)| code)).collect();

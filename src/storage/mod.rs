@@ -10,9 +10,9 @@
 //!   expire; [`lease`] is what a caller holds between two calls, `reader` where it is read from.
 //! * [`l2`]: the adapters. [`store`]: objects on their way there. [`prefetch`]: looking a prompt up, and bringing it
 //!   back.
-//! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
 //! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
-//! * [`hook`]: lets a recorder see the calls.
+//! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
+//! * [`hook`]: lets a recorder see the calls. [`metrics`]: what Prometheus is told.
 //! * `agent`: a controller that works on messages. `ticker`: a thread that does something once a second.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
@@ -27,9 +27,11 @@ pub mod l1;
 pub mod l1_eviction;
 pub mod l2;
 pub mod l2_eviction;
+mod layouts;
 pub mod lease;
 pub mod manager;
 pub mod memory;
+pub mod metrics;
 pub mod prefetch;
 pub mod quota;
 mod reader;

@@ -9,7 +9,7 @@ use lmcache::storage::config::l2::FaultInjectAdapterConfig;
 use lmcache::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use lmcache::storage::l2::factory::{AdapterContext, create};
 use lmcache::storage::l2::fault_inject::FaultInjectAdapter;
-use lmcache::storage::l2::fault_rule::{DropRule, Draws, Fault};
+use lmcache::storage::l2::fault_rule::{Draws, DropRule, Fault};
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::{L2Adapter, StoreTask};
@@ -18,14 +18,17 @@ use serde_json::Value;
 
 use crate::conformance::{Made, Traits, conformance};
 use crate::support::{
-    Buffers, PATIENCE, completion, key_of, keys, load, lookup_sized, payload, present, store, store_all,
+    Buffers, PATIENCE, completion, key_of, keys, load, lookup_sized, payload, present, sized, store,
+    store_all,
 };
 
 /// What the real LMCache drops; made by `data/fault_drops.py`.
 const LMCACHE_DROPS: &str = include_str!("data/fault_drops.json");
 
 fn config_of(json: &str) -> FaultInjectAdapterConfig {
-    let json = format!(r#"{{"type":"fault_inject","inner":{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100}}{json}}}"#);
+    let json = format!(
+        r#"{{"type":"fault_inject","inner":{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100}}{json}}}"#
+    );
     match L2AdapterConfig::from_json(&json).expect("a configuration").kind {
         AdapterKind::FaultInject(config) => config,
         kind => panic!("{kind:?}"),
@@ -74,7 +77,8 @@ fn what_lmcache_drops_is_dropped_and_nothing_else() {
         let mut config = config_of("");
         config.rate = case["rate"].as_f64().unwrap();
         config.seed = case["seed"].as_i64().unwrap();
-        config.gap_indices = case["gap_indices"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
+        config.gap_indices =
+            case["gap_indices"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
         config.gap_tail_ratios =
             case["gap_tail_ratios"].as_array().unwrap().iter().map(|ratio| ratio.as_f64().unwrap()).collect();
         let keys: Vec<_> = case["keys"].as_array().unwrap().iter().map(key_of_row).collect();
@@ -97,7 +101,11 @@ fn a_dropped_load_was_locked_loaded_and_counted_by_the_adapter_behind() {
     assert_eq!(found, [true, false, true, true, false]);
     assert_eq!(loaded[2].as_ref(), Some(&all[2].1));
     assert_eq!(counter(&adapter, "dropped_loads"), 2);
-    assert_eq!(lookup_sized(&adapter, &all.iter().map(|(key, _)| (key.clone(), 1_000)).collect::<Vec<_>>()).popcount(), 5);
+    assert_eq!(
+        lookup_sized(&adapter, &all.iter().map(|(key, _)| (key.clone(), 1_000)).collect::<Vec<_>>())
+            .popcount(),
+        5
+    );
     assert_eq!(inner.locked_keys().len(), 5);
     assert_eq!(adapter.ledger().used_bytes(), 5_000);
     assert!(std::ptr::eq(adapter.ledger(), inner.ledger()), "the books are those of the adapter behind");
@@ -150,7 +158,9 @@ fn a_load_that_fails_leaves_the_others_in_their_places() {
     store_all(&adapter, &all);
     let wanted: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len())).collect();
     let loaded = load(&adapter, &wanted);
-    assert!(loaded.iter().zip(&all).all(|(found, (_, bytes))| found.as_ref().is_none_or(|found| found == bytes)));
+    assert!(
+        loaded.iter().zip(&all).all(|(found, (_, bytes))| found.as_ref().is_none_or(|found| found == bytes))
+    );
     let failed = loaded.iter().filter(|found| found.is_none()).count() as u64;
     assert!((8..24).contains(&failed), "{failed} of 40");
     assert_eq!(counter(&adapter, "load_errors"), failed);
@@ -168,7 +178,10 @@ fn a_torn_write_succeeds_and_is_never_read_as_whole() {
     // Nothing can be torn off a byte.
     let (_, adapter) = faulty(r#","torn_write_rate":1.0"#);
     store_all(&adapter, &objects(1, 1));
-    assert_eq!((counter(&adapter, "torn_writes"), present(&adapter, &keys(0, 1))), (0, vec![true]));
+    assert_eq!(
+        (counter(&adapter, "torn_writes"), present(&adapter, &sized(&keys(0, 1), 100))),
+        (0, vec![true])
+    );
 }
 
 #[test]
@@ -288,8 +301,7 @@ fn what_comes_is_right(inner: Made, faults: &str) {
     assert_eq!(made.report_status().fields["locked_key_count"], 0);
 }
 
-const ALL_FAULTS: &str =
-    r#","store_error_rate":0.2,"lookup_error_rate":0.2,"load_error_rate":0.2,"torn_write_rate":0.3,"rate":0.1,"seed":9"#;
+const ALL_FAULTS: &str = r#","store_error_rate":0.2,"lookup_error_rate":0.2,"load_error_rate":0.2,"torn_write_rate":0.3,"rate":0.1,"seed":9"#;
 
 #[test]
 fn with_all_faults_at_once_what_comes_is_right() {

@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use lmcache::storage::config::{Compat, L2AdapterConfig};
+use lmcache::storage::l2::L2Adapter;
 use lmcache::storage::l2::factory::{AdapterContext, create};
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::plugin::Plugin;
-use lmcache::storage::l2::L2Adapter;
 
 use crate::conformance::{Made, Traits, conformance};
 use crate::support::{keys, load_one, payload, present, store, store_all};
@@ -25,7 +25,17 @@ fn compiled(name: &str, definitions: &[&str]) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let library = folder().join(format!("lib{name}.so"));
     let mut compiler = Command::new("cc");
-    compiler.args(["-std=c11", "-O1", "-shared", "-fPIC", "-pthread", "-Wall", "-Werror", "-Wno-unused", "-I"]);
+    compiler.args([
+        "-std=c11",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        "-pthread",
+        "-Wall",
+        "-Werror",
+        "-Wno-unused",
+        "-I",
+    ]);
     compiler.arg(root.join("include")).args(definitions).arg("-o").arg(&library);
     compiler.arg(root.join("tests/l2/data/plugin.c"));
     match compiler.output() {

@@ -160,7 +160,13 @@ fn recorded() -> Vec<Recorded> {
 
 fn key_of_row(row: &Value) -> ObjectKey {
     let text = |at: usize| row[at].as_str().unwrap();
-    key_of(text(1), row[2].as_i64().unwrap(), row[3].as_u64().unwrap() as u32, &bytes_of_hex(text(0)), text(4))
+    key_of(
+        text(1),
+        row[2].as_i64().unwrap(),
+        row[3].as_u64().unwrap() as u32,
+        &bytes_of_hex(text(0)),
+        text(4),
+    )
 }
 
 fn recorded_bytes(number: usize, len: usize) -> Vec<u8> {
@@ -183,7 +189,8 @@ fn bytes_of_hex(hex: &str) -> Vec<u8> {
 fn image(case: &Value, name: &str) -> Vec<u8> {
     let mut bytes = vec![0; case["device_bytes"].as_u64().unwrap() as usize];
     for stretch in case[name].as_array().unwrap() {
-        let (at, content) = (stretch[0].as_u64().unwrap() as usize, bytes_of_hex(stretch[1].as_str().unwrap()));
+        let (at, content) =
+            (stretch[0].as_u64().unwrap() as usize, bytes_of_hex(stretch[1].as_str().unwrap()));
         bytes[at..at + content.len()].copy_from_slice(&content);
     }
     bytes
@@ -213,7 +220,8 @@ fn set_container(bytes: &mut [u8], number: usize, sequence: u64, json: &[u8]) {
 fn renamed(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     for number in 0..2 {
         if let Some((header, json)) = container(&bytes, number) {
-            let json = json.replace(&format!("\"device_path\":\"{from}\""), &format!("\"device_path\":\"{to}\""));
+            let json =
+                json.replace(&format!("\"device_path\":\"{from}\""), &format!("\"device_path\":\"{to}\""));
             set_container(&mut bytes, number, header.sequence, json.as_bytes());
         }
     }
@@ -233,9 +241,24 @@ fn names_and_identities_are_lmcaches() {
     for key in odd_keys() {
         assert_eq!(decode(&encode(&key), &mut Scopes::default()), Some(key));
     }
-    for name in ["", "m", "m@0x00000000@0", "m@0x00000000@0@0", "m@0x0@0@00", "m@0x00000000@00@00", "m@0x0000000A@0@00",
-        "m@0x00000000@0@00@", "m@0x00000000@0@00@s@t", "%@0x00000000@0@00", "%ff@0x00000000@0@00", "%6d@0x00000000@0@00",
-        "m@-0x0000000@0@00", "m@0x00000000@0@0G", "m@0xffffffffffffffffff@0@00", "m@0x00000000@fffffffff@00"] {
+    for name in [
+        "",
+        "m",
+        "m@0x00000000@0",
+        "m@0x00000000@0@0",
+        "m@0x0@0@00",
+        "m@0x00000000@00@00",
+        "m@0x0000000A@0@00",
+        "m@0x00000000@0@00@",
+        "m@0x00000000@0@00@s@t",
+        "%@0x00000000@0@00",
+        "%ff@0x00000000@0@00",
+        "%6d@0x00000000@0@00",
+        "m@-0x0000000@0@00",
+        "m@0x00000000@0@0G",
+        "m@0xffffffffffffffffff@0@00",
+        "m@0x00000000@fffffffff@00",
+    ] {
         assert_eq!(decode(name, &mut Scopes::default()), None, "{name}");
     }
 }
@@ -295,7 +318,11 @@ fn the_same_calls_leave_the_same_bytes_as_lmcaches() {
         for number in 0..2 {
             assert_eq!(container(&found, number), container(&expected, number));
         }
-        assert!(found == expected, "first difference at {:?}", found.iter().zip(&expected).position(|(a, b)| a != b));
+        assert!(
+            found == expected,
+            "first difference at {:?}",
+            found.iter().zip(&expected).position(|(a, b)| a != b)
+        );
     }
 }
 
@@ -465,7 +492,10 @@ fn a_load_takes_an_object_of_its_size_only() {
         let key = keys(0, 1).remove(0);
         put(&ours, &key, &payload(1, 500)).unwrap();
         assert!(get(&ours, &key, 499).is_none());
-        assert_eq!(get(&ours, &key, 501).map(|bytes| bytes[..500] == payload(1, 500)), is_shorter_taken.then_some(true));
+        assert_eq!(
+            get(&ours, &key, 501).map(|bytes| bytes[..500] == payload(1, 500)),
+            is_shorter_taken.then_some(true)
+        );
     }
 }
 
@@ -539,7 +569,8 @@ fn checkpoint_of(entries: &str, next_slot: u64) -> String {
 #[test]
 fn entries_that_cannot_be_right_are_dropped_one_by_one() {
     let name = |number: u64| format!("m@0x00000000@0@0{number}");
-    let entry = |number, offset: u64, size: u64| format!(r#""{}":{{"offset":{offset},"size":{size}}}"#, name(number));
+    let entry =
+        |number, offset: u64, size: u64| format!(r#""{}":{{"offset":{offset},"size":{size}}}"#, name(number));
     let slot = |number| META + number * SLOT;
     let good = entry(1, slot(1), 100);
     for bad in [

@@ -11,8 +11,8 @@ use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::serde_wrapper::{SerdeAdapter, SerdeOptions};
 use lmcache::storage::l2::{L2Adapter, LoadTask, StoreTask, Transfer};
 use lmcache::storage::serde::Serde;
-use lmcache::storage::serde::fp8::Fp8;
 use lmcache::storage::serde::float8::Float8;
+use lmcache::storage::serde::fp8::Fp8;
 
 use crate::conformance::{Made, Traits, conformance};
 use crate::support::{
@@ -174,7 +174,8 @@ fn a_task_that_never_fits_the_memory_fails_as_lmcaches_or_goes_in_pieces() {
     }
     // An object that is larger than all of the memory fails alone.
     let (_, _, adapter) = turned(4 * 4_096, Compat::Native);
-    let objects: Vec<_> = keys(0, 3).into_iter().zip([100, 4 * 4_096, 100].map(|len| payload(1, len))).collect();
+    let objects: Vec<_> =
+        keys(0, 3).into_iter().zip([100, 4 * 4_096, 100].map(|len| payload(1, len))).collect();
     assert_eq!(store(&adapter, &objects).failed.ones().collect::<Vec<_>>(), [1]);
     assert_eq!(number(&adapter, "without_memory"), 1);
 }
@@ -223,7 +224,8 @@ fn fp8_halves_an_object_whose_layout_is_known_and_refuses_others() {
     let values: Vec<f32> = (0..500).map(|i| [0.0, 1.0, -2.0, 0.5, 448.0][i % 5]).collect();
     let plain = bfloat16(&values);
     let layout =
-        MemoryLayoutDesc::new(vec![(Box::new([2, 250]), Dtype::from_name("torch.bfloat16").unwrap())]).unwrap();
+        MemoryLayoutDesc::new(vec![(Box::new([2, 250]), Dtype::from_name("torch.bfloat16").unwrap())])
+            .unwrap();
     let buffers = Buffers::new(1 << 20);
     let [known, unknown]: [ObjectKey; 2] = keys(0, 2).try_into().unwrap();
     let with_layout = |buffer| Transfer { key: known.clone(), buffer, layout: Some(layout.clone()) };
@@ -261,7 +263,8 @@ fn a_configuration_encrypts_for_a_tenant_whatever_adapter_lies_behind() {
         r#"{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000,"serde":{{"type":"aesgcm","master_key_path":"{path}"}}}}"#
     );
     let config = L2AdapterConfig::from_json(&json).unwrap();
-    let adapter = create(&config, &AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4_096 }).unwrap();
+    let adapter =
+        create(&config, &AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4_096 }).unwrap();
     let all = objects(9, 5_000);
     let outcome = store(&*adapter, &all);
     assert!(outcome.is_success() && outcome.bytes == 9 * 5_029, "{outcome:?}");

@@ -35,10 +35,10 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
 use crate::storage::events::{Event, Events, L1Keys};
 use crate::storage::eviction::{self, PolicyState};
-use crate::storage::memory::{AddressManager, Arena, PinnedSpan, Span};
+use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Span};
+use crate::storage::ticker::Waker;
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::storage::ticker::Waker;
 use crate::sync::{Arc, Mutex, MutexGuard, OnceLock, lock};
 
 pub use code::{KeyCodes, L1Error};
@@ -78,14 +78,11 @@ pub struct L1Manager {
 }
 
 impl L1Manager {
-    /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing.
-    ///
-    /// Lazy growth, huge pages and shared memory are ways in which LMCache provides the same bytes; here the
-    /// whole size can be used from the start, in private memory.
+    /// An empty L1. Plain memory is reserved, not committed: what nobody writes costs nothing.
     ///
     /// # Errors
-    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
-    /// memory is to be a Device-DAX file, which this build does not have.
+    /// If the size is zero, the alignment is no power of two, the memory cannot be had as it is configured, or it is
+    /// to be a Device-DAX file, which this build does not have.
     pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
@@ -93,11 +90,10 @@ impl L1Manager {
                 .with_context("path", path)
                 .with_hint("configure L1 in host memory of the same size"));
         }
-        let allocator = AddressManager::new(memory.size_bytes, memory.align_bytes)?;
-        let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
+        let allocator = L1MemoryManager::new(memory)?;
+        let arena = Arc::clone(allocator.arena());
         let tables = Mutex::new(Tables {
             index: tables::Index::default(),
-            arena: Arc::clone(&arena),
             allocator,
             policy: eviction::create(config.eviction.policy, compat),
             write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
@@ -312,7 +308,7 @@ impl L1Manager {
     /// Used and usable bytes.
     pub fn get_memory_usage(&self) -> (u64, u64) {
         let mut tables = self.tables();
-        tables.free_what_was_unpinned();
+        tables.allocator.free_unpinned();
         (tables.allocator.used_bytes(), tables.allocator.total_bytes())
     }
 
@@ -341,6 +337,11 @@ impl L1Manager {
         self.tables().objects(self.clock.now_ns())
     }
 
+    /// The objects of one key. For tests and diagnostics.
+    pub fn objects_of(&self, key: &ObjectKey) -> Vec<ObjectInfo> {
+        self.tables().objects_of(key, self.clock.now_ns())
+    }
+
     /// The policy's order. For tests and diagnostics.
     pub fn policy_state(&self) -> PolicyState {
         self.tables().policy.state()
@@ -357,7 +358,7 @@ impl L1Manager {
             ..L1Status::default()
         };
         let mut tables = self.tables();
-        tables.free_what_was_unpinned();
+        tables.allocator.free_unpinned();
         tables.count(self.clock.now_ns(), &mut status);
         drop(tables);
         status.memory_usage_ratio = status.memory_used_bytes as f64 / status.memory_total_bytes as f64;

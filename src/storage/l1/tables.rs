@@ -11,8 +11,7 @@ use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, EvictionMeasure};
 use crate::storage::eviction::{Demand, EvictionPolicy};
-use crate::storage::memory::{AddressManager, Arena, Released, Span};
-use crate::sync::Arc;
+use crate::storage::memory::{L1MemoryManager, Span};
 
 /// The slots by key.
 #[derive(Debug, Default)]
@@ -66,9 +65,8 @@ impl Index {
     /// What the deletion of `key` would give back.
     pub(super) fn open_bytes(&self, key: &ObjectKey, now_ns: u64) -> u64 {
         let open = |object: &&Object| !object.lock.is_locked(now_ns);
-        self.get(key).map_or(0, |slot| {
-            slot.objects().filter(open).map(|object| object.span.phy_size_bytes).sum()
-        })
+        self.get(key)
+            .map_or(0, |slot| slot.objects().filter(open).map(|object| object.span.phy_size_bytes).sum())
     }
 
     /// A resident object that nobody reads, or a reservation that ran out: both have an open lock.
@@ -85,8 +83,7 @@ impl Index {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) index: Index,
-    pub(super) arena: Arc<Arena>,
-    pub(super) allocator: AddressManager,
+    pub(super) allocator: L1MemoryManager,
     pub(super) policy: Box<dyn EvictionPolicy>,
     pub(super) write_ttl_ns: u64,
     pub(super) read_ttl_ns: u64,
@@ -102,20 +99,6 @@ pub(super) struct Tables {
 impl Tables {
     /// Gives an object's memory back: at once, or, if an adapter is working on it, when that has let go.
     pub(super) fn free(&mut self, span: Span) {
-        match self.arena.release(span) {
-            Released::Now => self.free_unpinned(span),
-            Released::WhenUnpinned => {}
-        }
-    }
-
-    /// Gives memory back that adapters have let go of.
-    pub(super) fn free_what_was_unpinned(&mut self) {
-        for span in self.arena.take_unpinned() {
-            self.free_unpinned(span);
-        }
-    }
-
-    fn free_unpinned(&mut self, span: Span) {
         let freed = self.allocator.free(span.offset_bytes, span.phy_size_bytes);
         // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator
         // keeps the block out of circulation, and `memcheck` says so from then on.
@@ -173,18 +156,18 @@ impl Tables {
 
     /// Every object, in address order.
     pub(super) fn objects(&self, now_ns: u64) -> Vec<ObjectInfo> {
-        let info = |slot: &Slot, object: &Object| ObjectInfo {
-            key: slot.key.clone(),
-            span: object.span,
-            stage: object.stage,
-            is_locked: object.lock.is_locked(now_ns),
-            is_temporary: object.is_temporary,
-        };
         let slots = self.index.slots();
-        let mut objects: Vec<_> =
-            slots.flat_map(|slot| slot.objects().map(move |object| info(slot, object))).collect();
+        let mut objects: Vec<_> = slots
+            .flat_map(|slot| slot.objects().map(move |object| object_info(slot, object, now_ns)))
+            .collect();
         objects.sort_unstable_by_key(|object| object.span.offset_bytes);
         objects
+    }
+
+    /// The objects of one key.
+    pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
+        let slot = self.index.get(key).into_iter();
+        slot.flat_map(|slot| slot.objects().map(move |object| object_info(slot, object, now_ns))).collect()
     }
 
     /// Fills in what `report_status` counts and measures.
@@ -204,5 +187,15 @@ impl Tables {
         status.staging_bytes = self.staging_bytes;
         status.memory_used_bytes = self.allocator.used_bytes();
         status.memory_total_bytes = self.allocator.total_bytes();
+    }
+}
+
+fn object_info(slot: &Slot, object: &Object, now_ns: u64) -> ObjectInfo {
+    ObjectInfo {
+        key: slot.key.clone(),
+        span: object.span,
+        stage: object.stage,
+        is_locked: object.lock.is_locked(now_ns),
+        is_temporary: object.is_temporary,
     }
 }

@@ -6,7 +6,7 @@ use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
-use crate::storage::memory::{AddressManager, Span};
+use crate::storage::memory::{Span, check_object_bytes};
 use crate::storage::ttl_lock::TtlLock;
 
 /// How often an allocation evicts before it gives up: once for the bytes, and then because they lie apart.
@@ -115,7 +115,7 @@ impl Tables {
 
     /// Refuses the call if it would have to allocate objects of a size that nothing can have.
     fn check_object_bytes(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<()> {
-        match AddressManager::check_object_bytes(request.size_bytes) {
+        match check_object_bytes(request.size_bytes) {
             Err(error) if keys.iter().any(|key| self.needs_memory(key, request)) => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }
@@ -178,7 +178,6 @@ impl Tables {
         now_ns: u64,
         outcomes: &mut Outcomes<'a>,
     ) -> Result<()> {
-        self.free_what_was_unpinned();
         let mut addresses = Vec::with_capacity(to_allocate.len());
         if !self.allocate(request.size_bytes, to_allocate.len(), now_ns, &mut addresses)? {
             self.allocation_failures += to_allocate.len() as u64;
@@ -219,7 +218,6 @@ impl Tables {
             // Enough bytes may be free and lie apart: then as many again go.
             let missing = wanted_bytes.checked_sub(free_bytes).filter(|missing| *missing > 0);
             let victims = self.evict_bytes(missing.unwrap_or(wanted_bytes), now_ns).unwrap_or_default();
-            self.free_what_was_unpinned();
             self.evicted_for_room += victims.len() as u64;
             if self.allocator.batched_allocate(size_bytes, count, addresses)? {
                 return Ok(true);

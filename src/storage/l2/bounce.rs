@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::storage::memory::AddressAllocator as _;
 use crate::storage::memory::{AddressManager, Arena, PinnedSpan, Released, Span};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -88,10 +89,13 @@ impl Bounce {
         let rooms = sizes_bytes.iter().map(|size_bytes| Self::room_bytes(*size_bytes));
         let room = rooms.fold(0_u64, u64::saturating_add);
         if room > self.capacity_bytes {
-            return Err(Error::new(ErrorKind::OutOfMemory, "a task needs more bounce memory than the adapter has")
-                .with_context("bytes", room)
-                .with_context("bounce_bytes", self.capacity_bytes)
-                .with_hint("hand over fewer or smaller objects at a time"));
+            return Err(Error::new(
+                ErrorKind::OutOfMemory,
+                "a task needs more bounce memory than the adapter has",
+            )
+            .with_context("bytes", room)
+            .with_context("bounce_bytes", self.capacity_bytes)
+            .with_hint("hand over fewer or smaller objects at a time"));
         }
         let mut state = lock(&self.state);
         if state.is_closed {

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use super::connected::{ConnectorAdapter, ConnectorOptions};
 use super::fault_inject::FaultInjectAdapter;
+use super::fs::{FsConnector, FsKind};
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::plugin::Plugin;
 use super::raw_block::{RawBlock, RawBlockOptions};
+use super::resp::RespConnector;
 use super::serde_wrapper::{DEFAULT_BOUNCE_BYTES, SerdeAdapter, SerdeOptions};
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
 use crate::storage::config::l2::{
-    AesBits, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig, SerdeConfig,
+    FsAdapterConfig, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig, RespAdapterConfig,
+    S3AdapterConfig,
 };
 use crate::storage::config::{AdapterKind, Compat, L2AdapterConfig};
-use crate::storage::serde::config::{AesGcmConfig, AesKeySize, Fp8Config};
-use crate::storage::serde::float8::Float8;
-use crate::storage::serde;
+use crate::storage::serde::{self, SerdeConfig};
 use crate::sync::Arc;
 
 /// The threads that call a plugin.
@@ -61,11 +62,27 @@ fn without_serde(config: &L2AdapterConfig, context: &AdapterContext) -> Result<A
             };
             Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
         }
+        AdapterKind::Fs(fs) => fs_adapter(fs, FsKind::Fs, context),
+        AdapterKind::FsNative(fs) => fs_adapter(fs, FsKind::Native, context),
         AdapterKind::Plugin(plugin) => plugin_adapter(plugin, context),
         AdapterKind::RawBlock(raw_block) => raw_block_adapter(raw_block, context),
-        other => Err(Error::unsupported("this L2 adapter is not part of this build")
-            .with_context("type", other.name())),
+        AdapterKind::Resp(resp) => resp_adapter(resp, context),
+        AdapterKind::S3(s3) => s3_adapter(s3, context),
     }
+}
+
+fn fs_adapter(
+    config: &FsAdapterConfig,
+    kind: FsKind,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
+    let connector = FsConnector::open(config, kind, context.compat, context.l1_align_bytes)?;
+    let options = ConnectorOptions {
+        workers: config.num_workers,
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: context.compat,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
 }
 
 fn with_serde(
@@ -73,27 +90,10 @@ fn with_serde(
     config: &SerdeConfig,
     context: &AdapterContext,
 ) -> Result<Arc<dyn L2Adapter>> {
-    let (config, needs_layout, max_workers) = match config {
-        SerdeConfig::Fp8 { dtype, max_workers } => {
-            let format = Float8::from_name(dtype.name())
-                .ok_or_else(|| Error::unsupported("unknown 8-bit float").with_context("dtype", dtype.name()))?;
-            let max_workers = *max_workers;
-            (serde::SerdeConfig::Fp8(Fp8Config { format, max_workers }), true, max_workers)
-        }
-        SerdeConfig::AesGcm { aes_bits, master_key_path, max_workers } => {
-            let key_size = match aes_bits {
-                AesBits::Aes128 => AesKeySize::Bits128,
-                AesBits::Aes256 => AesKeySize::Bits256,
-            };
-            let (master_key_path, max_workers) = (master_key_path.clone(), *max_workers);
-            let config = AesGcmConfig { key_size, master_key_path, max_workers };
-            (serde::SerdeConfig::AesGcm(config), false, max_workers)
-        }
-    };
     let options = SerdeOptions {
-        serde: serde::create(&config)?,
-        needs_layout,
-        max_workers,
+        serde: serde::create(config)?,
+        needs_layout: matches!(config, SerdeConfig::Fp8(_)),
+        max_workers: config.max_workers(),
         bounce_bytes: DEFAULT_BOUNCE_BYTES,
         compat: context.compat,
     };
@@ -110,10 +110,7 @@ fn plugin_adapter(config: &PluginAdapterConfig, context: &AdapterContext) -> Res
 
 /// LMCache's adapter respects locks when it deletes, and counts what the device holds from before: both as ours, so
 /// the adapter around the device is native in any case.
-fn raw_block_adapter(
-    config: &RawBlockAdapterConfig,
-    context: &AdapterContext,
-) -> Result<Arc<dyn L2Adapter>> {
+fn raw_block_adapter(config: &RawBlockAdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
     let is_lmcache = context.compat == Compat::Lmcache;
     if is_lmcache && config.use_odirect && context.l1_align_bytes < config.block_align {
         return Err(Error::invalid("raw_block requires l1_align_bytes >= block_align when use_odirect=true")
@@ -127,7 +124,36 @@ fn raw_block_adapter(
     Ok(Arc::new(ConnectorAdapter::start(device, options)?))
 }
 
-fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
+fn resp_adapter(config: &RespAdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    let connector = RespConnector::new(config.clone(), context.compat);
+    let options = ConnectorOptions {
+        workers: config.num_workers,
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: context.compat,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
+}
+
+/// LMCache's adapter, unlike its others, passes over locked keys when it deletes: native in any case.
+#[cfg(feature = "s3")]
+fn s3_adapter(config: &S3AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    use super::s3::{MAX_WORKERS, S3Connector};
+    let connector = S3Connector::new(config.clone(), context.compat)?;
+    let options = ConnectorOptions {
+        workers: config.num_io_threads.min(MAX_WORKERS),
+        capacity_bytes: config.max_capacity_bytes.unwrap_or(0),
+        compat: Compat::Native,
+    };
+    Ok(Arc::new(ConnectorAdapter::start(connector, options)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3_adapter(_: &S3AdapterConfig, _: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
+    Err(Error::unsupported("this build has no adapter of type s3").with_hint("build it with `--features s3`"))
+}
+
+/// What a mock is made of.
+pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
     MockOptions {
         capacity_bytes: config.max_size_bytes,
         delay: DelayOptions {
@@ -144,4 +170,32 @@ fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOpt
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(feature = "s3")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_s3_says_how_to_get_it() {
+        let config = S3AdapterConfig {
+            endpoint: "bucket.host".to_owned(),
+            bucket: "bucket".to_owned(),
+            region: "r".to_owned(),
+            num_io_threads: 1,
+            prefer_http2: true,
+            enable_s3express: false,
+            disable_tls: false,
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            max_capacity_bytes: None,
+            path_style: false,
+            connect_timeout: Duration::from_secs(1),
+            request_timeout: Duration::from_secs(1),
+        };
+        let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
+        let error = create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).unwrap_err();
+        assert_eq!(error.hint(), Some("build it with `--features s3`"));
+    }
 }

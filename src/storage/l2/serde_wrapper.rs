@@ -67,7 +67,10 @@ struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("inner", &self.inner).field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("inner", &self.inner)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +257,8 @@ impl Shared {
     fn store(self: &Arc<Self>, items: Vec<Item>, joined: JoinedStore) {
         let sizes = items.iter().map(|item| item.wire_bytes).collect();
         let (shared, then) = (Arc::clone(self), Arc::clone(&joined));
-        let granted = self.bounce.request(sizes, Box::new(move |buffers| shared.serialize_all(items, buffers, then)));
+        let granted =
+            self.bounce.request(sizes, Box::new(move |buffers| shared.serialize_all(items, buffers, then)));
         if let Err(error) = granted {
             self.failed(&self.counts.without_memory, &error);
             joined.piece(std::iter::empty(), 0, store_outcome);
@@ -311,7 +315,8 @@ impl Shared {
     fn load(self: &Arc<Self>, items: Vec<Item>, joined: JoinedLoad) {
         let sizes = items.iter().map(|item| item.wire_bytes).collect();
         let (shared, then) = (Arc::clone(self), Arc::clone(&joined));
-        let granted = self.bounce.request(sizes, Box::new(move |buffers| shared.load_wire(items, buffers, then)));
+        let granted =
+            self.bounce.request(sizes, Box::new(move |buffers| shared.load_wire(items, buffers, then)));
         if let Err(error) = granted {
             self.failed(&self.counts.without_memory, &error);
             joined.piece(std::iter::empty(), 0, loaded);
@@ -375,7 +380,9 @@ impl Shared {
     fn wire_sizes(&self, sizes_bytes: &[u64]) -> Arc<[u64]> {
         let wire_size = |size_bytes: &u64| match self.options.needs_layout {
             true => 0,
-            false => opaque(*size_bytes).and_then(|layout| self.options.serde.estimate_bytes(&layout)).unwrap_or(0),
+            false => {
+                opaque(*size_bytes).and_then(|layout| self.options.serde.estimate_bytes(&layout)).unwrap_or(0)
+            }
         };
         sizes_bytes.iter().map(wire_size).collect()
     }

@@ -79,8 +79,13 @@ impl PrefetchController {
     ) -> Self {
         let mailbox: Arc<Mailbox<Message>> = Arc::default();
         let max_in_flight = usize::try_from(settings.max_in_flight).unwrap_or(0);
-        let flow =
-            Flow::new(tiers.clone(), Arc::clone(&adapters), Arc::clone(&mailbox), next_task_id, max_in_flight);
+        let flow = Flow::new(
+            tiers.clone(),
+            Arc::clone(&adapters),
+            Arc::clone(&mailbox),
+            next_task_id,
+            max_in_flight,
+        );
         let counters = Arc::clone(&flow.counters);
         Self {
             tiers,
@@ -116,7 +121,8 @@ impl PrefetchController {
         // Relaxed: the number has to be unique, nothing more.
         let id = self.next_request_id.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(ResultSlot::empty(&self.unclaimed_results));
-        let deadline_ns = self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
+        let deadline_ns =
+            self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
         let mut request = Request::new(id, spec.clone(), Arc::clone(&slot), deadline_ns);
         if skip_l2 || self.adapters.is_empty() {
             request.lock_l1(&self.tiers);

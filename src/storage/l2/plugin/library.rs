@@ -6,8 +6,8 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use super::table::{
-    ABI_VERSION, CloseFn, ENTRY, ExistsFn, KeysFn, LastErrorFn, OK, ObjectsFn, OpenFn, PluginKey, PluginObject,
-    PluginTable, UNANSWERED,
+    ABI_VERSION, CloseFn, ENTRY, ExistsFn, KeysFn, LastErrorFn, OK, ObjectsFn, OpenFn, PluginKey,
+    PluginObject, PluginTable, UNANSWERED,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
@@ -58,7 +58,8 @@ type Entry = unsafe extern "C" fn() -> *const PluginTable;
 
 impl Library {
     pub(super) fn open(path: &Path, params: &str) -> Result<Self> {
-        let wrong = |message: &'static str, error: libloading::Error| Error::invalid(message).with_source(error);
+        let wrong =
+            |message: &'static str, error: libloading::Error| Error::invalid(message).with_source(error);
         // SAFETY: loading runs the library's initialisers; who names a library in the configuration vouches for it.
         let code = unsafe { libloading::Library::new(path) };
         let code = code.map_err(|error| wrong("cannot load the plugin", error))?;
@@ -107,7 +108,13 @@ impl Library {
         let (count, handle) = (described.len(), self.handle.0);
         // SAFETY: keys are described as they are and held by the caller; there are as many sizes and answers as keys.
         let code = unsafe {
-            (self.functions.exists)(handle, described.as_ptr(), sizes_bytes.as_ptr(), count, answers.as_mut_ptr())
+            (self.functions.exists)(
+                handle,
+                described.as_ptr(),
+                sizes_bytes.as_ptr(),
+                count,
+                answers.as_mut_ptr(),
+            )
         };
         self.answers("exists", code, answers)
     }

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::library::Library;
-use self::table::{ABI_VERSION, GET_HIT, GET_MISS, PUT_NO_ROOM, PUT_PRESENT, PUT_WRITTEN, REMOVE_ABSENT, REMOVE_GONE};
+use self::table::{
+    ABI_VERSION, GET_HIT, GET_MISS, PUT_NO_ROOM, PUT_PRESENT, PUT_WRITTEN, REMOVE_ABSENT, REMOVE_GONE,
+};
 use super::Transfer;
 use super::connector::{Connector, Put, Removed};
 use crate::error::{Error, Result};
@@ -61,7 +63,8 @@ impl Plugin {
                 let words = self.library.last_error().unwrap_or_else(|| "it gave no reason".to_owned());
                 Err(self.error(what, &words).with_context("code", code))
             }
-            None => Err(self.error(what, "it answered with a number that the table does not have")
+            None => Err(self
+                .error(what, "it answered with a number that the table does not have")
                 .with_context("code", code)),
         });
         results.collect()

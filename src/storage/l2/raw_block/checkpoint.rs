@@ -24,9 +24,8 @@ const JSON_VERSION: u64 = 1;
 const MAX_LIST: usize = 1 << 16;
 
 /// The memory formats that LMCache has.
-const FORMATS: [&str; 9] = [
-    "UNDEFINED", "KV_2LTD", "KV_T2D", "KV_2TD", "BINARY", "BINARY_BUFFER", "KV_MLA_FMT", "EC_TD", "HS_TD",
-];
+const FORMATS: [&str; 9] =
+    ["UNDEFINED", "KV_2LTD", "KV_T2D", "KV_2TD", "BINARY", "BINARY_BUFFER", "KV_MLA_FMT", "EC_TD", "HS_TD"];
 
 /// LMCache's own names for types of torch; all others are `torch.<name>`.
 const DTYPE_NAMES: [(&str, &str); 14] = [
@@ -166,11 +165,8 @@ impl ContainerHeader {
             Some(bytes.get(range)?.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
         };
         let is_ours = bytes.get(..8)? == magic && number(8..12)? == u64::from(version);
-        let header = Self {
-            sequence: number(12..20)?,
-            payload_bytes: number(20..28)?,
-            crc32: number(28..32)? as u32,
-        };
+        let header =
+            Self { sequence: number(12..20)?, payload_bytes: number(20..28)?, crc32: number(28..32)? as u32 };
         is_ours.then_some(header)
     }
 }
@@ -192,7 +188,8 @@ pub(super) struct Loaded {
 /// # Errors
 /// If it is no such JSON, or one of another device or layout.
 pub(super) fn decode(json: &[u8], config: &RawBlockAdapterConfig, geometry: &Geometry) -> Result<Loaded> {
-    let mut reader = Reader { config, geometry, scopes: Scopes::default(), wrong: None, loaded: Loaded::default() };
+    let mut reader =
+        Reader { config, geometry, scopes: Scopes::default(), wrong: None, loaded: Loaded::default() };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let read = (&mut reader).deserialize(&mut deserializer).and_then(|()| deserializer.end());
     read.map_err(|error| {
@@ -360,7 +357,9 @@ impl EntryJson<'_> {
     }
 }
 
-fn short_list<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Vec<i128>>, D::Error> {
+fn short_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<Vec<i128>>, D::Error> {
     struct List;
 
     impl<'de> Visitor<'de> for List {

@@ -51,7 +51,8 @@ impl Shared {
         loop {
             let guard = lock(&self.is_stopping);
             // Nothing panics while it holds this lock.
-            let Ok((is_stopping, _)) = self.stopped.wait_timeout_while(guard, interval, |stops| !*stops) else {
+            let Ok((is_stopping, _)) = self.stopped.wait_timeout_while(guard, interval, |stops| !*stops)
+            else {
                 return;
             };
             if *is_stopping {

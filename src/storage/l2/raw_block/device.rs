@@ -74,8 +74,9 @@ impl Device {
     /// Fills the first `len` bytes of the object from `offset`.
     pub(super) fn read_object(&self, object: &PinnedSpan, len: usize, offset: u64) -> Result<()> {
         let read = match (self.is_direct, self.whole_blocks(object)) {
-            (false, _) => part(object.bytes(), len)
-                .and_then(|bytes| bytes.pread_exact(&self.file, offset).map(drop)),
+            (false, _) => {
+                part(object.bytes(), len).and_then(|bytes| bytes.pread_exact(&self.file, offset).map(drop))
+            }
             (true, Some(blocks)) if len == object.size_bytes() => {
                 blocks.pread_exact(&self.file, offset).map(drop)
             }
@@ -132,7 +133,11 @@ impl Device {
     }
 
     /// Calls `work` with aligned memory of at least `len` bytes, cut to whole blocks.
-    fn with_buffer<R>(&self, len: usize, work: impl FnOnce(&ArenaBytes<'_>) -> io::Result<R>) -> io::Result<R> {
+    fn with_buffer<R>(
+        &self,
+        len: usize,
+        work: impl FnOnce(&ArenaBytes<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
         let len_bytes = (len as u64).next_multiple_of(self.block_align);
         let free = lock(&self.buffers).pop();
         let buffer = match free.filter(|buffer| buffer.size_bytes() as u64 >= len_bytes) {

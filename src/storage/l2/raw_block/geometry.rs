@@ -54,7 +54,9 @@ impl Geometry {
         geometry.check(device_bytes)?;
         let slots = (capacity_bytes - geometry.meta_total_bytes) / geometry.slot_bytes;
         if slots == 0 {
-            return Err(geometry.too_small("the device has no room for a slot behind its metadata", device_bytes));
+            return Err(
+                geometry.too_small("the device has no room for a slot behind its metadata", device_bytes)
+            );
         }
         Ok(Self { max_slots: slots.min(MAX_SLOTS) as u32, ..geometry })
     }
@@ -149,7 +151,8 @@ mod tests {
         assert_eq!((geometry.max_slots, geometry.container_bytes), (2, 8_192));
         assert_eq!((geometry.container_offset(1), geometry.max_checkpoint_bytes()), (8_192, 4_096));
         assert_eq!((geometry.slot_offset(1), geometry.max_payload_bytes()), (20_480 + 16_384, 12_288));
-        for (offset, slot) in [(20_480, Some(0)), (20_480 + 16_384, Some(1)), (20_480 + 2 * 16_384, None), (20_479, None)]
+        for (offset, slot) in
+            [(20_480, Some(0)), (20_480 + 16_384, Some(1)), (20_480 + 2 * 16_384, None), (20_479, None)]
         {
             assert_eq!(geometry.slot_at(offset), slot);
         }
@@ -159,7 +162,9 @@ mod tests {
 
     #[test]
     fn a_capacity_takes_less_of_the_device_and_never_more() {
-        let of = |capacity: u64| geometry(&format!(r#","meta_total_bytes":16384,"capacity_bytes":{capacity}"#), 1 << 20);
+        let of = |capacity: u64| {
+            geometry(&format!(r#","meta_total_bytes":16384,"capacity_bytes":{capacity}"#), 1 << 20)
+        };
         assert_eq!(of(1 << 19).unwrap().capacity_bytes, 1 << 19);
         assert_eq!(of(1 << 30).unwrap().capacity_bytes, 1 << 20);
     }
@@ -168,7 +173,9 @@ mod tests {
     fn metadata_need_room_for_two() {
         assert!(geometry(r#","meta_total_bytes":16384"#, 1 << 20).is_ok());
         assert!(geometry(r#","meta_total_bytes":12288"#, 1 << 20).is_err());
-        assert!(geometry(r#","block_align":16,"header_bytes":4096,"meta_total_bytes":16384"#, 1 << 20).is_err());
+        assert!(
+            geometry(r#","block_align":16,"header_bytes":4096,"meta_total_bytes":16384"#, 1 << 20).is_err()
+        );
         assert!(geometry(r#","block_align":8,"header_bytes":16"#, 1 << 30).is_err());
     }
 }

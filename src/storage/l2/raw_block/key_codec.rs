@@ -14,7 +14,9 @@ pub fn encode(key: &ObjectKey) -> String {
     let mut name = String::new();
     for byte in scope.model_name().bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => name.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' => {
+                name.push(char::from(byte))
+            }
             // Writing to a string cannot fail, here and below.
             _ => drop(write!(name, "%{byte:02X}")),
         }

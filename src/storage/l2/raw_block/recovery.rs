@@ -127,11 +127,12 @@ fn verified(device: &Device, geometry: &Geometry, found: Vec<Found>) -> Vec<Foun
         // A thread that panicked has verified nothing.
         let results = threads.into_iter().map(|thread| thread.join().unwrap_or_default());
         let of_parts = found.chunks(stretch).zip(results);
-        of_parts.flat_map(|(part, mut result)| {
-            result.resize(part.len(), false);
-            result
-        })
-        .collect()
+        of_parts
+            .flat_map(|(part, mut result)| {
+                result.resize(part.len(), false);
+                result
+            })
+            .collect()
     });
     found.into_iter().zip(are_there).filter(|(_, is_there)| *is_there).map(|(found, _)| found).collect()
 }

@@ -128,12 +128,7 @@ pub(super) struct Snapshot {
 impl Slots {
     /// An index of these entries, on a device whose checkpoints list slots below `listed_below`. Slots below `next_slot` that none of them has are free; the last of them is taken
     /// first.
-    pub(super) fn new(
-        max_slots: u32,
-        next_slot: u32,
-        found: Vec<Found>,
-        listed_below: u32,
-    ) -> Self {
+    pub(super) fn new(max_slots: u32, next_slot: u32, found: Vec<Found>, listed_below: u32) -> Self {
         let mut state = State { next_slot, listed_below, ..State::default() };
         let mut used = hashbrown::HashSet::<u32, foldhash::fast::RandomState>::default();
         for Found { key, slot, size_bytes, meta } in found {

@@ -91,8 +91,13 @@ impl RawBlock {
         let geometry = Geometry::new(config, device.size_bytes()).map_err(with_path)?;
         let recovered = recovery::recover(&device, config, &geometry, options.compat)?;
         let persisted_total = 0;
-        let meta =
-            Meta { sequence: recovered.sequence, persisted_total, failures: 0, too_large: 0, last_error: None };
+        let meta = Meta {
+            sequence: recovered.sequence,
+            persisted_total,
+            failures: 0,
+            too_large: 0,
+            last_error: None,
+        };
         let core = Arc::new(Core {
             geometry,
             device,
@@ -344,8 +349,9 @@ impl Connector for RawBlock {
     fn exists(&self, keys: &[ObjectKey], sizes_bytes: &[u64]) -> Vec<Result<bool>> {
         let is_enough = |found: u64, wanted: u64| !self.core.is_native() || found >= wanted;
         let sized = keys.iter().zip(sizes_bytes);
-        let exists = sized
-            .map(|(key, wanted)| self.core.slots.size_bytes(key).is_some_and(|found| is_enough(found, *wanted)));
+        let exists = sized.map(|(key, wanted)| {
+            self.core.slots.size_bytes(key).is_some_and(|found| is_enough(found, *wanted))
+        });
         exists.map(Ok).collect()
     }
 
