@@ -119,8 +119,7 @@ impl Fs {
     }
 
     fn submit(&self, objects: &Objects, batch: &[usize], is_store: bool) -> Receiver<bool> {
-        let transfer =
-            |number: &usize| Transfer::new(self.keys[*number].clone(), objects.buffer(*number));
+        let transfer = |number: &usize| Transfer::new(self.keys[*number].clone(), objects.buffer(*number));
         let transfers = batch.iter().map(transfer).collect();
         let (send, receive) = channel();
         if is_store {
