@@ -332,6 +332,8 @@ fn lmcaches_fields_of_the_status_come_in_its_order() {
     let ours: Vec<String> = core(&open(&device.path())).as_object().unwrap().keys().cloned().collect();
     let theirs = recorded().remove(0).case["status_keys"].clone();
     let theirs: Vec<&str> = theirs.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    // The adapter around the device has the locks, and counts them.
+    let theirs: Vec<&str> = theirs.into_iter().filter(|name| *name != "locked_key_count").collect();
     let known: Vec<&str> = ours.iter().map(String::as_str).filter(|name| theirs.contains(name)).collect();
     assert_eq!(known, theirs);
 }

@@ -28,7 +28,10 @@ fn mock() -> Arc<MockAdapter> {
     }))
 }
 
-/// Turns every byte around and adds five; refuses what begins with 13.
+/// What begins so is refused.
+const UNLUCKY: [u8; 4] = [13; 4];
+
+/// Turns every byte around and adds five; refuses what is unlucky.
 #[derive(Debug, Default)]
 struct Turned {
     /// As long as it is closed, nobody gets on.
@@ -65,7 +68,7 @@ impl Serde for Turned {
 
     fn serialize(&self, _: &ObjectKey, _: &MemoryLayoutDesc, plain: &[u8], out: &mut Vec<u8>) -> Result<()> {
         self.pass();
-        if plain.first() == Some(&13) {
+        if plain.starts_with(&UNLUCKY) {
             return Err(Error::invalid("13 is unlucky"));
         }
         out.clear();
@@ -140,7 +143,7 @@ fn a_bad_object_fails_alone_and_with_lmcache_its_whole_task() {
     for compat in Compat::ALL {
         let (_, inner, adapter) = turned(1 << 20, compat);
         let mut all = objects(4, 300);
-        all[2].1[0] = 13;
+        all[2].1[..4].copy_from_slice(&UNLUCKY);
         let outcome = store(&adapter, &all);
         let (failed, stored) = match compat {
             Compat::Native => (vec![2], 3),

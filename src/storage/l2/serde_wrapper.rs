@@ -115,6 +115,9 @@ struct Item {
     wire_bytes: u64,
 }
 
+/// The buffers of a task, until it takes them along.
+type SharedBuffers = Mutex<Option<BounceBuffers>>;
+
 /// Bytes of which nothing is known.
 fn opaque(size_bytes: u64) -> Result<MemoryLayoutDesc> {
     let dtype = Dtype::from_name("torch.uint8").ok_or_else(|| Error::invalid("there is no torch.uint8"))?;
@@ -174,15 +177,16 @@ impl Shared {
         pieces
     }
 
-    fn serialize(&self, item: &Item, buffers: &Mutex<BounceBuffers>, at: usize) -> Result<PinnedSpan> {
+    fn serialize(&self, item: &Item, buffers: &SharedBuffers, at: usize) -> Result<PinnedSpan> {
         let mut plain = vec![0; item.object.buffer.size_bytes()];
         item.object.buffer.read_into(0, &mut plain);
         let mut wire = Vec::new();
         self.options.serde.serialize(&item.object.key, &item.layout, &plain, &mut wire)?;
-        let mut buffers = lock(buffers);
+        let mut guard = lock(buffers);
+        let buffers = guard.as_mut().ok_or_else(|| Error::invalid("the task is over"))?;
         buffers.shorten(at, wire.len() as u64);
         let buffer = buffers.pin(at);
-        drop(buffers);
+        drop(guard);
         buffer.write_from(0, &wire)?;
         Ok(buffer)
     }
@@ -262,7 +266,7 @@ impl Shared {
     }
 
     fn serialize_all(self: &Arc<Self>, items: Vec<Item>, buffers: BounceBuffers, joined: JoinedStore) {
-        let buffers = Arc::new(Mutex::new(buffers));
+        let buffers = Arc::new(Mutex::new(Some(buffers)));
         let numbered: Vec<_> = items.into_iter().enumerate().collect();
         let (work, work_buffers, finish) = (Arc::clone(self), Arc::clone(&buffers), Arc::clone(self));
         self.pool.submit_tiled(
@@ -276,9 +280,11 @@ impl Shared {
         &self,
         items: Vec<(usize, Item)>,
         results: Vec<Option<Result<PinnedSpan>>>,
-        buffers: Arc<Mutex<BounceBuffers>>,
+        buffers: Arc<SharedBuffers>,
         joined: JoinedStore,
     ) {
+        // Taken out: the workers' share of them outlives the task's answer.
+        let buffers = lock(&buffers).take();
         let (mut objects, mut positions, mut failures) = (Vec::new(), Vec::new(), 0);
         for ((_, item), result) in items.into_iter().zip(results) {
             match result.unwrap_or_else(|| Err(Error::invalid("a worker of the serde panicked"))) {
@@ -294,7 +300,7 @@ impl Shared {
             }
         }
         if objects.is_empty() || (failures > 0 && !self.is_native()) {
-            drop(objects);
+            drop((objects, buffers));
             return joined.piece(std::iter::empty(), 0, store_outcome);
         }
         let done = Completion::new(move |outcome: Option<StoreOutcome>| {

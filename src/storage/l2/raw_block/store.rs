@@ -43,13 +43,15 @@ pub(super) struct Core {
     device: Device,
     slots: Slots,
     report: Report,
+    /// Held while a checkpoint is written: there is one at a time.
+    checkpointing: Mutex<()>,
     meta: Mutex<Meta>,
     last_meta: Mutex<Option<(Option<MemoryLayoutDesc>, Arc<EntryMeta>)>>,
     inflight_io: AtomicU64,
     last_io_ns: AtomicU64,
 }
 
-/// The checkpoints. Its lock is held while one is written: there is one at a time.
+/// The checkpoints so far. Its lock is never held during I/O: a status does not wait for the device.
 #[derive(Debug)]
 struct Meta {
     sequence: u64,
@@ -103,6 +105,7 @@ impl RawBlock {
             device,
             slots: recovered.slots,
             report: recovered.report,
+            checkpointing: Mutex::new(()),
             meta: Mutex::new(meta),
             last_meta: Mutex::new(None),
             inflight_io: AtomicU64::new(0),
@@ -161,34 +164,42 @@ impl Core {
     }
 
     fn checkpoint(&self) -> Result<bool> {
-        let mut meta = lock(&self.meta);
-        if self.slots.counts().dirty_total <= meta.persisted_total {
+        let _one_at_a_time = lock(&self.checkpointing);
+        let (sequence, persisted_total) = {
+            let meta = lock(&self.meta);
+            (meta.sequence + 1, meta.persisted_total)
+        };
+        if self.slots.counts().dirty_total <= persisted_total {
             return Ok(false);
         }
-        let written = self.write_checkpoint(&mut meta);
+        let written = self.write_checkpoint(sequence);
+        let mut meta = lock(&self.meta);
         match &written {
-            Ok(()) => meta.last_error = None,
+            Ok(dirty_total) => {
+                (meta.sequence, meta.persisted_total) = (sequence, *dirty_total);
+                meta.last_error = None;
+            }
             Err(error) => {
                 meta.failures += 1;
                 meta.last_error = Some(error.to_string());
             }
         }
-        written.map(|()| true)
+        written.map(|_| true)
     }
 
-    fn write_checkpoint(&self, meta: &mut Meta) -> Result<()> {
+    /// Writes checkpoint number `sequence`. Returns how many changes of the index it has.
+    fn write_checkpoint(&self, sequence: u64) -> Result<u64> {
         let (config, geometry) = (&self.options.config, &self.geometry);
         let snapshot = self.slots.snapshot();
         let json = checkpoint::encode(config, geometry, &snapshot);
         if json.len() as u64 > geometry.max_checkpoint_bytes() {
-            meta.too_large += 1;
+            lock(&self.meta).too_large += 1;
             return Err(Error::invalid("the index is larger than its place on the raw block device")
                 .with_context("path", config.device_path.display())
                 .with_context("bytes", json.len())
                 .with_context("place_bytes", geometry.max_checkpoint_bytes())
                 .with_hint("use a new device with a larger meta_total_bytes, or larger slots"));
         }
-        let sequence = meta.sequence + 1;
         let offset = geometry.container_offset((sequence - 1) % CONTAINERS);
         let header = ContainerHeader {
             sequence,
@@ -200,9 +211,7 @@ impl Core {
         self.flush()?;
         self.device.write_bytes(&header.encode(config.meta_magic, config.meta_version), offset)?;
         self.flush()?;
-        meta.sequence = sequence;
-        meta.persisted_total = snapshot.dirty_total;
-        Ok(())
+        Ok(snapshot.dirty_total)
     }
 
     /// What is listed has to be on the medium before the list, and the list before its header.
@@ -282,7 +291,7 @@ impl Core {
         Ok(true)
     }
 
-    /// LMCache's fields of `RawBlockCore`, in its order, then ours.
+    /// LMCache's fields of `RawBlockCore`, in its order, then ours. The locks are the adapter's, and counted there.
     fn status(&self) -> Value {
         let (config, geometry, counts) = (&self.options.config, &self.geometry, self.slots.counts());
         let meta = lock(&self.meta);
@@ -314,6 +323,9 @@ impl Core {
             "io_engine_requested": config.io_engine.name(),
             "iouring_queue_depth": config.iouring_queue_depth,
             "use_uring_cmd": false,
+            "fdp_slot_affinity_enabled": false,
+            "fdp_slot_affinity_hit_count": 0,
+            "fdp_slot_affinity_fallback_count": 0,
             "slots_being_read": counts.reading,
             "checkpoint_failures": meta.failures,
             "checkpoint_too_large": meta.too_large,
