@@ -1,7 +1,7 @@
 //! `fs` and `fs_native`: a file for each object, in one folder. LMCache's files: what either writes the other reads.
 //!
-//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written under another
-//! name and renamed once it is whole, so that who reads it finds all of it or none; `put` and `get` do that, for as many
+//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written without a name, or
+//! under another one, and gets its own once it is whole, so that who reads it finds all of it or none; `put` and `get` do that, for as many
 //! objects as a task has, through an `engine` that has their transfers under way at once: io_uring, or system calls that
 //! wait. `folder` knows the paths, and [`checksum`] what vouches for the bytes.
 //!
@@ -134,10 +134,7 @@ impl FsConnector {
     }
 
     /// Opens a file with direct I/O, or without where the file system has none.
-    fn open_with<F>(&self, direct: bool, open: F) -> std::io::Result<std::fs::File>
-    where
-        F: Fn(bool) -> std::io::Result<std::fs::File>,
-    {
+    fn open_with<F>(&self, direct: bool, open: impl Fn(bool) -> std::io::Result<F>) -> std::io::Result<F> {
         match open(direct) {
             Err(error) if direct && file::is_no_direct_io(&error) => {
                 // Relaxed, here and below: counters that order nothing.
