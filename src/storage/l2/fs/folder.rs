@@ -115,6 +115,12 @@ impl Folder {
         self.temporary.join(format!("{begin}{}-{number:x}{end}", self.mark))
     }
 
+    /// For tests: as if the file system had such files, or had none.
+    #[cfg(test)]
+    pub(super) fn set_has_unnamed_files(&mut self, has_unnamed_files: bool) {
+        self.has_unnamed_files = has_unnamed_files;
+    }
+
     /// Whether files can be written without a name, and get one afterwards.
     fn tries_unnamed_files(&self) -> bool {
         let path = self.temporary_path();
