@@ -23,6 +23,29 @@ pub fn create_new(path: &Path, direct: bool) -> io::Result<File> {
     created
 }
 
+/// Creates a file without a name in `folder`, to write it; past the page cache if `direct`. It is gone when it is
+/// closed, however that comes about, unless [`link_unnamed`] gave it a name.
+///
+/// # Errors
+/// What the kernel says; not every file system has such files.
+pub fn create_unnamed(folder: &Path, direct: bool) -> io::Result<File> {
+    let flags = libc::O_TMPFILE | if direct { libc::O_DIRECT } else { 0 };
+    OpenOptions::new().write(true).mode(0o644).custom_flags(flags).open(folder)
+}
+
+/// Gives a file of [`create_unnamed`] a name that must be free.
+///
+/// # Errors
+/// `AlreadyExists` if it is not, and what the kernel says. It needs `/proc`.
+pub fn link_unnamed(file: &File, to: &Path) -> io::Result<()> {
+    let from = c_path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
+    let to = c_path(to)?;
+    let here = libc::AT_FDCWD;
+    // SAFETY: both are strings that end with NUL.
+    let status = unsafe { libc::linkat(here, from.as_ptr(), here, to.as_ptr(), libc::AT_SYMLINK_FOLLOW) };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Opens a file to read it; past the page cache if `direct`. A pipe of that name does not keep the caller waiting.
 ///
 /// # Errors

@@ -41,7 +41,7 @@ fn a_killed_writer_leaves_whole_objects_only() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    // In the middle of it: some files are being written.
+    // In the middle of it: some files are there, others are being written.
     while file_names(base.path()).is_empty() {
         assert!(victim.try_wait().unwrap().is_none(), "the victim stores");
         std::thread::yield_now();
@@ -49,8 +49,8 @@ fn a_killed_writer_leaves_whole_objects_only() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     let left = file_names(base.path());
+    // None, where the file system has files without names.
     let temporary = left.iter().filter(|name| name.ends_with(".tmp")).count();
-    assert!(temporary > 0 || left.len() == OBJECTS as usize, "{left:?}");
     let adapter = native(base.path());
     assert_eq!(status_number(&*adapter, "leftovers_removed"), temporary as u64);
     let whole = file_names(base.path());

@@ -10,6 +10,7 @@ use super::names::EXTENSION;
 use crate::error::{Error, Result};
 use crate::os::{file, host};
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, lock};
 
 /// What the name of a temporary file begins and ends with. LMCache's end with `.tmp`, too, or have a folder of their
 /// own; those are left alone.
@@ -26,7 +27,20 @@ pub(super) struct Folder {
     /// What tells this adapter's temporary files from those of others, on other machines as well.
     mark: String,
     next: AtomicU64,
+    has_unnamed_files: bool,
     leftovers_removed: u64,
+    syncs: Mutex<Syncs>,
+    sync_ended: Condvar,
+}
+
+/// The calls that have the disk keep the names in the folder, numbered from 1. One covers all names that were given
+/// before it began, whoever gave them: those who wait for one share it.
+#[derive(Debug, Default)]
+struct Syncs {
+    begun: u64,
+    ended: u64,
+    /// The last that failed.
+    failed: u64,
 }
 
 impl Folder {
@@ -43,8 +57,17 @@ impl Folder {
                 .map_err(|error| failed("cannot make the folder of an fs adapter", folder, error))?;
         }
         let mark = format!("{:x}-{:016x}", std::process::id(), host::random_u64());
-        let mut opened =
-            Self { base: base.to_owned(), temporary, mark, next: AtomicU64::new(0), leftovers_removed: 0 };
+        let mut opened = Self {
+            base: base.to_owned(),
+            temporary,
+            mark,
+            next: AtomicU64::new(0),
+            has_unnamed_files: false,
+            leftovers_removed: 0,
+            syncs: Mutex::default(),
+            sync_ended: Condvar::new(),
+        };
+        opened.has_unnamed_files = opened.tries_unnamed_files();
         opened.leftovers_removed = opened.remove_leftovers()?;
         Ok(opened)
     }
@@ -64,26 +87,46 @@ impl Folder {
         self.leftovers_removed
     }
 
-    /// Creates a file under a name that nobody else uses. It is locked for as long as it is open, which tells
+    /// Creates a file that is to become an object's: without a name, or where the file system has no such files under
+    /// one that nobody else uses. That one is locked for as long as it is open, which tells
     /// [`Self::remove_leftovers`] of any process that its writer lives.
-    pub(super) fn create_temporary(
-        &self,
-        open: impl Fn(&Path) -> io::Result<File>,
-    ) -> io::Result<(File, PathBuf)> {
+    pub(super) fn create_temporary(&self, direct: bool) -> io::Result<(File, Option<PathBuf>)> {
+        if self.has_unnamed_files {
+            return Ok((file::create_unnamed(&self.temporary, direct)?, None));
+        }
         for _ in 0..MAX_TRIES {
-            // Relaxed: every number is given once, in whatever order.
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let (begin, end) = TEMPORARY;
-            let path = self.temporary.join(format!("{begin}{}-{number:x}{end}", self.mark));
-            let file = open(&path)?;
+            let path = self.temporary_path();
+            let file = file::create_new(&path, direct)?;
             match file.try_lock() {
                 // Another adapter has just taken it for a leftover.
                 Err(std::fs::TryLockError::WouldBlock) => {}
                 // A file system without locks: nobody can take it for a leftover there.
-                Ok(()) | Err(std::fs::TryLockError::Error(_)) => return Ok((file, path)),
+                Ok(()) | Err(std::fs::TryLockError::Error(_)) => return Ok((file, Some(path))),
             }
         }
         Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// A name in the folder of temporary files that nobody else uses.
+    pub(super) fn temporary_path(&self) -> PathBuf {
+        // Relaxed: every number is given once, in whatever order.
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (begin, end) = TEMPORARY;
+        self.temporary.join(format!("{begin}{}-{number:x}{end}", self.mark))
+    }
+
+    /// For tests: as if the file system had such files, or had none.
+    #[cfg(test)]
+    pub(super) fn set_has_unnamed_files(&mut self, has_unnamed_files: bool) {
+        self.has_unnamed_files = has_unnamed_files;
+    }
+
+    /// Whether files can be written without a name, and get one afterwards.
+    fn tries_unnamed_files(&self) -> bool {
+        let path = self.temporary_path();
+        let linked =
+            file::create_unnamed(&self.temporary, false).and_then(|file| file::link_unnamed(&file, &path));
+        linked.is_ok() && std::fs::remove_file(&path).is_ok()
     }
 
     /// Removes the temporary files of writers that are gone: no matter how one ended, the kernel has taken its locks.
@@ -134,19 +177,42 @@ impl Folder {
             .map_err(|error| failed("cannot list the folder of an fs adapter", folder, error))
     }
 
-    /// Has the disk keep the names that were given since the last time.
+    /// Has the disk keep the names that were given before the call.
     pub(super) fn sync(&self) -> io::Result<()> {
-        File::open(&self.base)?.sync_all()
+        let mut syncs = lock(&self.syncs);
+        // One that has begun may have passed by what the caller wants kept.
+        let needed = syncs.begun + 1;
+        while syncs.ended < needed {
+            if syncs.ended < syncs.begun {
+                let woken = self.sync_ended.wait(syncs);
+                syncs = woken.map_err(|_| io::Error::other("another thread panicked in it"))?;
+                continue;
+            }
+            syncs.begun += 1;
+            let own = syncs.begun;
+            drop(syncs);
+            let result = File::open(&self.base).and_then(|folder| folder.sync_all());
+            syncs = lock(&self.syncs);
+            syncs.ended = own;
+            syncs.failed = if result.is_err() { own } else { syncs.failed };
+            self.sync_ended.notify_all();
+            result?;
+        }
+        if syncs.failed >= needed {
+            // The kernel tells of a failure once: trying again would succeed, and keep nothing.
+            return Err(io::Error::other("it failed for another thread"));
+        }
+        Ok(())
     }
 
     /// Finds out whether files can have attributes.
     pub(super) fn check_attributes(&self) -> Result<()> {
-        let created = self.create_temporary(|path| file::create_new(path, false));
+        let created = self.create_temporary(false);
         let (file, path) = created
             .map_err(|error| failed("cannot write to the folder of an fs adapter", &self.temporary, error))?;
         let set = file::set_attribute(&file, super::checksum::ATTRIBUTE, b"0:00000000");
         // What stays is removed at the next start.
-        let _ = std::fs::remove_file(&path);
+        let _ = path.map(std::fs::remove_file);
         set.map_err(|error| {
             Error::io("this file system has no user attributes, which checksums need", error)
                 .with_context("path", self.base.display())

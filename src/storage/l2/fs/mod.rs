@@ -1,7 +1,7 @@
 //! `fs` and `fs_native`: a file for each object, in one folder. LMCache's files: what either writes the other reads.
 //!
-//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written under another
-//! name and renamed once it is whole, so that who reads it finds all of it or none; `put` and `get` do that, for as many
+//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written without a name, or
+//! under another one, and gets its own once it is whole, so that who reads it finds all of it or none; `put` and `get` do that, for as many
 //! objects as a task has, through an `engine` that has their transfers under way at once: io_uring, or system calls that
 //! wait. `folder` knows the paths, and [`checksum`] what vouches for the bytes.
 //!
@@ -134,10 +134,7 @@ impl FsConnector {
     }
 
     /// Opens a file with direct I/O, or without where the file system has none.
-    fn open_with<F>(&self, direct: bool, open: F) -> std::io::Result<std::fs::File>
-    where
-        F: Fn(bool) -> std::io::Result<std::fs::File>,
-    {
+    fn open_with<F>(&self, direct: bool, open: impl Fn(bool) -> std::io::Result<F>) -> std::io::Result<F> {
         match open(direct) {
             Err(error) if direct && file::is_no_direct_io(&error) => {
                 // Relaxed, here and below: counters that order nothing.
@@ -278,5 +275,86 @@ fn failed(what: &'static str, path: &Path, error: std::io::Error) -> Error {
         failed.with_hint("the process has to be allowed to read and write base_path and the files in it")
     } else {
         failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::{ChunkHash, KeyScope};
+    use crate::storage::config::l2::FsIoEngine;
+    use crate::storage::memory::{Arena, Span};
+    use crate::sync::Arc;
+
+    fn connector(base: &Path) -> FsConnector {
+        let config = FsAdapterConfig {
+            base_path: base.to_owned(),
+            relative_tmp_dir: Some("tmp".into()),
+            read_ahead_bytes: None,
+            use_odirect: false,
+            num_workers: 1,
+            max_capacity_bytes: None,
+            checksum: FileChecksum::None,
+            durable: true,
+            io_engine: FsIoEngine::Auto,
+        };
+        FsConnector::open(&config, FsKind::Fs, Compat::Native, 4096).unwrap()
+    }
+
+    fn transfers(filled: u8) -> Vec<Transfer> {
+        let arena = Arc::new(Arena::new(3 * 4096, 4096).unwrap());
+        let scope = Arc::new(KeyScope::new("m", 1, 0, "").unwrap());
+        let transfer = |number: u8| {
+            let span =
+                Span { offset_bytes: u64::from(number) * 4096, phy_size_bytes: 4096, size_bytes: 1000 };
+            let buffer = arena.pin(span);
+            buffer.write_from(0, &[filled; 1000]).unwrap();
+            Transfer { key: ObjectKey::new(ChunkHash::new(&[number]), Arc::clone(&scope)), buffer }
+        };
+        (0..3).map(transfer).collect()
+    }
+
+    /// NFS and others have no files without names.
+    #[test]
+    fn a_file_system_that_wants_names_gets_them() {
+        for has_unnamed_files in [true, false] {
+            let base = tempfile::tempdir().unwrap();
+            let mut fs = connector(base.path());
+            fs.folder.set_has_unnamed_files(has_unnamed_files);
+            let written = Put::Written { added_bytes: Some(1000) };
+            assert!(fs.put(&transfers(7)).into_iter().all(|put| put.unwrap() == written));
+            assert!(fs.put(&transfers(8)).into_iter().all(|put| put.unwrap() == Put::Present));
+            let wrong = fs.folder.path("m@0x00000001@0@01.data");
+            std::fs::write(&wrong, [7; 400]).unwrap();
+            let puts: Vec<_> = fs.put(&transfers(9)).into_iter().map(Result::unwrap).collect();
+            assert_eq!(puts, [Put::Present, Put::Written { added_bytes: Some(600) }, Put::Present]);
+            assert_eq!(std::fs::read(&wrong).unwrap(), [9; 1000]);
+            let found = transfers(0);
+            assert!(fs.get(&found).into_iter().all(|hit| hit.unwrap()));
+            let mut byte = [0];
+            let bytes: Vec<u8> = found
+                .iter()
+                .map(|transfer| {
+                    transfer.buffer.read_into(999, &mut byte);
+                    byte[0]
+                })
+                .collect();
+            assert_eq!(bytes, [7, 9, 7]);
+            assert_eq!(std::fs::read_dir(base.path().join("tmp")).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn the_file_of_a_living_writer_is_no_leftover() {
+        let base = tempfile::tempdir().unwrap();
+        let mut fs = connector(base.path());
+        fs.folder.set_has_unnamed_files(false);
+        let (file, path) = fs.folder.create_temporary(false).unwrap();
+        let path = path.unwrap();
+        assert_eq!(connector(base.path()).folder.leftovers_removed(), 0);
+        assert!(path.exists());
+        drop(file);
+        assert_eq!(connector(base.path()).folder.leftovers_removed(), 1);
+        assert!(!path.exists());
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{FsConnector, MAX_OPEN_FILES, checksum, failed};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::os::file;
 use crate::storage::config::Compat;
 use crate::storage::config::l2::FileChecksum;
@@ -14,11 +14,10 @@ use crate::storage::l2::connector::Put;
 use crate::storage::memory::ArenaBytes;
 use crate::sync::lock;
 
-/// A file that is being written. Dropped without its name, it is removed.
+/// A file that is being written.
 struct Draft<'t> {
     file: File,
-    temporary: PathBuf,
-    has_name: bool,
+    temporary: Temporary,
     name: String,
     path: PathBuf,
     /// The size of the file that it takes the place of.
@@ -26,12 +25,13 @@ struct Draft<'t> {
     bytes: ArenaBytes<'t>,
 }
 
-impl Drop for Draft<'_> {
+/// The name that a file has before it is whole, if it has one then. It is taken away when this is dropped.
+struct Temporary(Option<PathBuf>);
+
+impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.has_name {
-            // What cannot be removed now is removed at the next start.
-            let _ = std::fs::remove_file(&self.temporary);
-        }
+        // What cannot be removed now is removed at the next start.
+        let _ = self.0.take().map(std::fs::remove_file);
     }
 }
 
@@ -104,10 +104,9 @@ impl FsConnector {
         }
         let direct = self.goes_direct(&bytes);
         let (file, temporary) = self
-            .folder
-            .create_temporary(|path| self.open_with(direct, |direct| file::create_new(path, direct)))
+            .open_with(direct, |direct| self.folder.create_temporary(direct))
             .map_err(|error| failed("cannot create a file for an object", &path, error))?;
-        let draft = Draft { file, temporary, has_name: false, name, path, replaces, bytes };
+        let draft = Draft { file, temporary: Temporary(temporary), name, path, replaces, bytes };
         if self.config.checksum == FileChecksum::Crc32c {
             checksum::vouch(&draft.file, &object.buffer.bytes())
                 .map_err(|error| failed("cannot write the checksum of an object", &draft.path, error))?;
@@ -127,26 +126,38 @@ impl FsConnector {
         }
     }
 
-    /// Gives a file that is whole its name.
     fn finish(&self, mut draft: Draft<'_>, written: io::Result<usize>) -> Result<Put> {
         written.map_err(|error| failed("cannot write an object's file", &draft.path, error))?;
         let size_bytes = draft.bytes.len() as u64;
-        let renamed = match draft.replaces {
-            None => file::rename_to_free_name(&draft.temporary, &draft.path),
-            Some(_) => std::fs::rename(&draft.temporary, &draft.path),
-        };
-        match renamed {
+        match self.publish(&mut draft) {
             Ok(()) => {
-                draft.has_name = true;
                 lock(&self.damaged).remove(&draft.name);
                 let added_bytes = size_bytes.saturating_sub(draft.replaces.unwrap_or(0));
                 Ok(Put::Written { added_bytes: Some(added_bytes) })
             }
             // Another one stored it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::Present),
-            Err(error) => Err(Error::io("cannot give an object's file its name", error)
-                .with_context("path", draft.path.display())
-                .with_context("temporary", draft.temporary.display())),
+            Err(error) => Err(failed("cannot give an object's file its name", &draft.path, error)),
         }
+    }
+
+    /// Gives a file that is whole its name.
+    fn publish(&self, draft: &mut Draft<'_>) -> io::Result<()> {
+        if draft.temporary.0.is_none() {
+            if draft.replaces.is_none() {
+                return file::link_unnamed(&draft.file, &draft.path);
+            }
+            // A link takes no name from another file; a rename does.
+            let temporary = self.folder.temporary_path();
+            file::link_unnamed(&draft.file, &temporary)?;
+            draft.temporary.0 = Some(temporary);
+        }
+        let Some(temporary) = &draft.temporary.0 else { return Ok(()) };
+        match draft.replaces {
+            None => file::rename_to_free_name(temporary, &draft.path)?,
+            Some(_) => std::fs::rename(temporary, &draft.path)?,
+        }
+        draft.temporary.0 = None;
+        Ok(())
     }
 }
