@@ -8,10 +8,17 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::clock::{NS_PER_S, Waiter, monotonic_ns};
 use crate::error::{Error, Result};
 use crate::os::block;
 use crate::storage::memory::{Arena, ArenaBytes, PinnedSpan, Span};
 use crate::sync::{Arc, Mutex, lock};
+
+/// How long the start waits for somebody else's lock on the device.
+const LOCK_WAIT_NS: u64 = NS_PER_S / 2;
+
+/// How often it looks.
+const LOCK_PAUSE_NS: u64 = 5_000_000;
 
 /// An open device, which no other process of ours has.
 #[derive(Debug)]
@@ -26,12 +33,26 @@ pub(super) struct Device {
     buffers: Mutex<Vec<PinnedSpan>>,
 }
 
+/// Locks a file, and waits a little for a holder that is just leaving: a process that was killed, or a child between its
+/// fork and its exec.
+fn lock_patiently(file: &File) -> std::result::Result<(), TryLockError> {
+    let deadline_ns = monotonic_ns() + LOCK_WAIT_NS;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if monotonic_ns() < deadline_ns => {
+                Waiter::default().wait_until_ns(monotonic_ns() + LOCK_PAUSE_NS, || false);
+            }
+            locked => return locked,
+        }
+    }
+}
+
 impl Device {
     /// Opens it.
     pub(super) fn open(path: &Path, is_direct: bool, is_zero_copy: bool, block_align: u64) -> Result<Self> {
         let with_path = |error: Error| error.with_context("path", path.display());
         let file = block::open(path, is_direct).map_err(|error| with_path(open_error(error, is_direct)))?;
-        match file.try_lock() {
+        match lock_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(with_path(
