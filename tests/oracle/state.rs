@@ -62,6 +62,9 @@ fn policy(state: PolicyState, numbers: &KeyNumbers) -> Value {
             json!({ "per_salt": per_salt })
         }
         PolicyState::Noop => json!({}),
+        PolicyState::Fifo { .. } | PolicyState::S3Fifo { .. } | PolicyState::Sieve { .. } => {
+            panic!("LMCache has no such policy")
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod l1;
 mod manager;
-mod policies;
 mod prefetch;
 mod reservations;
 mod stress;
