@@ -22,6 +22,7 @@ pub mod config;
 pub mod events;
 pub mod eviction;
 pub mod hook;
+mod key_runs;
 pub mod l1;
 pub mod l1_eviction;
 pub mod l2;
