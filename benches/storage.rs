@@ -88,10 +88,10 @@ fn read(c: &mut Criterion) {
             b.iter(|| {
                 let handle = manager.submit_prefetch_task(&spec, "request", false).expect("open");
                 black_box(manager.query_prefetch_status(&handle));
-                let context = manager.read_prefetched_results(batch);
+                let context = manager.read_prefetched_results(batch, None).unwrap();
                 black_box(context.objects());
                 context.exit(false);
-                manager.finish_read_prefetched(batch, 1)
+                manager.finish_read_prefetched(batch, 1, None).unwrap()
             });
         });
     }

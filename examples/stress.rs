@@ -113,7 +113,7 @@ fn layout(bytes: u64) -> Outcome<MemoryLayoutDesc> {
 
 /// Nobody holds or writes anything, no two objects overlap, and the memory in use is theirs.
 fn check_books(manager: &StorageManager) -> Outcome {
-    let status = manager.report_status().l1_manager;
+    let status = manager.report_status().l1_manager.ok_or("there is one L1")?;
     require(status.read_locked_count == 0, "a read lock was left behind")?;
     require(status.staging_object_count == 0 && status.staging_bytes == 0, "a reservation was left behind")?;
     let spans: Vec<_> = manager.l1_manager().objects().iter().map(|object| object.span).collect();
@@ -167,7 +167,7 @@ impl Worker {
                 }
                 10 => require(shared.manager.memcheck(), "the allocator's books are wrong")?,
                 _ => {
-                    let victims = shared.manager.evict_l1_once().victims?;
+                    let victims = shared.manager.evict_l1_once().pop().ok_or("there is one L1")?.victims?;
                     let is_gone = |(_, code): &(ObjectKey, L1Error)| *code == L1Error::Success;
                     require(victims.iter().all(is_gone), "a victim was not evicted")?;
                 }
@@ -211,7 +211,7 @@ impl Worker {
         let handle = manager.submit_prefetch_task(&spec, "", false)?;
         let result = manager.query_prefetch_status(&handle).ok_or("a prefetch without result")?;
         let held = &keys[..result.hit_count()];
-        let context = manager.read_prefetched_results(held);
+        let context = manager.read_prefetched_results(held, None).unwrap();
         for object in context.objects().ok_or("what a prefetch locked cannot be read")? {
             let mut bytes = vec![0; object.span().size_bytes as usize];
             require(object.read_into(&mut bytes) == bytes.len(), "an object was cut short")?;
@@ -220,6 +220,6 @@ impl Worker {
             self.shared.reads.fetch_add(1, Ordering::Relaxed);
         }
         context.exit(false);
-        require(manager.finish_read_prefetched(held, READERS).all_succeeded(), "a read lock was lost")
+        require(manager.finish_read_prefetched(held, READERS, None)?.all_succeeded(), "a read lock was lost")
     }
 }

@@ -10,6 +10,7 @@
 //!   expire; [`lease`] is what a caller holds between two calls, `reader` where it is read from.
 //! * [`l2`]: the adapters. [`store`]: objects on their way there. [`prefetch`]: looking a prompt up, and bringing it
 //!   back.
+//! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
 //! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
 //! * [`hook`]: lets a recorder see the calls.
 //! * `agent`: a controller that works on messages. `ticker`: a thread that does something once a second.
@@ -35,6 +36,7 @@ pub mod quota;
 mod reader;
 mod report;
 pub mod runtime;
+pub mod serde;
 pub mod status;
 pub mod store;
 mod ticker;

@@ -1,5 +1,11 @@
-//! The configuration: LMCache's JSON and digest of it, and its tagged form.
+//! The configuration: LMCache's JSON and digest of it, in whole and in parts.
 
+mod adapter_values;
+mod adapters;
 mod digest;
+mod hostile;
+mod l1_values;
 mod python_json;
+mod secrets;
 mod tagged;
+mod whole;

@@ -1,8 +1,11 @@
 //! What LMCache's tagged L1 JSON accepts and refuses.
 
 use lmcache::error::ErrorKind;
-use lmcache::storage::config::l1::tagged::TaggedDefaults;
-use lmcache::storage::config::{EvictionConfig, EvictionPolicyKind, L1ManagerConfig};
+use lmcache::storage::config::l1::tagged::{MAX_NUMA_NODE, TaggedDefaults};
+use lmcache::storage::config::{
+    EvictionConfig, EvictionMeasure, EvictionPolicyKind, L1AllocatorKind, L1ManagerConfig,
+    StorageManagerConfig,
+};
 
 fn defaults() -> TaggedDefaults {
     TaggedDefaults {
@@ -71,7 +74,7 @@ fn what_lmcache_refuses_is_refused_with_the_flag_named() {
         r#","shm_name":1"#,
         r#","eviction":[]"#,
         r#","eviction":{"extra_logging_enabled":true}"#,
-        r#","eviction":{"eviction_policy":"FIFO"}"#,
+        r#","eviction":{"eviction_policy":"LFU"}"#,
         r#","eviction":{"eviction_policy":null}"#,
         r#","eviction":{"trigger_watermark":1.01}"#,
         r#","eviction":{"eviction_ratio":true}"#,
@@ -96,9 +99,53 @@ fn a_policy_must_come_from_somewhere() {
 
 #[test]
 fn backends_that_this_build_lacks_are_unsupported() {
-    for fields in
-        [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#, r#","use_hugepages":true"#]
-    {
-        assert_eq!(read(fields).expect_err(fields).kind(), ErrorKind::Unsupported, "{fields}");
+    for fields in [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#] {
+        let error = read(fields).expect_err(fields);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{fields}");
+        assert!(error.to_string().contains("not part of this build"), "{error}");
     }
+}
+
+#[test]
+fn ours_are_read_and_are_no_part_of_the_digest() {
+    let plain = read("").unwrap();
+    let ours =
+        read(r#","allocator":"tlsf","numa_node":3,"first_touch":true,"eviction":{"by":"bytes"}"#).unwrap();
+    assert_eq!((ours.memory.allocator, ours.memory.numa_node), (L1AllocatorKind::Tlsf, Some(3)));
+    assert!(ours.memory.first_touch && !plain.memory.first_touch);
+    assert_eq!((ours.eviction.by, plain.eviction.by), (EvictionMeasure::Bytes, EvictionMeasure::Keys));
+    let digest = |l1: L1ManagerConfig| {
+        StorageManagerConfig::with_l1_managers(vec![l1], EvictionConfig::default()).digest()
+    };
+    assert_eq!(digest(ours), digest(plain));
+}
+
+#[test]
+fn our_fields_are_accepted_to_the_limit_and_refused_past_it() {
+    assert_eq!(read(r#","numa_node":1023"#).unwrap().memory.numa_node, Some(MAX_NUMA_NODE));
+    for fields in [
+        r#","numa_node":1024"#,
+        r#","numa_node":-1"#,
+        r#","numa_node":"0""#,
+        r#","allocator":"best-fit""#,
+        r#","allocator":null"#,
+        r#","first_touch":1"#,
+        r#","eviction":{"by":"objects"}"#,
+    ] {
+        assert_eq!(read(fields).expect_err(fields).kind(), ErrorKind::InvalidArgument, "{fields}");
+    }
+}
+
+/// As LMCache: in tagged JSON lazy growth is on unless it is turned off.
+#[test]
+fn pages_of_2_mib_exclude_lazy_growth() {
+    assert!(read(r#","use_hugepages":true"#).is_err());
+    assert!(read(r#","use_hugepages":true,"use_lazy":false"#).unwrap().memory.use_hugepages);
+}
+
+#[test]
+fn the_position_of_a_wrong_object_is_named() {
+    let good = r#"{"type":"DRAM","tag":"a","size_gb":1}"#;
+    let error = L1ManagerConfig::from_tagged_json_list(&[good, "{}"], &defaults()).unwrap_err();
+    assert!(error.to_string().contains("--l1-manager #2"), "{error}");
 }

@@ -99,7 +99,7 @@ fn misses(kind: EvictionPolicyKind, blocks: &[u32], capacity: usize) -> usize {
     misses
 }
 
-/// How far the miss ratio may be from libCacheSim's: `f64` points of 1.
+/// `tolerance` is how far a miss ratio may be from libCacheSim's.
 fn compare(kind: EvictionPolicyKind, name: &str, tolerance: f64) {
     let (streams, rows) = (streams(), rows(name));
     assert_eq!(rows.len(), 13, "every row was read");
@@ -137,7 +137,9 @@ fn s3_fifo_misses_as_often_as_libcachesims() {
     compare(EvictionPolicyKind::S3Fifo, "S3FIFO", 0.0);
 }
 
+/// LMCache's ARC, which ours is, hears of a key that came back when the room for it was made already; the paper's
+/// moves its target first, and chooses the victim by that.
 #[test]
 fn arc_misses_about_as_often_as_libcachesims() {
-    compare(EvictionPolicyKind::Arc, "ARC", 1.0);
+    compare(EvictionPolicyKind::Arc, "ARC", 0.001);
 }

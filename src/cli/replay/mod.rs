@@ -22,7 +22,7 @@ use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
-use super::storage_flags::StorageFlags;
+use super::storage_flags::{StorageFlags, refuse_what_is_not_in_force};
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
@@ -30,6 +30,7 @@ use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
+use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
@@ -41,11 +42,26 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct";
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
+  lmcache-trace replay server.lct --eviction-policy ARC \\
+      --l1-manager '{\"type\":\"DRAM\",\"tag\":\"hot\",\"size_gb\":4}' \\
+      --l1-manager '{\"type\":\"DRAM\",\"tag\":\"cold\",\"size_gb\":16}'
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy SIEVE --eviction-by bytes --compat native
+
+L2 adapters, one of each type:
+";
+
+/// The examples, with those of the L2 adapters.
+fn examples() -> String {
+    let adapters = EXAMPLES_OF_ADAPTERS.map(|example| format!("  '{example}'"));
+    format!("{EXAMPLES}{}", adapters.join("\n"))
+}
 
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, args_override_self = true)]
+#[command(after_help = examples(), args_override_self = true)]
 pub(crate) struct ReplayArgs {
     /// A trace of level "storage"; - is the standard input
     #[arg(value_name = "FILE")]
@@ -123,6 +139,7 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
+        refuse_what_is_not_in_force(&config)?;
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;

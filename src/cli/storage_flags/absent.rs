@@ -3,19 +3,12 @@
 use clap::{ArgAction, Args};
 
 use crate::error::{Error, Result};
+use crate::storage::config::{Compat, EvictionMeasure, L1AllocatorKind, StorageManagerConfig};
 
 /// Flags of LMCache whose feature this build does not have. Giving one is an error.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Not in this build (refused by name)")]
 pub(super) struct AbsentFlags {
-    /// An L2 tier
-    #[arg(long, value_name = "JSON")]
-    l2_adapter: Vec<String>,
-    /// L1 from 2 MiB pages
-    #[arg(long, overrides_with = "no_l1_use_hugepages")]
-    l1_use_hugepages: bool,
-    #[arg(long, overrides_with = "l1_use_hugepages", hide = true)]
-    no_l1_use_hugepages: bool,
     /// L1 in a Device-DAX
     #[arg(long, value_name = "PATH")]
     l1_devdax_path: Option<String>,
@@ -66,9 +59,6 @@ pub(super) struct AbsentFlags {
     /// How many types are listed with them
     #[arg(long, value_name = "N")]
     gc_monitor_top_objects: Option<String>,
-    /// Periodic log of throughput and memory
-    #[arg(long)]
-    enable_extra_logging: bool,
     /// Recording during the replay
     #[arg(long, value_name = "LEVEL")]
     trace_level: Option<String>,
@@ -77,8 +67,8 @@ pub(super) struct AbsentFlags {
     trace_output: Option<String>,
 }
 
-const NO_L2: &str = "this build has no L2 tier";
-const NO_GDS: &str = "this build has L1 in host memory only";
+const NO_GDS: &str = "L1 on NVMe through GPUDirect Storage is not part of this build";
+const NO_DEVDAX: &str = "L1 in a Device-DAX is not part of this build";
 const NO_METRICS: &str = "this build exports no metrics";
 const NO_HASH_LOG: &str = "this build does not log looked-up hashes";
 const NO_PYTHON: &str = "this program has no Python garbage collector";
@@ -86,11 +76,9 @@ const NO_RECORDING: &str = "a replay is not recorded";
 
 impl AbsentFlags {
     /// Every flag of this list: whether it was given, its name, and why it is refused.
-    fn all(&self) -> [(bool, &'static str, &'static str); 22] {
+    fn all(&self) -> [(bool, &'static str, &'static str); 19] {
         [
-            (!self.l2_adapter.is_empty(), "--l2-adapter", NO_L2),
-            (self.l1_use_hugepages, "--l1-use-hugepages", "this build has no 2 MiB page pool for L1"),
-            (self.l1_devdax_path.is_some(), "--l1-devdax-path", NO_GDS),
+            (self.l1_devdax_path.is_some(), "--l1-devdax-path", NO_DEVDAX),
             (self.gds_l1_path.is_some(), "--gds-l1-path", NO_GDS),
             (self.gds_l1_use_direct_io > 0, "--gds-l1-use-direct-io", NO_GDS),
             (self.no_gds_l1_use_direct_io > 0, "--no-gds-l1-use-direct-io", NO_GDS),
@@ -115,7 +103,6 @@ impl AbsentFlags {
             (self.enable_gc_monitor, "--enable-gc-monitor", NO_PYTHON),
             (self.gc_monitor_min_pause_ms.is_some(), "--gc-monitor-min-pause-ms", NO_PYTHON),
             (self.gc_monitor_top_objects.is_some(), "--gc-monitor-top-objects", NO_PYTHON),
-            (self.enable_extra_logging, "--enable-extra-logging", "this build has no periodic log"),
             (self.trace_level.is_some(), "--trace-level", NO_RECORDING),
             (self.trace_output.is_some(), "--trace-output", NO_RECORDING),
         ]
@@ -129,6 +116,31 @@ impl AbsentFlags {
                 .with_context("flag", flag)
                 .with_hint(format!("leave {flag} out to replay without it"))),
         }
+    }
+}
+
+/// Refuses what a configuration can say and the manager of this build would pass over.
+///
+/// # Errors
+/// For the first such setting, by the name of its flag.
+pub(crate) fn refuse_what_is_not_in_force(config: &StorageManagerConfig) -> Result<()> {
+    let memory = || config.l1_managers.iter().map(|l1| &l1.memory);
+    let evicts_by_bytes = || config.l1_managers.iter().any(|l1| l1.eviction.by == EvictionMeasure::Bytes);
+    let settings = [
+        (!config.l2_adapters.is_empty(), "--l2-adapter"),
+        (!config.quotas.is_empty(), "--l2-quota"),
+        (config.compat == Compat::Native, "--compat native"),
+        (evicts_by_bytes(), "--eviction-by bytes"),
+        (memory().any(|memory| memory.use_hugepages), "--l1-use-hugepages"),
+        (memory().any(|memory| memory.allocator == L1AllocatorKind::Tlsf), "--l1-allocator tlsf"),
+        (memory().any(|memory| memory.numa_node.is_some()), "--l1-numa-node"),
+        (memory().any(|memory| memory.first_touch), "--l1-first-touch"),
+    ];
+    match settings.into_iter().find(|(is_set, _)| *is_set) {
+        None => Ok(()),
+        Some((_, flag)) => Err(Error::unsupported("the storage manager of this build does not do that yet")
+            .with_context("flag", flag)
+            .with_hint("leave it out to replay without it")),
     }
 }
 
@@ -159,16 +171,12 @@ mod tests {
         let mut checked = 0;
         for argument in refused {
             let flag = format!("--{}", argument.get_long().unwrap());
-            if flag == "--no-l1-use-hugepages" {
-                assert!(refuse(&flag).is_ok());
-                continue;
-            }
             let value = if argument.get_action().takes_values() { "1" } else { "" };
             let error = refuse(&format!("{flag} {value}")).expect_err(&flag);
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{flag}");
             assert!(error.to_string().contains(&format!("flag {flag})")), "{error}");
             checked += 1;
         }
-        assert_eq!(checked, 22);
+        assert_eq!(checked, 19);
     }
 }

@@ -1,123 +1,56 @@
-//! LMCache's storage-manager and observability flags: same names, same defaults, same checks.
+//! LMCache's storage-manager and observability flags: same names, same defaults, same checks; and ours beside them.
 //!
 //! Every flag is either honoured, or accepted because it changes nothing that this build has (its help says
 //! so), or refused by name. None is ignored: a replay under a setting that was not in force is worse than no
 //! replay.
 //!
-//! * This file: the flags that are honoured or accepted, and the configuration that they describe.
-//! * [`absent`]: those that are refused.
+//! * This file: the configuration that the flags describe. [`l1`], [`eviction`], [`l2`]: its parts.
+//! * [`observability`]: what is accepted. [`absent`]: what is refused. [`names`]: values that are names.
 
 mod absent;
+mod eviction;
+mod l1;
+mod l2;
+mod names;
+mod observability;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 
 use self::absent::AbsentFlags;
+use self::eviction::EvictionFlags;
+use self::l1::L1Flags;
+use self::l2::L2Flags;
+use self::names::named;
+use self::observability::ObservabilityFlags;
 use crate::error::{Error, Result};
-use crate::storage::config::checks::gib_to_bytes;
-use crate::storage::config::l1::tagged::TaggedDefaults;
-use crate::storage::config::{
-    DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionPolicyKind, GIB_BYTES, L1ManagerConfig,
-    L1MemoryManagerConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
-};
+use crate::storage::config::{Compat, StorageManagerConfig};
 
-/// The flags of LMCache's `add_storage_manager_args` and `add_observability_args`.
+pub(crate) use self::absent::refuse_what_is_not_in_force;
+
+/// The flags of LMCache's `add_storage_manager_args` and `add_observability_args`, and ours.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "L1 memory")]
 pub(crate) struct StorageFlags {
-    /// One L1 manager as LMCache's tagged JSON, for instance '{"type":"DRAM","tag":"a","size_gb":4}'.
-    /// Instead of --l1-size-gb. This build runs one L1 manager, of type DRAM
-    #[arg(long, value_name = "JSON")]
-    l1_manager: Vec<String>,
-    /// Memory of L1 in GiB (LMCache calls them GB); fractions are fine. Memory that no call writes is never
-    /// touched, so it may be more than the machine has
-    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
-    l1_size_gb: Option<f64>,
-    /// Say that L1 is pinned little by little, as in the configuration of a server with CUDA; --no-l1-use-lazy says
-    /// that it is not, which is the default, as in LMCache where memory cannot be pinned. Part of the
-    /// configuration's digest only: this build does not pin
-    #[arg(long, overrides_with = "no_l1_use_lazy")]
-    l1_use_lazy: bool,
-    #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
-    no_l1_use_lazy: bool,
-    /// How much L1 memory lazy pinning starts with. Part of the configuration's digest only
-    #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true)]
-    l1_init_size_gb: i64,
-    /// Alignment of the objects in L1; a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES as i64, allow_negative_numbers = true)]
-    l1_align_bytes: i64,
-    /// Seconds that a write reservation lives
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
-    l1_write_ttl_seconds: i64,
-    /// Seconds that a read lock lives
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, allow_negative_numbers = true)]
-    l1_read_ttl_seconds: i64,
-
-    /// Which objects leave L1 first
-    #[arg(long, help_heading = "Eviction", value_name = "POLICY", value_parser = policy_parser())]
-    eviction_policy: Option<EvictionPolicyKind>,
-    /// Share of L1 in use from which a pass (one a second) evicts
+    /// Whose behaviour counts where LMCache's is a known fault (ours): lmcache has the faults, so that the answers
+    /// are those of the recorded server; native is the better behaviour
     #[arg(
         long,
-        help_heading = "Eviction",
-        value_name = "SHARE",
-        default_value_t = 0.8,
-        allow_negative_numbers = true
+        help_heading = "Behaviour",
+        value_name = "MODE",
+        default_value = "lmcache",
+        value_parser = compat_parser()
     )]
-    eviction_trigger_watermark: f64,
-    /// Share of the objects that one pass evicts
-    #[arg(
-        long,
-        help_heading = "Eviction",
-        value_name = "SHARE",
-        default_value_t = 0.2,
-        allow_negative_numbers = true
-    )]
-    eviction_ratio: f64,
-
+    compat: Compat,
+    #[command(flatten)]
+    l1: L1Flags,
+    #[command(flatten)]
+    eviction: EvictionFlags,
     #[command(flatten)]
     l2: L2Flags,
     #[command(flatten)]
     observability: ObservabilityFlags,
     #[command(flatten)]
     absent: AbsentFlags,
-}
-
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "L2 policies (part of the digest; without L2 they change nothing else)")]
-struct L2Flags {
-    /// What happens to objects once L2 has them
-    #[arg(long, value_name = "POLICY", default_value = "default", value_parser = store_policy_parser())]
-    l2_store_policy: StorePolicy,
-    /// What happens to objects that came from L2
-    #[arg(long, value_name = "POLICY", default_value = "default", value_parser = prefetch_policy_parser())]
-    l2_prefetch_policy: PrefetchPolicy,
-    /// How many loads from L2 run at once
-    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
-    l2_prefetch_max_in_flight: i64,
-    /// How often adapters without notification are polled
-    #[arg(long, value_name = "MS", default_value_t = 5, allow_negative_numbers = true)]
-    periodic_notifier_interval_ms: i64,
-}
-
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Observability (accepted: this build has nothing to turn off)")]
-struct ObservabilityFlags {
-    /// There is no event bus to turn off
-    #[arg(long)]
-    disable_observability: bool,
-    /// There are no metrics to turn off
-    #[arg(long)]
-    disable_metrics: bool,
-    /// There are no gRPC metrics to turn off
-    #[arg(long)]
-    disable_grpc_metrics: bool,
-    /// There is no log to turn off
-    #[arg(long)]
-    disable_logging: bool,
-    /// Seconds between log lines about memory. Part of the digest only
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
-    extra_logging_interval: f64,
 }
 
 impl StorageFlags {
@@ -127,132 +60,37 @@ impl StorageFlags {
     /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
     pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
         self.absent.refuse()?;
-        self.check_numbers()?;
-        let l1 = if self.l1_manager.is_empty() { self.legacy_l1()? } else { self.tagged_l1()? };
-        let eviction = l1.eviction.clone();
-        let config = StorageManagerConfig {
-            store_policy: self.l2.l2_store_policy,
-            prefetch_policy: self.l2.l2_prefetch_policy,
-            prefetch_max_in_flight: self.l2.l2_prefetch_max_in_flight,
-            periodic_notifier_interval_ms: self.l2.periodic_notifier_interval_ms,
-            ..StorageManagerConfig::with_l1_managers(vec![l1], eviction)
-        };
+        self.observability.check()?;
+        let mut eviction = self.eviction.config()?;
+        if let Some(eviction) = &mut eviction {
+            self.observability.apply(eviction);
+        }
+        let l1_managers = self.l1.managers(eviction)?;
+        let first =
+            l1_managers.first().ok_or_else(|| Error::invalid("a storage manager needs an L1 manager"))?;
+        // LMCache's global settings are those of the first L1 manager.
+        let eviction = first.eviction.clone();
+        let mut config = StorageManagerConfig::with_l1_managers(l1_managers, eviction);
+        config.compat = self.compat;
+        self.l2.apply(&mut config, self.compat)?;
         config.check()?;
         Ok(config)
     }
-
-    /// Checks what clap's types let through. LMCache accepts NaN and infinity for the shares, and evicts never or
-    /// always then; a replay under them says nothing.
-    fn check_numbers(&self) -> Result<()> {
-        let interval_s = self.observability.extra_logging_interval;
-        let finite = [
-            ("--eviction-trigger-watermark", self.eviction_trigger_watermark),
-            ("--eviction-ratio", self.eviction_ratio),
-            ("--extra-logging-interval", interval_s),
-        ];
-        if let Some((flag, value)) = finite.into_iter().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::invalid("the value must be a finite number")
-                .with_context("flag", flag)
-                .with_context("value", value));
-        }
-        if interval_s <= 0.0 {
-            return Err(Error::invalid("the interval must be above 0")
-                .with_context("flag", "--extra-logging-interval"));
-        }
-        if self.l1_init_size_gb < 0 {
-            return Err(Error::invalid("the initial size must not be negative")
-                .with_context("flag", "--l1-init-size-gb")
-                .with_context("value", self.l1_init_size_gb));
-        }
-        if self.l1_align_bytes <= 0 {
-            return Err(Error::invalid("the alignment of L1 objects must be a power of two")
-                .with_context("flag", "--l1-align-bytes")
-                .with_context("value", self.l1_align_bytes));
-        }
-        Ok(())
-    }
-
-    /// The global eviction settings, if `--eviction-policy` was given.
-    fn eviction(&self) -> Option<EvictionConfig> {
-        Some(EvictionConfig {
-            policy: self.eviction_policy?,
-            trigger_watermark: self.eviction_trigger_watermark,
-            eviction_ratio: self.eviction_ratio,
-            extra_logging_interval_s: self.observability.extra_logging_interval,
-            ..EvictionConfig::default()
-        })
-    }
-
-    fn tagged_l1(&self) -> Result<L1ManagerConfig> {
-        if self.l1_size_gb.is_some() {
-            return Err(Error::invalid("use either --l1-manager or --l1-size-gb, not both"));
-        }
-        let [json] = self.l1_manager.as_slice() else {
-            return Err(Error::unsupported("this build runs one L1 manager")
-                .with_context("flag", "--l1-manager")
-                .with_hint("give --l1-manager once"));
-        };
-        let defaults = TaggedDefaults {
-            eviction: self.eviction(),
-            read_ttl_seconds: self.l1_read_ttl_seconds,
-            write_ttl_seconds: self.l1_write_ttl_seconds,
-            ..TaggedDefaults::default()
-        };
-        L1ManagerConfig::from_tagged_json(json, &defaults)
-    }
-
-    fn legacy_l1(&self) -> Result<L1ManagerConfig> {
-        let (Some(size_gb), Some(eviction)) = (self.l1_size_gb, self.eviction()) else {
-            return Err(Error::invalid("a replay needs --l1-size-gb and --eviction-policy")
-                .with_hint("for instance: --l1-size-gb 4 --eviction-policy LRU"));
-        };
-        let size_bytes = gib_to_bytes(size_gb).map_err(|error| error.with_context("flag", "--l1-size-gb"))?;
-        let memory = L1MemoryManagerConfig {
-            size_bytes,
-            use_lazy: self.l1_use_lazy,
-            // Both were found not to be negative.
-            init_size_bytes: size_bytes.min(self.l1_init_size_gb.unsigned_abs().saturating_mul(GIB_BYTES)),
-            align_bytes: self.l1_align_bytes.unsigned_abs(),
-            ..L1MemoryManagerConfig::default()
-        };
-        Ok(L1ManagerConfig {
-            tag: DEFAULT_L1_TAG.to_owned(),
-            memory,
-            write_ttl_seconds: self.l1_write_ttl_seconds,
-            read_ttl_seconds: self.l1_read_ttl_seconds,
-            eviction,
-        })
-    }
 }
 
-fn policy_parser() -> impl TypedValueParser<Value = EvictionPolicyKind> {
-    named(EvictionPolicyKind::ALL, EvictionPolicyKind::name)
-}
-
-fn store_policy_parser() -> impl TypedValueParser<Value = StorePolicy> {
-    named(StorePolicy::ALL, StorePolicy::name)
-}
-
-fn prefetch_policy_parser() -> impl TypedValueParser<Value = PrefetchPolicy> {
-    named(PrefetchPolicy::ALL, PrefetchPolicy::name)
-}
-
-/// Parses one of `all` by its name, and lists the names in the help.
-fn named<T, const N: usize>(all: [T; N], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
-where
-    T: Copy + Send + Sync + 'static,
-{
-    PossibleValuesParser::new(all.map(name)).try_map(move |text| {
-        all.into_iter().find(|value| name(*value) == text).ok_or_else(|| Error::invalid("unknown name"))
-    })
+fn compat_parser() -> impl TypedValueParser<Value = Compat> {
+    named(Compat::ALL, Compat::name)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::error::ErrorKind;
     use clap::Parser;
 
     use super::*;
+    use crate::error::ErrorKind;
+    use crate::storage::config::{
+        EvictionMeasure, L1AllocatorKind, PrefetchConfig, PrefetchPolicy, StoreConfig, StorePolicy,
+    };
 
     #[derive(Debug, Parser)]
     struct Line {
@@ -260,9 +98,13 @@ mod tests {
         storage: StorageFlags,
     }
 
-    fn config(line: &str) -> Result<StorageManagerConfig> {
+    fn parse(line: &str) -> StorageFlags {
         let words = std::iter::once("test").chain(line.split_whitespace());
-        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).storage.to_config()
+        Line::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}")).storage
+    }
+
+    fn config(line: &str) -> Result<StorageManagerConfig> {
+        parse(line).to_config()
     }
 
     const LEGACY: &str = "--l1-size-gb 0.1 --eviction-policy LRU";
@@ -296,33 +138,119 @@ mod tests {
     }
 
     #[test]
-    fn flags_reach_the_configuration() {
+    fn lmcaches_flags_reach_the_configuration() {
         let config = config(
             "--l1-size-gb 2 --eviction-policy noop --l1-init-size-gb 1 --l1-align-bytes 512 \
              --l1-write-ttl-seconds 1 --l1-read-ttl-seconds 2 --eviction-trigger-watermark 5 \
              --eviction-ratio -0.5 --l2-store-policy skip_l1 --l2-prefetch-policy retain \
-             --l2-prefetch-max-in-flight 0 --periodic-notifier-interval-ms 7 --extra-logging-interval 3",
+             --l2-prefetch-max-in-flight 0 --periodic-notifier-interval-ms 7 --shm-name pool \
+             --enable-extra-logging --extra-logging-interval 3 \
+             --l2-adapter {\"type\":\"mock\",\"max_size_gb\":1,\"mock_bandwidth_gb\":1} \
+             --l2-adapter {\"type\":\"fs\",\"base_path\":\"/kv\"}",
         )
         .unwrap();
         let l1 = &config.l1_managers[0];
         assert_eq!((l1.memory.size_bytes, l1.memory.init_size_bytes), (2 << 30, 1 << 30));
         assert_eq!((l1.memory.align_bytes, l1.write_ttl_seconds, l1.read_ttl_seconds), (512, 1, 2));
+        assert_eq!(l1.memory.shm_name, "pool");
         assert_eq!((l1.eviction.trigger_watermark, l1.eviction.eviction_ratio), (5.0, -0.5));
-        assert_eq!(l1.eviction.extra_logging_interval_s, 3.0);
+        assert_eq!((l1.eviction.extra_logging_enabled, l1.eviction.extra_logging_interval_s), (true, 3.0));
         assert_eq!(
             (config.store_policy, config.prefetch_policy),
             (StorePolicy::SkipL1, PrefetchPolicy::Retain)
         );
         assert_eq!((config.prefetch_max_in_flight, config.periodic_notifier_interval_ms), (0, 7));
+        let kinds: Vec<&str> = config.l2_adapters.iter().map(|adapter| adapter.kind.name()).collect();
+        assert_eq!(kinds, ["mock", "fs"]);
+    }
+
+    #[test]
+    fn our_flags_reach_the_configuration_and_not_the_digest() {
+        let ours = config(&format!(
+            "{LEGACY} --compat native --l1-allocator tlsf --l1-numa-node 1 --l1-first-touch \
+             --eviction-by bytes --l2-quota a=b=7 --l2-quota =0 --prefetch-timeout-ms 250 \
+             --store-queue-keys 1 --store-retries 9"
+        ))
+        .unwrap();
+        let l1 = &ours.l1_managers[0];
+        assert_eq!(ours.compat, Compat::Native);
+        assert_eq!((l1.memory.allocator, l1.memory.numa_node), (L1AllocatorKind::Tlsf, Some(1)));
+        assert!(l1.memory.first_touch);
+        assert_eq!((l1.eviction.by, ours.eviction.by), (EvictionMeasure::Bytes, EvictionMeasure::Bytes));
+        assert_eq!(ours.quotas, [("a=b".to_owned(), 7), (String::new(), 0)]);
+        assert_eq!(ours.prefetch.timeout_ms, Some(250));
+        assert_eq!((ours.store.queue_keys, ours.store.retries), (1, 9));
+        assert_eq!(ours.digest(), config(LEGACY).unwrap().digest());
+    }
+
+    /// LMCache neither repeats a store nor gives a prefetch up.
+    #[test]
+    fn what_is_not_given_depends_on_whose_behaviour_counts() {
+        let lmcache = config(LEGACY).unwrap();
+        assert_eq!(lmcache.compat, Compat::Lmcache);
+        assert_eq!((lmcache.prefetch.timeout_ms, lmcache.store.retries), (None, 0));
+        let native = config(&format!("{LEGACY} --compat native")).unwrap();
+        assert_eq!((native.prefetch, native.store), (PrefetchConfig::default(), StoreConfig::default()));
+        let never = config(&format!("{LEGACY} --compat native --prefetch-timeout-ms 0")).unwrap();
+        assert_eq!(never.prefetch.timeout_ms, None);
+    }
+
+    #[test]
+    fn our_numbers_are_accepted_to_the_limit_and_refused_past_it() {
+        for (flag, least, most) in [
+            ("--prefetch-timeout-ms", 0, 86_400_000_u64),
+            ("--store-queue-keys", 1, 67_108_864),
+            ("--store-retries", 0, 100),
+            ("--l1-numa-node", 0, 1023),
+        ] {
+            let words = |value: u64| ["test".to_owned(), flag.to_owned(), value.to_string()];
+            for value in [least, most] {
+                assert!(Line::try_parse_from(words(value)).is_ok(), "{flag} {value}");
+            }
+            assert!(Line::try_parse_from(words(most + 1)).is_err(), "{flag}");
+            assert!(least == 0 || Line::try_parse_from(words(least - 1)).is_err(), "{flag}");
+        }
+        for quota in ["a", "a=", "a=-1", "a=1.5", "a=1G", "a=18446744073709551616"] {
+            let error = Line::try_parse_from(["test", "--l2-quota", quota]).expect_err(quota);
+            assert!(error.to_string().contains("SALT=BYTES"), "{error}");
+        }
     }
 
     #[test]
     fn tagged_json_gives_lmcaches_digest_and_excludes_the_legacy_size() {
         let tagged = r#"--l1-manager {"type":"DRAM","tag":"a","size_gb":1,"use_lazy":false}"#;
-        assert!(config(&format!("{tagged} --eviction-policy LRU")).unwrap().digest().starts_with("bf8f2743"));
+        let config_of = |line: &str| config(&format!("{line} --eviction-policy LRU"));
+        assert!(config_of(tagged).unwrap().digest().starts_with("bf8f2743"));
         assert!(config(&format!("{tagged} {LEGACY}")).unwrap_err().to_string().contains("either"));
-        let twice = config(&format!("{tagged} {tagged} --eviction-policy LRU")).unwrap_err();
-        assert_eq!(twice.kind(), ErrorKind::Unsupported);
+        let twice = config_of(&format!("{tagged} {tagged}")).unwrap_err();
+        assert!(twice.to_string().contains("same tag"), "{twice}");
+        let two = config_of(&format!("{tagged} {}", tagged.replace("\"a\"", "\"b\""))).unwrap();
+        assert_eq!(two.l1_managers.len(), 2);
+    }
+
+    #[test]
+    fn tagged_json_takes_what_it_leaves_out_from_our_flags() {
+        let tagged = r#"--l1-manager {"type":"DRAM","tag":"a","size_gb":1}"#;
+        let own = tagged.replace('}', r#","allocator":"first-fit","numa_node":0,"first_touch":false}"#);
+        let flags = "--l1-allocator tlsf --l1-numa-node 3 --l1-first-touch --eviction-policy LRU";
+        let memory = |line: &str| config(line).unwrap().l1_managers[0].memory.clone();
+        let inherited = memory(&format!("{tagged} {flags}"));
+        assert_eq!((inherited.allocator, inherited.numa_node), (L1AllocatorKind::Tlsf, Some(3)));
+        assert!(inherited.first_touch);
+        let overridden = memory(&format!("{own} {flags}"));
+        assert_eq!((overridden.allocator, overridden.numa_node), (L1AllocatorKind::FirstFit, Some(0)));
+        assert!(!overridden.first_touch);
+    }
+
+    /// LMCache turns lazy growth off for pages of 2 MiB, and refuses shared memory of them.
+    #[test]
+    fn pages_of_2_mib_exclude_shared_memory() {
+        let pages = format!("{LEGACY} --l1-use-hugepages --l1-use-lazy");
+        let memory = config(&pages).unwrap().l1_managers[0].memory.clone();
+        assert!(memory.use_hugepages && !memory.use_lazy);
+        assert!(config(&format!("{pages} --shm-name pool")).is_err());
+        let none = config(&format!("{pages} --no-l1-use-hugepages")).unwrap();
+        assert!(!none.l1_managers[0].memory.use_hugepages);
     }
 
     #[test]
@@ -346,11 +274,36 @@ mod tests {
             "--l1-size-gb 1 --eviction-policy LRU --l1-init-size-gb -1",
             "--l1-size-gb 1 --eviction-policy LRU --l1-read-ttl-seconds -1",
             "--l1-size-gb 1 --eviction-policy LRU --extra-logging-interval 0",
+            "--l1-size-gb 1 --eviction-policy LRU --enable-extra-logging --disable-observability",
+            "--l1-size-gb 1 --eviction-policy LRU --l2-quota a=1 --l2-quota a=2",
+            "--l1-size-gb 1 --eviction-policy LRU --l2-quota a@b=1",
+            "--l1-size-gb 1 --eviction-policy LRU --l2-adapter {}",
         ];
         for line in broken {
             assert_eq!(config(line).expect_err(line).kind(), ErrorKind::InvalidArgument, "{line}");
         }
-        let unknown = ["test", "--eviction-policy", "FIFO"];
+        let unknown = ["test", "--eviction-policy", "LFU"];
         assert!(Line::try_parse_from(unknown).unwrap_err().to_string().contains("IsolatedLRU"));
+    }
+
+    #[test]
+    fn what_the_manager_would_pass_over_is_refused_by_the_name_of_its_flag() {
+        assert!(refuse_what_is_not_in_force(&config(LEGACY).unwrap()).is_ok());
+        for flag in [
+            r#"--l2-adapter {"type":"fs","base_path":"/kv"}"#,
+            "--l2-quota a=1",
+            "--compat native",
+            "--eviction-by bytes",
+            "--l1-use-hugepages",
+            "--l1-allocator tlsf",
+            "--l1-numa-node 0",
+            "--l1-first-touch",
+        ] {
+            let config = config(&format!("{LEGACY} {flag}")).unwrap();
+            let error = refuse_what_is_not_in_force(&config).expect_err(flag);
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{flag}");
+            let name = flag.split(' ').next().unwrap();
+            assert!(error.to_string().contains(name), "{error}");
+        }
     }
 }

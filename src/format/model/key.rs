@@ -91,6 +91,23 @@ pub struct KeyScope {
     hash64: u64,
 }
 
+/// Checks a salt by LMCache's rules.
+///
+/// # Errors
+/// If it has `@`, `/`, `\` or NUL in it, or more than [`MAX_SALT_CHARS`] code points.
+pub fn check_cache_salt(cache_salt: &str) -> Result<()> {
+    if cache_salt.contains(['@', '/', '\\', '\0']) {
+        return Err(Error::invalid("a cache_salt must not contain '@', '/', '\\' or NUL")
+            .with_context("cache_salt", cache_salt.escape_debug()));
+    }
+    let salt_chars = cache_salt.chars().count();
+    if salt_chars > MAX_SALT_CHARS {
+        return Err(Error::invalid("a cache_salt must not be longer than 128 characters")
+            .with_context("characters", salt_chars));
+    }
+    Ok(())
+}
+
 impl KeyScope {
     /// Checks the fields by LMCache's rules (`ObjectKey.__post_init__`): no `@` in the model name; none of
     /// `@`, `/`, `\`, NUL in the salt, and at most [`MAX_SALT_CHARS`] code points of it.
@@ -100,15 +117,7 @@ impl KeyScope {
                 Error::invalid("a model name must not contain '@'").with_context("model_name", model_name)
             );
         }
-        if cache_salt.contains(['@', '/', '\\', '\0']) {
-            return Err(Error::invalid("a cache_salt must not contain '@', '/', '\\' or NUL")
-                .with_context("cache_salt", cache_salt.escape_debug()));
-        }
-        let salt_chars = cache_salt.chars().count();
-        if salt_chars > MAX_SALT_CHARS {
-            return Err(Error::invalid("a cache_salt must not be longer than 128 characters")
-                .with_context("characters", salt_chars));
-        }
+        check_cache_salt(cache_salt)?;
         let hash64 = hash_state().hash_one((model_name, kv_rank, object_group_id, cache_salt));
         Ok(Self {
             model_name: model_name.into(),

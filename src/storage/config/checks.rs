@@ -6,6 +6,7 @@
 use super::l2::RawBlockAdapterConfig;
 use super::{AdapterKind, GIB_BYTES, L1ManagerConfig, L1MemoryManagerConfig, StorageManagerConfig};
 use crate::error::{Error, Result};
+use crate::format::model::key::check_cache_salt;
 
 /// The most memory an L1 manager can be given: what a process can address on x86-64.
 pub const MAX_L1_BYTES: u64 = 1 << 47;
@@ -73,6 +74,7 @@ impl StorageManagerConfig {
 
     fn check_quotas(&self) -> Result<()> {
         for (position, (salt, _)) in self.quotas.iter().enumerate() {
+            check_cache_salt(salt).map_err(|error| error.with_context("setting", "quotas"))?;
             if self.quotas[..position].iter().any(|(other, _)| other == salt) {
                 return Err(Error::invalid("a cache_salt has two quotas")
                     .with_context("cache_salt", format!("{salt:?}")));

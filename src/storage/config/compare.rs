@@ -2,6 +2,9 @@
 //!
 //! Two digests only say that something differs. The header of a trace also holds the text that was hashed,
 //! so the difference can be named: path, recorded value, our value.
+//!
+//! LMCache records of an L2 adapter that it was there, and where in memory, and nothing else. So whether ours is
+//! the same cannot be told; it differs, and what is said of the recorded one is the name of its class.
 
 use std::collections::BTreeSet;
 
@@ -80,11 +83,30 @@ fn collect(
         }
         (left, right) if left != right => found.push(ConfigDifference {
             path: if path.is_empty() { "(config)".to_owned() } else { cut(path, MAX_PATH_CHARS) },
-            recorded: left.map(shown),
+            recorded: left.map(|value| shown(&without_address(value))),
             replay: right.map(shown),
         }),
         _ => {}
     }
+}
+
+/// What stands for an object that Python prints as its class and address: the address tells nothing.
+fn without_address(value: &PyValue) -> PyValue {
+    let class = match value {
+        PyValue::Str(text) => object_class(text),
+        _ => None,
+    };
+    match class {
+        Some(class) => PyValue::Str(format!("{class} (LMCache does not record its settings)")),
+        None => value.clone(),
+    }
+}
+
+/// The class of `<module.Class object at 0x7f00>`, which is how Python prints an object without a form of its own.
+fn object_class(text: &str) -> Option<&str> {
+    let (path, address) = text.strip_prefix('<')?.strip_suffix('>')?.split_once(" object at 0x")?;
+    let is_address = !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_hexdigit());
+    path.rsplit('.').next().filter(|class| is_address && !class.is_empty())
 }
 
 /// `value` as JSON, cut after [`MAX_SHOWN_CHARS`]: it is printed on a terminal, and a file chose it.
@@ -102,7 +124,7 @@ fn cut(text: String, max_chars: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::config::{EvictionPolicyKind, GIB_BYTES};
+    use crate::storage::config::{EvictionPolicyKind, GIB_BYTES, L2AdapterConfig};
 
     fn ours() -> StorageManagerConfig {
         StorageManagerConfig::l1_only(GIB_BYTES, EvictionPolicyKind::Lru)
@@ -149,6 +171,32 @@ mod tests {
         let long = format!("{{\"{}\":1}}", "x".repeat(MAX_PATH_CHARS + 1));
         let paths = differences(&long, &ours()).into_iter().map(|difference| difference.path.chars().count());
         assert_eq!(paths.max(), Some(MAX_PATH_CHARS + 3));
+    }
+
+    #[test]
+    fn an_adapter_that_lmcache_recorded_is_named_without_its_address() {
+        let recorded =
+            |text: &str| ours().to_json().replace("\"adapters\": []", &format!("\"adapters\": [{text:?}]"));
+        let mock =
+            "<lmcache.v1.distributed.l2_adapters.mock_l2_adapter.MockL2AdapterConfig object at 0x7f00aa>";
+        let mut replay = ours();
+        replay.l2_adapters =
+            vec![L2AdapterConfig::from_json(r#"{"type":"fs","base_path":"/kv"}"#).expect("valid JSON")];
+        let found = differences(&recorded(mock), &replay);
+        assert_eq!(
+            found,
+            [ConfigDifference {
+                path: "l2_adapter_config.adapters[0]".to_owned(),
+                recorded: Some("\"MockL2AdapterConfig (LMCache does not record its settings)\"".to_owned()),
+                replay: Some("{\"base_path\": \"/kv\", \"type\": \"fs\"}".to_owned()),
+            }]
+        );
+        for other in ["<a.B object at 0x>", "<a.B object at 0x7g>", "< object at 0x7f>", "a.B object at 0x7f"]
+        {
+            let found = differences(&recorded(other), &ours());
+            assert_eq!(found[0].recorded.as_deref(), Some(format!("{other:?}").as_str()));
+        }
+        assert!(differences(&replay.to_json(), &replay).is_empty());
     }
 
     #[test]

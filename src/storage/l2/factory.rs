@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fault_inject::FaultInjectAdapter;
 use super::mock::{MockAdapter, MockOptions};
 use super::mock_delay::DelayOptions;
 use super::{L2Adapter, L2AdapterId};
@@ -32,12 +33,17 @@ pub type AdapterFactory =
 pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
     match &config.kind {
         AdapterKind::Mock(mock) => Ok(Arc::new(MockAdapter::new(mock_options(mock, context)))),
+        AdapterKind::FaultInject(wrapper) => {
+            let inner = create(&wrapper.inner, context)?;
+            Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
+        }
         other => Err(Error::unsupported("this L2 adapter is not part of this build")
             .with_context("type", other.name())),
     }
 }
 
-fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
+/// What a mock is made of.
+pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> MockOptions {
     MockOptions {
         capacity_bytes: config.max_size_bytes,
         delay: DelayOptions {

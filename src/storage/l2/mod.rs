@@ -9,6 +9,7 @@
 //! * [`connector`]: the simpler trait for a store that is read and written object by object; [`connected`] makes an
 //!   adapter of it, with worker threads from [`pool`], locks and a ledger.
 //! * [`mock`]: a table in memory, as slow as it is told to be, by [`mock_delay`].
+//! * [`fault_inject`]: another adapter, with the faults that [`fault_rule`] draws.
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
 //! [`PinnedSpan`](crate::storage::memory::PinnedSpan): as long as one is held, the allocator does not give its bytes
@@ -18,6 +19,8 @@
 pub mod connected;
 pub mod connector;
 pub mod factory;
+pub mod fault_inject;
+pub mod fault_rule;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;

@@ -17,9 +17,9 @@ pub(super) const WORD_BYTES: usize = size_of::<AtomicU64>();
 /// that this process only accesses through atomics.
 unsafe fn word_at<'a>(byte: *mut u8) -> (&'a AtomicU64, usize) {
     let start = byte.addr() % WORD_BYTES;
-    let word = byte.wrapping_sub(start).cast();
+    let word = byte.wrapping_sub(start).cast::<AtomicU64>();
     // SAFETY: the word lies in the memory that the caller speaks of, is aligned, and is accessed as it asks.
-    (unsafe { AtomicU64::from_ptr(word) }, start)
+    (unsafe { &*word }, start)
 }
 
 /// Copies `bytes` into shared memory at `to`.

@@ -201,7 +201,7 @@ mod tests {
         let woken = Arc::new(AtomicU64::new(0));
         let waiter = || {
             let woken = Arc::clone(&woken);
-            move || drop(woken.fetch_add(1, Ordering::Relaxed))
+            move || { woken.fetch_add(1, Ordering::Relaxed); }
         };
         handle.on_done(waiter());
         assert!(!handle.wait_done(Duration::ZERO) && !handle.is_done());

@@ -36,6 +36,9 @@ const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "evic
 /// LMCache's default for `init_size_gb`.
 const DEFAULT_INIT_SIZE_GB: f64 = 20.0;
 
+/// The largest number of a NUMA node: what Linux on x86-64 can be built for.
+pub const MAX_NUMA_NODE: u32 = 1023;
+
 /// What the flags say about everything that an object leaves out.
 #[derive(Clone, Debug)]
 pub struct TaggedDefaults {
@@ -208,9 +211,6 @@ fn read_dram(
     };
     Ok(L1ManagerConfig { memory, ..config })
 }
-
-/// The largest number of a NUMA node: what Linux on x86-64 can be built for.
-pub const MAX_NUMA_NODE: u32 = 1023;
 
 fn check_gds(fields: Fields<'_>, config: &L1ManagerConfig) -> Result<()> {
     if config.memory.align_bytes < DEFAULT_ALIGN_BYTES {

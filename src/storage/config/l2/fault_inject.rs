@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::L2AdapterConfig;
 use super::reader::{Spec, read as read_any};
 use crate::error::{Error, Result};
-use crate::storage::config::DEFAULT_L1_TAG;
 use crate::storage::config::fields::Fields;
 
 /// The type in JSON.
@@ -27,6 +26,9 @@ pub const KEYS: &[&str] = &[
     "delay_ms",
 ];
 
+/// The keys that count for the whole, so that an inner object cannot have them.
+const OUTER_KEYS: [&str; 5] = ["affinity_tag", "shared", "eviction", "persist_enabled", "serde"];
+
 /// How many of them can be wrapped around each other.
 pub const MAX_DEPTH: usize = 8;
 
@@ -36,7 +38,8 @@ pub const MAX_GAPS: usize = 65_536;
 /// Faults in front of an adapter. The same seed gives the same faults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FaultInjectAdapterConfig {
-    /// `inner`: the adapter behind it. Its L1 manager is the one of the whole.
+    /// `inner`: the adapter behind it. Eviction, serde, tag and the like are those of the whole; its own are
+    /// the defaults, and mean nothing.
     pub inner: Box<L2AdapterConfig>,
     /// `rate`: the share of the keys whose loads are dropped, always the same keys; 0 by default.
     pub rate: f64,
@@ -84,11 +87,12 @@ fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
     let Some(object) = spec.fields.get("inner").and_then(Value::as_object) else {
         return Err(Error::invalid("inner must be the object of an adapter, with a type"));
     };
-    let mut inner = read_any(Spec { fields: Fields(object), depth, ..spec })?;
-    // They are the outer object's; `read_any` refuses them here.
-    inner.affinity_tag = spec.fields.text("affinity_tag", DEFAULT_L1_TAG)?.to_owned();
-    inner.shared = spec.fields.bool("shared", false)?;
-    Ok(inner)
+    if let Some(name) = OUTER_KEYS.into_iter().find(|name| object.contains_key(*name)) {
+        return Err(Error::invalid("a setting of the whole stands in the inner adapter")
+            .with_context("field", name)
+            .with_hint("move it to the object around it; LMCache reads it and then passes over it"));
+    }
+    read_any(Spec { fields: Fields(object), depth, ..spec })
 }
 
 fn gap_indices(spec: Spec<'_>) -> Result<Vec<u64>> {

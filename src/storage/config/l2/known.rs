@@ -1,7 +1,7 @@
 //! The names of all kinds of adapters.
 
-use crate::error::Error;
-use crate::storage::config::fields::short;
+use crate::error::{Error, Result};
+use crate::storage::config::fields::{Fields, short};
 
 use super::{fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 
@@ -15,6 +15,18 @@ pub const KNOWN: [&str; 8] = [
     s3::TYPE,
     fault_inject::TYPE,
     plugin::TYPE,
+];
+
+/// One object of each kind, as `--l2-adapter` takes it.
+pub const EXAMPLES: [&str; 8] = [
+    r#"{"type":"mock","max_size_gb":8,"mock_bandwidth_gb":2,"latency_ms":0.5}"#,
+    r#"{"type":"fs","base_path":"/data/kv","eviction":{"eviction_policy":"LRU"},"max_capacity_gb":500}"#,
+    r#"{"type":"fs_native","base_path":"/data/kv","num_workers":8,"use_odirect":true}"#,
+    r#"{"type":"raw_block","device_path":"/dev/nvme1n1","slot_bytes":1052672}"#,
+    r#"{"type":"resp","host":"127.0.0.1","port":6379,"shared":true}"#,
+    r#"{"type":"s3","s3_endpoint":"bucket.s3.eu-central-1.amazonaws.com","s3_region":"eu-central-1"}"#,
+    r#"{"type":"fault_inject","rate":0.01,"inner":{"type":"fs","base_path":"/data/kv"}}"#,
+    r#"{"type":"plugin","library_path":"libmyadapter.so","adapter_params":{"threads":4}}"#,
 ];
 
 /// LMCache's kinds that this build lacks, and what to use instead.
@@ -34,6 +46,21 @@ pub const ABSENT: [(&str, &str); 13] = [
     ("valkey", "use type resp: it speaks to Valkey, with host and port in place of startup_nodes"),
 ];
 
+/// Keys that a kind has in LMCache, or had, and that mean nothing here: kind, key, reason, what to do instead.
+const REFUSED_KEYS: [(&str, &str, &str, &str); 4] = [
+    (plugin::TYPE, "module_path", NO_PYTHON, OWN_LIBRARY),
+    (plugin::TYPE, "class_name", NO_PYTHON, OWN_LIBRARY),
+    (plugin::TYPE, "config_class_name", NO_PYTHON, OWN_LIBRARY),
+    (
+        raw_block::TYPE,
+        "per_tp_device_paths",
+        "a device for each rank is not for servers that ranks share",
+        "give each server a device_path of its own",
+    ),
+];
+
+const NO_PYTHON: &str = "a plugin that is a Python class is not part of this build";
+const OWN_LIBRARY: &str = "give \"library_path\", a shared library with the C table of an adapter";
 const OWN_PLUGIN: &str = "use type plugin to load a client of your own";
 
 /// The error for a type that is not among [`KNOWN`].
@@ -46,4 +73,15 @@ pub(super) fn unknown_type(name: &str) -> Error {
     Error::invalid("unknown adapter type")
         .with_context("type", short(name))
         .with_hint(format!("the types are {}", KNOWN.join(", ")))
+}
+
+/// Refuses the first key of [`REFUSED_KEYS`] that an object of this kind has.
+pub(super) fn refuse_keys(kind: &str, fields: Fields<'_>) -> Result<()> {
+    let refused = REFUSED_KEYS.iter().find(|(of, key, ..)| *of == kind && fields.get(key).is_some());
+    match refused {
+        None => Ok(()),
+        Some((_, key, reason, instead)) => {
+            Err(Error::unsupported(*reason).with_context("field", key).with_hint(*instead))
+        }
+    }
 }

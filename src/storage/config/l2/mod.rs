@@ -2,7 +2,6 @@
 //!
 //! * This file: what every adapter has, and which kinds there are.
 //! * [`reader`]: the JSON of it. [`known`]: the names of all kinds, LMCache's that this build lacks included.
-//! * [`serde`]: how an adapter's payloads are transformed.
 //! * [`mock`], [`fs`], [`fs_native`], [`raw_block`], [`resp`], [`s3`], [`fault_inject`], [`plugin`]: the
 //!   settings of each kind, with LMCache's keys, defaults and checks.
 //!
@@ -19,7 +18,6 @@ pub mod raw_block;
 pub mod reader;
 pub mod resp;
 pub mod s3;
-pub mod serde;
 
 use serde_json::Value;
 
@@ -31,9 +29,9 @@ pub use raw_block::{RawBlockAdapterConfig, RawBlockIoEngine};
 pub use reader::Environment;
 pub use resp::RespAdapterConfig;
 pub use s3::S3AdapterConfig;
-pub use serde::{AesBits, Fp8Dtype, SerdeConfig};
 
 use super::EvictionConfig;
+use crate::storage::serde::SerdeConfig;
 
 /// One L2 adapter.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 
 use super::reader::Spec;
 use crate::error::{Error, Result};
-use crate::storage::config::fields::Fields;
 use crate::storage::config::secret::masked;
 
 /// The type in JSON.
@@ -16,9 +15,6 @@ pub const TYPE: &str = "plugin";
 
 /// The keys of its own.
 pub const KEYS: &[&str] = &["library_path", "adapter_params", "max_capacity_gb"];
-
-/// LMCache's keys for a Python class.
-const PYTHON_KEYS: [&str; 3] = ["module_path", "class_name", "config_class_name"];
 
 /// A shared library.
 #[derive(Clone, PartialEq)]
@@ -55,14 +51,4 @@ pub(super) fn read(spec: Spec<'_>) -> Result<PluginAdapterConfig> {
         adapter_params,
         max_capacity_bytes: fields.capacity_gb("max_capacity_gb")?,
     })
-}
-
-/// Refuses LMCache's keys for a Python class, which are more than unknown.
-pub(super) fn refuse_python(fields: Fields<'_>) -> Result<()> {
-    match PYTHON_KEYS.into_iter().find(|name| fields.get(name).is_some()) {
-        None => Ok(()),
-        Some(name) => Err(Error::unsupported("a plugin that is a Python class is not part of this build")
-            .with_context("field", name)
-            .with_hint("give \"library_path\", a shared library with the C table of adapters")),
-    }
 }

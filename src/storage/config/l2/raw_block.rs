@@ -47,6 +47,9 @@ pub const KEYS: &[&str] = &[
 /// LMCache's default for `meta_total_bytes`.
 const DEFAULT_META_TOTAL_BYTES: u64 = 256 << 20;
 
+/// The least bytes of a header: magic, identity and length of the payload.
+pub const MIN_HEADER_BYTES: u64 = 24;
+
 /// The bytes of a magic.
 pub const MAGIC_BYTES: usize = 8;
 
@@ -126,9 +129,6 @@ impl RawBlockIoEngine {
 
 pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
     let fields = spec.fields;
-    if !fields.bool("persist_enabled", true)? {
-        return Err(Error::invalid("raw_block requires persist_enabled to be true"));
-    }
     let io_engine = io_engine(fields)?;
     refuse_passthrough(fields, io_engine)?;
     let config = RawBlockAdapterConfig {
@@ -140,7 +140,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
         header_bytes: bytes(fields, "header_bytes", 4096)?,
         meta_total_bytes: bytes(fields, "meta_total_bytes", DEFAULT_META_TOTAL_BYTES)?,
         meta_magic: magic(fields.text("meta_magic", "LMCIDX01")?)?,
-        meta_version: fields.integer("meta_version", 1, 0..=u64::from(u32::MAX))? as u32,
+        meta_version: fields.integer("meta_version", 1, 1..=u64::from(u32::MAX))? as u32,
         meta_checkpoint_interval: seconds(fields, "meta_checkpoint_interval_sec", 60)?,
         meta_idle_quiet: fields.milliseconds("meta_idle_quiet_ms", Duration::from_millis(100))?,
         meta_enable_periodic: fields.bool("meta_enable_periodic", true)?,
@@ -173,6 +173,16 @@ impl RawBlockAdapterConfig {
         if let Some((name, _)) = sizes.iter().find(|(_, bytes)| !bytes.is_multiple_of(self.block_align)) {
             return Err(Error::invalid(format!("{name} must be a multiple of block_align")));
         }
+        if self.header_bytes < MIN_HEADER_BYTES {
+            return Err(Error::invalid(format!("header_bytes must be at least {MIN_HEADER_BYTES}")));
+        }
+        // Two containers, each with a block for its own header and one more at least.
+        if self.meta_total_bytes / 4 < self.block_align {
+            return Err(Error::invalid("meta_total_bytes must have room for four times block_align"));
+        }
+        if self.max_data_transfer_bytes.is_some_and(|bytes| !bytes.is_multiple_of(self.block_align)) {
+            return Err(Error::invalid("max_data_transfer_size must be a multiple of block_align"));
+        }
         if self.slot_bytes <= self.header_bytes {
             return Err(Error::invalid("slot_bytes must be more than header_bytes"));
         }
@@ -200,13 +210,15 @@ fn refuse_passthrough(fields: Fields<'_>, io_engine: RawBlockIoEngine) -> Result
         return Err(Error::invalid("use_uring_cmd requires io_engine to be io_uring"));
     }
     let wants_placement = fields.bool("fdp_enabled", false)?;
-    let names = ["fdp_placement_ids", "fdp_data_placement_policy", "fdp_slot_reuse_policy"];
+    let policies = ["fdp_data_placement_policy", "fdp_slot_reuse_policy"];
+    let ids = fields.given("fdp_placement_ids").map(|_| "fdp_placement_ids");
+    let needs_placement = policies.into_iter().find(|name| is_chosen(fields, name)).or(ids);
     let checkpoint = fields.given("meta_checkpoint_placement_id").map(|_| "meta_checkpoint_placement_id");
     let placement = if wants_placement { Some("fdp_enabled") } else { checkpoint };
     if let (Some(name), false) = (placement, wants_commands) {
         return Err(Error::invalid(format!("{name} requires io_engine to be io_uring and use_uring_cmd")));
     }
-    if let Some(name) = names.into_iter().find(|name| !wants_placement && is_chosen(fields, name)) {
+    if let (Some(name), false) = (needs_placement, wants_placement) {
         return Err(Error::invalid(format!("{name} requires fdp_enabled")));
     }
     if !wants_commands {
@@ -216,6 +228,7 @@ fn refuse_passthrough(fields: Fields<'_>, io_engine: RawBlockIoEngine) -> Result
         .with_hint("leave use_uring_cmd and the fdp settings out: the block device is used then"))
 }
 
+/// Whether a policy is asked for: `none` and nothing are LMCache's words for none.
 fn is_chosen(fields: Fields<'_>, name: &str) -> bool {
     fields.given(name).is_some_and(|value| value.as_str() != Some("none") && value.as_str() != Some(""))
 }

@@ -2,20 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use super::known::unknown_type;
-use super::{
-    AdapterKind, L2AdapterConfig, SerdeConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3,
-};
+use super::known::{refuse_keys, unknown_type};
+use super::{AdapterKind, L2AdapterConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 use crate::error::{Error, Result};
 use crate::storage::config::fields::{Fields, parse_object};
 use crate::storage::config::secret::masked;
 use crate::storage::config::{DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind};
+use crate::storage::serde::SerdeConfig;
 
 /// The keys of every adapter.
 pub const COMMON_KEYS: &[&str] = &["type", "affinity_tag", "shared", "eviction", "persist_enabled", "serde"];
-
-/// The keys of an adapter inside another one: its L1 manager is that of the outer one.
-const INNER_KEYS: &[&str] = &["type", "eviction", "persist_enabled", "serde"];
 
 /// The keys of an `eviction` object; `by` is ours.
 const EVICTION_KEYS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
@@ -75,7 +71,9 @@ pub(super) fn read(spec: Spec<'_>) -> Result<L2AdapterConfig> {
         None => return Err(Error::invalid("an adapter must have a type").with_hint("add \"type\": \"fs\"")),
     };
     let (keys, read_kind) = kind(name).ok_or_else(|| unknown_type(name))?;
-    read_as(spec, keys, read_kind).map_err(|error| error.with_context("type", name))
+    refuse_keys(name, fields)
+        .and_then(|()| read_as(spec, keys, read_kind))
+        .map_err(|error| error.with_context("type", name))
 }
 
 type ReadKind = fn(Spec<'_>) -> Result<AdapterKind>;
@@ -99,16 +97,12 @@ fn kind(name: &str) -> Option<(&'static [&'static str], ReadKind)> {
 
 fn read_as(spec: Spec<'_>, keys: &[&str], read_kind: ReadKind) -> Result<L2AdapterConfig> {
     let fields = spec.fields;
-    let common_keys = if spec.depth == 0 { COMMON_KEYS } else { INNER_KEYS };
-    if keys == plugin::KEYS {
-        plugin::refuse_python(fields)?;
-    }
-    fields.check_names(&[common_keys, keys])?;
+    fields.check_names(&[COMMON_KEYS, keys])?;
     let affinity_tag = match fields.get("affinity_tag") {
         None => DEFAULT_L1_TAG,
         Some(_) => fields.required_text("affinity_tag")?,
     };
-    Ok(L2AdapterConfig {
+    let config = L2AdapterConfig {
         kind: read_kind(spec)?,
         affinity_tag: affinity_tag.to_owned(),
         shared: fields.bool("shared", false)?,
@@ -116,7 +110,11 @@ fn read_as(spec: Spec<'_>, keys: &[&str], read_kind: ReadKind) -> Result<L2Adapt
         persist_enabled: fields.bool("persist_enabled", true)?,
         serde: fields.given("serde").map(SerdeConfig::from_json).transpose()?,
         spec: masked(&Value::Object(fields.0.clone())),
-    })
+    };
+    if matches!(config.innermost().kind, AdapterKind::RawBlock(_)) && !config.persist_enabled {
+        return Err(Error::invalid("raw_block requires persist_enabled to be true"));
+    }
+    Ok(config)
 }
 
 /// LMCache checks neither share here. One outside of 0 to 1 evicts always, never, or everything, so it is

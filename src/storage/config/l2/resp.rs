@@ -74,6 +74,10 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
         return Err(Error::invalid("host must be a non-empty string")
             .with_hint("add \"host\", or set LMCACHE_RESP_HOST in the environment"));
     }
+    if host.contains(['@', '/']) || host.contains(char::is_whitespace) {
+        // It may hold a password, so it is not shown.
+        return Err(Error::invalid("host must be a name or an address, without a user or a path"));
+    }
     Ok(RespAdapterConfig {
         host,
         port: port(spec)?,

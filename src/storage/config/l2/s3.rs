@@ -135,6 +135,7 @@ fn endpoint(text: &str) -> Result<(String, bool)> {
         .with_hint("for instance bucket.s3.eu-central-1.amazonaws.com"))
 }
 
+/// Nothing and an empty text both leave it to the environment, as in LMCache.
 fn secret(fields: Fields<'_>, name: &str) -> Result<Option<Secret>> {
-    Ok(fields.optional_text(name)?.map(Secret::new))
+    Ok(fields.optional_text(name)?.filter(|text| !text.is_empty()).map(Secret::new))
 }

@@ -1,0 +1,102 @@
+//! How fast objects are transformed on their way to L2 and back, in bytes of the plain object.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use lmcache::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
+use lmcache::storage::serde::{Serde, SerdeConfig, create};
+use serde_json::{Value, json};
+
+/// Elements of an object: 4 MiB of bfloat16.
+const ELEMENTS: u64 = 1 << 21;
+
+fn serde_of(config: &Value) -> Arc<dyn Serde> {
+    create(&SerdeConfig::from_json(config).expect("a configuration")).expect("a serde")
+}
+
+fn key() -> ObjectKey {
+    ObjectKey::new(ChunkHash::new(&[1]), Arc::new(KeyScope::new("model", 0, 0, "tenant").expect("a scope")))
+}
+
+fn layout(dtype: &str) -> MemoryLayoutDesc {
+    let dtype = Dtype::from_name(&format!("torch.{dtype}")).expect("a dtype");
+    MemoryLayoutDesc::new(vec![(Box::new([ELEMENTS]), dtype)]).expect("a layout")
+}
+
+/// Values spread as those of a KV cache are, about a normal distribution of width 1, as float32.
+fn values() -> impl Iterator<Item = f32> {
+    let mut state = 1_u64;
+    let uniform = move || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    std::iter::repeat_with(uniform).array_sums()
+}
+
+/// Sums of twelve uniform values.
+trait ArraySums: Iterator<Item = f32> + Sized {
+    fn array_sums(mut self) -> impl Iterator<Item = f32> {
+        std::iter::from_fn(move || (0..12).map(|_| self.next()).sum())
+    }
+}
+
+impl<I: Iterator<Item = f32>> ArraySums for I {}
+
+fn plain(dtype: &str) -> Vec<u8> {
+    let values = values().take(ELEMENTS as usize);
+    match dtype {
+        "bfloat16" => values.flat_map(|value| ((value.to_bits() >> 16) as u16).to_le_bytes()).collect(),
+        // Nothing of float16 below its smallest normal value, or above its largest.
+        "float16" => values
+            .map(|value| if value.abs() < 1e-4 { 1.0 } else { value }.to_bits())
+            .flat_map(|bits| {
+                (((bits >> 16 & 0x8000) | ((bits & 0x7fff_ffff) - (112 << 23)) >> 13) as u16).to_le_bytes()
+            })
+            .collect(),
+        _ => values.flat_map(f32::to_le_bytes).collect(),
+    }
+}
+
+fn measure(c: &mut Criterion, name: &str, serde: &dyn Serde, dtypes: &[&str]) {
+    let mut group = c.benchmark_group(name);
+    for dtype in dtypes {
+        let (key, layout, plain) = (key(), layout(dtype), plain(dtype));
+        group.throughput(Throughput::Bytes(plain.len() as u64));
+        let mut wire = Vec::new();
+        group.bench_function(BenchmarkId::new("serialize", dtype), |b| {
+            b.iter(|| serde.serialize(&key, &layout, black_box(&plain), &mut wire).expect("a wire"));
+        });
+        serde.serialize(&key, &layout, &plain, &mut wire).expect("a wire");
+        let mut back = vec![0; plain.len()];
+        group.bench_function(BenchmarkId::new("deserialize", dtype), |b| {
+            b.iter(|| serde.deserialize(&key, &layout, black_box(&wire), &mut back).expect("an object"));
+        });
+    }
+    group.finish();
+}
+
+fn fp8(c: &mut Criterion) {
+    for format in ["float8_e4m3fn", "float8_e5m2"] {
+        let serde = serde_of(&json!({"type": "fp8", "fp8_dtype": format}));
+        measure(c, format, &*serde, &["bfloat16", "float16", "float32"]);
+    }
+}
+
+#[cfg(feature = "aesgcm")]
+fn aesgcm(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("master.key");
+    std::fs::write(&path, b"a secret of the benchmark").expect("a file");
+    for aes_bits in [128, 256] {
+        let config = json!({"type": "aesgcm", "aes_bits": aes_bits, "master_key_path": path});
+        measure(c, &format!("aesgcm-{aes_bits}"), &*serde_of(&config), &["bfloat16"]);
+    }
+}
+
+#[cfg(not(feature = "aesgcm"))]
+fn aesgcm(_: &mut Criterion) {}
+
+criterion_group!(benches, fp8, aesgcm);
+criterion_main!(benches);
