@@ -14,6 +14,7 @@ use crate::storage::manager::{FactoryBox, L1Unit, StorageManager};
 use crate::storage::prefetch::{PrefetchController, PrefetchSettings, Tiers};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::Reader;
+use crate::storage::striped::Striped;
 use crate::storage::store::controller::StoreSettings;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
 use crate::sync::atomic::AtomicU64;
@@ -87,7 +88,7 @@ impl StorageManagerBuilder {
             l2_eviction: L2EvictionController::new(Arc::clone(&quotas), events.clone(), compat),
             quotas,
             events,
-            reader: Arc::new(reader),
+            readers: Striped::new(|| Arc::new(reader.clone())),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
             is_threaded: self.is_threaded,

@@ -39,6 +39,7 @@ pub mod runtime;
 pub mod serde;
 pub mod status;
 pub mod store;
+mod striped;
 mod ticker;
 pub mod ttl_lock;
 

@@ -346,11 +346,6 @@ impl L1Manager {
         self.tables.objects_of(key, self.clock.now_ns())
     }
 
-    /// The objects of one key. For tests and diagnostics.
-    pub fn objects_of(&self, key: &ObjectKey) -> Vec<ObjectInfo> {
-        self.tables().objects_of(key, self.clock.now_ns())
-    }
-
     /// The policy's order. For tests and diagnostics.
     pub fn policy_state(&self) -> PolicyState {
         self.tables.policy_state()
