@@ -41,18 +41,24 @@ fn main() -> Outcome {
         Some(argument) => argument.parse()?,
         None => DEFAULT_SECONDS,
     };
-    let policies = [EvictionPolicyKind::Lru, EvictionPolicyKind::Arc];
-    for policy in policies {
-        let (rounds, reads) = stress(policy, seconds * NS_PER_S / policies.len() as u64)?;
-        println!("{}: {rounds} rounds, {reads} objects read, none torn", policy.name());
+    // With small units L1 has 64 shards, with pages it has one.
+    let shapes = [
+        (EvictionPolicyKind::Lru, 64),
+        (EvictionPolicyKind::Lru, PAGE_BYTES),
+        (EvictionPolicyKind::Arc, PAGE_BYTES),
+    ];
+    for (policy, align_bytes) in shapes {
+        let (rounds, reads) = stress(policy, align_bytes, seconds * NS_PER_S / shapes.len() as u64)?;
+        println!("{} by {align_bytes}: {rounds} rounds, {reads} objects read, none torn", policy.name());
     }
     Ok(())
 }
 
 /// Rounds of calls from all threads for at least `budget_ns`. Returns how many rounds there were, and how many
 /// objects were read.
-fn stress(policy: EvictionPolicyKind, budget_ns: u64) -> Outcome<(u64, u64)> {
+fn stress(policy: EvictionPolicyKind, align_bytes: u64, budget_ns: u64) -> Outcome<(u64, u64)> {
     let mut config = StorageManagerConfig::l1_only(L1_PAGES * PAGE_BYTES, policy);
+    config.l1_managers[0].memory.align_bytes = align_bytes;
     config.l1_managers[0].eviction.trigger_watermark = 0.5;
     let shared = Arc::new(Shared {
         manager: StorageManager::with_clock(config, Clock::system())?,

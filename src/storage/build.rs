@@ -17,6 +17,7 @@ use crate::storage::quota::QuotaManager;
 use crate::storage::reader::Reader;
 use crate::storage::store::controller::StoreSettings;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Arc, Mutex, OnceLock};
 
@@ -90,7 +91,7 @@ impl StorageManagerBuilder {
             quotas,
             layouts,
             events,
-            reader: Arc::new(reader),
+            readers: Striped::new(|| Arc::new(reader.clone())),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
             is_threaded: self.is_threaded,

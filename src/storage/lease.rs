@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::format::model::ObjectKey;
 use crate::storage::events::{Event, Events, ReadFailure};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
+use crate::storage::key_runs::KeyRuns;
 use crate::storage::l1::{KeyCodes, L1Error};
 use crate::storage::manager::L1ManagerId;
 use crate::storage::memory::{Arena, Span};
@@ -169,7 +170,7 @@ impl ReadObjects {
     }
 
     /// The objects at the first occurrence of each key.
-    fn distinct_objects(&self, keys: &[ObjectKey]) -> Vec<ReadBuffer<'_>> {
+    fn distinct_objects(&self, keys: impl FnOnce() -> Vec<ObjectKey>) -> Vec<ReadBuffer<'_>> {
         let spans = self.found.spans.iter().enumerate();
         let mut places: Vec<_> = spans
             .filter_map(|(position, span)| Some((self.owner(position), span.as_ref()?.offset_bytes)))
@@ -179,6 +180,7 @@ impl ReadObjects {
         if !places.windows(2).any(|pair| pair[0] == pair[1]) {
             return self.objects().collect();
         }
+        let keys = keys();
         let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::RandomState::default());
         let first = keys.iter().enumerate().filter(|(_, key)| seen.insert(*key));
         first.filter_map(|(position, _)| self.object(position)).collect()
@@ -192,7 +194,7 @@ impl ReadObjects {
 /// when its device is done. Dropping it is an exit without failure.
 #[derive(Debug)]
 pub struct ReadContext {
-    keys: Vec<ObjectKey>,
+    keys: KeyRuns,
     read: ReadObjects,
     /// False once the exit has run.
     is_entered: bool,
@@ -207,15 +209,15 @@ impl ReadContext {
         hook: Option<Arc<dyn CallHook>>,
     ) -> Result<Self> {
         let read = ReadObjects::read(reader, keys, owners)?;
-        let context = Self { keys: keys.to_vec(), read, is_entered: true, hook };
+        let context = Self { keys: KeyRuns::new(keys), read, is_entered: true, hook };
         if context.read.reader.events.has_sink() {
-            context.publish_failures(&context.read.reader.events);
+            context.publish_failures(keys, &context.read.reader.events);
         }
         Ok(context)
     }
 
-    fn publish_failures(&self, events: &Events) {
-        let outcomes = self.codes().per_distinct_key(&self.keys);
+    fn publish_failures(&self, keys: &[ObjectKey], events: &Events) {
+        let outcomes = self.codes().per_distinct_key(keys);
         let failures = [
             (L1Error::KeyNotExist, ReadFailure::NotFound),
             (L1Error::KeyNotReadable, ReadFailure::WriteLocked),
@@ -242,7 +244,7 @@ impl ReadContext {
 
     /// The objects, if all keys can be read: one per distinct key, in the order of the call.
     pub fn objects(&self) -> Option<Vec<ReadBuffer<'_>>> {
-        self.codes().all_succeeded().then(|| self.read.distinct_objects(&self.keys))
+        self.codes().all_succeeded().then(|| self.read.distinct_objects(|| self.keys.to_keys()))
     }
 
     /// Ends the read; `failed` says that the reader could not use what it got. Returns the distinct keys on
@@ -255,7 +257,8 @@ impl ReadContext {
         if !std::mem::take(&mut self.is_entered) {
             return Vec::new();
         }
-        let hooked = Hooked::begin(self.hook.as_ref(), || HookedCall::ReadExit(&self.keys));
+        let keys = self.hook.as_ref().map(|_| self.keys.to_keys()).unwrap_or_default();
+        let hooked = Hooked::begin(self.hook.as_ref(), || HookedCall::ReadExit(&keys));
         let released = self.release_locks(failed);
         hooked.end(|| Effect { requested_keys: released.len(), hit_keys: released.len(), bytes: 0 });
         released
@@ -265,10 +268,11 @@ impl ReadContext {
         if !failed && self.codes().all_succeeded() {
             return Vec::new();
         }
-        let outcomes = self.codes().per_distinct_key(&self.keys);
+        let all_keys = self.keys.to_keys();
+        let outcomes = self.codes().per_distinct_key(&all_keys);
         let good = outcomes.iter().filter(|(_, code)| *code == L1Error::Success).map(|(key, _)| *key);
         let owner_of = |key: &ObjectKey| {
-            let position = self.keys.iter().position(|other| other == key).unwrap_or(0);
+            let position = all_keys.iter().position(|other| other == key).unwrap_or(0);
             self.read.owner(position)
         };
         let reader = &self.read.reader;

@@ -21,6 +21,7 @@ use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResul
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::{L1Owners, Reader};
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
 use crate::sync::{Arc, Mutex, OnceLock};
 
 /// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
@@ -50,7 +51,7 @@ pub struct StorageManager {
     pub(super) quotas: Arc<QuotaManager>,
     pub(super) layouts: Arc<LayoutBook>,
     pub(super) events: Events,
-    pub(super) reader: Arc<Reader>,
+    pub(super) readers: Striped<Arc<Reader>>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
     pub(super) factory: FactoryBox,
     /// Whether controllers have threads; if not, the owner pumps them.
@@ -160,7 +161,7 @@ impl StorageManager {
     /// Tries the L1s in order; only what found no room goes on to the next.
     fn reserve_in_order(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<WriteReservation> {
         let (codes, spans) = self.units[0].l1.reserve_write(keys, request)?;
-        let mut reservation = WriteReservation::new(Arc::clone(&self.reader), codes, spans);
+        let mut reservation = WriteReservation::new(Arc::clone(self.readers.mine()), codes, spans);
         for (owner, unit) in self.units.iter().enumerate().skip(1) {
             let pending = reservation.out_of_memory();
             if pending.is_empty() {
@@ -195,7 +196,7 @@ impl StorageManager {
     /// # Errors
     /// If the manager is closed, or has several L1s: then [`Self::finish_write_by_owner`] is asked.
     pub fn finish_write(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
-        self.reader.require_single_l1()?;
+        self.readers.mine().require_single_l1()?;
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(keys));
         let finished = self.finish_in(0, keys);
         hooked.end_with(&finished, Effect::of_codes);
@@ -307,7 +308,7 @@ impl StorageManager {
             .collect();
         let owners = (self.units.len() > 1).then_some(&owners);
         // Where owners matter, every key of the hits has one.
-        let _ = self.reader.finish_read(&keys, spec.num_kv_readers, owners);
+        let _ = self.readers.mine().finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,
@@ -321,7 +322,8 @@ impl StorageManager {
         owners: Option<&L1Owners>,
     ) -> Result<ReadContext> {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReadEnter(keys));
-        let context = ReadContext::enter(Arc::clone(&self.reader), keys, owners, self.hook.get().cloned());
+        let context =
+            ReadContext::enter(Arc::clone(self.readers.mine()), keys, owners, self.hook.get().cloned());
         hooked.end_with(&context, ReadContext::effect);
         context
     }
@@ -337,7 +339,7 @@ impl StorageManager {
         owners: Option<&L1Owners>,
     ) -> Result<KeyCodes> {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishRead { keys, read_locks });
-        let finished = self.reader.finish_read(keys, read_locks, owners);
+        let finished = self.readers.mine().finish_read(keys, read_locks, owners);
         hooked.end_with(&finished, Effect::of_codes);
         if let Ok(codes) = &finished
             && self.events.has_sink()
@@ -382,7 +384,7 @@ impl StorageManager {
     /// # Errors
     /// As [`Self::read_prefetched_results`].
     pub fn unsafe_read(&self, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<ReadObjects> {
-        ReadObjects::read(Arc::clone(&self.reader), keys, owners)
+        ReadObjects::read(Arc::clone(self.readers.mine()), keys, owners)
     }
 
     /// Deletes everything that is not locked from L1; with `force`, everything.

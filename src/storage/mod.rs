@@ -23,6 +23,7 @@ pub mod config;
 pub mod events;
 pub mod eviction;
 pub mod hook;
+mod key_runs;
 pub mod l1;
 pub mod l1_eviction;
 pub mod l2;
@@ -40,6 +41,7 @@ pub mod runtime;
 pub mod serde;
 pub mod status;
 pub mod store;
+mod striped;
 mod ticker;
 pub mod ttl_lock;
 

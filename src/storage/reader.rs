@@ -35,8 +35,10 @@ pub(super) struct Found {
     pub(super) owners: Vec<L1ManagerId>,
 }
 
-/// The L1 managers of a storage manager, as far as readers need them.
-#[derive(Debug)]
+/// The L1 managers of a storage manager, as far as readers need them. There are [copies](super::striped), so that calls
+/// on different threads do not count their references in one word.
+#[derive(Clone, Debug)]
+#[repr(align(128))]
 pub(super) struct Reader {
     pub(super) l1s: Arc<[Arc<L1Manager>]>,
     pub(super) events: Events,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lmcache::clock::Clock;
 use lmcache::format::model::call::GroupedObjectKeys;
 use lmcache::format::model::{FetchingPolicy, LockMode, ObjectKey, PrefetchTaskSpec};
-use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
+use lmcache::storage::config::{Compat, EvictionPolicyKind, StorageManagerConfig};
 use lmcache::storage::{L1Error, StorageManager};
 
 use crate::support::{PAGE, keys, layout};
@@ -98,8 +98,16 @@ impl Worker<'_> {
 
 #[test]
 fn threads_leave_the_books_right_and_the_objects_whole() {
-    for policy in [EvictionPolicyKind::Lru, EvictionPolicyKind::Arc] {
+    // With small units L1 has 64 shards, with pages it has one.
+    let shapes = [
+        (EvictionPolicyKind::Lru, Compat::Native, 64),
+        (EvictionPolicyKind::Lru, Compat::Lmcache, PAGE),
+        (EvictionPolicyKind::Arc, Compat::Native, PAGE),
+    ];
+    for (policy, compat, align_bytes) in shapes {
         let mut config = StorageManagerConfig::l1_only(48 * PAGE, policy);
+        config.compat = compat;
+        config.l1_managers[0].memory.align_bytes = align_bytes;
         config.l1_managers[0].eviction.trigger_watermark = 0.5;
         let manager = StorageManager::with_clock(config, Clock::system()).unwrap();
         let (keys, reads) = (keys(0, KEYS), AtomicU64::new(0));

@@ -85,6 +85,14 @@ impl L1MemoryManager {
         }
     }
 
+    /// As [`Self::free`], for a block that the arena was asked about already, and that nobody works on.
+    ///
+    /// # Errors
+    /// As [`AddressAllocator::free`].
+    pub fn free_released(&mut self, address: u64, size_bytes: u64) -> Result<()> {
+        self.allocator.free(address, size_bytes)
+    }
+
     /// Frees what was released under an I/O that is over by now. Returns how many blocks.
     pub fn free_unpinned(&mut self) -> usize {
         let spans = self.arena.take_unpinned();

@@ -17,6 +17,15 @@ impl Bitmap {
         Self { words: vec![0; len.div_ceil(WORD_BITS)], len }
     }
 
+    /// `len` cells, all of them set.
+    pub fn filled(len: usize) -> Self {
+        let mut bitmap = Self { words: vec![u64::MAX; len.div_ceil(WORD_BITS)], len };
+        if let Some(last) = bitmap.words.last_mut() {
+            *last >>= len.div_ceil(WORD_BITS) * WORD_BITS - len;
+        }
+        bitmap
+    }
+
     /// `len` cells, of which `set` says which are set.
     pub fn from_fn(len: usize, mut set: impl FnMut(usize) -> bool) -> Self {
         let mut bitmap = Self::new(len);
@@ -127,6 +136,9 @@ mod tests {
         assert_eq!((bitmap.popcount(), bitmap.highest_set_bit()), (4, Some(129)));
         assert!(!bitmap.test(130));
         assert_eq!(Bitmap::new(7).highest_set_bit(), None);
+        for len in [0, 1, 63, 64, 65, 128] {
+            assert_eq!(Bitmap::filled(len), Bitmap::from_fn(len, |_| true));
+        }
     }
 
     #[test]

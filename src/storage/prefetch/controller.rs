@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use super::counters::PrefetchCounters;
 use super::flow::{Flow, Message};
-use super::handle::{PrefetchHandle, ResultSlot};
+use super::grid::Grid;
+use super::handle::{PrefetchHandle, PrefetchResult, ResultSlot, Unclaimed};
 use super::request::{Request, Tiers, windows};
 use crate::error::{Error, Result};
-use crate::format::model::PrefetchTaskSpec;
 use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
+use crate::format::model::{LockMode, PrefetchTaskSpec};
 use crate::storage::agent::{Agent, Mailbox};
 use crate::storage::config::Compat;
+use crate::storage::l1::{KeyCodes, L1Error};
 use crate::storage::l2::Adapters;
 use crate::storage::status::PrefetchStatus;
+use crate::storage::striped::Striped;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,7 +69,7 @@ pub(in crate::storage) struct PrefetchController {
     agent: Agent<Flow>,
     counters: Arc<PrefetchCounters>,
     next_request_id: AtomicU64,
-    unclaimed_results: Arc<AtomicU64>,
+    unclaimed_results: Striped<Arc<Unclaimed>>,
 }
 
 impl PrefetchController {
@@ -94,7 +97,7 @@ impl PrefetchController {
             agent: Agent::new(mailbox, flow),
             counters,
             next_request_id: AtomicU64::new(0),
-            unclaimed_results: Arc::default(),
+            unclaimed_results: Striped::new(Arc::default),
         }
     }
 
@@ -120,15 +123,24 @@ impl PrefetchController {
         let submit_time_ns = self.tiers.clock.now_ns();
         // Relaxed: the number has to be unique, nothing more.
         let id = self.next_request_id.fetch_add(1, Ordering::Relaxed);
-        let slot = Arc::new(ResultSlot::empty(&self.unclaimed_results));
+        let slot = Arc::new(ResultSlot::empty(self.unclaimed_results.mine()));
         let deadline_ns =
             self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
-        let mut request = Request::new(id, spec.clone(), Arc::clone(&slot), deadline_ns);
-        if skip_l2 || self.adapters.is_empty() {
-            request.lock_l1(&self.tiers);
-            request.serve_from_l1(&self.tiers);
-        } else if !self.serve_whole_hit(&mut request) {
-            self.queue(request);
+        let needs_l2 = !skip_l2 && !self.adapters.is_empty();
+        let locked =
+            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec) };
+        if locked.as_ref().is_some_and(KeyCodes::all_succeeded) {
+            let columns = spec.key_groups.first().map_or(0, |row| row.keys.len());
+            let result = PrefetchResult::whole(spec.key_groups.len(), columns, spec.fetching_policy);
+            slot.publish(result, self.tiers.clock.now_ns());
+        } else {
+            let mut request = Request::new(id, spec.clone(), Arc::clone(&slot), deadline_ns);
+            if let Some(codes) = locked {
+                let mut codes = codes.as_slice().iter();
+                let is_locked = || codes.next() == Some(&L1Error::Success);
+                request.l1_locked = vec![Grid::of_keys(request.rows(), request.columns, is_locked)];
+            }
+            self.serve_or_queue(request, needs_l2);
         }
         PrefetchHandle {
             prefetch_request_id: id,
@@ -140,19 +152,34 @@ impl PrefetchController {
         }
     }
 
-    /// Serves a request of which L1 has every cell, so that no adapter could add anything.
-    fn serve_whole_hit(&self, request: &mut Request) -> bool {
-        if self.tiers.compat == Compat::Lmcache {
-            return false;
+    /// Locks the cells of a request of the usual kind: one L1, rows of one length with full attention, and locks to be
+    /// kept. If L1 has all of them, they are the result, and count as used. What is locked of others stays locked.
+    fn lock_whole(&self, spec: &PrefetchTaskSpec) -> Option<KeyCodes> {
+        let [l1] = &*self.tiers.l1s else { return None };
+        let columns = spec.key_groups.first()?.keys.len();
+        let is_usual = columns > 0
+            && spec.lock_mode == LockMode::Lock
+            && spec.key_groups.iter().all(|row| {
+                row.keys.len() == columns && row.sliding_window_size == FULL_ATTENTION_WINDOW_CHUNKS
+            });
+        let keys = spec.key_groups.iter().flat_map(|row| &row.keys);
+        is_usual.then(|| l1.reserve_read_whole(keys, columns * spec.key_groups.len(), spec.num_kv_readers))
+    }
+
+    fn serve_or_queue(&self, mut request: Request, needs_l2: bool) {
+        let is_locked = !request.l1_locked.is_empty();
+        if !is_locked && (!needs_l2 || self.tiers.compat == Compat::Native) {
+            request.lock_l1(&self.tiers);
         }
-        request.lock_l1(&self.tiers);
         let cells: usize = request.rows().iter().map(|row| row.keys.len()).sum();
-        if request.locked_in_l1().popcount() == cells {
+        let serves_all = || request.locked_in_l1().popcount() == cells;
+        // A request of which L1 has every cell needs no adapter; LMCache asks them all the same. The locks of the others
+        // stay: what is there now is there when the request has its turn.
+        if !needs_l2 || (self.tiers.compat == Compat::Native && serves_all()) {
             request.serve_from_l1(&self.tiers);
-            return true;
+        } else {
+            self.queue(request);
         }
-        // The locks stay: what is there now is there when the request has its turn.
-        false
     }
 
     fn queue(&self, request: Request) {
@@ -205,7 +232,11 @@ impl PrefetchController {
             lookup_phase_count: counters.looking_up(),
             load_phase_count: counters.in_flight().saturating_sub(counters.looking_up()),
             // Relaxed: a counter that orders nothing.
-            completed_results_count: self.unclaimed_results.load(Ordering::Relaxed),
+            completed_results_count: self
+                .unclaimed_results
+                .iter()
+                .map(|count| count.0.load(Ordering::Relaxed))
+                .sum(),
             num_l2_adapters: adapters.len(),
             num_active_adapters: adapters.len() - draining,
             num_draining_adapters: draining,

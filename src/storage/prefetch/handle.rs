@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bitmap::Bitmap;
 use super::grid::Grid;
-use crate::format::model::{GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
+use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
 use crate::storage::manager::L1ManagerId;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +28,18 @@ pub struct PrefetchResult {
 }
 
 impl PrefetchResult {
+    /// What a request of `rows` rows finds of which L1 has every cell.
+    pub(super) fn whole(rows: usize, columns: usize, policy: FetchingPolicy) -> Self {
+        let all = vec![Bitmap::filled(columns); rows];
+        Self {
+            found_cells: (policy == FetchingPolicy::Full).then(|| all.clone()),
+            l2_hit_cells: vec![Bitmap::new(columns); rows],
+            l1_hit_cells: all.clone(),
+            hit_cells: all,
+            l1_owners: Vec::new(),
+        }
+    }
+
     /// How many cells hit.
     pub fn hit_count(&self) -> usize {
         self.hit_cells.iter().map(Bitmap::popcount).sum()
@@ -55,8 +67,13 @@ pub struct PrefetchHandle {
 pub(super) struct ResultSlot {
     state: Mutex<SlotState>,
     ready: Condvar,
-    unclaimed: Arc<AtomicU64>,
+    unclaimed: Arc<Unclaimed>,
 }
+
+/// How many results wait to be taken. Controllers have [several](crate::storage::striped).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Unclaimed(pub(super) AtomicU64);
 
 #[derive(Default)]
 struct SlotState {
@@ -79,7 +96,7 @@ impl fmt::Debug for ResultSlot {
 }
 
 impl ResultSlot {
-    pub(super) fn empty(unclaimed: &Arc<AtomicU64>) -> Self {
+    pub(super) fn empty(unclaimed: &Arc<Unclaimed>) -> Self {
         Self { state: Mutex::default(), ready: Condvar::new(), unclaimed: Arc::clone(unclaimed) }
     }
 
@@ -90,7 +107,7 @@ impl ResultSlot {
             return;
         }
         // Relaxed, here and in `take`: a counter that orders nothing.
-        self.unclaimed.fetch_add(1, Ordering::Relaxed);
+        self.unclaimed.0.fetch_add(1, Ordering::Relaxed);
         state.is_ready = true;
         state.row_hits = result.hit_cells.iter().map(Bitmap::popcount).collect();
         state.result = Some(result);
@@ -116,7 +133,7 @@ impl ResultSlot {
     fn take(&self) -> Option<PrefetchResult> {
         let result = lock(&self.state).result.take();
         if result.is_some() {
-            self.unclaimed.fetch_sub(1, Ordering::Relaxed);
+            self.unclaimed.0.fetch_sub(1, Ordering::Relaxed);
         }
         result
     }
@@ -188,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_result_is_published_once_taken_once_and_wakes_every_waiter_once() {
-        let unclaimed = Arc::default();
+        let unclaimed: Arc<Unclaimed> = Arc::default();
         let slot = Arc::new(ResultSlot::empty(&unclaimed));
         let handle = PrefetchHandle {
             prefetch_request_id: 0,
@@ -211,9 +228,9 @@ mod tests {
         slot.publish(PrefetchResult::default(), 8);
         handle.on_done(waiter());
         assert_eq!((woken.load(Ordering::Relaxed), handle.ready_time_ns()), (2, Some(7)));
-        assert_eq!(unclaimed.load(Ordering::Relaxed), 1);
+        assert_eq!(unclaimed.0.load(Ordering::Relaxed), 1);
         assert!(handle.wait_done(Duration::ZERO));
         assert!(handle.take_result().is_some() && handle.take_result().is_none() && handle.is_done());
-        assert_eq!(unclaimed.load(Ordering::Relaxed), 0);
+        assert_eq!(unclaimed.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -309,7 +309,7 @@ mod tests {
                 Span { offset_bytes: u64::from(number) * 4096, phy_size_bytes: 4096, size_bytes: 1000 };
             let buffer = arena.pin(span);
             buffer.write_from(0, &[filled; 1000]).unwrap();
-            Transfer { key: ObjectKey::new(ChunkHash::new(&[number]), Arc::clone(&scope)), buffer }
+            Transfer::new(ObjectKey::new(ChunkHash::new(&[number]), Arc::clone(&scope)), buffer)
         };
         (0..3).map(transfer).collect()
     }
