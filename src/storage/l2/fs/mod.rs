@@ -1,9 +1,9 @@
 //! `fs` and `fs_native`: a file for each object, in one folder. LMCache's files: what either writes the other reads.
 //!
-//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written without a name, or
-//! under another one, and gets its own once it is whole, so that who reads it finds all of it or none; `put` and `get` do that, for as many
-//! objects as a task has, through an `engine` that has their transfers under way at once: io_uring, or system calls that
-//! wait. `folder` knows the paths, and [`checksum`] what vouches for the bytes.
+//! A file is named after its key ([`names`]) and holds the object's bytes and nothing else. It is written without a
+//! name, or under another one, and gets its own once it is whole, so that who reads it finds all of it or none. `put`
+//! and `get` do that, for as many objects as a task has, through an `engine` that has their transfers under way at
+//! once: io_uring, or system calls that wait. `folder` knows the paths, and [`checksum`] what vouches for the bytes.
 //!
 //! What is LMCache's: names, payloads, keys of the configuration, an object that is there is left alone, a file that is
 //! too short is a miss, direct I/O only where the size is a multiple of the file system's block, and `fs_native` with
@@ -17,9 +17,9 @@
 //! * What is there at the start is counted, so that it can be evicted.
 //! * A lookup that fails, other than because nothing is there, is counted as failed.
 //!
-//! And in both modes: `fsync`, temporary names that two writers never share, leftovers of a writer that died removed at
-//! the start, direct I/O that falls back to the page cache where a buffer or the file system is not up to it, padding
-//! that is zeroed before it reaches the disk, and the checksum.
+//! And in both modes: `fsync`, files that have no name while they are written, or one that no two writers share,
+//! leftovers of a writer that died removed at the start, direct I/O that falls back to the page cache where a buffer or
+//! the file system is not up to it, padding that is zeroed before it reaches the disk, and the checksum.
 
 pub mod checksum;
 mod engine;
