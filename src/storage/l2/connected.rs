@@ -11,7 +11,7 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::prefetch::Bitmap;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock};
 
 type KeyMap<V> = hashbrown::HashMap<ObjectKey, V, foldhash::fast::RandomState>;
 
@@ -39,6 +39,8 @@ struct Inner<C> {
     ledger: Ledger,
     compat: Compat,
     locks: Mutex<Locks>,
+    /// Told when a deletion is over.
+    deleted: Condvar,
     /// Sizes of the objects in a store that does not know them itself.
     sizes: Mutex<KeyMap<u64>>,
     failed_stores: AtomicU64,
@@ -105,6 +107,7 @@ impl<C: Connector + 'static> ConnectorAdapter<C> {
             ledger: Ledger::new(options.capacity_bytes),
             compat: options.compat,
             locks: Mutex::default(),
+            deleted: Condvar::default(),
             sizes: Mutex::default(),
             failed_stores: AtomicU64::new(0),
             failed_loads: AtomicU64::new(0),
@@ -145,7 +148,10 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
         let (work, inner) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
         self.pool.submit_tiled(
             objects,
-            move |tile| work.connector.put(tile),
+            move |tile| {
+                work.await_deletions(tile);
+                work.connector.put(tile)
+            },
             move |objects, results| done.answer(inner.stored(objects, results)),
         );
     }
@@ -191,10 +197,8 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
         let free = lock(&inner.locks).begin_delete(keys);
         // Relaxed, here and below: counters that order nothing.
         inner.refused_deletes.fetch_add((keys.len() - free.len()) as u64, Ordering::Relaxed);
-        let gone = inner.removed(&free, inner.connector.remove(&free));
-        let mut locks = lock(&inner.locks);
-        free.iter().for_each(|key| Locks::take_one(&mut locks.deleting, key));
-        gone
+        let deletion = Deletion { inner, keys: free };
+        inner.removed(&deletion.keys, inner.connector.remove(&deletion.keys))
     }
 
     fn ledger(&self) -> &Ledger {
@@ -234,7 +238,35 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
     }
 }
 
+/// Keys in the hands of a deletion. They are let go even if the connector panics: a store may be waiting.
+struct Deletion<'a, C> {
+    inner: &'a Inner<C>,
+    keys: Vec<ObjectKey>,
+}
+
+impl<C> Drop for Deletion<'_, C> {
+    fn drop(&mut self) {
+        let mut locks = lock(&self.inner.locks);
+        self.keys.iter().for_each(|key| Locks::take_one(&mut locks.deleting, key));
+        drop(locks);
+        self.inner.deleted.notify_all();
+    }
+}
+
 impl<C: Connector> Inner<C> {
+    /// Waits until no deletion is at any of these. In a store that does not know sizes, nobody could tell afterwards
+    /// whether the object was written before it was deleted or after, and the books would be wrong.
+    fn await_deletions(&self, objects: &[Transfer]) {
+        let mut locks = lock(&self.locks);
+        while objects.iter().any(|object| locks.deleting.contains_key(&object.key)) {
+            locks = match self.deleted.wait(locks) {
+                Ok(locks) => locks,
+                // As in `lock`.
+                Err(_) => panic!("a thread panicked while it held this lock; its state cannot be trusted"),
+            };
+        }
+    }
+
     fn recover(&self) -> Result<()> {
         let mut found = Vec::new();
         let is_listed = self.connector.scan(&mut |key, bytes| found.push((key, bytes)))?;
