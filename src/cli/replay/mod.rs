@@ -140,6 +140,9 @@ impl ReplayArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
         refuse_what_is_not_in_force(&config)?;
+        if !self.report.quiet {
+            config.warnings().iter().for_each(|warning| print_warning(warning));
+        }
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;
