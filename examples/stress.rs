@@ -41,18 +41,24 @@ fn main() -> Outcome {
         Some(argument) => argument.parse()?,
         None => DEFAULT_SECONDS,
     };
-    let policies = [EvictionPolicyKind::Lru, EvictionPolicyKind::Arc];
-    for policy in policies {
-        let (rounds, reads) = stress(policy, seconds * NS_PER_S / policies.len() as u64)?;
-        println!("{}: {rounds} rounds, {reads} objects read, none torn", policy.name());
+    // With small units L1 has 64 shards, with pages it has one.
+    let shapes = [
+        (EvictionPolicyKind::Lru, 64),
+        (EvictionPolicyKind::Lru, PAGE_BYTES),
+        (EvictionPolicyKind::Arc, PAGE_BYTES),
+    ];
+    for (policy, align_bytes) in shapes {
+        let (rounds, reads) = stress(policy, align_bytes, seconds * NS_PER_S / shapes.len() as u64)?;
+        println!("{} by {align_bytes}: {rounds} rounds, {reads} objects read, none torn", policy.name());
     }
     Ok(())
 }
 
 /// Rounds of calls from all threads for at least `budget_ns`. Returns how many rounds there were, and how many
 /// objects were read.
-fn stress(policy: EvictionPolicyKind, budget_ns: u64) -> Outcome<(u64, u64)> {
+fn stress(policy: EvictionPolicyKind, align_bytes: u64, budget_ns: u64) -> Outcome<(u64, u64)> {
     let mut config = StorageManagerConfig::l1_only(L1_PAGES * PAGE_BYTES, policy);
+    config.l1_managers[0].memory.align_bytes = align_bytes;
     config.l1_managers[0].eviction.trigger_watermark = 0.5;
     let shared = Arc::new(Shared {
         manager: StorageManager::with_clock(config, Clock::system())?,
@@ -113,14 +119,14 @@ fn layout(bytes: u64) -> Outcome<MemoryLayoutDesc> {
 
 /// Nobody holds or writes anything, no two objects overlap, and the memory in use is theirs.
 fn check_books(manager: &StorageManager) -> Outcome {
-    let status = manager.report_status().l1_manager;
+    let status = manager.report_status().l1_manager.ok_or("there is one L1")?;
     require(status.read_locked_count == 0, "a read lock was left behind")?;
     require(status.staging_object_count == 0 && status.staging_bytes == 0, "a reservation was left behind")?;
     let spans: Vec<_> = manager.l1_manager().objects().iter().map(|object| object.span).collect();
     require(status.total_object_count == spans.len() as u64, "objects were miscounted")?;
     let taken_bytes: u64 = spans.iter().map(|span| span.phy_size_bytes).sum();
     require(status.memory_used_bytes == taken_bytes, "memory in use is not that of the objects")?;
-    let is_apart = |pair: &[lmcache::storage::arena::Span]| {
+    let is_apart = |pair: &[lmcache::storage::memory::Span]| {
         pair[0].offset_bytes + pair[0].phy_size_bytes <= pair[1].offset_bytes
     };
     require(spans.windows(2).all(is_apart), "two objects overlap")?;
@@ -167,7 +173,7 @@ impl Worker {
                 }
                 10 => require(shared.manager.memcheck(), "the allocator's books are wrong")?,
                 _ => {
-                    let victims = shared.manager.evict_l1_once().victims?;
+                    let victims = shared.manager.evict_l1_once().pop().ok_or("there is one L1")?.victims?;
                     let is_gone = |(_, code): &(ObjectKey, L1Error)| *code == L1Error::Success;
                     require(victims.iter().all(is_gone), "a victim was not evicted")?;
                 }
@@ -211,7 +217,7 @@ impl Worker {
         let handle = manager.submit_prefetch_task(&spec, "", false)?;
         let result = manager.query_prefetch_status(&handle).ok_or("a prefetch without result")?;
         let held = &keys[..result.hit_count()];
-        let context = manager.read_prefetched_results(held);
+        let context = manager.read_prefetched_results(held, None).unwrap();
         for object in context.objects().ok_or("what a prefetch locked cannot be read")? {
             let mut bytes = vec![0; object.span().size_bytes as usize];
             require(object.read_into(&mut bytes) == bytes.len(), "an object was cut short")?;
@@ -220,6 +226,6 @@ impl Worker {
             self.shared.reads.fetch_add(1, Ordering::Relaxed);
         }
         context.exit(false);
-        require(manager.finish_read_prefetched(held, READERS).all_succeeded(), "a read lock was lost")
+        require(manager.finish_read_prefetched(held, READERS, None)?.all_succeeded(), "a read lock was lost")
     }
 }

@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Closed = 9,
     /// A policy of the storage manager cannot work as it was asked to.
     Policy = 10,
+    /// Something took longer than it was given.
+    Timeout = 11,
 }
 
 /// An error with its context. Cheap to move: one pointer.

@@ -6,10 +6,14 @@
 //! Locks are std's. A poisoned lock means that a thread of ours panicked while it held the lock; the state
 //! behind it may be half changed, so [`lock`] lets the panic go on instead of guessing.
 //!
-//! Under `--cfg loom` the atomics are loom's, for the test `loom`, which takes in the files that it checks. The
-//! rest of the crate compiles with them and runs nowhere.
+//! Under `--cfg loom` the atomics are loom's, for the test `loom`, which takes in the files that it checks, and has
+//! loom's locks too. The rest of the crate compiles with the atomics and runs nowhere.
 
-pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+#[cfg(all(loom, test))]
+pub use loom::sync::{Condvar, Mutex, MutexGuard};
+pub use std::sync::{Arc, OnceLock};
+#[cfg(not(all(loom, test)))]
+pub use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Atomic types and orderings.
 pub mod atomic {

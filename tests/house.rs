@@ -23,10 +23,13 @@ const LAYERS: [(&str, u8); 15] = [
 ];
 
 /// Where `unsafe` may stand.
-const UNSAFE_ROOMS: [&str; 7] = [
+const UNSAFE_ROOMS: [&str; 10] = [
     "os/",
     "ffi/",
-    "storage/arena.rs",
+    "storage/memory/arena.rs",
+    "storage/memory/bytes.rs",
+    "storage/memory/copy/",
+    "storage/l2/plugin/library.rs",
     "trace/bytes.rs",
     "trace/ring/halves.rs",
     "format/native/trusted.rs",

@@ -43,7 +43,7 @@ impl CallHook for Capture {
         let completion = Completion {
             outcome: end.outcome,
             duration_ns: end.duration_ns,
-            data_ready_ns: end.is_data_ready.then_some(end.duration_ns),
+            data_ready_ns: end.data_ready_ns,
             requested_keys: end.requested_keys,
             hit_keys: end.hit_keys,
             bytes: end.bytes,

@@ -10,6 +10,7 @@ use crate::clock::monotonic_ns;
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, Op, PrefetchTaskSpec};
 use crate::format::native::Outcome;
 use crate::storage::l1::{KeyCodes, L1Error};
+use crate::storage::prefetch::PrefetchHandle;
 use crate::sync::Arc;
 
 /// A call that begins.
@@ -73,8 +74,9 @@ pub struct CallEnd {
     pub outcome: Outcome,
     /// How long it took, without what the hook did at its beginning.
     pub duration_ns: u64,
-    /// Whether the data was there when it ended.
-    pub is_data_ready: bool,
+    /// For a prefetch: how long it took until the data was in L1, if that is known. A prefetch that goes to L2 ends
+    /// when it is, later than its call returns, and on another thread.
+    pub data_ready_ns: Option<u64>,
     /// Keys that were asked for.
     pub requested_keys: u32,
     /// Keys that were reserved, made readable, found, read or released.
@@ -165,8 +167,34 @@ impl Hooked {
     }
 }
 
+impl Hooked {
+    /// Ends a prefetch that was submitted: when its result is there.
+    pub(super) fn end_prefetch(self, handle: &PrefetchHandle, spec: &PrefetchTaskSpec) {
+        let Some(begun) = self.0 else { return };
+        let duration_ns = begun.elapsed_ns();
+        if let Some(effect) = handle.effect(spec) {
+            return begun.end_after(duration_ns, Some(effect), Some(duration_ns));
+        }
+        // Every request is answered at the latest when the manager closes, so the handle does not outlive it for ever.
+        let (done, spec) = (handle.clone(), spec.clone());
+        handle.on_done(move || {
+            let ready_ns = begun.elapsed_ns();
+            begun.end_after(duration_ns, done.effect(&spec), Some(ready_ns));
+        });
+    }
+}
+
 impl Begun {
+    fn elapsed_ns(&self) -> u64 {
+        monotonic_ns().saturating_sub(self.start_ns)
+    }
+
     fn end(self, effect: Option<Effect>) {
+        let duration_ns = self.elapsed_ns();
+        self.end_after(duration_ns, effect, None);
+    }
+
+    fn end_after(self, duration_ns: u64, effect: Option<Effect>, data_ready_ns: Option<u64>) {
         let Effect { requested_keys, hit_keys, bytes } = effect.unwrap_or_default();
         let outcome = match effect {
             None => Outcome::Raised,
@@ -177,8 +205,8 @@ impl Begun {
         let end = CallEnd {
             op: self.op,
             outcome,
-            duration_ns: monotonic_ns().saturating_sub(self.start_ns),
-            is_data_ready: self.op == Op::SubmitPrefetch && effect.is_some(),
+            duration_ns,
+            data_ready_ns,
             requested_keys: u32::try_from(requested_keys).unwrap_or(u32::MAX),
             hit_keys: u32::try_from(hit_keys).unwrap_or(u32::MAX),
             bytes,

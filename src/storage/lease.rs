@@ -5,22 +5,55 @@
 
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::arena::{Arena, Span};
+use crate::storage::events::{Event, Events, ReadFailure};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
-use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
+use crate::storage::key_runs::KeyRuns;
+use crate::storage::l1::{KeyCodes, L1Error};
+use crate::storage::manager::L1ManagerId;
+use crate::storage::memory::{Arena, Span};
+use crate::storage::reader::{Found, L1Owners, Reader};
 use crate::sync::Arc;
 
 /// What `reserve_write` gave: a code for each key, and a buffer for each key that was reserved.
 #[derive(Clone, Debug)]
 pub struct WriteReservation {
-    arena: Arc<Arena>,
+    reader: Arc<Reader>,
     codes: KeyCodes,
     spans: Vec<Option<Span>>,
+    /// Which L1 each key was reserved in, if several were tried; else it is the first.
+    owners: Vec<L1ManagerId>,
+    /// What each L1 said of the keys that it was asked for, if several were tried.
+    per_l1: Vec<(L1ManagerId, KeyCodes)>,
 }
 
 impl WriteReservation {
-    pub(super) fn new(arena: Arc<Arena>, codes: KeyCodes, spans: Vec<Option<Span>>) -> Self {
-        Self { arena, codes, spans }
+    pub(super) fn new(reader: Arc<Reader>, codes: KeyCodes, spans: Vec<Option<Span>>) -> Self {
+        Self { reader, codes, spans, owners: Vec::new(), per_l1: Vec::new() }
+    }
+
+    /// The positions of the keys that found no room.
+    pub(super) fn out_of_memory(&self) -> Vec<usize> {
+        let codes = self.codes.0.iter().enumerate();
+        codes.filter(|(_, code)| **code == L1Error::OutOfMemory).map(|(position, _)| position).collect()
+    }
+
+    /// Adds what `owner` said of the keys at `positions`.
+    pub(super) fn merge(
+        &mut self,
+        owner: L1ManagerId,
+        positions: &[usize],
+        codes: &KeyCodes,
+        spans: Vec<Option<Span>>,
+    ) {
+        if self.owners.is_empty() {
+            self.owners = vec![0; self.codes.0.len()];
+            self.per_l1 = vec![(0, self.codes.clone())];
+        }
+        for ((position, code), span) in positions.iter().zip(codes.as_slice()).zip(spans) {
+            (self.codes.0[*position], self.spans[*position]) = (*code, span);
+            self.owners[*position] = owner;
+        }
+        self.per_l1.push((owner, codes.clone()));
     }
 
     /// What happened to each key, in the order of the call.
@@ -28,16 +61,26 @@ impl WriteReservation {
         &self.codes
     }
 
+    /// What each L1 that was tried said of the keys that came to it, in their order. Empty if only one was tried.
+    pub fn codes_per_l1(&self) -> &[(L1ManagerId, KeyCodes)] {
+        &self.per_l1
+    }
+
+    /// The L1 that the key at `position` was reserved in.
+    pub fn owner(&self, position: usize) -> L1ManagerId {
+        self.owners.get(position).copied().unwrap_or(0)
+    }
+
     /// The buffer of the key at `position` in the call, if it was reserved. A key that was named twice has
     /// one buffer, or none if it was refused the last time.
     pub fn buffer(&self, position: usize) -> Option<WriteBuffer<'_>> {
         let span = (*self.spans.get(position)?)?;
-        Some(WriteBuffer { arena: &self.arena, span })
+        Some(WriteBuffer { arena: self.reader.arena(self.owner(position)), span })
     }
 
     /// The buffers of all reserved keys, in the order of the call.
     pub fn buffers(&self) -> impl Iterator<Item = WriteBuffer<'_>> {
-        self.spans.iter().flatten().map(|span| WriteBuffer { arena: &self.arena, span: *span })
+        (0..self.spans.len()).filter_map(|position| self.buffer(position))
     }
 }
 
@@ -96,24 +139,51 @@ impl ReadBuffer<'_> {
 /// What `unsafe_read` found, parallel to its keys.
 #[derive(Clone, Debug)]
 pub struct ReadObjects {
-    arena: Arc<Arena>,
-    codes: KeyCodes,
-    spans: Vec<Option<Span>>,
+    reader: Arc<Reader>,
+    found: Found,
 }
 
 impl ReadObjects {
-    pub(super) fn new(arena: Arc<Arena>, codes: KeyCodes, spans: Vec<Option<Span>>) -> Self {
-        Self { arena, codes, spans }
+    pub(super) fn read(reader: Arc<Reader>, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<Self> {
+        let found = reader.read(keys, owners)?;
+        Ok(Self { reader, found })
     }
 
     /// What happened to each key, in the order of the call.
     pub fn codes(&self) -> &KeyCodes {
-        &self.codes
+        &self.found.codes
+    }
+
+    /// The L1 that the key at `position` was read from.
+    pub fn owner(&self, position: usize) -> L1ManagerId {
+        self.found.owners.get(position).copied().unwrap_or(0)
+    }
+
+    fn object(&self, position: usize) -> Option<ReadBuffer<'_>> {
+        let span = self.found.spans[position]?;
+        Some(ReadBuffer { arena: self.reader.arena(self.owner(position)), span })
     }
 
     /// The objects that could be read, in the order of the call.
     pub fn objects(&self) -> impl Iterator<Item = ReadBuffer<'_>> {
-        self.spans.iter().flatten().map(|span| ReadBuffer { arena: &self.arena, span: *span })
+        (0..self.found.spans.len()).filter_map(|position| self.object(position))
+    }
+
+    /// The objects at the first occurrence of each key.
+    fn distinct_objects(&self, keys: impl FnOnce() -> Vec<ObjectKey>) -> Vec<ReadBuffer<'_>> {
+        let spans = self.found.spans.iter().enumerate();
+        let mut places: Vec<_> = spans
+            .filter_map(|(position, span)| Some((self.owner(position), span.as_ref()?.offset_bytes)))
+            .collect();
+        places.sort_unstable();
+        // Two keys that lie at one place are one key.
+        if !places.windows(2).any(|pair| pair[0] == pair[1]) {
+            return self.objects().collect();
+        }
+        let keys = keys();
+        let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::RandomState::default());
+        let first = keys.iter().enumerate().filter(|(_, key)| seen.insert(*key));
+        first.filter_map(|(position, _)| self.object(position)).collect()
     }
 }
 
@@ -124,8 +194,7 @@ impl ReadObjects {
 /// when its device is done. Dropping it is an exit without failure.
 #[derive(Debug)]
 pub struct ReadContext {
-    l1: Arc<L1Manager>,
-    keys: Vec<ObjectKey>,
+    keys: KeyRuns,
     read: ReadObjects,
     /// False once the exit has run.
     is_entered: bool,
@@ -133,10 +202,33 @@ pub struct ReadContext {
 }
 
 impl ReadContext {
-    pub(super) fn enter(l1: Arc<L1Manager>, keys: &[ObjectKey], hook: Option<Arc<dyn CallHook>>) -> Self {
-        let (codes, spans) = l1.unsafe_read(keys);
-        let read = ReadObjects::new(Arc::clone(l1.arena()), codes, spans);
-        Self { l1, keys: keys.to_vec(), read, is_entered: true, hook }
+    pub(super) fn enter(
+        reader: Arc<Reader>,
+        keys: &[ObjectKey],
+        owners: Option<&L1Owners>,
+        hook: Option<Arc<dyn CallHook>>,
+    ) -> Result<Self> {
+        let read = ReadObjects::read(reader, keys, owners)?;
+        let context = Self { keys: KeyRuns::new(keys), read, is_entered: true, hook };
+        if context.read.reader.events.has_sink() {
+            context.publish_failures(keys, &context.read.reader.events);
+        }
+        Ok(context)
+    }
+
+    fn publish_failures(&self, keys: &[ObjectKey], events: &Events) {
+        let outcomes = self.codes().per_distinct_key(keys);
+        let failures = [
+            (L1Error::KeyNotExist, ReadFailure::NotFound),
+            (L1Error::KeyNotReadable, ReadFailure::WriteLocked),
+        ];
+        for (code, reason) in failures {
+            let failed = outcomes.iter().filter(|(_, other)| *other == code);
+            let keys: Vec<&ObjectKey> = failed.map(|(key, _)| *key).collect();
+            if !keys.is_empty() {
+                events.publish(|| Event::L1ReadFailed { during: "l1_retrieve", reason, keys: &keys });
+            }
+        }
     }
 
     /// What happened to each key, in the order of the call.
@@ -152,18 +244,7 @@ impl ReadContext {
 
     /// The objects, if all keys can be read: one per distinct key, in the order of the call.
     pub fn objects(&self) -> Option<Vec<ReadBuffer<'_>>> {
-        if !self.codes().all_succeeded() {
-            return None;
-        }
-        let objects: Vec<_> = self.read.objects().collect();
-        // Two keys that lie at one address are one key.
-        let mut offsets: Vec<_> = objects.iter().map(|object| object.span.offset_bytes).collect();
-        offsets.sort_unstable();
-        if !offsets.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Some(objects);
-        }
-        let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::RandomState::default());
-        Some(objects.into_iter().filter(|object| seen.insert(object.span.offset_bytes)).collect())
+        self.codes().all_succeeded().then(|| self.read.distinct_objects(|| self.keys.to_keys()))
     }
 
     /// Ends the read; `failed` says that the reader could not use what it got. Returns the distinct keys on
@@ -176,7 +257,8 @@ impl ReadContext {
         if !std::mem::take(&mut self.is_entered) {
             return Vec::new();
         }
-        let hooked = Hooked::begin(self.hook.as_ref(), || HookedCall::ReadExit(&self.keys));
+        let keys = self.hook.as_ref().map(|_| self.keys.to_keys()).unwrap_or_default();
+        let hooked = Hooked::begin(self.hook.as_ref(), || HookedCall::ReadExit(&keys));
         let released = self.release_locks(failed);
         hooked.end(|| Effect { requested_keys: released.len(), hit_keys: released.len(), bytes: 0 });
         released
@@ -186,11 +268,22 @@ impl ReadContext {
         if !failed && self.codes().all_succeeded() {
             return Vec::new();
         }
-        let readable = self.codes().per_distinct_key(&self.keys).into_iter();
-        let good: Vec<&ObjectKey> =
-            readable.filter(|(_, code)| *code == L1Error::Success).map(|(key, _)| key).collect();
-        let codes = self.l1.finish_read(good.iter().copied(), 1);
-        good.into_iter().cloned().zip(codes.0).collect()
+        let all_keys = self.keys.to_keys();
+        let outcomes = self.codes().per_distinct_key(&all_keys);
+        let good = outcomes.iter().filter(|(_, code)| *code == L1Error::Success).map(|(key, _)| *key);
+        let owner_of = |key: &ObjectKey| {
+            let position = all_keys.iter().position(|other| other == key).unwrap_or(0);
+            self.read.owner(position)
+        };
+        let reader = &self.read.reader;
+        let keys: Vec<ObjectKey> = good.cloned().collect();
+        let owners: Vec<L1ManagerId> =
+            if self.read.found.owners.is_empty() { Vec::new() } else { keys.iter().map(owner_of).collect() };
+        let codes = reader.finish_read_in(&keys, 1, &owners);
+        if reader.events.has_sink() {
+            reader.events.publish_outcomes(&outcomes, |keys| Event::SmReadPrefetchedFinished(keys));
+        }
+        keys.into_iter().zip(codes.0).collect()
     }
 }
 

@@ -5,63 +5,97 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
+use crate::storage::agent::Agent;
+use crate::storage::build::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
-use crate::storage::eviction_controller::{EvictionPass, L1EvictionController};
+use crate::storage::events::{Event, EventSink, Events};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager, WriteRequest, WriterTag};
+use crate::storage::l1_eviction::{EvictionPass, L1EvictionController};
+use crate::storage::l2::Adapters;
+use crate::storage::l2::factory::AdapterFactory;
+use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
-use crate::storage::status::{PrefetchStatus, StorageManagerStats, StorageManagerStatus};
-use crate::sync::{Arc, OnceLock};
+use crate::storage::quota::QuotaManager;
+use crate::storage::reader::{L1Owners, Reader};
+use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
+use crate::sync::{Arc, Mutex, OnceLock};
 
 /// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
 pub type L1ManagerId = u32;
 
-/// The only L1 manager.
-const L1_ID: L1ManagerId = 0;
+/// An L1 with its controllers.
+#[derive(Debug)]
+pub(super) struct L1Unit {
+    pub(super) l1: Arc<L1Manager>,
+    pub(super) eviction: L1EvictionController,
+    pub(super) store: Agent<StoreFlow>,
+    pub(super) store_counters: Arc<StoreCounters>,
+}
 
-/// LMCache's `StorageManager`. All calls can be made from any thread, and those on keys are atomic: nobody
-/// sees half of a call's keys done.
+/// LMCache's `StorageManager`. All calls can be made from any thread.
 ///
-/// Every call answers as LMCache 0.5.6 does, key by key, with the same addresses and the same victims. What a
+/// Every call answers as LMCache 0.5.6 does, key by key, with the same addresses and the same victims, but for
+/// LMCache's known defects, which are there under [`Compat::Lmcache`](crate::storage::config::Compat) only. What a
 /// call says of its keys is in its [`KeyCodes`]; LMCache publishes the same as events.
 #[derive(Debug)]
 pub struct StorageManager {
-    config: StorageManagerConfig,
-    l1: Arc<L1Manager>,
-    eviction: L1EvictionController,
-    prefetch: PrefetchController,
-    hook: OnceLock<Arc<dyn CallHook>>,
+    pub(super) config: StorageManagerConfig,
+    pub(super) units: Vec<L1Unit>,
+    pub(super) adapters: Arc<Adapters>,
+    pub(super) prefetch: PrefetchController,
+    pub(super) l2_eviction: L2EvictionController,
+    pub(super) quotas: Arc<QuotaManager>,
+    pub(super) layouts: Arc<LayoutBook>,
+    pub(super) events: Events,
+    pub(super) readers: Striped<Arc<Reader>>,
+    pub(super) hook: OnceLock<Arc<dyn CallHook>>,
+    pub(super) factory: FactoryBox,
+    /// Whether controllers have threads; if not, the owner pumps them.
+    pub(super) is_threaded: bool,
+    /// Held while adapters come or go.
+    pub(super) lifecycle: Mutex<Lifecycle>,
+}
+
+/// How far the manager's threads are.
+#[derive(Debug, Default)]
+pub(super) struct Lifecycle {
+    /// The controllers of L2 have their threads: from the first adapter on.
+    pub(super) has_l2_threads: bool,
+    pub(super) is_closed: bool,
+}
+
+/// What makes adapters.
+pub(super) struct FactoryBox(pub(super) Arc<AdapterFactory>);
+
+impl std::fmt::Debug for FactoryBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdapterFactory")
+    }
 }
 
 impl StorageManager {
-    /// A manager on the system's clock, with a thread that evicts once a second.
+    /// A manager on the system's clock, with threads that evict and that serve L2.
     ///
     /// # Errors
-    /// Those of [`Self::with_clock`], and if the system gives no thread.
+    /// Those of [`StorageManagerBuilder::build`].
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
-        let manager = Self::with_clock(config, Clock::system())?;
-        manager.eviction.start()?;
-        Ok(manager)
+        StorageManagerBuilder::new(config).build()
     }
 
-    /// A manager on `clock`, without any thread: locks expire by that clock, and whoever moves it calls
-    /// [`Self::evict_l1_once`] once a second of it.
+    /// A manager on `clock`, without any thread: locks expire by that clock, whoever moves it calls
+    /// [`Self::evict_l1_once`] once a second of it, and [`Self::pump`] does the work of L2.
     ///
     /// # Errors
-    /// If the configuration has not exactly one L1 manager, or one that [`L1Manager::new`] refuses.
+    /// Those of [`StorageManagerBuilder::build`].
     pub fn with_clock(config: StorageManagerConfig, clock: Clock) -> Result<Self> {
-        let [l1_config] = config.l1_managers.as_slice() else {
-            return Err(Error::unsupported("this build runs exactly one L1 manager")
-                .with_context("l1_managers", config.l1_managers.len()));
-        };
-        let l1 = Arc::new(L1Manager::new(l1_config.clone(), clock.clone())?);
-        let eviction = L1EvictionController::new(Arc::clone(&l1));
-        let prefetch = PrefetchController::new(Arc::clone(&l1), clock);
-        Ok(Self { config, l1, eviction, prefetch, hook: OnceLock::new() })
+        StorageManagerBuilder::new(config).without_threads(clock).build()
     }
 
-    /// Lets `hook` see the calls from now on, for as long as the manager lives.
+    /// Shows every call that LMCache traces to `hook` from now on.
     ///
     /// # Errors
     /// If there is a hook already.
@@ -71,9 +105,21 @@ impl StorageManager {
         self.hook.set(hook).map_err(|_| taken)
     }
 
+    /// Tells `sink` what happens inside from now on: for metrics and logs.
+    ///
+    /// # Errors
+    /// If there is a sink already.
+    pub fn attach_events(&self, sink: Arc<dyn EventSink>) -> Result<()> {
+        if self.events.attach(sink) {
+            return Ok(());
+        }
+        Err(Error::invalid("the storage manager has an event sink already")
+            .with_hint("one sink can pass events on to others"))
+    }
+
     /// Reserves a buffer of `layout` for each of `keys` that is neither stored nor being written. The buffers
-    /// of one call come from one batch: if they do not all fit, none of them is given, and the keys are
-    /// [`L1Error::OutOfMemory`].
+    /// of one call come from one batch: if they do not all fit into an L1, none of them is given there, and the next
+    /// L1 is tried; keys that found no room anywhere are [`L1Error::OutOfMemory`].
     ///
     /// # Errors
     /// If an object of `layout` has no bytes, or the manager is closed.
@@ -100,57 +146,115 @@ impl StorageManager {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
         let size_bytes = layout.size_bytes();
         let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
-        let reserved = self.l1.reserve_write(keys, request);
-        hooked.end_with(&reserved, |(codes, _)| {
-            let effect = Effect::of_codes(codes);
+        self.layouts.note(keys, layout);
+        let reserved = self.reserve_in_order(keys, request);
+        hooked.end_with(&reserved, |reservation| {
+            let effect = Effect::of_codes(reservation.codes());
             Effect { bytes: effect.hit_keys as u64 * size_bytes, ..effect }
         });
-        let (codes, spans) = reserved?;
-        Ok(WriteReservation::new(Arc::clone(self.l1.arena()), codes, spans))
+        if let Ok(reservation) = &reserved {
+            self.publish_reserved(keys, reservation.codes());
+        }
+        reserved
+    }
+
+    /// Tries the L1s in order; only what found no room goes on to the next.
+    fn reserve_in_order(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<WriteReservation> {
+        let (codes, spans) = self.units[0].l1.reserve_write(keys, request)?;
+        let mut reservation = WriteReservation::new(Arc::clone(self.readers.mine()), codes, spans);
+        for (owner, unit) in self.units.iter().enumerate().skip(1) {
+            let pending = reservation.out_of_memory();
+            if pending.is_empty() {
+                break;
+            }
+            let pending_keys: Vec<ObjectKey> =
+                pending.iter().map(|position| keys[*position].clone()).collect();
+            let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
+            reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
+        }
+        Ok(reservation)
+    }
+
+    fn publish_reserved(&self, keys: &[ObjectKey], codes: &KeyCodes) {
+        if !self.events.has_sink() {
+            return;
+        }
+        let outcomes = codes.per_distinct_key(keys);
+        self.events.publish_outcomes(&outcomes, |keys| Event::SmWriteReserved(keys));
+        let out_of_memory = outcomes.iter().filter(|(_, code)| *code == L1Error::OutOfMemory);
+        let out_of_memory: Vec<&ObjectKey> = out_of_memory.map(|(key, _)| *key).collect();
+        if !out_of_memory.is_empty() {
+            let during = "l1_store";
+            self.events.publish(|| Event::L1AllocationFailed { during, keys: &out_of_memory });
+        }
     }
 
     /// Makes what was reserved and written readable: [`L1Error::KeyNotExist`] for a key that was not
-    /// reserved, [`L1Error::KeyInWrongState`] for one whose reservation ran out.
+    /// reserved, [`L1Error::KeyInWrongState`] for one whose reservation ran out. What is readable is stored to the
+    /// adapters of its L1, in the background.
     ///
     /// # Errors
-    /// If the manager is closed.
+    /// If the manager is closed, or has several L1s: then [`Self::finish_write_by_owner`] is asked.
     pub fn finish_write(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
+        self.readers.mine().require_single_l1()?;
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(keys));
-        let finished = self.finish_write_unseen(keys);
+        let finished = self.finish_in(0, keys);
         hooked.end_with(&finished, Effect::of_codes);
+        if let Ok(codes) = &finished
+            && self.events.has_sink()
+        {
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmWriteFinished(keys));
+        }
         finished
     }
 
-    fn finish_write_unseen(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
-        self.l1.check_open()?;
-        Ok(self.l1.finish_write(keys, WriterTag::StorageManager))
+    fn finish_in(&self, owner: usize, keys: &[ObjectKey]) -> Result<KeyCodes> {
+        let unit = &self.units[owner];
+        unit.l1.check_open()?;
+        if self.adapters.is_empty() {
+            return Ok(unit.l1.finish_write(keys, WriterTag::StorageManager));
+        }
+        let (codes, readable) = unit.l1.finish_write_noting(keys, WriterTag::StorageManager);
+        if !readable.is_empty() {
+            unit.store.mailbox().send(Message::Written(readable));
+        }
+        Ok(codes)
     }
 
-    /// [`Self::finish_write`] for keys grouped by the L1 manager that they were reserved in. Returns the codes
-    /// group by group.
+    /// [`Self::finish_write`] for keys grouped by the L1 manager that they were reserved in, which
+    /// [`WriteReservation::owners`] says. Returns the codes group by group.
     ///
     /// # Errors
     /// If an L1 manager does not exist (nothing is finished then), or the manager is closed.
     pub fn finish_write_by_owner(&self, groups: &[(L1ManagerId, &[ObjectKey])]) -> Result<Vec<KeyCodes>> {
-        if let Some((owner, _)) = groups.iter().find(|(owner, _)| *owner != L1_ID) {
+        if let Some((owner, _)) = groups.iter().find(|(owner, _)| *owner as usize >= self.units.len()) {
             return Err(Error::invalid("a write completion names an L1 manager that does not exist")
                 .with_context("l1_manager", owner));
         }
-        // One call, as LMCache traces it: the keys of all groups.
+        // One call, as LMCache traces it: the keys of all groups. With several L1s LMCache traces nothing, since its
+        // trace has no word for owners; ours is worth having all the same.
         let keys = || groups.iter().flat_map(|(_, keys)| *keys).cloned().collect::<Vec<_>>();
-        let all_keys = self.hook.get().map(|_| keys()).unwrap_or_default();
+        let needs_keys = self.hook.get().is_some() || self.events.has_sink();
+        let all_keys = if needs_keys { keys() } else { Vec::new() };
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(&all_keys));
         let finished: Result<Vec<_>> =
-            groups.iter().map(|(_, keys)| self.finish_write_unseen(keys)).collect();
+            groups.iter().map(|(owner, keys)| self.finish_in(*owner as usize, keys)).collect();
         hooked.end_with(&finished, |groups| groups.iter().map(Effect::of_codes).sum());
+        if let Ok(codes) = &finished
+            && self.events.has_sink()
+        {
+            let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
+            self.events
+                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+        }
         finished
     }
 
-    /// Looks up, locks and touches the keys of `spec`; see [`crate::storage::prefetch`]. It puts up with
+    /// Looks up, locks, loads and touches the keys of `spec`; see [`crate::storage::prefetch`]. It puts up with
     /// requests from old traces that LMCache 0.5.6 refuses to build: a caller that makes its own asks
     /// [`validate_spec`](crate::storage::prefetch::validate_spec) first.
     ///
-    /// `skip_l2` asks for L1 alone, which is all that this build has: the result is there on return.
+    /// `skip_l2` asks for L1 alone: the result is there on return.
     ///
     /// # Errors
     /// If the manager is closed.
@@ -162,131 +266,165 @@ impl StorageManager {
     ) -> Result<PrefetchHandle> {
         let call = || HookedCall::SubmitPrefetch { spec, external_request_id, skip_l2 };
         let hooked = Hooked::begin(self.hook.get(), call);
-        let submitted = self.l1.check_open().map(|()| self.prefetch.submit(spec, external_request_id));
-        hooked.end_with(&submitted, |handle| handle.effect(spec));
+        let open = self.units[0].l1.check_open();
+        let submitted = open.map(|()| self.prefetch.submit(spec, external_request_id, skip_l2));
+        match &submitted {
+            Ok(handle) => hooked.end_prefetch(handle, spec),
+            Err(_) => hooked.raise(),
+        }
         submitted
     }
 
-    /// The result of a prefetch, the first time that it is asked for; `None` ever after.
+    /// The result of a prefetch, the first time that it is asked for once it is there; `None` before, and ever after.
     pub fn query_prefetch_status(&self, handle: &PrefetchHandle) -> Option<PrefetchResult> {
+        if !self.is_threaded && !handle.is_done() {
+            self.pump();
+        }
         handle.take_result()
     }
 
-    /// Whether the result of a prefetch is there to be asked for, after at most `timeout`. A prefetch on L1
-    /// alone is complete once submitted, so this never waits, not even for a result that was taken already,
-    /// for which LMCache waits in vain.
+    /// Whether a prefetch is done, after at most `timeout`. Does not take its result.
+    ///
+    /// A prefetch whose result was taken is done, too; there LMCache waits in vain.
     pub fn wait_prefetch_status(&self, handle: &PrefetchHandle, timeout: Duration) -> bool {
-        let _ = timeout;
-        handle.has_result()
+        if self.is_threaded { handle.wait_done(timeout) } else { self.pump_until_done(handle, timeout) }
     }
 
-    /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read.
-    pub fn read_prefetched_results(&self, keys: &[ObjectKey]) -> ReadContext {
+    /// Gives up a prefetch that nobody waits for any more: it ends with a miss, and what it had locked is released.
+    /// The locks of one that is done are released, if its result was not taken; then they are the caller's.
+    pub fn cancel_prefetch(&self, handle: &PrefetchHandle, spec: &PrefetchTaskSpec) {
+        self.prefetch.cancel(handle);
+        if !handle.is_done() {
+            return;
+        }
+        let Some(result) = handle.take_result() else { return };
+        if spec.lock_mode == crate::format::model::LockMode::NoLock {
+            return;
+        }
+        let owners: L1Owners = result.l1_owners.into_iter().collect();
+        let cells = spec.key_groups.iter().zip(&result.hit_cells);
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
+        let owners = (self.units.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = self.readers.mine().finish_read(&keys, spec.num_kv_readers, owners);
+    }
+
+    /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,
+    /// `owners` are those of the prefetch's result.
+    ///
+    /// # Errors
+    /// If there are several L1s, and a key has no owner that exists.
+    pub fn read_prefetched_results(
+        &self,
+        keys: &[ObjectKey],
+        owners: Option<&L1Owners>,
+    ) -> Result<ReadContext> {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReadEnter(keys));
-        let context = ReadContext::enter(Arc::clone(&self.l1), keys, self.hook.get().cloned());
-        hooked.end(|| context.effect());
+        let context =
+            ReadContext::enter(Arc::clone(self.readers.mine()), keys, owners, self.hook.get().cloned());
+        hooked.end_with(&context, ReadContext::effect);
         context
     }
 
     /// Releases `read_locks` (clamped to 1..=128) on each of `keys`, for each time that it is named.
-    pub fn finish_read_prefetched(&self, keys: &[ObjectKey], read_locks: i64) -> KeyCodes {
+    ///
+    /// # Errors
+    /// As [`Self::read_prefetched_results`].
+    pub fn finish_read_prefetched(
+        &self,
+        keys: &[ObjectKey],
+        read_locks: i64,
+        owners: Option<&L1Owners>,
+    ) -> Result<KeyCodes> {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishRead { keys, read_locks });
-        let codes = self.l1.finish_read(keys, read_locks);
-        hooked.end(|| Effect::of_codes(&codes));
-        codes
+        let finished = self.readers.mine().finish_read(keys, read_locks, owners);
+        hooked.end_with(&finished, Effect::of_codes);
+        if let Ok(codes) = &finished
+            && self.events.has_sink()
+        {
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
+                Event::SmReadPrefetchedFinished(keys)
+            });
+        }
+        finished
     }
 
     /// Counts `keys` as used, so that they are evicted later.
     pub fn touch_l1_keys(&self, keys: &[ObjectKey]) {
-        self.l1.touch_keys(&keys.iter().collect::<Vec<_>>());
+        let keys: Vec<&ObjectKey> = keys.iter().collect();
+        self.units.iter().for_each(|unit| unit.l1.touch_keys(&keys));
     }
 
-    /// Deletes `keys` from L1; with `force`, even what is being read or written. Returns how many were deleted
-    /// and how many were locked. A key that is named twice counts by its last outcome, as in LMCache.
+    /// Deletes `keys` from every L1; with `force`, even what is being read or written. Returns how many were deleted
+    /// and how many were locked: a key is locked if any L1 has it locked. A key that is named twice counts by its last
+    /// outcome, as in LMCache.
     pub fn delete_l1_keys(&self, keys: &[ObjectKey], force: bool) -> (usize, usize) {
-        let codes = self.l1.delete(keys, force);
-        let outcomes = codes.per_distinct_key(keys);
-        let count = |code| outcomes.iter().filter(|(_, other)| *other == code).count();
-        (count(L1Error::Success), count(L1Error::KeyIsLocked))
+        let per_l1: Vec<KeyCodes> = self.units.iter().map(|unit| unit.l1.delete(keys, force)).collect();
+        let (mut deleted, mut locked) = (0, 0);
+        let mut outcomes: Vec<_> =
+            per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
+        loop {
+            let of_key: Vec<L1Error> =
+                outcomes.iter_mut().filter_map(|codes| codes.next().map(|(_, code)| code)).collect();
+            if of_key.is_empty() {
+                return (deleted, locked);
+            }
+            if of_key.contains(&L1Error::KeyIsLocked) {
+                locked += 1;
+            } else if of_key.contains(&L1Error::Success) {
+                deleted += 1;
+            }
+        }
     }
 
     /// Reads what is read-locked already, without taking a lock.
-    pub fn unsafe_read(&self, keys: &[ObjectKey]) -> ReadObjects {
-        let (codes, spans) = self.l1.unsafe_read(keys);
-        ReadObjects::new(Arc::clone(self.l1.arena()), codes, spans)
+    ///
+    /// # Errors
+    /// As [`Self::read_prefetched_results`].
+    pub fn unsafe_read(&self, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<ReadObjects> {
+        ReadObjects::read(Arc::clone(self.readers.mine()), keys, owners)
     }
 
-    /// Deletes everything that is not locked; with `force`, everything.
+    /// Deletes everything that is not locked from L1; with `force`, everything.
     pub fn clear(&self, force: bool) {
-        self.l1.clear(force);
+        self.units.iter().for_each(|unit| unit.l1.clear(force));
     }
 
-    /// Whether the allocator's books are right.
+    /// Whether the allocators' books are right.
     pub fn memcheck(&self) -> bool {
-        self.l1.memcheck()
+        self.units.iter().all(|unit| unit.l1.memcheck())
     }
 
-    /// One eviction pass, on the caller's thread.
-    pub fn evict_l1_once(&self) -> EvictionPass {
-        self.eviction.evict_once()
+    /// One eviction pass over every L1, on the caller's thread.
+    pub fn evict_l1_once(&self) -> Vec<EvictionPass> {
+        self.units.iter().map(|unit| unit.eviction.evict_once()).collect()
     }
 
-    /// Used and usable bytes of L1.
+    /// Used and usable bytes of all L1s.
     pub fn get_l1_usage(&self) -> (u64, u64) {
-        self.l1.get_memory_usage()
+        let usages = self.units.iter().map(|unit| unit.l1.get_memory_usage());
+        usages.fold((0, 0), |(used, total), usage| (used + usage.0, total + usage.1))
     }
 
-    /// The L1 manager.
+    /// The L1 managers, by their numbers.
+    pub fn l1_managers(&self) -> impl ExactSizeIterator<Item = &L1Manager> {
+        self.units.iter().map(|unit| &*unit.l1)
+    }
+
+    /// The first L1 manager, which is the only one but where several are configured.
     pub fn l1_manager(&self) -> &L1Manager {
-        &self.l1
+        &self.units[0].l1
+    }
+
+    /// The quotas of tenants, for adapters that keep tenants apart.
+    pub fn quota_manager(&self) -> &QuotaManager {
+        &self.quotas
     }
 
     /// The configuration.
     pub fn config(&self) -> &StorageManagerConfig {
         &self.config
-    }
-
-    /// What LMCache reports. Looks at every object.
-    pub fn report_status(&self) -> StorageManagerStatus {
-        let (l1, eviction) = (self.l1.report_status(), self.eviction.report_status());
-        let tag = self.l1.config().tag.clone();
-        let prefetch_controller = PrefetchStatus {
-            is_healthy: true,
-            max_in_flight: self.config.prefetch_max_in_flight,
-            completed_results_count: self.prefetch.completed_results_count(),
-            num_l2_adapters: 0,
-        };
-        StorageManagerStatus {
-            is_healthy: l1.is_healthy && eviction.is_healthy,
-            l1_managers: [(tag.clone(), l1.clone())].into(),
-            l1_eviction_controllers: [(tag, eviction.clone())].into(),
-            prefetch_controller,
-            num_l2_adapters: 0,
-            l1_usage: (l1.memory_used_bytes, l1.memory_total_bytes),
-            l1_capacity_bytes_by_backend: l1.capacity_bytes_by_backend.clone(),
-            l1_manager: l1,
-            l1_eviction_controller: eviction,
-        }
-    }
-
-    /// Counters since the start. Cheap, unlike [`Self::report_status`].
-    pub fn stats(&self) -> StorageManagerStats {
-        let eviction = self.eviction.report_status();
-        StorageManagerStats {
-            evicted_keys: eviction.evicted_keys,
-            eviction_passes: eviction.passes,
-            triggered_eviction_passes: eviction.triggered_passes,
-            allocation_failures: self.l1.allocation_failures(),
-        }
-    }
-
-    /// Stops the eviction thread and drops all objects. Calls that would add something fail from then on; the
-    /// others find nothing. Closing twice does no harm.
-    ///
-    /// # Errors
-    /// If the eviction thread had panicked.
-    pub fn close(&self) -> Result<()> {
-        self.l1.close();
-        self.eviction.stop()
     }
 }

@@ -13,8 +13,9 @@
 #[path = "../../src/trace/ring/index.rs"]
 #[expect(unreachable_pub, reason = "the file stands in another crate here")]
 mod index;
+mod pins;
 #[path = "../../src/sync.rs"]
-#[expect(unreachable_pub, dead_code, unused_imports, reason = "the file stands in another crate here")]
+#[expect(unreachable_pub, unused_imports, reason = "the file stands in another crate here")]
 mod sync;
 mod watermark;
 

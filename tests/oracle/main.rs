@@ -8,18 +8,22 @@
 //! clock that stands still between them. The other recordings take no time that a lock would notice.
 //!
 //! Scenarios are zstd-compressed JSON lines. Further ones, uncompressed, are run from the folder that the
-//! environment variable `LMCACHE_ORACLE_DIR` names; those with L2 or several L1s are passed over.
+//! environment variable `LMCACHE_ORACLE_DIR` names.
 
+mod gate;
+mod prefetch;
 mod runner;
 mod scenario;
 mod state;
+mod tiers;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
 use scenario::Scenario;
 
-/// Scenarios of this build's kind that are in the repository.
-const SCENARIOS: usize = 25;
+/// Scenarios in the repository.
+const SCENARIOS: usize = 79;
 
 fn files(folder: &Path, suffix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder can be listed");

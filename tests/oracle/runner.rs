@@ -1,53 +1,67 @@
 //! Makes a scenario's calls and compares what comes back.
 //!
-//! What a recording marks as a defect of LMCache is our behaviour too, so that a what-if is true of LMCache;
-//! nothing is skipped for its sake. Two marks need a word:
+//! What a recording marks as a defect of LMCache is our behaviour too, as long as we are told to be like LMCache, so that
+//! a what-if is true of LMCache; nothing is skipped for its sake. Two marks need a word:
 //!
 //! | mark | here |
 //! |---|---|
 //! | `duplicate_keys` | the same codes and addresses, but staging bytes are right: `sbx`, the excess, is added |
 //! | `isolated_lru_on_l1` | the pass reports an error, and the next pass runs; LMCache's thread dies |
 //!
-//! Not compared, because a manager with one L1 and no L2 has no such call (their state after is compared):
-//! quotas, the L2 adapters that do not exist, and reads that name an L1 manager for a key. And a key's object
-//! group has 32 bits here, so whether LMCache takes a larger one is not asked.
+//! Not compared: the policies of L2 in dumps, which are inner state (their victims are compared), and object groups past
+//! 32 bits, which LMCache takes.
 
 use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lmcache::clock::{Clock, ManualClock, NS_PER_S};
-use lmcache::format::model::call::GroupedObjectKeys;
-use lmcache::format::model::{FetchingPolicy, KeyScope, LockMode, ObjectKey, PrefetchTaskSpec};
-use lmcache::storage::prefetch::validate_spec;
-use lmcache::storage::{Bitmap, KeyCodes, L1Error, PrefetchResult, ReadBuffer, ReadContext, StorageManager};
+use lmcache::format::model::{KeyScope, ObjectKey};
+use lmcache::storage::l1_eviction::EvictionPass;
+use lmcache::storage::{
+    KeyCodes, L1Error, L1Owners, PrefetchHandle, ReadBuffer, ReadContext, StorageManager,
+    StorageManagerBuilder, WriteReservation,
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::scenario::{Scenario, array_of, str_of, u64_of, usize_of};
+use crate::gate::Kind;
+use crate::scenario::{Scenario, adapter_config, array_of, str_of, u64_of, usize_of};
 use crate::state::{self, KeyNumbers};
+use crate::tiers::{self, Tiers};
+use crate::watch::Watch;
 
 /// What a step answered: the `out` of the recording, or `None` where we have no such call.
-type Out = Option<Value>;
+pub(crate) type Out = Option<Value>;
 
 /// Runs all steps; returns how many there were, or the first difference.
 pub(crate) fn run(scenario: &Scenario) -> Result<usize, String> {
-    let (clock, hand) = Clock::manual(NS_PER_S);
-    let manager = StorageManager::with_clock(scenario.manager_config(), clock).expect("a manager");
-    let numbers = scenario.keys.iter().cloned().zip(0..).collect();
-    let mut runner = Runner { scenario, manager, hand, numbers, contexts: HashMap::new() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut runner = Runner::new(scenario, folder.path());
     for step in &scenario.steps {
-        let out = runner.step(step);
-        let expected = state::with_float_target(step["out"].clone());
+        let mut out = runner.step(step);
+        runner.settle();
+        if let Some(out) = out.as_mut().filter(|_| may_list(step)) {
+            runner.watch.report(&runner.numbers, out);
+        }
+        let expected = state::without_l2_policies(state::with_float_target(step["out"].clone()));
         if out.as_ref().is_some_and(|out| *out != expected) {
             return Err(difference(scenario, step, "out", &expected, &out));
         }
-        let summary = state::summary(&runner.manager, &step["st"]);
+        let mut summary = state::summary(&runner.manager, &step["st"]);
+        runner.tiers.summary(&runner.numbers, &mut summary);
         if summary != step["st"] {
             return Err(difference(scenario, step, "st", &step["st"], &Some(summary)));
         }
     }
     assert!(runner.manager.memcheck(), "{}", scenario.name);
     Ok(scenario.steps.len())
+}
+
+/// Whether the `out` of a step lists loads and failures.
+fn may_list(step: &Value) -> bool {
+    matches!(str_of(&step["op"]), "prefetch" | "prefetch_submit" | "gate")
 }
 
 fn difference(scenario: &Scenario, step: &Value, what: &str, expected: &Value, got: &Out) -> String {
@@ -62,7 +76,7 @@ fn difference(scenario: &Scenario, step: &Value, what: &str, expected: &Value, g
     )
 }
 
-fn raised() -> Value {
+pub(crate) fn raised() -> Value {
     json!({ "raises": "ValueError" })
 }
 
@@ -88,52 +102,170 @@ fn payload(key: &ObjectKey, size_bytes: u64) -> Vec<u8> {
     digest.iter().copied().cycle().take(size_bytes as usize).collect()
 }
 
-struct Runner<'a> {
-    scenario: &'a Scenario,
-    manager: StorageManager,
+pub(crate) struct Runner<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) manager: StorageManager,
+    pub(crate) numbers: KeyNumbers,
+    pub(crate) handles: HashMap<u64, (PrefetchHandle, Value)>,
+    tiers: Arc<Tiers>,
+    watch: Arc<Watch>,
+    folder: &'a Path,
     hand: ManualClock,
-    numbers: KeyNumbers,
     contexts: HashMap<u64, ReadContext>,
+}
+
+impl<'a> Runner<'a> {
+    fn new(scenario: &'a Scenario, folder: &'a Path) -> Self {
+        for adapter in array_of(&scenario.config["l2"]) {
+            make_folder(adapter, folder);
+        }
+        let (clock, hand) = Clock::manual(NS_PER_S);
+        let tiers: Arc<Tiers> = Arc::default();
+        let maker = Arc::clone(&tiers);
+        let manager = StorageManagerBuilder::new(scenario.manager_config(folder))
+            .without_threads(clock)
+            .adapter_factory(Arc::new(move |config, context| maker.make(config, context)))
+            .build()
+            .expect("a manager");
+        let watch: Arc<Watch> = Arc::default();
+        manager.attach_events(Arc::clone(&watch) as _).expect("the first sink");
+        let numbers = scenario.keys.iter().cloned().zip(0..).collect();
+        let (handles, contexts) = (HashMap::new(), HashMap::new());
+        Self { scenario, manager, numbers, handles, tiers, watch, folder, hand, contexts }
+    }
+
+    /// Until everything is done that no gate holds back.
+    pub(crate) fn settle(&self) {
+        loop {
+            let was_busy = self.tiers.is_busy();
+            let had_work = self.manager.pump();
+            if !was_busy && !had_work {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn make_folder(adapter: &Value, folder: &Path) {
+    let adapter = adapter.get("inner").unwrap_or(adapter);
+    if let Some(path) = adapter["base_path"].as_str() {
+        let path = path.replace("@TMP", folder.to_str().expect("UTF-8"));
+        std::fs::create_dir_all(path).expect("a folder");
+    }
 }
 
 impl Runner<'_> {
     fn step(&mut self, step: &Value) -> Out {
-        let names_owners = step.get("owners").is_some();
         match str_of(&step["op"]) {
-            _ if names_owners && step["out"] == raised() => None,
             "reserve_write" => Some(self.reserve_write(step)),
             "finish_write" => Some(self.finish_write(step)),
             "finish_write_by_owner" => Some(self.finish_write_by_owner(step)),
             "prefetch" => Some(self.prefetch(step)),
+            "prefetch_submit" => Some(self.prefetch_submit(step)),
+            "prefetch_query" => Some(self.prefetch_query(step)),
             "read_enter" => Some(self.read_enter(step)),
             "read_exit" => Some(self.read_exit(step)),
             "finish_read" => Some(self.finish_read(step)),
             "unsafe_read" => Some(self.unsafe_read(step)),
             "delete_l1" => Some(self.delete_l1(step)),
             "evict_l1" => Some(self.evict_l1()),
-            "dump" => Some(state::dump(&self.manager, &self.numbers)),
+            "evict_l2" => Some(self.evict_l2()),
+            "dump" => Some(self.dump()),
             "memcheck" => Some(json!({ "ok": self.manager.memcheck() })),
             "object_key_validation" => Some(validate_keys(step)),
-            "touch" => {
-                self.manager.touch_l1_keys(&self.keys(&step["keys"]));
-                Some(json!({}))
+            "ctl" => Some(self.counters()),
+            "add_l2" => Some(self.add_l2(step)),
+            "fs_ls" => Some(tiers::list(&self.folder.join(str_of(&step["dir"])))),
+            "delete_quota" => {
+                let existed = self.manager.quota_manager().delete_quota(str_of(&step["salt"]));
+                Some(json!({ "existed": existed }))
             }
-            "clear" => {
-                self.manager.clear(step["force"] == true);
-                Some(json!({}))
+            op => self.step_without_answer(op, step),
+        }
+    }
+
+    fn step_without_answer(&mut self, op: &str, step: &Value) -> Out {
+        match op {
+            "touch" => self.manager.touch_l1_keys(&self.keys(&step["keys"])),
+            "clear" => self.manager.clear(step["force"] == true),
+            "gate" => {
+                let gate = self.tiers.gate(u64_of(&step["adapter"]) as u32);
+                gate.hold(Kind::from_name(str_of(&step["what"])), step["hold"] == true);
             }
             "sleep" => {
                 let seconds = step["seconds"].as_f64().expect("a time");
                 self.hand.advance_ns((seconds * NS_PER_S as f64) as u64);
-                Some(json!({}))
             }
-            "evict_l2" => Some(json!({ "actions": [] })),
-            "set_quota" | "delete_quota" | "del_l2" => None,
+            "set_quota" => {
+                // A quota below zero cannot be said here.
+                let Some(bytes) = step["bytes"].as_u64() else { return Some(raised()) };
+                self.manager.quota_manager().set_quota(str_of(&step["salt"]), bytes);
+            }
+            "del_l2" => return Some(self.del_l2(step)),
+            "fs_edit" => tiers::edit(&self.folder.join(str_of(&step["dir"])), step),
             op => panic!("{}: step {} has the unknown op {op}", self.scenario.name, step["i"]),
         }
+        Some(json!({}))
     }
 
-    fn keys(&self, numbers: &Value) -> Vec<ObjectKey> {
+    fn add_l2(&self, step: &Value) -> Value {
+        make_folder(&step["adapter"], self.folder);
+        let added = adapter_config(&step["adapter"], self.folder)
+            .and_then(|config| self.manager.add_l2_adapter(config));
+        added.map_or_else(|_| raised(), |id| json!({ "id": id }))
+    }
+
+    fn del_l2(&self, step: &Value) -> Value {
+        let id = u64_of(&step["id"]) as u32;
+        if self.manager.delete_l2_adapter(id, Duration::from_secs(10)).is_err() {
+            return raised();
+        }
+        self.tiers.forget(id);
+        json!({})
+    }
+
+    fn dump(&self) -> Value {
+        let mut dump = state::dump(&self.manager, &self.numbers);
+        if let Some(l2) = self.tiers.dump(&self.numbers) {
+            dump["l2"] = l2;
+        }
+        dump
+    }
+
+    fn counters(&self) -> Value {
+        let status = self.manager.report_status();
+        let store: Vec<_> = self
+            .manager
+            .l1_managers()
+            .map(|l1| {
+                let store = &status.store_controllers[&l1.config().tag];
+                json!({
+                    "pending_keys_count": store.pending_keys_count,
+                    "in_flight_task_count": store.in_flight_task_count,
+                    "num_l2_adapters": store.num_l2_adapters,
+                })
+            })
+            .collect();
+        let prefetch = &status.prefetch_controller;
+        json!({ "store": store, "prefetch": {
+            "submission_queue_size": prefetch.submission_queue_size,
+            "pending_queue_size": prefetch.pending_queue_size,
+            "in_flight_request_count": prefetch.in_flight_request_count,
+            "lookup_phase_count": prefetch.lookup_phase_count,
+            "load_phase_count": prefetch.load_phase_count,
+            "completed_results_count": prefetch.completed_results_count,
+            "num_l2_adapters": prefetch.num_l2_adapters,
+        }})
+    }
+
+    pub(crate) fn owners(&self, step: &Value) -> Option<L1Owners> {
+        let owners = step.get("owners")?;
+        let owner = |pair: &Value| (self.scenario.keys[usize_of(&pair[0])].clone(), u64_of(&pair[1]) as u32);
+        Some(array_of(owners).iter().map(owner).collect())
+    }
+
+    pub(crate) fn keys(&self, numbers: &Value) -> Vec<ObjectKey> {
         array_of(numbers).iter().map(|number| self.scenario.keys[usize_of(number)].clone()).collect()
     }
 
@@ -147,14 +279,43 @@ impl Runner<'_> {
             let Some(buffer) = reservation.buffer(position) else { continue };
             let span = buffer.span();
             buffer.write(&payload(key, span.size_bytes)).expect("the payload fits");
-            objects.push(json!([0, span.offset_bytes, span.phy_size_bytes, span.size_bytes]));
+            let owner = reservation.owner(position);
+            objects.push(json!([owner, span.offset_bytes, span.phy_size_bytes, span.size_bytes]));
         }
-        json!({ "err": letters(reservation.codes(), &keys), "obj": objects })
+        let mut out = json!({ "err": letters(reservation.codes(), &keys), "obj": objects });
+        if self.manager.l1_managers().len() > 1 {
+            out["per_l1"] = self.codes_per_l1(&keys, &reservation);
+        }
+        out
+    }
+
+    /// What each L1 said of the keys that came to it: LMCache's dictionary has first what was refused, and then what went
+    /// to the allocator.
+    fn codes_per_l1(&self, keys: &[ObjectKey], reservation: &WriteReservation) -> Value {
+        let first = [(0, reservation.codes().clone())];
+        let per_l1 = match reservation.codes_per_l1() {
+            [] if keys.is_empty() => return json!([]),
+            [] => &first,
+            tried => tried,
+        };
+        let mut passed_on = keys.to_vec();
+        let mut answers = Vec::new();
+        for (owner, codes) in per_l1 {
+            let outcomes = codes.per_distinct_key(&passed_on);
+            let (refused, rest): (Vec<_>, Vec<_>) =
+                outcomes.iter().partition(|(_, code)| *code == L1Error::KeyNotWritable);
+            let letters: String = refused.iter().chain(&rest).map(|(_, code)| letter(*code)).collect();
+            answers.push(json!([owner, letters]));
+            let pending = passed_on.into_iter().zip(codes.as_slice());
+            passed_on =
+                pending.filter(|(_, code)| **code == L1Error::OutOfMemory).map(|(key, _)| key).collect();
+        }
+        json!(answers)
     }
 
     fn finish_write(&self, step: &Value) -> Value {
         let keys = self.keys(&step["keys"]);
-        let codes = self.manager.finish_write(&keys).expect("an open manager");
+        let Ok(codes) = self.manager.finish_write(&keys) else { return raised() };
         json!({ "err": letters(&codes, &keys) })
     }
 
@@ -173,44 +334,12 @@ impl Runner<'_> {
         json!({ "per_l1": per_l1 })
     }
 
-    fn spec(&self, step: &Value) -> Option<PrefetchTaskSpec> {
-        let row = |row: &Value| GroupedObjectKeys {
-            keys: self.keys(&row["keys"]),
-            object_group_id: u64_of(&row["g"]) as u32,
-            layout: self.scenario.layouts[str_of(&row["layout"])].clone(),
-            sliding_window_size: row["w"].as_i64().expect("a window"),
-        };
-        let fetching_policy = match str_of(&step["policy"]) {
-            "prefix" => FetchingPolicy::Prefix,
-            "full" => FetchingPolicy::Full,
-            _ => return None,
-        };
-        Some(PrefetchTaskSpec {
-            key_groups: array_of(&step["rows"]).iter().map(row).collect(),
-            num_kv_readers: step["readers"].as_i64().expect("a count"),
-            fetching_policy,
-            lock_mode: if step["lock"] == "LOCK" { LockMode::Lock } else { LockMode::NoLock },
-        })
-    }
-
-    fn prefetch(&self, step: &Value) -> Value {
-        let Some(spec) = self.spec(step).filter(|spec| validate_spec(spec).is_ok()) else { return raised() };
-        let skip_l2 = step["skip_l2"] == true;
-        let handle = self.manager.submit_prefetch_task(&spec, "", skip_l2).expect("an open manager");
-        assert!(self.manager.wait_prefetch_status(&handle, Duration::ZERO));
-        let result = self.manager.query_prefetch_status(&handle).expect("the first query has the result");
-        assert_eq!(self.manager.query_prefetch_status(&handle), None, "a result is given once");
-        let PrefetchResult { hit_cells, l1_hit_cells, l2_hit_cells, found_cells } = result;
-        let rows = |rows: &[Bitmap]| rows.iter().map(Bitmap::to_string).collect::<Vec<_>>();
-        json!({
-            "hit": rows(&hit_cells), "l1_hit": rows(&l1_hit_cells), "l2_hit": rows(&l2_hit_cells),
-            "found": found_cells.as_deref().map(rows),
-        })
-    }
-
     fn read_enter(&mut self, step: &Value) -> Value {
         let keys = self.keys(&step["keys"]);
-        let context = self.manager.read_prefetched_results(&keys);
+        let owners = self.owners(step);
+        let Ok(context) = self.manager.read_prefetched_results(&keys, owners.as_ref()) else {
+            return raised();
+        };
         let distinct = context.codes().per_distinct_key(&keys);
         let err: String = distinct.iter().map(|(_, code)| letter(*code)).collect();
         let out = match context.objects() {
@@ -243,13 +372,15 @@ impl Runner<'_> {
 
     fn finish_read(&self, step: &Value) -> Value {
         let keys = self.keys(&step["keys"]);
-        let codes = self.manager.finish_read_prefetched(&keys, step["locks"].as_i64().expect("a count"));
+        let (locks, owners) = (step["locks"].as_i64().expect("a count"), self.owners(step));
+        let finished = self.manager.finish_read_prefetched(&keys, locks, owners.as_ref());
+        let Ok(codes) = finished else { return raised() };
         json!({ "err": letters(&codes, &keys) })
     }
 
     fn unsafe_read(&self, step: &Value) -> Value {
         let keys = self.keys(&step["keys"]);
-        let read = self.manager.unsafe_read(&keys);
+        let Ok(read) = self.manager.unsafe_read(&keys, self.owners(step).as_ref()) else { return raised() };
         let codes = keys.iter().zip(read.codes().as_slice());
         let good: Vec<_> =
             codes.filter(|(_, code)| **code == L1Error::Success).map(|(key, _)| self.numbers[key]).collect();
@@ -266,16 +397,22 @@ impl Runner<'_> {
             out["deleted"] = json!(deleted);
             out["skipped"] = json!(skipped);
         } else {
-            let codes = self.manager.l1_manager().delete(&keys, force);
-            out["per_l1"] = json!([[0, letters(&codes, &keys)]]);
+            let per_l1 = self.manager.l1_managers().enumerate();
+            let per_l1 =
+                per_l1.map(|(l1, manager)| json!([l1, letters(&manager.delete(&keys, force), &keys)]));
+            out["per_l1"] = json!(per_l1.collect::<Vec<_>>());
         }
         out
     }
 
     fn evict_l1(&self) -> Value {
-        let pass = self.manager.evict_l1_once();
+        let passes = self.manager.evict_l1_once().into_iter().enumerate();
+        json!({ "l1": passes.map(|(l1, pass)| self.pass(l1, pass)).collect::<Vec<_>>() })
+    }
+
+    fn pass(&self, l1: usize, pass: EvictionPass) -> Value {
         let mut l1 = json!({
-            "l1": 0, "used": pass.used_bytes, "total": pass.total_bytes, "triggered": pass.triggered,
+            "l1": l1, "used": pass.used_bytes, "total": pass.total_bytes, "triggered": pass.triggered,
         });
         match pass.victims {
             Err(_) => l1["raises"] = json!("ValueError"),
@@ -288,7 +425,14 @@ impl Runner<'_> {
             }
             Ok(_) => {}
         }
-        json!({ "l1": [l1] })
+        l1
+    }
+
+    fn evict_l2(&self) -> Value {
+        let action = |(id, keys): (u32, Vec<ObjectKey>)| {
+            json!([id, keys.iter().map(|key| self.numbers[key]).collect::<Vec<_>>()])
+        };
+        json!({ "actions": self.manager.evict_l2_once().into_iter().map(action).collect::<Vec<_>>() })
     }
 }
 

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use lmcache::format::model::key::KeyInterner;
 use lmcache::format::model::{Dtype, KeyView, MemoryLayoutDesc, ObjectKey};
-use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
+use lmcache::storage::config::{
+    Compat, EvictionConfig, EvictionPolicyKind, L1ManagerConfig, L2AdapterConfig, PrefetchConfig,
+    PrefetchPolicy, StorageManagerConfig, StoreConfig, StorePolicy,
+};
 use serde_json::Value;
 
 /// One recorded scenario.
@@ -38,25 +41,61 @@ impl Scenario {
         scenario
     }
 
-    /// Whether it needs nothing but one L1 manager.
+    /// Whether this build has all adapters that it needs.
     pub(crate) fn is_supported(&self) -> bool {
-        self.config["l2"] == serde_json::json!([])
-            && self.config["l1"].as_array().is_some_and(|l1| l1.len() == 1)
-            && self.steps.iter().all(|step| step["op"] != "add_l2")
+        let added = self.steps.iter().filter(|step| step["op"] == "add_l2").map(|step| &step["adapter"]);
+        array_of(&self.config["l2"]).iter().chain(added).all(|adapter| {
+            matches!(adapter["type"].as_str(), Some("mock" | "fault_inject" | "fs" | "no_such_type") | None)
+        })
     }
 
-    pub(crate) fn manager_config(&self) -> StorageManagerConfig {
-        let l1 = &self.config["l1"][0];
-        let policy = EvictionPolicyKind::from_name(str_of(&l1["eviction"]["policy"])).expect("a policy");
-        let mut config = StorageManagerConfig::l1_only(u64_of(&l1["size_bytes"]), policy);
-        let manager = &mut config.l1_managers[0];
-        manager.memory.align_bytes = u64_of(&l1["align_bytes"]);
-        manager.write_ttl_seconds = l1["write_ttl_s"].as_i64().expect("a number");
-        manager.read_ttl_seconds = l1["read_ttl_s"].as_i64().expect("a number");
-        manager.eviction.trigger_watermark = l1["eviction"]["watermark"].as_f64().expect("a number");
-        manager.eviction.eviction_ratio = l1["eviction"]["ratio"].as_f64().expect("a number");
+    /// The configuration of LMCache, with its behaviour, whose folders lie in `folder`.
+    pub(crate) fn manager_config(&self, folder: &Path) -> StorageManagerConfig {
+        let l1s: Vec<_> = array_of(&self.config["l1"]).iter().map(l1_config).collect();
+        let eviction = l1s[0].eviction.clone();
+        let mut config = StorageManagerConfig::with_l1_managers(l1s, eviction);
+        config.compat = Compat::Lmcache;
+        config.store = StoreConfig::for_compat(Compat::Lmcache);
+        config.prefetch = PrefetchConfig::for_compat(Compat::Lmcache);
+        config.l2_adapters = array_of(&self.config["l2"])
+            .iter()
+            .map(|adapter| adapter_config(adapter, folder).expect("an adapter"))
+            .collect();
+        // Recordings of L1 alone can go without what concerns L2.
+        let store_policy = self.config["store_policy"].as_str().unwrap_or("default");
+        config.store_policy =
+            StorePolicy::ALL.into_iter().find(|policy| policy.name() == store_policy).expect("a policy");
+        let prefetch_policy = self.config["prefetch_policy"].as_str().unwrap_or("default");
+        config.prefetch_policy = PrefetchPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == prefetch_policy)
+            .expect("a policy");
+        config.prefetch_max_in_flight = self.config["max_in_flight"].as_i64().unwrap_or(8);
+        let quotas = self.config["quotas"].as_object().into_iter().flatten();
+        config.quotas = quotas.map(|(salt, bytes)| (salt.clone(), u64_of(bytes))).collect();
         config
     }
+}
+
+fn l1_config(l1: &Value) -> L1ManagerConfig {
+    let eviction = EvictionConfig {
+        policy: EvictionPolicyKind::from_name(str_of(&l1["eviction"]["policy"])).expect("a policy"),
+        trigger_watermark: l1["eviction"]["watermark"].as_f64().expect("a number"),
+        eviction_ratio: l1["eviction"]["ratio"].as_f64().expect("a number"),
+        ..EvictionConfig::default()
+    };
+    let mut config = L1ManagerConfig::dram(u64_of(&l1["size_bytes"]), eviction);
+    config.tag = str_of(&l1["tag"]).to_owned();
+    config.memory.align_bytes = u64_of(&l1["align_bytes"]);
+    config.write_ttl_seconds = l1["write_ttl_s"].as_i64().expect("a number");
+    config.read_ttl_seconds = l1["read_ttl_s"].as_i64().expect("a number");
+    config
+}
+
+/// The adapter that a recording names; `@TMP` is the folder.
+pub(crate) fn adapter_config(adapter: &Value, folder: &Path) -> lmcache::error::Result<L2AdapterConfig> {
+    let json = adapter.to_string().replace("@TMP", folder.to_str().expect("UTF-8"));
+    L2AdapterConfig::from_json(&json)
 }
 
 fn text(path: &Path) -> String {

@@ -47,11 +47,11 @@ fn the_calls_of_our_manager_are_recorded_with_what_came_of_them() {
     manager.reserve_write(stored, &layout).expect("room");
     manager.finish_write_by_owner(&[(0, &stored[..1]), (0, &stored[1..])]).expect("reserved");
     manager.submit_prefetch_task(&spec, "request", false).expect("open");
-    manager.read_prefetched_results(stored).exit(false);
-    drop(manager.read_prefetched_results(missing));
-    manager.finish_read_prefetched(stored, 1);
+    manager.read_prefetched_results(stored, None).unwrap().exit(false);
+    drop(manager.read_prefetched_results(missing, None).unwrap());
+    manager.finish_read_prefetched(stored, 1, None).unwrap();
     recorder.set_enabled(false);
-    manager.finish_read_prefetched(stored, 1);
+    manager.finish_read_prefetched(stored, 1, None).unwrap();
     manager.close().expect("closed");
     let stats = recorder.close().expect("closed");
     assert_eq!((stats.calls, stats.completions, stats.lost), (8, 8, 0));

@@ -2,7 +2,8 @@
 
 use lmcache::clock::Clock;
 use lmcache::format::model::WriteMode;
-use lmcache::storage::config::{EvictionConfig, L1ManagerConfig};
+use lmcache::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
+use lmcache::storage::events::Events;
 use lmcache::storage::l1::{L1Manager, ObjectStage, WriteRequest, WriterTag};
 
 use crate::support::{PAGE, keys, names};
@@ -12,7 +13,7 @@ const LOADER: WriterTag = WriterTag::Prefetch(7);
 
 fn l1() -> L1Manager {
     let config = L1ManagerConfig::dram(16 * PAGE, EvictionConfig::default());
-    L1Manager::new(config, Clock::manual(1).0).unwrap()
+    L1Manager::new(config, Clock::manual(1).0, Compat::Lmcache, Events::default()).unwrap()
 }
 
 fn request(tag: WriterTag, is_temporary: bool) -> WriteRequest {

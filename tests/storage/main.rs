@@ -1,10 +1,10 @@
 //! The storage manager, where the recordings of the real one do not reach: time, threads, limits, old modes.
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, in its helpers as in itself")]
 
-mod allocator;
+mod alike;
 mod l1;
+mod leases;
 mod manager;
-mod policies;
 mod prefetch;
 mod reservations;
 mod stress;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lmcache::clock::Clock;
 use lmcache::format::model::call::GroupedObjectKeys;
 use lmcache::format::model::{FetchingPolicy, LockMode, ObjectKey, PrefetchTaskSpec};
-use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
+use lmcache::storage::config::{Compat, EvictionPolicyKind, StorageManagerConfig};
 use lmcache::storage::{L1Error, StorageManager};
 
 use crate::support::{PAGE, keys, layout};
@@ -46,7 +46,7 @@ impl Worker<'_> {
                     self.manager.touch_l1_keys(keys);
                 }
                 _ => {
-                    let pass = self.manager.evict_l1_once();
+                    let pass = self.manager.evict_l1_once().pop().unwrap();
                     assert!(pass.victims.unwrap().iter().all(|(_, code)| *code == L1Error::Success));
                 }
             }
@@ -84,7 +84,7 @@ impl Worker<'_> {
         let handle = self.manager.submit_prefetch_task(&spec, "", false).unwrap();
         let hits = self.manager.query_prefetch_status(&handle).unwrap().hit_count();
         let held = &keys[..hits];
-        let context = self.manager.read_prefetched_results(held);
+        let context = self.manager.read_prefetched_results(held, None).unwrap();
         for object in context.objects().expect("what a prefetch locked can be read") {
             let mut bytes = vec![0; object.span().size_bytes as usize];
             assert_eq!(object.read_into(&mut bytes), bytes.len());
@@ -92,14 +92,22 @@ impl Worker<'_> {
             self.reads.fetch_add(1, Ordering::Relaxed);
         }
         assert!(context.exit(false).is_empty());
-        assert!(self.manager.finish_read_prefetched(held, 2).all_succeeded());
+        assert!(self.manager.finish_read_prefetched(held, 2, None).unwrap().all_succeeded());
     }
 }
 
 #[test]
 fn threads_leave_the_books_right_and_the_objects_whole() {
-    for policy in [EvictionPolicyKind::Lru, EvictionPolicyKind::Arc] {
+    // With small units L1 has 64 shards, with pages it has one.
+    let shapes = [
+        (EvictionPolicyKind::Lru, Compat::Native, 64),
+        (EvictionPolicyKind::Lru, Compat::Lmcache, PAGE),
+        (EvictionPolicyKind::Arc, Compat::Native, PAGE),
+    ];
+    for (policy, compat, align_bytes) in shapes {
         let mut config = StorageManagerConfig::l1_only(48 * PAGE, policy);
+        config.compat = compat;
+        config.l1_managers[0].memory.align_bytes = align_bytes;
         config.l1_managers[0].eviction.trigger_watermark = 0.5;
         let manager = StorageManager::with_clock(config, Clock::system()).unwrap();
         let (keys, reads) = (keys(0, KEYS), AtomicU64::new(0));
@@ -125,7 +133,7 @@ fn threads_leave_the_books_right_and_the_objects_whole() {
 
 /// Nothing is locked or staged, and what the objects take up is what the allocator says is in use.
 fn check_books(manager: &StorageManager) {
-    let status = manager.report_status().l1_manager;
+    let status = manager.report_status().l1_manager.unwrap();
     let objects = manager.l1_manager().objects();
     assert_eq!((status.read_locked_count, status.staging_object_count, status.staging_bytes), (0, 0, 0));
     assert_eq!(status.total_object_count, objects.len() as u64);

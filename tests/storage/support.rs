@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lmcache::clock::{Clock, ManualClock};
 use lmcache::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
-use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
+use lmcache::storage::config::{Compat, EvictionPolicyKind, StorageManagerConfig};
 use lmcache::storage::{KeyCodes, L1Error, StorageManager};
 
 /// The alignment of L1, and the size of most objects here.
@@ -17,21 +17,25 @@ pub(crate) fn keys(first: u32, count: u32) -> Vec<ObjectKey> {
     (first..first + count).map(key).collect()
 }
 
-/// The key of a tenant.
-pub(crate) fn salted_key(number: u8, salt: &str) -> ObjectKey {
-    let scope = KeyScope::new("model", 0, 0, salt).expect("a scope");
-    ObjectKey::new(ChunkHash::new(&[number]), Arc::new(scope))
-}
-
 /// Objects of `bytes` bytes.
 pub(crate) fn layout(bytes: u64) -> MemoryLayoutDesc {
     let uint8 = Dtype::from_name("torch.uint8").expect("a dtype");
     MemoryLayoutDesc::new(vec![(Box::new([bytes]), uint8)]).expect("a layout")
 }
 
-/// A manager for `objects` pages on a clock that stands still, with times to live of 10 s.
+/// A manager for `objects` pages that is like LMCache, on a clock that stands still, with times to live of 10 s.
 pub(crate) fn manager(objects: u64, policy: EvictionPolicyKind) -> (StorageManager, ManualClock) {
+    manager_like(Compat::Lmcache, objects, policy)
+}
+
+/// The same with the behaviour of `compat`.
+pub(crate) fn manager_like(
+    compat: Compat,
+    objects: u64,
+    policy: EvictionPolicyKind,
+) -> (StorageManager, ManualClock) {
     let mut config = StorageManagerConfig::l1_only(objects * PAGE, policy);
+    config.compat = compat;
     config.l1_managers[0].write_ttl_seconds = 10;
     config.l1_managers[0].read_ttl_seconds = 10;
     let (clock, hand) = Clock::manual(1);

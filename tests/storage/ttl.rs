@@ -19,9 +19,9 @@ fn an_expired_reservation_is_handed_over_with_its_buffer_as_it_is() {
         ["KEY_NOT_WRITABLE"]
     );
     hand.advance_ns(TTL_NS - 1);
-    assert_eq!(manager.report_status().l1_manager.write_locked_count, 1);
+    assert_eq!(manager.report_status().l1_manager.unwrap().write_locked_count, 1);
     hand.advance_ns(1);
-    assert_eq!(manager.report_status().l1_manager.write_locked_count, 0);
+    assert_eq!(manager.report_status().l1_manager.unwrap().write_locked_count, 0);
     assert_eq!(names(&manager.finish_write(&abandoned).unwrap()), ["KEY_IN_WRONG_STATE"]);
 
     let second = manager.reserve_write(&abandoned, &layout(2 * PAGE)).unwrap();
@@ -41,12 +41,16 @@ fn an_expired_reservation_is_evicted_deleted_or_cleared() {
         assert!(manager.reserve_write(&keys, &layout(PAGE)).unwrap().codes().all_succeeded());
         assert_eq!(manager.delete_l1_keys(&keys, false), (0, 8));
         manager.clear(false);
-        assert_eq!(manager.evict_l1_once().victims.unwrap(), [], "a live reservation is no victim");
+        assert_eq!(
+            manager.evict_l1_once().pop().unwrap().victims.unwrap(),
+            [],
+            "a live reservation is no victim"
+        );
         hand.advance_ns(TTL_NS);
         match remove {
             0 => assert_eq!(manager.delete_l1_keys(&keys, false), (8, 0)),
             1 => manager.clear(false),
-            _ => assert_eq!(manager.evict_l1_once().victims.unwrap().len(), 1, "20 % of 8"),
+            _ => assert_eq!(manager.evict_l1_once().pop().unwrap().victims.unwrap().len(), 1, "20 % of 8"),
         }
         let left = if remove == 2 { 7 } else { 0 };
         assert_eq!(manager.get_l1_usage().0, left * PAGE);
@@ -65,8 +69,8 @@ fn every_reader_prolongs_the_lock_of_all() {
     hand.advance_ns(TTL_NS - 1);
     assert!(l1.reserve_read(&keys, 1).all_succeeded());
     hand.advance_ns(TTL_NS - 1);
-    assert!(manager.finish_read_prefetched(&keys, 3).all_succeeded());
-    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1)), ["KEY_IN_WRONG_STATE"]);
+    assert!(manager.finish_read_prefetched(&keys, 3, None).unwrap().all_succeeded());
+    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1, None).unwrap()), ["KEY_IN_WRONG_STATE"]);
 }
 
 #[test]
@@ -78,9 +82,12 @@ fn a_reader_from_before_expiry_releases_the_lock_of_the_next() {
     assert!(l1.reserve_read(&keys, 3).all_succeeded());
     hand.advance_ns(TTL_NS);
     assert_eq!(names(&l1.unsafe_read(&keys).0), ["KEY_NOT_READABLE"]);
-    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1)), ["KEY_IN_WRONG_STATE"]);
+    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1, None).unwrap()), ["KEY_IN_WRONG_STATE"]);
     assert!(l1.reserve_read(&keys, 1).all_succeeded());
-    assert!(manager.finish_read_prefetched(&keys, 1).all_succeeded(), "the old reader's release");
+    assert!(
+        manager.finish_read_prefetched(&keys, 1, None).unwrap().all_succeeded(),
+        "the old reader's release"
+    );
     assert_eq!(names(&l1.unsafe_read(&keys).0), ["KEY_NOT_READABLE"]);
 }
 
@@ -90,7 +97,7 @@ fn counts_of_locks_end_at_128() {
     let keys = keys(0, 1);
     store(&manager, &keys);
     assert!(manager.l1_manager().reserve_read(&keys, 1000).all_succeeded());
-    assert!(manager.finish_read_prefetched(&keys, 127).all_succeeded());
-    assert!(manager.finish_read_prefetched(&keys, -5).all_succeeded(), "less than one is one");
-    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1)), ["KEY_IN_WRONG_STATE"]);
+    assert!(manager.finish_read_prefetched(&keys, 127, None).unwrap().all_succeeded());
+    assert!(manager.finish_read_prefetched(&keys, -5, None).unwrap().all_succeeded(), "less than one is one");
+    assert_eq!(names(&manager.finish_read_prefetched(&keys, 1, None).unwrap()), ["KEY_IN_WRONG_STATE"]);
 }

@@ -20,7 +20,7 @@ fn update_takes_only_what_is_there_and_free_and_all_takes_both() {
     assert_eq!(outcome(WriteMode::Update), ["SUCCESS", "KEY_NOT_WRITABLE", "KEY_NOT_WRITABLE"]);
     assert_eq!(outcome(WriteMode::All), ["SUCCESS", "KEY_NOT_WRITABLE", "SUCCESS"]);
     assert_eq!(outcome(WriteMode::New), ["KEY_NOT_WRITABLE"; 3]);
-    assert_eq!(manager.report_status().l1_manager.total_object_count, 3);
+    assert_eq!(manager.report_status().l1_manager.unwrap().total_object_count, 3);
     assert!(manager.memcheck());
 }
 

@@ -147,6 +147,11 @@ impl KeyScope {
     pub fn cache_salt(&self) -> &str {
         &self.cache_salt
     }
+
+    /// A hash of all fields, the same everywhere in this process and in no other.
+    pub fn hash64(&self) -> u64 {
+        self.hash64
+    }
 }
 
 impl PartialEq for KeyScope {

@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 /// `--compat`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compat {
-    /// `lmcache`: LMCache 0.5.6's, defects included, so that a replay tells what LMCache would have done. The
-    /// default of the replay command.
+    /// `lmcache`: LMCache 0.5.6's, defects included, so that a replay tells what LMCache would have done. The default of
+    /// the replay command.
     Lmcache,
     /// `native`: ours, which differs from LMCache's in its known defects only. The default of the library.
     #[default]
@@ -55,11 +55,7 @@ mod tests {
         for compat in Compat::ALL {
             assert_eq!(Compat::from_name(compat.name()).unwrap(), compat);
         }
-        assert!(
-            Compat::from_name("LMCache")
-                .unwrap_err()
-                .hint()
-                .is_some_and(|hint| hint.contains("lmcache and native"))
-        );
+        let error = Compat::from_name("LMCache").unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("lmcache and native")), "{error}");
     }
 }

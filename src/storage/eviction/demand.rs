@@ -81,7 +81,7 @@ impl<'a> Tally<'a> {
 }
 
 /// How many of `tracked` keys a ratio takes: see [`Demand::Ratio`].
-fn victim_count(tracked: usize, ratio: f64) -> usize {
+pub(in crate::storage) fn victim_count(tracked: usize, ratio: f64) -> usize {
     let ratio = ratio.clamp(0.0, 1.0);
     let count = (tracked as f64 * ratio) as usize;
     if count == 0 && ratio > 0.0 { tracked.min(1) } else { count }

@@ -13,32 +13,43 @@
 //!      +------------------------- delete, clear, eviction --------------+
 //! ```
 //!
-//! * [`slot`]: one key with its objects. * `tables`: all slots, the allocator and the policy.
-//! * `write`, `read`, `remove`: the operations, each on a whole list of keys.
+//! * [`slot`]: one key with its objects. `shard`: a part of the slots behind a mutex, with `scopes` and `counts` of
+//!   them. `tables`: all shards, the allocator, and the order of eviction.
+//! * `write`, `read`, `remove`, `evict`: the operations, each on a whole list of keys. `reserve` and
+//!   `reserve_lmcache`: the one in which ours and LMCache's differ most; `allocate`: its addresses.
+//! * `recency`: who was used least recently.
 //! * [`code`]: what an operation says of each key. * [`status`]: what L1 says of itself.
 //!
-//! [`L1Manager`] puts one mutex in front of the tables. Every operation holds it for its whole list of keys,
-//! so operations are atomic against each other, and tells the eviction policy of its effects before it lets
-//! go. Nothing under the mutex waits or copies bytes.
+//! What is atomic, and what is under which mutex, is told in `tables`. Locks that expire are in
+//! [`ttl_lock`](crate::storage::ttl_lock).
 
+mod allocate;
 pub mod code;
+mod counts;
+mod evict;
 mod read;
+mod recency;
 mod remove;
+mod reserve;
+mod reserve_lmcache;
+mod scopes;
+mod shard;
 pub mod slot;
 pub mod status;
 mod tables;
 mod write;
 
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::model::ObjectKey;
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::{Arena, Span};
-use crate::storage::config::{Compat, L1ManagerConfig};
-use crate::storage::eviction::{self, PolicyState};
+use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
+use crate::storage::events::{Event, Events, L1Keys};
+use crate::storage::eviction::PolicyState;
+use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Span};
+use crate::storage::ticker::Waker;
 use crate::storage::ttl_lock;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, OnceLock, lock};
 
 pub use code::{KeyCodes, L1Error};
 pub use slot::{ObjectStage, WriterTag};
@@ -68,9 +79,10 @@ pub struct L1Manager {
     config: L1ManagerConfig,
     clock: Clock,
     arena: Arc<Arena>,
-    tables: Mutex<Tables>,
-    /// Written under the mutex of the tables: whoever holds that finds L1 either open or closed and empty.
-    is_closed: AtomicBool,
+    tables: Tables,
+    compat: Compat,
+    events: Events,
+    waker: OnceLock<Waker>,
 }
 
 impl L1Manager {
@@ -80,77 +92,107 @@ impl L1Manager {
     /// whole size can be used from the start, in private memory.
     ///
     /// # Errors
-    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
-    /// memory is to be a Device-DAX file, which this build does not have.
-    pub fn new(config: L1ManagerConfig, clock: Clock) -> Result<Self> {
+    /// If the size is zero, the alignment is no power of two, the memory cannot be had as it is configured, or it is
+    /// to be a Device-DAX file, which this build does not have.
+    pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
             return Err(Error::unsupported("L1 on Device-DAX is not part of this build")
                 .with_context("path", path)
                 .with_hint("configure L1 in host memory of the same size"));
         }
-        let allocator = AddressManager::new(memory.size_bytes, memory.align_bytes)?;
-        let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
-        let tables = Mutex::new(Tables {
-            index: tables::Index::default(),
-            allocator,
-            policy: eviction::create(config.eviction.policy, Compat::Lmcache),
-            write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
-            read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
-            staging_bytes: 0,
-            allocation_failures: 0,
-        });
-        Ok(Self { config, clock, arena, tables, is_closed: AtomicBool::new(false) })
-    }
-
-    fn tables(&self) -> MutexGuard<'_, Tables> {
-        lock(&self.tables)
+        let space = L1MemoryManager::new(memory)?;
+        let arena = Arc::clone(space.arena());
+        let tables = Tables::new(&config, compat, Arc::clone(&arena), space);
+        Ok(Self { config, clock, arena, tables, compat, events, waker: OnceLock::new() })
     }
 
     /// Whether L1 still takes something.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] after [`Self::close`].
+    /// [`ErrorKind::Closed`](crate::error::ErrorKind::Closed) after [`Self::close`].
     pub(super) fn check_open(&self) -> Result<()> {
-        // Relaxed: who has to know for sure holds the mutex, which orders it; for the others, a call that
-        // races with `close` may come before it or after it.
-        if self.is_closed.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
-        }
-        Ok(())
+        self.tables.check_open()
     }
 
     /// Drops all objects, and takes none from then on.
     pub(super) fn close(&self) {
-        let mut tables = self.tables();
-        // Relaxed: see `check_open`.
-        self.is_closed.store(true, Ordering::Relaxed);
-        tables.clear(true, self.clock.now_ns());
+        self.tables.close(self.clock.now_ns());
     }
 
     /// Reserves an object for each of `keys`. Returns, parallel to `keys`, the outcomes and where the objects
     /// of the successful ones lie: [`L1Error::KeyNotWritable`] if the key is resident, or this tag is writing
     /// it; [`L1Error::OutOfMemory`] if not all that need memory get it. A reservation of the same tag that
-    /// ran out is handed over with its buffer as it is.
+    /// ran out is taken over: with a new buffer, and under [`Compat::Lmcache`] with the old one as it is.
     ///
     /// # Errors
-    /// If an object of zero bytes would have to be allocated, or the storage manager is closed. Nothing is
-    /// changed then.
+    /// If an object of zero bytes would have to be allocated; nothing is changed then. Or if the storage manager is
+    /// closed.
     pub fn reserve_write(
         &self,
         keys: &[ObjectKey],
         request: WriteRequest,
     ) -> Result<(KeyCodes, Vec<Option<Span>>)> {
-        let mut tables = self.tables();
+        self.reserve(keys, request, |span| span)
+    }
+
+    /// [`Self::reserve_write`] with buffers that an adapter can fill: each is pinned for as long as it is held.
+    ///
+    /// # Errors
+    /// Those of [`Self::reserve_write`].
+    pub(super) fn reserve_write_pinned(
+        &self,
+        keys: &[ObjectKey],
+        request: WriteRequest,
+    ) -> Result<(KeyCodes, Vec<Option<PinnedSpan>>)> {
+        self.reserve(keys, request, |span| self.arena.pin(span))
+    }
+
+    fn reserve<B>(
+        &self,
+        keys: &[ObjectKey],
+        request: WriteRequest,
+        make: impl FnMut(Span) -> B,
+    ) -> Result<(KeyCodes, Vec<Option<B>>)> {
         self.check_open()?;
-        tables.reserve_write(keys, request, self.clock.now_ns())
+        let reserved = self.tables.reserve_write(keys, request, self.clock.now_ns(), make)?;
+        self.wake_if_full(reserved.used_bytes);
+        Ok((reserved.codes, reserved.buffers))
     }
 
     /// Makes what `tag` wrote readable: [`L1Error::KeyNotExist`] if it was not writing the key,
     /// [`L1Error::KeyInWrongState`] if its reservation ran out. If another writer was first, this one's object
     /// is dropped, which is a success all the same.
+    ///
+    /// If the reservation of another writer under this tag ran out less than one time to live before it was taken
+    /// over, the first finish after that is [`L1Error::KeyInWrongState`], too: it may be the late one's, who must not
+    /// make readable what the other is still writing. Not under [`Compat::Lmcache`].
     pub fn finish_write(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
-        self.tables().finish_write(keys, tag, self.clock.now_ns())
+        self.tables.finish_write(keys, tag, self.clock.now_ns(), |_| ())
+    }
+
+    /// [`Self::finish_write`] that also says which objects are readable from now on, to be stored to L2.
+    pub(super) fn finish_write_noting(
+        &self,
+        keys: &[ObjectKey],
+        tag: WriterTag,
+    ) -> (KeyCodes, Vec<ObjectKey>) {
+        let mut noted = Vec::new();
+        let codes = self.tables.finish_write(keys, tag, self.clock.now_ns(), |created| {
+            noted = created.iter().map(|key| (*key).clone()).collect();
+        });
+        (codes, noted)
+    }
+
+    /// Holds objects for a store: they stay until [`Self::release_store_hold`], and their buffers are pinned. No
+    /// client can release the hold, and it does not run out; in LMCache it is a read lock.
+    pub(super) fn hold_for_store(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<PinnedSpan>>) {
+        self.tables.hold_for_store(keys, self.clock.now_ns(), |span| self.arena.pin(span))
+    }
+
+    /// Takes back one hold on each of `keys`.
+    pub(super) fn release_store_hold(&self, keys: &[ObjectKey]) {
+        self.tables.release_store_hold(keys, self.clock.now_ns());
     }
 
     /// As [`Self::finish_write`], and read-locks each object that is resident then `read_locks` times, with
@@ -161,103 +203,156 @@ impl L1Manager {
         read_locks: i64,
         tag: WriterTag,
     ) -> KeyCodes {
-        let read_locks = ttl_lock::clamp_read_locks(read_locks);
-        self.tables().finish_write_and_reserve_read(keys, read_locks, tag, self.clock.now_ns())
+        let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
+        self.tables.finish_write_and_reserve_read(keys, read_locks, tag, self.clock.now_ns())
     }
 
-    /// Drops what `tag` was writing. The codes are those of [`Self::finish_write`].
+    /// Drops what `tag` was writing. The codes are those of [`Self::finish_write`] without late writers.
     pub fn finish_write_and_delete(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
-        self.tables().finish_write_and_delete(keys, tag, self.clock.now_ns())
+        self.tables.finish_write_and_delete(keys, tag, self.clock.now_ns())
     }
 
-    /// Read-locks each of `keys` that is resident, `read_locks` times (1 to 128) per occurrence.
+    /// Read-locks each of `keys` that is resident, `read_locks` times per occurrence: at least once, and under
+    /// [`Compat::Lmcache`] at most 128 times.
     pub fn reserve_read<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a ObjectKey>,
         read_locks: i64,
     ) -> KeyCodes {
-        let read_locks = ttl_lock::clamp_read_locks(read_locks);
-        self.tables().reserve_read(keys, read_locks, self.clock.now_ns())
+        let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
+        self.tables.reserve_read(keys, read_locks, self.clock.now_ns())
+    }
+
+    /// [`Self::reserve_read`] of `count` keys that counts them as used, as [`Self::touch_keys`], if all are resident.
+    pub(super) fn reserve_read_whole<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a ObjectKey> + Clone,
+        count: usize,
+        read_locks: i64,
+    ) -> KeyCodes {
+        let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
+        self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns())
     }
 
     /// Where the read-locked ones of `keys` lie, parallel to `keys`. Takes no lock itself:
     /// [`L1Error::KeyNotReadable`] if nobody holds one.
     pub fn unsafe_read(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<Span>>) {
-        self.tables().unsafe_read(keys, self.clock.now_ns())
+        self.tables.unsafe_read(keys, self.clock.now_ns(), |span| span)
     }
 
-    /// Releases `read_locks` (1 to 128) per occurrence: [`L1Error::KeyInWrongState`] if none is live.
+    /// Releases `read_locks` per occurrence, counted as by [`Self::reserve_read`]: [`L1Error::KeyInWrongState`] if
+    /// none is live.
     pub fn finish_read<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a ObjectKey>,
         read_locks: i64,
     ) -> KeyCodes {
-        let read_locks = ttl_lock::clamp_read_locks(read_locks);
-        self.tables().finish_read(keys, read_locks, self.clock.now_ns())
+        let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
+        self.tables.finish_read(keys, read_locks, self.clock.now_ns())
     }
 
     /// Counts `keys` as used.
     pub fn touch_keys(&self, keys: &[&ObjectKey]) {
-        self.tables().touch_keys(keys);
+        self.tables.touch_keys(keys);
     }
 
     /// Deletes `keys`: [`L1Error::KeyIsLocked`] for what is read or written, unless `force`.
     pub fn delete(&self, keys: &[ObjectKey], force: bool) -> KeyCodes {
-        self.tables().delete(keys, force, self.clock.now_ns())
+        self.tables.delete(keys, force, self.clock.now_ns())
     }
 
     /// Deletes everything that is not locked; with `force`, everything.
     pub fn clear(&self, force: bool) {
-        self.tables().clear(force, self.clock.now_ns());
+        self.tables.clear(force, self.clock.now_ns());
     }
 
-    /// Asks the policy for `ratio` of the keys and deletes those of them that are not locked. Returns the
-    /// victims in the policy's order, each with the outcome of its deletion.
+    /// Asks the policy for the share of the keys, or of the bytes, that `config` names, and deletes those of them that
+    /// are not locked. Returns the victims in the policy's order, each with the outcome of its deletion.
     ///
     /// # Errors
-    /// If the policy cannot choose: see [`eviction::isolated_lru`].
-    pub fn evict(&self, ratio: f64) -> Result<Vec<(ObjectKey, L1Error)>> {
-        self.tables().evict(ratio, self.clock.now_ns())
+    /// If the policy cannot choose: see [`isolated_lru`](crate::storage::eviction::isolated_lru).
+    pub fn evict(&self, config: &EvictionConfig) -> Result<Vec<(ObjectKey, L1Error)>> {
+        let victims = self.tables.evict(config, self.clock.now_ns())?;
+        self.publish_evicted(&victims);
+        Ok(victims)
+    }
+
+    fn publish_evicted(&self, victims: &[(ObjectKey, L1Error)]) {
+        if self.events.has_sink() {
+            let gone = victims.iter().filter(|(_, code)| *code == L1Error::Success);
+            let keys: Vec<&ObjectKey> = gone.map(|(key, _)| key).collect();
+            self.events.publish(|| Event::L1KeysEvicted(L1Keys { l1_tag: &self.config.tag, keys: &keys }));
+        }
+    }
+
+    /// Wakes the eviction thread when an allocation reaches the watermark, from now on. Not as LMCache.
+    pub(super) fn wake_at_watermark(&self, waker: Waker) {
+        if self.compat == Compat::Native {
+            // A controller starts once.
+            let _ = self.waker.set(waker);
+        }
+    }
+
+    /// Called after an allocation.
+    fn wake_if_full(&self, used_bytes: u64) {
+        if let Some(waker) = self.waker.get() {
+            let used = used_bytes as f64 / self.config.memory.size_bytes as f64;
+            if used >= self.config.eviction.trigger_watermark {
+                waker.wake();
+            }
+        }
     }
 
     /// Whether an eviction could take `key`: it has an object that nobody reads, or a reservation that ran
     /// out.
     pub fn is_key_evictable(&self, key: &ObjectKey) -> bool {
-        self.tables().index.is_evictable(key, self.clock.now_ns())
+        let now_ns = self.clock.now_ns();
+        self.tables.slot_is(key, |slot| slot.is_evictable(now_ns))
     }
 
     /// Used and usable bytes.
     pub fn get_memory_usage(&self) -> (u64, u64) {
-        let tables = self.tables();
-        (tables.allocator.used_bytes(), tables.allocator.total_bytes())
+        self.tables.memory_usage()
     }
 
     /// Logical bytes of the objects that are being written; part of the used bytes.
     pub fn get_staging_memory_usage(&self) -> u64 {
-        self.tables().staging_bytes
+        self.tables.counts(self.clock.now_ns()).staging_bytes
     }
 
     /// Keys that got no memory, since the start.
     pub fn allocation_failures(&self) -> u64 {
-        self.tables().allocation_failures
+        // Relaxed, here and below: a counter that orders nothing.
+        self.tables.allocation_failures.load(Ordering::Relaxed)
+    }
+
+    /// Objects that were evicted because an allocation found no room, since the start.
+    pub fn evicted_for_room(&self) -> u64 {
+        self.tables.evicted_for_room.load(Ordering::Relaxed)
     }
 
     /// Whether the allocator's books are right.
     pub fn memcheck(&self) -> bool {
-        self.tables().allocator.memcheck()
+        lock(&self.tables.space).memcheck()
     }
 
     /// Every object, in address order. For tests and diagnostics: it copies the whole table.
     pub fn objects(&self) -> Vec<ObjectInfo> {
-        self.tables().objects(self.clock.now_ns())
+        self.tables.objects(self.clock.now_ns())
+    }
+
+    /// The objects of one key. For tests and diagnostics.
+    pub fn objects_of(&self, key: &ObjectKey) -> Vec<ObjectInfo> {
+        self.tables.objects_of(key, self.clock.now_ns())
     }
 
     /// The policy's order. For tests and diagnostics.
     pub fn policy_state(&self) -> PolicyState {
-        self.tables().policy.state()
+        self.tables.policy_state()
     }
 
-    /// What LMCache reports. Looks at every object.
+    /// What LMCache reports. Counts are kept, so it looks at no object, but for those of a shard in which a lock ran
+    /// out that nobody released.
     pub fn report_status(&self) -> L1Status {
         let size_bytes = self.config.memory.size_bytes;
         let mut status = L1Status {
@@ -267,7 +362,7 @@ impl L1Manager {
             read_ttl_seconds: self.config.read_ttl_seconds,
             ..L1Status::default()
         };
-        self.tables().count(self.clock.now_ns(), &mut status);
+        self.tables.fill_status(self.clock.now_ns(), &mut status);
         status.memory_usage_ratio = status.memory_used_bytes as f64 / status.memory_total_bytes as f64;
         status
     }

@@ -1,73 +1,220 @@
 //! Reading: `reserve_read`, `unsafe_read`, `finish_read`, `touch_keys`.
 
-use super::slot::ObjectStage;
-use super::tables::Tables;
+use super::slot::ObjectStage::Resident;
+use super::tables::{Place, Tables};
 use super::{KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
-use crate::storage::arena::Span;
+use crate::storage::config::Compat;
+use crate::storage::memory::Span;
 
 impl Tables {
     /// Locks the resident ones of `keys`, each occurrence `read_locks` times.
     pub(super) fn reserve_read<'a>(
-        &mut self,
+        &self,
         keys: impl IntoIterator<Item = &'a ObjectKey>,
         read_locks: u32,
         now_ns: u64,
     ) -> KeyCodes {
-        let ttl_ns = self.read_ttl_ns;
-        let codes =
-            keys.into_iter().map(|key| match self.index.get_mut(key).and_then(|s| s.resident_mut()) {
-                Some(object) => {
-                    object.lock.lock(read_locks, now_ns, ttl_ns);
-                    L1Error::Success
-                }
-                None => L1Error::KeyNotExist,
+        let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
+        let mut cursor = self.cursor();
+        let codes = keys.into_iter().map(|key| {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let locked = shard.find(hash, key).and_then(|id| {
+                shard.change(id, Resident, |object| object.lock.lock(read_locks, now_ns, ttl_ns, compat))
             });
+            code_of(locked)
+        });
         KeyCodes(codes.collect())
     }
 
-    /// Where the objects of `keys` lie that somebody holds a read lock on. Takes no lock.
-    pub(super) fn unsafe_read(&self, keys: &[ObjectKey], now_ns: u64) -> (KeyCodes, Vec<Option<Span>>) {
-        let outcomes = keys.iter().map(|key| match self.index.get(key).and_then(|slot| slot.resident()) {
-            None => (L1Error::KeyNotExist, None),
-            Some(object) if !object.lock.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
-            Some(object) => (L1Error::Success, Some(object.span)),
-        });
-        let (codes, spans) = outcomes.unzip();
-        (KeyCodes(codes), spans)
+    /// [`Self::reserve_read`] of `count` keys that counts them as used if all of them are there, as
+    /// [`Self::touch_keys`] would.
+    pub(super) fn reserve_read_whole<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a ObjectKey> + Clone,
+        count: usize,
+        read_locks: u32,
+        now_ns: u64,
+    ) -> KeyCodes {
+        let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
+        let mut cursor = self.cursor();
+        let (mut codes, mut used_before) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut used = self.now_used() + count as u64;
+        for key in keys.clone() {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let locked = shard.find(hash, key).and_then(|id| {
+                shard.change(id, Resident, |object| object.lock.lock(read_locks, now_ns, ttl_ns, compat))?;
+                Some(id)
+            });
+            used = used.saturating_sub(1);
+            if let Some(slot) = locked {
+                let before = shard.set_used(slot, used);
+                let place = Place { shard: cursor.number(hash), slot };
+                used_before.push((place, used, before));
+            }
+            codes.push(code_of(locked));
+        }
+        if used_before.len() == codes.len() {
+            cursor.tell(|policy| policy.on_keys_touched(&keys.collect::<Vec<_>>()));
+        } else {
+            drop(cursor);
+            self.unuse(&used_before);
+        }
+        KeyCodes(codes)
     }
 
-    /// Releases each occurrence of `keys` `read_locks` times. A temporary object leaves with its last lock.
+    /// Takes uses back, as far as the slots were not used again.
+    fn unuse(&self, used_before: &[(Place, u64, u64)]) {
+        // From the last: a key that was named twice goes back in two steps.
+        for (place, used, before) in used_before.iter().rev() {
+            let mut shard = self.lock_shard(place.shard);
+            if shard.slot(place.slot).is_some_and(|slot| slot.used == *used) {
+                shard.set_used(place.slot, *before);
+            }
+        }
+    }
+
+    /// What `make` makes of the objects of `keys` that somebody holds a read lock on, with the shard locked. Takes no
+    /// lock.
+    pub(super) fn unsafe_read<B>(
+        &self,
+        keys: &[ObjectKey],
+        now_ns: u64,
+        mut make: impl FnMut(Span) -> B,
+    ) -> (KeyCodes, Vec<Option<B>>) {
+        let mut cursor = self.cursor();
+        let outcomes = keys.iter().map(|key| {
+            let hash = self.hash(key);
+            match cursor.shard(hash).find_slot(hash, key).and_then(|(_, slot)| slot.resident()) {
+                None => (L1Error::KeyNotExist, None),
+                Some(object) if !object.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
+                Some(object) => (L1Error::Success, Some(make(object.span))),
+            }
+        });
+        let (codes, made) = outcomes.unzip();
+        (KeyCodes(codes), made)
+    }
+
+    /// Releases each occurrence of `keys` `read_locks` times. A temporary object leaves with its last lock; in LMCache
+    /// only if that did not run out before.
     pub(super) fn finish_read<'a>(
-        &mut self,
+        &self,
         keys: impl IntoIterator<Item = &'a ObjectKey>,
         read_locks: u32,
         now_ns: u64,
     ) -> KeyCodes {
-        let mut codes = Vec::new();
-        let mut gone = Vec::new();
+        let keys = keys.into_iter();
+        let mut codes = Vec::with_capacity(keys.size_hint().0);
+        let (mut gone, mut freed) = (Vec::new(), Vec::new());
+        let mut cursor = self.cursor();
         for key in keys {
-            let Some(object) = self.index.get_mut(key).and_then(|slot| slot.resident_mut()) else {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let Some(id) = shard.find(hash, key) else {
                 codes.push(L1Error::KeyNotExist);
                 continue;
             };
-            if !object.lock.is_locked(now_ns) {
-                codes.push(L1Error::KeyInWrongState);
+            let released = shard.change(id, Resident, |object| {
+                let was_locked = object.lock.is_locked(now_ns);
+                if was_locked || self.compat == Compat::Native {
+                    object.lock.unlock(read_locks);
+                }
+                let leaves = match self.compat {
+                    Compat::Lmcache => was_locked && !object.lock.is_locked(now_ns),
+                    Compat::Native => object.live_until_ns() == 0,
+                };
+                (was_locked, object.is_temporary && leaves)
+            });
+            let Some((was_locked, leaves)) = released else {
+                codes.push(L1Error::KeyNotExist);
                 continue;
-            }
-            object.lock.unlock(read_locks);
-            if object.is_temporary && !object.lock.is_locked(now_ns) {
-                self.drop_objects(key, |object| object.stage != ObjectStage::Resident);
+            };
+            if leaves {
+                cursor.take(hash, id, |object| !object.is_resident(), &mut freed);
                 gone.push(key);
             }
-            codes.push(L1Error::Success);
+            codes.push(if was_locked { L1Error::Success } else { L1Error::KeyInWrongState });
         }
-        self.policy.on_keys_removed(&gone);
+        self.free(freed);
+        cursor.tell(|policy| policy.on_keys_removed(&gone));
         KeyCodes(codes)
     }
 
-    /// Tells the policy that `keys` were used, whether they are there or not.
-    pub(super) fn touch_keys(&mut self, keys: &[&ObjectKey]) {
-        self.policy.on_keys_touched(keys);
+    /// Holds the objects of `keys` for a store to L2. Readers do not have to do with these holds: they cannot release
+    /// them, and holds do not run out. In LMCache they are read locks.
+    pub(super) fn hold_for_store<B>(
+        &self,
+        keys: &[ObjectKey],
+        now_ns: u64,
+        mut make: impl FnMut(Span) -> B,
+    ) -> (KeyCodes, Vec<Option<B>>) {
+        let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
+        let mut cursor = self.cursor();
+        let outcomes = keys.iter().map(|key| {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let id = shard.find(hash, key);
+            let made = id.and_then(|id| {
+                shard.change(id, Resident, |object| {
+                    match compat {
+                        Compat::Lmcache => object.lock.lock(1, now_ns, ttl_ns, compat),
+                        Compat::Native => object.store_holds = object.store_holds.saturating_add(1),
+                    }
+                    make(object.span)
+                })
+            });
+            (code_of(made.as_ref()), made)
+        });
+        let (codes, made) = outcomes.unzip();
+        (KeyCodes(codes), made)
     }
+
+    /// Takes back one hold on each of `keys`.
+    pub(super) fn release_store_hold(&self, keys: &[ObjectKey], now_ns: u64) {
+        if self.compat == Compat::Lmcache {
+            self.finish_read(keys, 1, now_ns);
+            return;
+        }
+        let (mut gone, mut freed) = (Vec::new(), Vec::new());
+        let mut cursor = self.cursor();
+        for key in keys {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let Some(id) = shard.find(hash, key) else { continue };
+            let leaves = shard.change(id, Resident, |object| {
+                object.store_holds = object.store_holds.saturating_sub(1);
+                object.is_temporary && object.live_until_ns() == 0
+            });
+            if leaves == Some(true) {
+                cursor.take(hash, id, |object| !object.is_resident(), &mut freed);
+                gone.push(key);
+            }
+        }
+        self.free(freed);
+        cursor.tell(|policy| policy.on_keys_removed(&gone));
+    }
+
+    /// Counts `keys` as used, in reverse: what was named first is used last. Those that are not there are passed over.
+    pub(super) fn touch_keys(&self, keys: &[&ObjectKey]) {
+        let mut cursor = self.cursor();
+        cursor.tell(|policy| policy.on_keys_touched(keys));
+        let now_used = self.now_used();
+        if now_used == 0 {
+            return;
+        }
+        for (key, used) in keys.iter().rev().zip(now_used..) {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            if let Some(id) = shard.find(hash, key) {
+                shard.set_used(id, used);
+            }
+        }
+    }
+}
+
+/// What is not there is not resident.
+fn code_of<T>(found: Option<T>) -> L1Error {
+    if found.is_some() { L1Error::Success } else { L1Error::KeyNotExist }
 }

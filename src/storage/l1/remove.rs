@@ -1,70 +1,120 @@
 //! Removing: `delete` and `clear`.
 
-use super::slot::{Object, ObjectStage};
-use super::tables::Tables;
+use super::shard::{Shard, SlotId};
+use super::slot::Object;
+use super::tables::{Cursor, Tables};
 use super::{KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
+use crate::storage::memory::{Arena, Span};
 
-fn is_staged(object: &Object) -> bool {
-    object.stage != ObjectStage::Resident
+/// What became of a key that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deletion {
+    /// Its resident object went, and all that was there beside it.
+    Deleted,
+    /// It had only reservations, and they went.
+    Reclaimed,
+    /// Something is being read or written.
+    Locked,
+}
+
+impl Deletion {
+    pub(super) fn code(self) -> L1Error {
+        match self {
+            Self::Deleted | Self::Reclaimed => L1Error::Success,
+            Self::Locked => L1Error::KeyIsLocked,
+        }
+    }
+}
+
+impl Shard {
+    /// Deletes the resident object of a slot and reclaims reservations that ran out; with `force`, also what is being
+    /// read or written. What a locked key has that is open goes, too.
+    pub(super) fn delete(
+        &mut self,
+        hash: u64,
+        id: SlotId,
+        force: bool,
+        now_ns: u64,
+        arena: &Arena,
+        freed: &mut Vec<Span>,
+    ) -> Deletion {
+        let is_open = |object: &Object| force || !object.is_locked(now_ns);
+        if self.slot(id).is_some_and(|slot| slot.is_staged()) {
+            let keep = |object: &Object| object.is_resident() || !is_open(object);
+            self.take(hash, id, keep, arena, freed);
+        }
+        match self.slot(id) {
+            None => Deletion::Reclaimed,
+            Some(slot) if slot.is_staged() || !slot.objects().all(is_open) => Deletion::Locked,
+            Some(_) => {
+                self.take(hash, id, |_| false, arena, freed);
+                Deletion::Deleted
+            }
+        }
+    }
 }
 
 impl Tables {
-    /// Deletes the resident objects of `keys` and reclaims reservations that ran out; with `force`, also what
-    /// is being read or written.
-    pub(super) fn delete(&mut self, keys: &[ObjectKey], force: bool, now_ns: u64) -> KeyCodes {
+    /// Deletes what is open of `keys`; with `force`, all of it.
+    pub(super) fn delete(&self, keys: &[ObjectKey], force: bool, now_ns: u64) -> KeyCodes {
+        self.delete_at(&mut self.cursor(), keys, force, now_ns)
+    }
+
+    /// [`Self::delete`] by who holds a shard already.
+    pub(super) fn delete_at(
+        &self,
+        cursor: &mut Cursor<'_>,
+        keys: &[ObjectKey],
+        force: bool,
+        now_ns: u64,
+    ) -> KeyCodes {
         let mut codes = Vec::with_capacity(keys.len());
         // LMCache's policies hear of deleted objects first, and of reservations that alone were there after.
-        let (mut deleted, mut gone) = (Vec::new(), Vec::new());
+        let (mut deleted, mut reclaimed, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         for key in keys {
-            let Some(slot) = self.index.get(key) else {
+            let hash = self.hash(key);
+            let shard = cursor.shard(hash);
+            let Some(id) = shard.find(hash, key) else {
                 codes.push(L1Error::KeyNotExist);
                 continue;
             };
-            let was_resident = slot.resident().is_some();
-            let is_open = |object: &Object| force || !object.lock.is_locked(now_ns);
-            if slot.staged().next().is_some() {
-                self.drop_objects(key, |object| !(is_staged(object) && is_open(object)));
+            let deletion = shard.delete(hash, id, force, now_ns, &self.arena, &mut freed);
+            match deletion {
+                Deletion::Deleted => deleted.push(key),
+                Deletion::Reclaimed => reclaimed.push(key),
+                Deletion::Locked => {}
             }
-            codes.push(match self.index.get(key) {
-                None => {
-                    gone.push(key);
-                    L1Error::Success
-                }
-                Some(slot) if slot.objects().any(is_staged) => L1Error::KeyIsLocked,
-                Some(slot) if !slot.objects().all(is_open) => L1Error::KeyIsLocked,
-                Some(_) => {
-                    debug_assert!(was_resident);
-                    self.drop_objects(key, |_| false);
-                    deleted.push(key);
-                    L1Error::Success
-                }
-            });
+            codes.push(deletion.code());
         }
-        self.policy.on_keys_removed(&deleted);
-        self.policy.on_keys_removed(&gone);
+        self.free(freed);
+        cursor.tell(|policy| {
+            policy.on_keys_removed(&deleted);
+            policy.on_keys_removed(&reclaimed);
+        });
         KeyCodes(codes)
     }
 
     /// Drops every object that nobody reads or writes; with `force`, every object.
-    pub(super) fn clear(&mut self, force: bool, now_ns: u64) {
-        let is_kept = |object: &Object| !force && object.lock.is_locked(now_ns);
-        // In address order, so that equal histories leave equal states; LMCache goes by age.
-        let open: Vec<ObjectKey> = self
-            .objects(now_ns)
-            .into_iter()
-            .filter(|object| force || !object.is_locked)
-            .map(|object| object.key)
-            .collect();
-        let mut gone = Vec::new();
-        for key in &open {
-            let dropped = self.drop_objects(key, is_kept);
-            // A key with a live reservation is forgotten only if its resident object went.
-            let lost_its_resident = dropped.iter().any(|object| !is_staged(object));
-            if lost_its_resident || (!dropped.is_empty() && self.index.get(key).is_none()) {
-                gone.push(key);
+    pub(super) fn clear(&self, force: bool, now_ns: u64) {
+        self.each_shard(|shard| {
+            let mut freed = Vec::new();
+            let is_kept = |object: &Object| !force && object.is_locked(now_ns);
+            let slots = shard.slots().filter(|(_, slot)| slot.objects().any(|object| !is_kept(object)));
+            let open: Vec<SlotId> = slots.map(|(id, _)| id).collect();
+            let mut gone = Vec::new();
+            for id in open {
+                let Some(key) = shard.slot(id).map(|slot| shard.key(slot)) else { continue };
+                let taken = shard.take(self.hash(&key), id, is_kept, &self.arena, &mut freed);
+                // A key with a live reservation is forgotten only if its resident object went.
+                if taken.residents > 0 || (taken.objects > 0 && !taken.key_is_left) {
+                    gone.push(key);
+                }
             }
-        }
-        self.policy.on_keys_removed(&gone);
+            self.free(freed);
+            if let Some(policy) = &mut shard.policy {
+                policy.on_keys_removed(&gone.iter().collect::<Vec<_>>());
+            }
+        });
     }
 }

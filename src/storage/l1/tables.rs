@@ -1,155 +1,326 @@
 //! The tables of L1 and what all operations on them share.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
-use hashbrown::HashTable;
+use crossbeam::utils::CachePadded;
 
-use super::slot::{Object, ObjectStage, Slot};
+use super::ObjectInfo;
+use super::counts::Counts;
+use super::recency::Recency;
+use super::shard::{Shard, SlotId};
+use super::slot::{Object, Slot};
 use super::status::L1Status;
-use super::{L1Error, ObjectInfo};
-use crate::error::Result;
-use crate::format::model::ObjectKey;
-use crate::storage::allocator::AddressManager;
-use crate::storage::arena::Span;
-use crate::storage::eviction::{Demand, EvictionPolicy};
+use crate::clock::TickSource;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
+use crate::storage::config::{Compat, EvictionPolicyKind, L1ManagerConfig};
+use crate::storage::eviction::{self, EvictionPolicy, PolicyState};
+use crate::storage::memory::{Arena, L1MemoryManager, Span};
+use crate::storage::ttl_lock;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
 
-/// The slots by key.
-#[derive(Debug, Default)]
-pub(super) struct Index {
-    slots: HashTable<Slot>,
-    hasher: foldhash::fast::RandomState,
+/// The most shards. Two batches of 16 keys meet in one of them once in 16 calls.
+const MAX_SHARDS: u64 = 4096;
+
+/// There is a shard for this many of the smallest objects that fit into L1.
+const SHARD_UNITS: u64 = 64;
+
+/// In what order keys are evicted, and who knows it.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// A policy, in the only shard: it hears of every change under the same mutex.
+    Policy,
+    /// Every slot knows when it was used: least recently used first.
+    Recency(Mutex<Recency>),
+    /// Nothing is evicted.
+    Nothing,
 }
 
-impl Index {
-    pub(super) fn hash(&self, key: &ObjectKey) -> u64 {
-        self.hasher.hash_one(key)
-    }
-
-    pub(super) fn get(&self, key: &ObjectKey) -> Option<&Slot> {
-        self.slots.find(self.hash(key), |slot| slot.key == *key)
-    }
-
-    pub(super) fn get_mut(&mut self, key: &ObjectKey) -> Option<&mut Slot> {
-        let hash = self.hash(key);
-        self.get_hashed_mut(hash, key)
-    }
-
-    /// `hash` is that of `key`, from [`Self::hash`].
-    pub(super) fn get_hashed_mut(&mut self, hash: u64, key: &ObjectKey) -> Option<&mut Slot> {
-        self.slots.find_mut(hash, |slot| slot.key == *key)
-    }
-
-    /// Adds the slot of a key that has none.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
-        let hasher = &self.hasher;
-        self.slots.insert_unique(hash, slot, |other| hasher.hash_one(&other.key));
-    }
-
-    /// Takes the objects of `key` that `keep` does not let through out of the table, and the slot with the
-    /// last of them.
-    pub(super) fn take(&mut self, key: &ObjectKey, keep: impl FnMut(&Object) -> bool) -> Vec<Object> {
-        let hash = self.hash(key);
-        let mut taken = Vec::new();
-        if let Ok(mut entry) = self.slots.find_entry(hash, |slot| slot.key == *key)
-            && !entry.get_mut().retain(keep, |object| taken.push(object))
-        {
-            entry.remove();
-        }
-        taken
-    }
-
-    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter()
-    }
-
-    /// A resident object that nobody reads, or a reservation that ran out: both have an open lock.
-    pub(super) fn is_evictable(&self, key: &ObjectKey, now_ns: u64) -> bool {
-        self.get(key).is_some_and(|slot| slot.objects().any(|object| !object.lock.is_locked(now_ns)))
-    }
-}
-
-/// All of L1's state. It stands behind one mutex, which each operation holds for its whole list of keys, as
-/// in LMCache; and the eviction policy hears of the change before the mutex is let go.
+/// All of L1's state.
 ///
-/// LMCache has two dictionaries, resident and staging; here one slot per key holds both, so an operation
-/// finds all it asks about a key at once.
+/// The keys are dealt to shards by their hash, each with a mutex of its own. An operation takes them one at a time,
+/// key by key, and the mutex of the allocator once for all keys: it is atomic for each key, not for the list. Where a
+/// policy keeps the order of all keys there is one shard, which an operation holds for its whole list, as in LMCache.
+/// So it is under [`Compat::Lmcache`], and ours for every policy but LRU and noop.
+///
+/// Mutexes are taken in this order: recency, shard, allocator. Nothing under them waits or copies bytes.
 #[derive(Debug)]
 pub(super) struct Tables {
-    pub(super) index: Index,
-    pub(super) allocator: AddressManager,
-    pub(super) policy: Box<dyn EvictionPolicy>,
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    hasher: foldhash::fast::RandomState,
+    pub(super) arena: Arc<Arena>,
+    pub(super) space: Mutex<L1MemoryManager>,
+    pub(super) order: Order,
+    ticks: TickSource,
     pub(super) write_ttl_ns: u64,
     pub(super) read_ttl_ns: u64,
-    /// Logical bytes of all staged objects.
-    pub(super) staging_bytes: u64,
+    pub(super) compat: Compat,
     /// Keys that got no memory, since the start.
-    pub(super) allocation_failures: u64,
+    pub(super) allocation_failures: AtomicU64,
+    /// Keys that were evicted to make room for an allocation, since the start.
+    pub(super) evicted_for_room: AtomicU64,
+    /// Set before the shards are cleared for the last time: who holds a shard finds it open, or cleared.
+    is_closed: AtomicBool,
+}
+
+/// The place of a slot in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) shard: u32,
+    pub(super) slot: SlotId,
 }
 
 impl Tables {
-    /// Gives an object's memory back.
-    pub(super) fn free(&mut self, span: Span) {
-        let freed = self.allocator.free(span.offset_bytes, span.phy_size_bytes);
-        // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator
-        // keeps the block out of circulation, and `memcheck` says so from then on.
-        debug_assert!(freed.is_ok(), "{freed:?}");
-    }
-
-    /// Takes the objects of `key` that `keep` does not let through out of the table, frees them, and returns
-    /// what they were.
-    pub(super) fn drop_objects(&mut self, key: &ObjectKey, keep: impl FnMut(&Object) -> bool) -> Vec<Object> {
-        let dropped = self.index.take(key, keep);
-        for object in &dropped {
-            if object.stage != ObjectStage::Resident {
-                self.staging_bytes -= object.span.size_bytes;
+    pub(super) fn new(
+        config: &L1ManagerConfig,
+        compat: Compat,
+        arena: Arc<Arena>,
+        space: L1MemoryManager,
+    ) -> Self {
+        let memory = &config.memory;
+        let kind = config.eviction.policy;
+        let order = match (compat, kind) {
+            (Compat::Native, EvictionPolicyKind::Lru) => Order::Recency(Mutex::default()),
+            (Compat::Native, EvictionPolicyKind::Noop) => Order::Nothing,
+            _ => Order::Policy,
+        };
+        let units = memory.size_bytes / memory.align_bytes;
+        let shards = match order {
+            Order::Policy => 1,
+            Order::Recency(_) | Order::Nothing => {
+                (units / SHARD_UNITS).clamp(1, MAX_SHARDS).next_power_of_two()
             }
-            self.free(object.span);
+        };
+        let new_policy = || matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
+        Self {
+            shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(new_policy())))).collect(),
+            hasher: foldhash::fast::RandomState::default(),
+            arena,
+            space: Mutex::new(space),
+            order,
+            ticks: TickSource::detect(),
+            write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
+            read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
+            compat,
+            allocation_failures: AtomicU64::new(0),
+            evicted_for_room: AtomicU64::new(0),
+            is_closed: AtomicBool::new(false),
         }
-        dropped
     }
 
-    /// Chooses victims and deletes those that are not locked. LMCache lets go of the mutex in between; here
-    /// nobody can lock a victim after it was chosen.
-    pub(super) fn evict(&mut self, ratio: f64, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
-        let index = &self.index;
-        let victims =
-            self.policy.victims(Demand::Ratio(ratio), None, &|key| index.is_evictable(key, now_ns))?;
-        let codes = self.delete(&victims, false, now_ns);
-        Ok(victims.into_iter().zip(codes.0).collect())
+    /// Whether L1 still takes something. Who holds a shard knows for sure.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] after [`Self::close`].
+    pub(super) fn check_open(&self) -> Result<()> {
+        // Relaxed: `close` sets it before it takes any shard, so whoever takes a shard after `close` had it sees it.
+        // For who has no shard, a call that races with `close` may come before it or after it.
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
+        }
+        Ok(())
+    }
+
+    /// Drops all objects, and takes none from then on.
+    pub(super) fn close(&self, now_ns: u64) {
+        // Relaxed: see `check_open`.
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.clear(true, now_ns);
+    }
+
+    #[inline]
+    pub(super) fn hash(&self, key: &ObjectKey) -> u64 {
+        hash_parts(&self.hasher, key.scope(), key.chunk_hash())
+    }
+
+    /// For [`Shard::insert`].
+    pub(super) fn rehash(&self) -> impl Fn(&KeyScope, &ChunkHash) -> u64 + '_ {
+        let hasher = &self.hasher;
+        move |scope, chunk_hash| hash_parts(hasher, scope, chunk_hash)
+    }
+
+    /// When something is used now: a stamp that grows with time, on all threads alike.
+    #[inline]
+    pub(super) fn now_used(&self) -> u64 {
+        match self.order {
+            Order::Recency(_) => self.ticks.now(),
+            Order::Policy | Order::Nothing => 0,
+        }
+    }
+
+    /// For operations that go from shard to shard.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        Cursor { tables: self, held: None }
+    }
+
+    /// Gives memory back to the allocator that nobody uses any more.
+    pub(super) fn free(&self, freed: Vec<Span>) {
+        if !freed.is_empty() {
+            let mut space = lock(&self.space);
+            freed.into_iter().for_each(|span| free_span(&mut space, span));
+        }
+    }
+
+    /// Used and usable bytes.
+    pub(super) fn memory_usage(&self) -> (u64, u64) {
+        let mut space = lock(&self.space);
+        space.free_unpinned();
+        (space.used_bytes(), space.total_bytes())
     }
 
     /// Every object, in address order.
     pub(super) fn objects(&self, now_ns: u64) -> Vec<ObjectInfo> {
-        let info = |slot: &Slot, object: &Object| ObjectInfo {
-            key: slot.key.clone(),
-            span: object.span,
-            stage: object.stage,
-            is_locked: object.lock.is_locked(now_ns),
-            is_temporary: object.is_temporary,
-        };
-        let slots = self.index.slots();
-        let mut objects: Vec<_> =
-            slots.flat_map(|slot| slot.objects().map(move |object| info(slot, object))).collect();
+        let mut objects = Vec::new();
+        self.each_shard(|shard| {
+            shard.slots().for_each(|(_, slot)| shard.objects_of(slot, now_ns, &mut objects));
+        });
         objects.sort_unstable_by_key(|object| object.span.offset_bytes);
         objects
     }
 
-    /// Fills in what `report_status` counts and measures.
-    pub(super) fn count(&self, now_ns: u64, status: &mut L1Status) {
-        for object in self.index.slots().flat_map(Slot::objects) {
-            let locked = u64::from(object.lock.is_locked(now_ns));
-            status.total_object_count += 1;
-            status.temporary_count += u64::from(object.is_temporary);
-            if object.stage == ObjectStage::Resident {
-                status.read_locked_count += locked;
-            } else {
-                status.staging_object_count += 1;
-                status.write_locked_count += locked;
+    /// The objects of one key.
+    pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
+        let mut objects = Vec::new();
+        let (mut cursor, hash) = (self.cursor(), self.hash(key));
+        let shard = cursor.shard(hash);
+        if let Some((_, slot)) = shard.find_slot(hash, key) {
+            shard.objects_of(slot, now_ns, &mut objects);
+        }
+        objects
+    }
+
+    /// Whether `key` has a slot that `ask` says yes of.
+    pub(super) fn slot_is(&self, key: &ObjectKey, ask: impl FnOnce(&Slot) -> bool) -> bool {
+        let (mut cursor, hash) = (self.cursor(), self.hash(key));
+        cursor.shard(hash).find_slot(hash, key).is_some_and(|(_, slot)| ask(slot))
+    }
+
+    /// What all shards have. They are looked at one after the other.
+    pub(super) fn counts(&self, now_ns: u64) -> Counts {
+        let mut counts = Counts::default();
+        self.each_shard(|shard| counts.add_all(&shard.counts(now_ns)));
+        counts
+    }
+
+    /// How many keys there are.
+    pub(super) fn keys(&self) -> usize {
+        let mut keys = 0;
+        self.each_shard(|shard| keys += shard.keys());
+        keys
+    }
+
+    /// Shows all shards to `look`, one after the other.
+    pub(super) fn each_shard(&self, mut look: impl FnMut(&mut Shard)) {
+        self.shards.iter().for_each(|shard| look(&mut lock(shard)));
+    }
+
+    pub(super) fn lock_shard(&self, number: u32) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[number as usize])
+    }
+
+    /// The order of the keys.
+    pub(super) fn policy_state(&self) -> PolicyState {
+        match &self.order {
+            Order::Policy => {
+                lock(&self.shards[0]).policy.as_ref().map_or(PolicyState::Noop, |policy| policy.state())
+            }
+            Order::Nothing => PolicyState::Noop,
+            Order::Recency(_) => {
+                let mut keys = Vec::new();
+                self.each_shard(|shard| {
+                    keys.extend(shard.slots().map(|(_, slot)| (slot.used, shard.key(slot))));
+                });
+                keys.sort_by_key(|(used, _)| *used);
+                PolicyState::Lru { order: keys.into_iter().map(|(_, key)| key).collect() }
             }
         }
-        status.is_healthy = self.allocator.memcheck();
-        status.staging_bytes = self.staging_bytes;
-        status.memory_used_bytes = self.allocator.used_bytes();
-        status.memory_total_bytes = self.allocator.total_bytes();
+    }
+
+    /// Fills in what `report_status` counts and measures. Nothing waits for it for longer than it takes to look at one
+    /// shard.
+    pub(super) fn fill_status(&self, now_ns: u64, status: &mut L1Status) {
+        let counts = self.counts(now_ns);
+        status.total_object_count = counts.residents + counts.staged;
+        status.temporary_count = counts.temporary;
+        status.read_locked_count = counts.held_residents;
+        status.staging_object_count = counts.staged;
+        status.write_locked_count = counts.held_staged;
+        status.staging_bytes = counts.staging_bytes;
+        let mut space = lock(&self.space);
+        space.free_unpinned();
+        status.is_healthy = space.memcheck();
+        status.memory_used_bytes = space.used_bytes();
+        status.memory_total_bytes = space.total_bytes();
+    }
+}
+
+#[inline]
+fn hash_parts(hasher: &foldhash::fast::RandomState, scope: &KeyScope, chunk_hash: &ChunkHash) -> u64 {
+    let mut hash = hasher.build_hasher();
+    hash.write_u64(scope.hash64());
+    hash.write(chunk_hash.as_bytes());
+    hash.finish()
+}
+
+fn free_span(space: &mut L1MemoryManager, span: Span) {
+    let freed = space.free_released(span.offset_bytes, span.phy_size_bytes);
+    // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator keeps the
+    // block out of circulation, and `memcheck` says so from then on.
+    debug_assert!(freed.is_ok(), "{freed:?}");
+}
+
+/// An operation on its way from shard to shard. It holds one at a time, and keeps it while keys are in the same.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    tables: &'a Tables,
+    held: Option<(u32, MutexGuard<'a, Shard>)>,
+}
+
+impl<'a> Cursor<'a> {
+    /// The tables that it goes through.
+    pub(super) fn tables(&self) -> &'a Tables {
+        self.tables
+    }
+
+    /// The shard of a key. Its index uses the low and the top bits of the hash; this uses others.
+    #[inline]
+    pub(super) fn number(&self, hash: u64) -> u32 {
+        (hash >> 32) as u32 & (self.tables.shards.len() - 1) as u32
+    }
+
+    /// The shard of the keys with this hash, locked.
+    #[inline]
+    pub(super) fn shard(&mut self, hash: u64) -> &mut Shard {
+        let number = self.number(hash);
+        self.hold(number)
+    }
+
+    #[inline]
+    fn hold(&mut self, number: u32) -> &mut Shard {
+        let held = self.held.take().filter(|(held, _)| *held == number);
+        let shard = held.unwrap_or_else(|| (number, self.tables.lock_shard(number)));
+        &mut self.held.insert(shard).1
+    }
+
+    /// Tells the policy, if there is one, in the same step as what the operation did.
+    pub(super) fn tell(&mut self, tell: impl FnOnce(&mut dyn EvictionPolicy)) {
+        if matches!(self.tables.order, Order::Policy)
+            && let Some(policy) = &mut self.hold(0).policy
+        {
+            tell(&mut **policy);
+        }
+    }
+
+    /// Takes the objects of a key that `keep` does not let through out of the table; see [`Shard::take`].
+    pub(super) fn take(
+        &mut self,
+        hash: u64,
+        id: SlotId,
+        keep: impl FnMut(&Object) -> bool,
+        freed: &mut Vec<Span>,
+    ) -> super::shard::Taken {
+        let tables: &'a Tables = self.tables;
+        self.shard(hash).take(hash, id, keep, &tables.arena, freed)
     }
 }

@@ -17,6 +17,15 @@ impl Bitmap {
         Self { words: vec![0; len.div_ceil(WORD_BITS)], len }
     }
 
+    /// `len` cells, all of them set.
+    pub fn filled(len: usize) -> Self {
+        let mut bitmap = Self { words: vec![u64::MAX; len.div_ceil(WORD_BITS)], len };
+        if let Some(last) = bitmap.words.last_mut() {
+            *last >>= len.div_ceil(WORD_BITS) * WORD_BITS - len;
+        }
+        bitmap
+    }
+
     /// `len` cells, of which `set` says which are set.
     pub fn from_fn(len: usize, mut set: impl FnMut(usize) -> bool) -> Self {
         let mut bitmap = Self::new(len);
@@ -38,6 +47,25 @@ impl Bitmap {
     pub fn set(&mut self, cell: usize) {
         if cell < self.len {
             self.words[cell / WORD_BITS] |= 1 << (cell % WORD_BITS);
+        }
+    }
+
+    /// Takes a cell out; one that is not there is ignored.
+    pub fn unset(&mut self, cell: usize) {
+        if cell < self.len {
+            self.words[cell / WORD_BITS] &= !(1 << (cell % WORD_BITS));
+        }
+    }
+
+    /// Sets every cell that `other` has set and this bitmap has at all.
+    pub fn add(&mut self, other: &Self) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            *word |= other;
+        }
+        // A wider one can have set bits past our end in the last word.
+        let spare = self.words.len() * WORD_BITS - self.len;
+        if let Some(last) = self.words.last_mut() {
+            *last &= u64::MAX >> spare;
         }
     }
 
@@ -68,12 +96,18 @@ impl Bitmap {
     /// The cells of this one that are not set in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        Self::from_fn(self.len, |cell| self.test(cell) && !other.test(cell))
+        let others = other.words.iter().chain(std::iter::repeat(&0));
+        let words = self.words.iter().zip(others).map(|(word, other)| word & !other).collect();
+        Self { words, len: self.len }
     }
 
     /// The cells that are set, in order.
     pub fn ones(&self) -> impl Iterator<Item = usize> {
-        (0..self.len).filter(|cell| self.test(*cell))
+        self.words.iter().enumerate().flat_map(|(position, word)| {
+            let rest = std::iter::successors(Some(*word), |word| Some(word & word.wrapping_sub(1)));
+            rest.take_while(|word| *word != 0)
+                .map(move |word| position * WORD_BITS + word.trailing_zeros() as usize)
+        })
     }
 }
 
@@ -102,6 +136,9 @@ mod tests {
         assert_eq!((bitmap.popcount(), bitmap.highest_set_bit()), (4, Some(129)));
         assert!(!bitmap.test(130));
         assert_eq!(Bitmap::new(7).highest_set_bit(), None);
+        for len in [0, 1, 63, 64, 65, 128] {
+            assert_eq!(Bitmap::filled(len), Bitmap::from_fn(len, |_| true));
+        }
     }
 
     #[test]
@@ -110,5 +147,17 @@ mod tests {
         let low = Bitmap::from_fn(5, |cell| cell < 4);
         assert_eq!(odd.and(&low).to_string(), "01010");
         assert_eq!(low.without(&odd).to_string(), "10100");
+        assert_eq!(odd.without(&low).popcount(), 33);
+    }
+
+    #[test]
+    fn adding_a_wider_one_sets_nothing_past_the_end() {
+        let mut narrow = Bitmap::new(3);
+        narrow.add(&Bitmap::from_fn(200, |_| true));
+        assert_eq!((narrow.popcount(), narrow.highest_set_bit()), (3, Some(2)));
+        narrow.unset(1);
+        narrow.unset(7);
+        assert_eq!(narrow.ones().collect::<Vec<_>>(), [0, 2]);
+        Bitmap::new(0).add(&narrow);
     }
 }

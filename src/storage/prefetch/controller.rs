@@ -1,13 +1,21 @@
-//! Looking a request up: lock what is there, plan, release the rest.
+//! The prefetch controller: takes requests, serves those that need no L2 at once, and hands the others to the flow.
 
-use super::bitmap::Bitmap;
-use super::fold;
-use super::handle::{PrefetchHandle, PrefetchResult, ResultSlot};
-use crate::clock::Clock;
+use std::time::Duration;
+
+use super::counters::PrefetchCounters;
+use super::flow::{Flow, Message};
+use super::grid::Grid;
+use super::handle::{PrefetchHandle, PrefetchResult, ResultSlot, Unclaimed};
+use super::request::{Request, Tiers, windows};
 use crate::error::{Error, Result};
-use crate::format::model::call::{FULL_ATTENTION_WINDOW_CHUNKS, GroupedObjectKeys};
-use crate::format::model::{FetchingPolicy, LockMode, ObjectKey, PrefetchTaskSpec};
-use crate::storage::l1::{L1Error, L1Manager};
+use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
+use crate::format::model::{LockMode, PrefetchTaskSpec};
+use crate::storage::agent::{Agent, Mailbox};
+use crate::storage::config::Compat;
+use crate::storage::l1::{KeyCodes, L1Error};
+use crate::storage::l2::Adapters;
+use crate::storage::status::PrefetchStatus;
+use crate::storage::striped::Striped;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,109 +51,199 @@ pub fn validate_spec(spec: &PrefetchTaskSpec) -> Result<()> {
     Ok(())
 }
 
-/// LMCache's `PrefetchController`, on L1 alone.
+/// What a prefetch controller is told.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct PrefetchSettings {
+    /// As configured; below 1, nothing that needs L2 ever starts.
+    pub(in crate::storage) max_in_flight: i64,
+    /// How long a request may take.
+    pub(in crate::storage) timeout_ns: Option<u64>,
+}
+
+/// LMCache's `PrefetchController`.
 #[derive(Debug)]
-pub struct PrefetchController {
-    l1: Arc<L1Manager>,
-    clock: Clock,
+pub(in crate::storage) struct PrefetchController {
+    tiers: Tiers,
+    adapters: Arc<Adapters>,
+    settings: PrefetchSettings,
+    agent: Agent<Flow>,
+    counters: Arc<PrefetchCounters>,
     next_request_id: AtomicU64,
-    unclaimed_results: Arc<AtomicU64>,
+    unclaimed_results: Striped<Arc<Unclaimed>>,
 }
 
 impl PrefetchController {
-    /// A controller that has seen no request.
-    pub fn new(l1: Arc<L1Manager>, clock: Clock) -> Self {
-        Self { l1, clock, next_request_id: AtomicU64::new(0), unclaimed_results: Arc::default() }
+    /// A controller that has seen no request, without a thread.
+    pub(in crate::storage) fn new(
+        tiers: Tiers,
+        adapters: Arc<Adapters>,
+        next_task_id: Arc<AtomicU64>,
+        settings: PrefetchSettings,
+    ) -> Self {
+        let mailbox: Arc<Mailbox<Message>> = Arc::default();
+        let max_in_flight = usize::try_from(settings.max_in_flight).unwrap_or(0);
+        let flow = Flow::new(
+            tiers.clone(),
+            Arc::clone(&adapters),
+            Arc::clone(&mailbox),
+            next_task_id,
+            max_in_flight,
+        );
+        let counters = Arc::clone(&flow.counters);
+        Self {
+            tiers,
+            adapters,
+            settings,
+            agent: Agent::new(mailbox, flow),
+            counters,
+            next_request_id: AtomicU64::new(0),
+            unclaimed_results: Striped::new(Arc::default),
+        }
+    }
+
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(in crate::storage) fn start(&self) -> Result<()> {
+        self.agent.start("l2-prefetch")
     }
 
     /// Runs a prefetch. It takes any `spec`: a row that is shorter than others counts as absent from there
     /// on, a window below 1 is full attention, and the number of readers is clamped to 1..=128.
-    pub fn submit(&self, spec: &PrefetchTaskSpec, external_request_id: &str) -> PrefetchHandle {
-        let submit_time_ns = self.clock.now_ns();
-        let result = self.run(spec);
+    ///
+    /// What needs no L2 is done when this returns: a request that skips it, any request without adapters, and, unless
+    /// we are to be like LMCache, one of which L1 has all.
+    pub(in crate::storage) fn submit(
+        &self,
+        spec: &PrefetchTaskSpec,
+        external_request_id: &str,
+        skip_l2: bool,
+    ) -> PrefetchHandle {
+        let submit_time_ns = self.tiers.clock.now_ns();
+        // Relaxed: the number has to be unique, nothing more.
+        let id = self.next_request_id.fetch_add(1, Ordering::Relaxed);
+        let slot = Arc::new(ResultSlot::empty(self.unclaimed_results.mine()));
+        let deadline_ns =
+            self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
+        let needs_l2 = !skip_l2 && !self.adapters.is_empty();
+        let locked =
+            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec) };
+        if locked.as_ref().is_some_and(KeyCodes::all_succeeded) {
+            let columns = spec.key_groups.first().map_or(0, |row| row.keys.len());
+            let result = PrefetchResult::whole(spec.key_groups.len(), columns, spec.fetching_policy);
+            slot.publish(result, self.tiers.clock.now_ns());
+        } else {
+            let mut request = Request::new(id, spec.clone(), Arc::clone(&slot), deadline_ns);
+            if let Some(codes) = locked {
+                let mut codes = codes.as_slice().iter();
+                let is_locked = || codes.next() == Some(&L1Error::Success);
+                request.l1_locked = vec![Grid::of_keys(request.rows(), request.columns, is_locked)];
+            }
+            self.serve_or_queue(request, needs_l2);
+        }
         PrefetchHandle {
-            // Relaxed: the number has to be unique, nothing more.
-            prefetch_request_id: self.next_request_id.fetch_add(1, Ordering::Relaxed),
+            prefetch_request_id: id,
             external_request_id: external_request_id.to_owned(),
             total_requested_keys: spec.key_groups.iter().map(|row| row.keys.len()).sum(),
             submit_time_ns,
             sliding_windows: windows(&spec.key_groups),
-            result: Arc::new(ResultSlot::new(result, &self.unclaimed_results)),
+            result: slot,
         }
     }
 
-    fn run(&self, spec: &PrefetchTaskSpec) -> PrefetchResult {
-        let rows = &spec.key_groups;
-        let locked = self.lock_l1_keys(rows, spec.num_kv_readers);
-        let (found, hits) = plan(rows, &locked, spec.fetching_policy);
-        let released: Vec<&ObjectKey> = match spec.lock_mode {
-            LockMode::Lock => {
-                let dropped: Vec<_> = locked.iter().zip(&hits).map(|(row, hit)| row.without(hit)).collect();
-                gather(rows, &dropped)
-            }
-            LockMode::NoLock => gather(rows, &locked),
-        };
-        if !released.is_empty() {
-            self.l1.finish_read(released, spec.num_kv_readers);
+    /// Locks the cells of a request of the usual kind: one L1, rows of one length with full attention, and locks to be
+    /// kept. If L1 has all of them, they are the result, and count as used. What is locked of others stays locked.
+    fn lock_whole(&self, spec: &PrefetchTaskSpec) -> Option<KeyCodes> {
+        let [l1] = &*self.tiers.l1s else { return None };
+        let columns = spec.key_groups.first()?.keys.len();
+        let is_usual = columns > 0
+            && spec.lock_mode == LockMode::Lock
+            && spec.key_groups.iter().all(|row| {
+                row.keys.len() == columns && row.sliding_window_size == FULL_ATTENTION_WINDOW_CHUNKS
+            });
+        let keys = spec.key_groups.iter().flat_map(|row| &row.keys);
+        is_usual.then(|| l1.reserve_read_whole(keys, columns * spec.key_groups.len(), spec.num_kv_readers))
+    }
+
+    fn serve_or_queue(&self, mut request: Request, needs_l2: bool) {
+        let is_locked = !request.l1_locked.is_empty();
+        if !is_locked && (!needs_l2 || self.tiers.compat == Compat::Native) {
+            request.lock_l1(&self.tiers);
         }
-        let used = gather(rows, &hits);
-        if !used.is_empty() {
-            self.l1.touch_keys(&used);
-        }
-        PrefetchResult {
-            l1_hit_cells: hits.clone(),
-            l2_hit_cells: hits.iter().map(|row| Bitmap::new(row.len())).collect(),
-            found_cells: (spec.fetching_policy == FetchingPolicy::Full).then_some(found),
-            hit_cells: hits,
+        let cells: usize = request.rows().iter().map(|row| row.keys.len()).sum();
+        let serves_all = || request.locked_in_l1().popcount() == cells;
+        // A request of which L1 has every cell needs no adapter; LMCache asks them all the same. The locks of the others
+        // stay: what is there now is there when the request has its turn.
+        if !needs_l2 || (self.tiers.compat == Compat::Native && serves_all()) {
+            request.serve_from_l1(&self.tiers);
+        } else {
+            self.queue(request);
         }
     }
 
-    fn lock_l1_keys(&self, rows: &[GroupedObjectKeys], read_locks: i64) -> Vec<Bitmap> {
-        let codes = self.l1.reserve_read(rows.iter().flat_map(|row| &row.keys), read_locks);
-        let columns = rows.iter().map(|row| row.keys.len()).max().unwrap_or(0);
-        let mut codes = codes.as_slice();
-        let mut locked = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (of_row, behind) = codes.split_at(row.keys.len());
-            locked.push(Bitmap::from_fn(columns, |cell| of_row.get(cell) == Some(&L1Error::Success)));
-            codes = behind;
+    fn queue(&self, request: Request) {
+        let slot = Arc::clone(&request.slot);
+        let rows = request.loaded.clone();
+        if !self.agent.mailbox().send(Message::Submit(Box::new(request))) {
+            // The manager was closed in between.
+            slot.publish_nothing(&rows, self.tiers.clock.now_ns());
         }
-        locked
     }
 
-    /// How many results nobody has asked for, of those whose handle is still around.
-    pub fn completed_results_count(&self) -> u64 {
-        // Relaxed: a counter that orders nothing.
-        self.unclaimed_results.load(Ordering::Relaxed)
-    }
-}
-
-fn windows(rows: &[GroupedObjectKeys]) -> Vec<i64> {
-    rows.iter().map(|row| row.sliding_window_size).collect()
-}
-
-/// Of the locked cells, those that count as found, and those of them that hit. The full policy knows no
-/// windows: where a row has one, LMCache plans nothing, and says that nothing was found.
-fn plan(rows: &[GroupedObjectKeys], locked: &[Bitmap], policy: FetchingPolicy) -> (Vec<Bitmap>, Vec<Bitmap>) {
-    let windows = windows(rows);
-    let found = match policy {
-        FetchingPolicy::Full if windows.iter().any(|window| *window > FULL_ATTENTION_WINDOW_CHUNKS) => {
-            locked.iter().map(|row| Bitmap::new(row.len())).collect()
+    /// Gives a request up that nobody waits for any more. Its locks are released: at once if it is done and nobody
+    /// took its result, else as soon as they can be.
+    pub(in crate::storage) fn cancel(&self, handle: &PrefetchHandle) {
+        if !handle.is_done() {
+            self.agent.mailbox().send(Message::Cancel { request: handle.prefetch_request_id });
         }
-        FetchingPolicy::Full | FetchingPolicy::Prefix => locked.to_vec(),
-    };
-    let kept = match policy {
-        FetchingPolicy::Prefix => fold::fold_unfold_grouped(&found, &windows).1,
-        FetchingPolicy::Full => fold::all_grouped(&found),
-    };
-    let hits = kept.iter().zip(&found).map(|(kept, found)| kept.and(found)).collect();
-    (found, hits)
-}
+    }
 
-/// The keys of the cells, row by row.
-fn gather<'a>(rows: &'a [GroupedObjectKeys], cells: &[Bitmap]) -> Vec<&'a ObjectKey> {
-    let of_row = |(row, cells): (&'a GroupedObjectKeys, &Bitmap)| -> Vec<&'a ObjectKey> {
-        cells.ones().filter_map(|cell| row.keys.get(cell)).collect()
-    };
-    rows.iter().zip(cells).flat_map(of_row).collect()
+    /// Without a thread: does what there is to do, on the caller's. Returns whether there was anything.
+    pub(in crate::storage) fn pump(&self) -> bool {
+        self.agent.pump()
+    }
+
+    /// Without a thread: waits for a message, at most `wait`.
+    pub(in crate::storage) fn wait_message(&self, wait: Duration) {
+        self.agent.wait(wait);
+    }
+
+    /// Ends everything that is under way with a miss.
+    ///
+    /// # Errors
+    /// If the thread had panicked.
+    pub(in crate::storage) fn stop(&self) -> Result<()> {
+        self.agent.stop()
+    }
+
+    /// What it says of itself.
+    pub(in crate::storage) fn report_status(&self) -> PrefetchStatus {
+        let adapters = self.adapters.snapshot();
+        let draining = adapters.iter().filter(|entry| entry.is_draining()).count();
+        let counters = &self.counters;
+        PrefetchStatus {
+            is_healthy: self.agent.is_healthy(),
+            thread_alive: self.agent.thread_alive(),
+            max_in_flight: self.settings.max_in_flight,
+            submission_queue_size: self.agent.mailbox().len(),
+            pending_queue_size: counters.pending(),
+            in_flight_request_count: counters.in_flight(),
+            lookup_phase_count: counters.looking_up(),
+            load_phase_count: counters.in_flight().saturating_sub(counters.looking_up()),
+            // Relaxed: a counter that orders nothing.
+            completed_results_count: self
+                .unclaimed_results
+                .iter()
+                .map(|count| count.0.load(Ordering::Relaxed))
+                .sum(),
+            num_l2_adapters: adapters.len(),
+            num_active_adapters: adapters.len() - draining,
+            num_draining_adapters: draining,
+            given_up_request_count: counters.given_up(),
+            shared_loads: counters.joined(),
+            timed_out_requests: counters.timeouts(),
+            cancelled_requests: counters.cancels(),
+        }
+    }
 }

@@ -1,13 +1,18 @@
 //! What the caller of a prefetch holds until it asks for the result, and the result.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::bitmap::Bitmap;
-use crate::format::model::{GroupedObjectKeys, PrefetchTaskSpec};
+use super::grid::Grid;
+use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
+use crate::storage::manager::L1ManagerId;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, lock};
 
 /// What a prefetch found. One bitmap per row of the request, in its order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefetchResult {
     /// The cells that are in L1 and, unless the request asked for no locks, read-locked for its readers.
     pub hit_cells: Vec<Bitmap>,
@@ -17,9 +22,24 @@ pub struct PrefetchResult {
     pub l2_hit_cells: Vec<Bitmap>,
     /// What was there when the request was planned, hit or not. For the full policy only.
     pub found_cells: Option<Vec<Bitmap>>,
+    /// Which L1 holds each hit and its locks, row by row; LMCache's `l1_owners`. Empty where the manager has one L1,
+    /// and for a request without locks.
+    pub l1_owners: Vec<(ObjectKey, L1ManagerId)>,
 }
 
 impl PrefetchResult {
+    /// What a request of `rows` rows finds of which L1 has every cell.
+    pub(super) fn whole(rows: usize, columns: usize, policy: FetchingPolicy) -> Self {
+        let all = vec![Bitmap::filled(columns); rows];
+        Self {
+            found_cells: (policy == FetchingPolicy::Full).then(|| all.clone()),
+            l2_hit_cells: vec![Bitmap::new(columns); rows],
+            l1_hit_cells: all.clone(),
+            hit_cells: all,
+            l1_owners: Vec::new(),
+        }
+    }
+
     /// How many cells hit.
     pub fn hit_count(&self) -> usize {
         self.hit_cells.iter().map(Bitmap::popcount).sum()
@@ -44,23 +64,76 @@ pub struct PrefetchHandle {
 
 /// The result, until somebody takes it. It lives as long as a handle does: LMCache keeps results by number,
 /// and those that nobody asks for stay for ever.
-#[derive(Debug)]
 pub(super) struct ResultSlot {
-    result: Mutex<Option<PrefetchResult>>,
-    unclaimed: Arc<AtomicU64>,
+    state: Mutex<SlotState>,
+    ready: Condvar,
+    unclaimed: Arc<Unclaimed>,
+}
+
+/// How many results wait to be taken. Controllers have [several](crate::storage::striped).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Unclaimed(pub(super) AtomicU64);
+
+#[derive(Default)]
+struct SlotState {
+    is_ready: bool,
+    result: Option<PrefetchResult>,
+    waiters: Vec<Box<dyn FnOnce() + Send>>,
+    /// How many cells of each row hit; stays when the result is taken.
+    row_hits: Vec<usize>,
+    ready_time_ns: u64,
+}
+
+impl fmt::Debug for ResultSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = lock(&self.state);
+        f.debug_struct("ResultSlot")
+            .field("is_ready", &state.is_ready)
+            .field("result", &state.result)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ResultSlot {
-    pub(super) fn new(result: PrefetchResult, unclaimed: &Arc<AtomicU64>) -> Self {
+    pub(super) fn empty(unclaimed: &Arc<Unclaimed>) -> Self {
+        Self { state: Mutex::default(), ready: Condvar::new(), unclaimed: Arc::clone(unclaimed) }
+    }
+
+    /// Publishes the result, once; a second one is dropped. Wakes whoever waits, without the lock.
+    pub(super) fn publish(&self, result: PrefetchResult, ready_time_ns: u64) {
+        let mut state = lock(&self.state);
+        if state.is_ready {
+            return;
+        }
         // Relaxed, here and in `take`: a counter that orders nothing.
-        unclaimed.fetch_add(1, Ordering::Relaxed);
-        Self { result: Mutex::new(Some(result)), unclaimed: Arc::clone(unclaimed) }
+        self.unclaimed.0.fetch_add(1, Ordering::Relaxed);
+        state.is_ready = true;
+        state.row_hits = result.hit_cells.iter().map(Bitmap::popcount).collect();
+        state.result = Some(result);
+        state.ready_time_ns = ready_time_ns;
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        self.ready.notify_all();
+        waiters.into_iter().for_each(|waiter| waiter());
+    }
+
+    /// Publishes a miss, of a request with the shape of `empty`.
+    pub(super) fn publish_nothing(&self, empty: &Grid, ready_time_ns: u64) {
+        let nothing = || empty.clone().into_rows();
+        let result = PrefetchResult {
+            hit_cells: nothing(),
+            l1_hit_cells: nothing(),
+            l2_hit_cells: nothing(),
+            ..PrefetchResult::default()
+        };
+        self.publish(result, ready_time_ns);
     }
 
     fn take(&self) -> Option<PrefetchResult> {
-        let result = lock(&self.result).take();
+        let result = lock(&self.state).result.take();
         if result.is_some() {
-            self.unclaimed.fetch_sub(1, Ordering::Relaxed);
+            self.unclaimed.0.fetch_sub(1, Ordering::Relaxed);
         }
         result
     }
@@ -73,26 +146,91 @@ impl Drop for ResultSlot {
 }
 
 impl PrefetchHandle {
-    /// The result, the first time that it is asked for.
+    /// The result, the first time that it is asked for once it is there.
     pub(in crate::storage) fn take_result(&self) -> Option<PrefetchResult> {
         self.result.take()
     }
 
-    /// What the submission did, for a hook; nobody can have taken the result yet.
-    pub(in crate::storage) fn effect(&self, spec: &PrefetchTaskSpec) -> Effect {
-        let result = lock(&self.result.result);
-        let hits = result.as_ref().map_or(&[][..], |result| &result.hit_cells);
-        let bytes =
-            |(row, hits): (&GroupedObjectKeys, &Bitmap)| hits.popcount() as u64 * row.layout.size_bytes();
-        Effect {
+    /// What the submission did, for a hook. `None` if the request is still under way.
+    pub(in crate::storage) fn effect(&self, spec: &PrefetchTaskSpec) -> Option<Effect> {
+        let state = lock(&self.result.state);
+        if !state.is_ready {
+            return None;
+        }
+        let bytes = |(row, hits): (&GroupedObjectKeys, &usize)| *hits as u64 * row.layout.size_bytes();
+        Some(Effect {
             requested_keys: self.total_requested_keys,
-            hit_keys: hits.iter().map(Bitmap::popcount).sum(),
-            bytes: spec.key_groups.iter().zip(hits).map(bytes).sum(),
+            hit_keys: state.row_hits.iter().sum(),
+            bytes: spec.key_groups.iter().zip(&state.row_hits).map(bytes).sum(),
+        })
+    }
+
+    /// Whether the request is done; its result may have been taken already.
+    pub fn is_done(&self) -> bool {
+        lock(&self.result.state).is_ready
+    }
+
+    /// When the result was there, on the manager's clock; `None` while the request is under way.
+    pub fn ready_time_ns(&self) -> Option<u64> {
+        let state = lock(&self.result.state);
+        state.is_ready.then_some(state.ready_time_ns)
+    }
+
+    /// Waits until the request is done, at most `timeout`; returns whether it is. Does not take the result.
+    pub(in crate::storage) fn wait_done(&self, timeout: Duration) -> bool {
+        let state = lock(&self.result.state);
+        let is_open = |state: &mut SlotState| !state.is_ready;
+        match self.result.ready.wait_timeout_while(state, timeout, is_open) {
+            Ok((state, _)) => state.is_ready,
+            // A waiter's callback cannot poison the lock: it runs without it.
+            Err(poisoned) => poisoned.into_inner().0.is_ready,
         }
     }
 
-    /// Whether the result has not been taken yet.
-    pub(in crate::storage) fn has_result(&self) -> bool {
-        lock(&self.result.result).is_some()
+    /// Calls `waiter` once when the request is done: at once, on this thread, if it is already, else on the thread
+    /// that finishes it, which it must not hold up. An event loop registers a write to its eventfd here.
+    pub fn on_done(&self, waiter: impl FnOnce() + Send + 'static) {
+        let mut state = lock(&self.result.state);
+        if !state.is_ready {
+            return state.waiters.push(Box::new(waiter));
+        }
+        drop(state);
+        waiter();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_published_once_taken_once_and_wakes_every_waiter_once() {
+        let unclaimed: Arc<Unclaimed> = Arc::default();
+        let slot = Arc::new(ResultSlot::empty(&unclaimed));
+        let handle = PrefetchHandle {
+            prefetch_request_id: 0,
+            external_request_id: String::new(),
+            total_requested_keys: 0,
+            submit_time_ns: 0,
+            sliding_windows: Vec::new(),
+            result: Arc::clone(&slot),
+        };
+        let woken = Arc::new(AtomicU64::new(0));
+        let waiter = || {
+            let woken = Arc::clone(&woken);
+            move || {
+                woken.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        handle.on_done(waiter());
+        assert!(!handle.wait_done(Duration::ZERO) && !handle.is_done());
+        slot.publish(PrefetchResult::default(), 7);
+        slot.publish(PrefetchResult::default(), 8);
+        handle.on_done(waiter());
+        assert_eq!((woken.load(Ordering::Relaxed), handle.ready_time_ns()), (2, Some(7)));
+        assert_eq!(unclaimed.0.load(Ordering::Relaxed), 1);
+        assert!(handle.wait_done(Duration::ZERO));
+        assert!(handle.take_result().is_some() && handle.take_result().is_none() && handle.is_done());
+        assert_eq!(unclaimed.0.load(Ordering::Relaxed), 0);
     }
 }

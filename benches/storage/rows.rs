@@ -1,0 +1,190 @@
+//! How long the calls of a storage manager take per key, in batches of 16 keys, on one thread and on two.
+//!
+//! L1 holds 100,000 other objects. Each thread has keys of its own, of one model, and goes over one batch again and
+//! again: what is measured is the manager, not the memory of the machine. The threads begin together. Rounds of all rows
+//! take turns, the first does not count, and the median of the others is printed.
+
+use std::hint::black_box;
+use std::sync::{Arc, Barrier};
+
+use lmcache::clock::{Clock, monotonic_ns};
+use lmcache::format::model::call::GroupedObjectKeys;
+use lmcache::format::model::{
+    ChunkHash, Dtype, FetchingPolicy, KeyScope, LockMode, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec,
+};
+use lmcache::storage::StorageManager;
+use lmcache::storage::config::{Compat, EvictionPolicyKind, GIB_BYTES, StorageManagerConfig};
+
+/// Keys of a call.
+pub(crate) const BATCH: usize = 16;
+/// How many objects L1 holds beside the batches that are measured.
+const RESIDENT: usize = 100_000;
+/// Calls of a round.
+const CALLS: usize = 10_000;
+const ROUNDS: usize = 9;
+
+/// Something to measure: nanoseconds that `calls` calls took, without what is between them.
+pub(crate) trait Work: Sync {
+    /// `thread` is 0 or 1.
+    fn run(&self, thread: usize, calls: usize) -> u64;
+}
+
+/// A line of the table.
+pub(crate) struct Row {
+    name: String,
+    work: Box<dyn Work>,
+    /// Nanoseconds per key on one thread, and keys per nanosecond on two, of each round.
+    one: Vec<f64>,
+    two: Vec<f64>,
+}
+
+impl Row {
+    pub(crate) fn new(name: &str, work: impl Work + 'static) -> Self {
+        Self { name: name.to_owned(), work: Box::new(work), one: Vec::new(), two: Vec::new() }
+    }
+
+    fn round(&mut self) {
+        let keys = (CALLS * BATCH) as f64;
+        self.one.push(self.work.run(0, CALLS) as f64 / keys);
+        let (work, start) = (&self.work, Barrier::new(2));
+        let spent = std::thread::scope(|scope| {
+            let threads = [0, 1].map(|thread| {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    work.run(thread, CALLS)
+                })
+            });
+            threads.map(|thread| thread.join().expect("the thread ends"))
+        });
+        self.two.push(spent.iter().map(|ns| keys / *ns as f64).sum());
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Measures and prints.
+pub(crate) fn run(rows: &mut [Row]) {
+    for _ in 0..ROUNDS {
+        rows.iter_mut().for_each(Row::round);
+    }
+    println!("{:<34} {:>12} {:>14} {:>10}", "", "1 thread", "2 threads", "times");
+    for row in rows {
+        let (one, two) = (median(&mut row.one[1..]), median(&mut row.two[1..]));
+        println!("{:<34} {one:>6.1} ns/key {:>7.1} ns/key {:>9.2}x", row.name, 2.0 / two, two * one);
+    }
+}
+
+/// Keys of one model.
+pub(crate) fn keys(count: usize) -> Vec<ObjectKey> {
+    let scope = Arc::new(KeyScope::new("model", 0x0100_0100, 0, "").expect("a scope"));
+    let hash = |i: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&(i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
+        ChunkHash::new(&bytes)
+    };
+    (0..count).map(|i| ObjectKey::new(hash(i), Arc::clone(&scope))).collect()
+}
+
+fn layout() -> MemoryLayoutDesc {
+    let bfloat16 = Dtype::from_name("torch.bfloat16").expect("a dtype");
+    MemoryLayoutDesc::new(vec![(Box::new([2, 256, 1024]), bfloat16)]).expect("a layout")
+}
+
+/// Our rows.
+pub(crate) fn rows() -> Vec<Row> {
+    let managers = [
+        ("LRU", Compat::Native, EvictionPolicyKind::Lru),
+        ("ARC", Compat::Native, EvictionPolicyKind::Arc),
+        ("LRU, as LMCache", Compat::Lmcache, EvictionPolicyKind::Lru),
+    ];
+    let mut rows = Vec::new();
+    for (name, compat, policy) in managers {
+        let manager = Arc::new(manager(compat, policy));
+        let keys = keys(RESIDENT + 2 * BATCH);
+        let write =
+            Write { manager: Arc::clone(&manager), keys: keys[RESIDENT..].to_vec(), layout: layout() };
+        let specs = [0, RESIDENT / 2].map(|first| spec(&keys[first..first + BATCH]));
+        rows.push(Row::new(&format!("reserve + finish write, {name}"), write));
+        rows.push(Row::new(&format!("prefetch + read + finish, {name}"), Read { manager, specs }));
+    }
+    rows
+}
+
+fn manager(compat: Compat, policy: EvictionPolicyKind) -> StorageManager {
+    let mut config = StorageManagerConfig::l1_only(200 * GIB_BYTES, policy);
+    config.compat = compat;
+    let manager = StorageManager::with_clock(config, Clock::system()).expect("a manager");
+    for batch in keys(RESIDENT).chunks(1000) {
+        manager.reserve_write(batch, &layout()).expect("open");
+        manager.finish_write(batch).expect("open");
+    }
+    manager
+}
+
+fn spec(batch: &[ObjectKey]) -> PrefetchTaskSpec {
+    let keys = batch.to_vec();
+    let row = GroupedObjectKeys { keys, object_group_id: 0, layout: layout(), sliding_window_size: -1 };
+    PrefetchTaskSpec {
+        key_groups: vec![row],
+        num_kv_readers: 1,
+        fetching_policy: FetchingPolicy::Prefix,
+        lock_mode: LockMode::Lock,
+    }
+}
+
+/// `reserve_write` and `finish_write`; what was written is deleted between, which is not timed.
+struct Write {
+    manager: Arc<StorageManager>,
+    keys: Vec<ObjectKey>,
+    layout: MemoryLayoutDesc,
+}
+
+impl Work for Write {
+    fn run(&self, thread: usize, calls: usize) -> u64 {
+        let batch = &self.keys[thread * BATCH..][..BATCH];
+        let mut spent_ns = 0;
+        for _ in 0..calls {
+            let start_ns = monotonic_ns();
+            black_box(self.manager.reserve_write(batch, &self.layout).expect("open"));
+            black_box(self.manager.finish_write(batch).expect("open"));
+            spent_ns += monotonic_ns() - start_ns;
+            self.manager.delete_l1_keys(batch, false);
+        }
+        spent_ns
+    }
+}
+
+/// What an engine does with a prompt that is in L1: submit, query, enter, objects, exit, finish.
+struct Read {
+    manager: Arc<StorageManager>,
+    specs: [PrefetchTaskSpec; 2],
+}
+
+impl Work for Read {
+    fn run(&self, thread: usize, calls: usize) -> u64 {
+        let spec = &self.specs[thread];
+        let batch = &spec.key_groups[0].keys;
+        let start_ns = monotonic_ns();
+        for _ in 0..calls {
+            let handle = self.manager.submit_prefetch_task(spec, "request", false).expect("open");
+            black_box(self.manager.query_prefetch_status(&handle));
+            let context = self.manager.read_prefetched_results(batch, None).expect("one L1");
+            assert_eq!(black_box(context.objects()).map(|objects| objects.len()), Some(BATCH));
+            context.exit(false);
+            black_box(self.manager.finish_read_prefetched(batch, 1, None).expect("one L1"));
+        }
+        monotonic_ns() - start_ns
+    }
+}
+
+/// A key like `key` of another hash.
+pub(crate) fn nth_copy(key: &ObjectKey, number: u64) -> ObjectKey {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(key.chunk_hash().as_bytes());
+    bytes[8..16].copy_from_slice(&number.to_le_bytes());
+    ObjectKey::new(ChunkHash::new(&bytes), Arc::clone(key.scope()))
+}

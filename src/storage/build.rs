@@ -1,0 +1,175 @@
+//! Building a storage manager: L1s, controllers, adapters, threads, in this order.
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::storage::agent::{Agent, Mailbox};
+use crate::storage::config::{L1ManagerConfig, PrefetchPolicy, StorageManagerConfig};
+use crate::storage::events::Events;
+use crate::storage::l1::L1Manager;
+use crate::storage::l1_eviction::L1EvictionController;
+use crate::storage::l2::Adapters;
+use crate::storage::l2::factory::{self, AdapterFactory};
+use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
+use crate::storage::manager::{FactoryBox, L1Unit, StorageManager};
+use crate::storage::prefetch::{PrefetchController, PrefetchSettings, Tiers};
+use crate::storage::quota::QuotaManager;
+use crate::storage::reader::Reader;
+use crate::storage::store::controller::StoreSettings;
+use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
+use crate::sync::atomic::AtomicU64;
+use crate::sync::{Arc, Mutex, OnceLock};
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// A storage manager in the making.
+pub struct StorageManagerBuilder {
+    config: StorageManagerConfig,
+    clock: Clock,
+    is_threaded: bool,
+    factory: Arc<AdapterFactory>,
+}
+
+impl std::fmt::Debug for StorageManagerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StorageManagerBuilder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl StorageManagerBuilder {
+    /// A manager on the system's clock, with threads.
+    pub fn new(config: StorageManagerConfig) -> Self {
+        Self { config, clock: Clock::system(), is_threaded: true, factory: Arc::new(factory::create) }
+    }
+
+    /// A manager on `clock`, whose controllers have no threads: [`StorageManager::pump`] does their work. Adapters
+    /// may have threads all the same.
+    #[must_use]
+    pub fn without_threads(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self.is_threaded = false;
+        self
+    }
+
+    /// Makes adapters by `factory`: for a host that brings adapters of its own. It can leave those that it does not
+    /// know to [`factory::create`].
+    #[must_use]
+    pub fn adapter_factory(mut self, factory: Arc<AdapterFactory>) -> Self {
+        self.factory = factory;
+        self
+    }
+
+    /// Builds it.
+    ///
+    /// # Errors
+    /// Those of [`StorageManagerConfig::check`]; if memory or threads cannot be had, or an adapter's store cannot be
+    /// opened.
+    pub fn build(self) -> Result<StorageManager> {
+        self.config.check()?;
+        let events = Events::default();
+        let l1s = self.l1s(&events)?;
+        let adapters: Arc<Adapters> = Arc::default();
+        let task_ids: Arc<AtomicU64> = Arc::default();
+        let layouts: Arc<LayoutBook> = Arc::default();
+        let units = l1s
+            .iter()
+            .enumerate()
+            .map(|(position, l1)| self.unit(position, l1, &adapters, &events, &task_ids, &layouts))
+            .collect();
+        let quotas: Arc<QuotaManager> = Arc::default();
+        for (salt, bytes) in &self.config.quotas {
+            quotas.set_quota(salt, *bytes);
+        }
+        let compat = self.config.compat;
+        let reader = Reader { l1s: Arc::clone(&l1s), events: events.clone(), compat };
+        let manager = StorageManager {
+            prefetch: self.prefetch(l1s, &adapters, &events, task_ids),
+            units,
+            adapters,
+            l2_eviction: L2EvictionController::new(Arc::clone(&quotas), events.clone(), compat),
+            quotas,
+            layouts,
+            events,
+            readers: Striped::new(|| Arc::new(reader.clone())),
+            hook: OnceLock::new(),
+            factory: FactoryBox(self.factory),
+            is_threaded: self.is_threaded,
+            lifecycle: Mutex::default(),
+            config: self.config,
+        };
+        if manager.is_threaded {
+            manager.units.iter().try_for_each(|unit| unit.eviction.start())?;
+        }
+        for (position, config) in manager.config.l2_adapters.iter().enumerate() {
+            let named = |error: Error| error.with_context("l2_adapter", format!("#{}", position + 1));
+            manager.add_l2_adapter(config.clone()).map_err(named)?;
+        }
+        Ok(manager)
+    }
+
+    fn l1s(&self, events: &Events) -> Result<Arc<[Arc<L1Manager>]>> {
+        let l1 = |config: &L1ManagerConfig| {
+            let (clock, compat) = (self.clock.clone(), self.config.compat);
+            L1Manager::new(config.clone(), clock, compat, events.clone()).map(Arc::new)
+        };
+        let l1s: Result<Vec<_>> = self.config.l1_managers.iter().map(l1).collect();
+        Ok(l1s?.into())
+    }
+
+    fn unit(
+        &self,
+        position: usize,
+        l1: &Arc<L1Manager>,
+        adapters: &Arc<Adapters>,
+        events: &Events,
+        task_ids: &Arc<AtomicU64>,
+        layouts: &Arc<LayoutBook>,
+    ) -> L1Unit {
+        let mailbox: Arc<Mailbox<Message>> = Arc::default();
+        let store_counters: Arc<StoreCounters> = Arc::default();
+        let settings = StoreSettings {
+            policy: self.config.store_policy,
+            config: self.config.store,
+            compat: self.config.compat,
+        };
+        let flow = StoreFlow::new(
+            (position, Arc::clone(l1)),
+            Arc::clone(adapters),
+            Arc::clone(&mailbox),
+            self.clock.clone(),
+            events.clone(),
+            settings,
+            Arc::clone(&store_counters),
+            Arc::clone(task_ids),
+            Arc::clone(layouts),
+        );
+        L1Unit {
+            l1: Arc::clone(l1),
+            eviction: L1EvictionController::new(Arc::clone(l1), events.clone()),
+            store: Agent::new(mailbox, flow),
+            store_counters,
+        }
+    }
+
+    fn prefetch(
+        &self,
+        l1s: Arc<[Arc<L1Manager>]>,
+        adapters: &Arc<Adapters>,
+        events: &Events,
+        task_ids: Arc<AtomicU64>,
+    ) -> PrefetchController {
+        let tiers = Tiers {
+            l1s,
+            compat: self.config.compat,
+            retains: self.config.prefetch_policy == PrefetchPolicy::Retain,
+            clock: self.clock.clone(),
+            events: events.clone(),
+        };
+        let settings = PrefetchSettings {
+            max_in_flight: self.config.prefetch_max_in_flight,
+            timeout_ns: self.config.prefetch.timeout_ms.map(|ms| ms.saturating_mul(NS_PER_MS)),
+        };
+        PrefetchController::new(tiers, Arc::clone(adapters), task_ids, settings)
+    }
+}

@@ -1,0 +1,100 @@
+//! LRU without a list: every slot knows when it was used, and those that were used least recently are looked up when
+//! somebody has to go.
+//!
+//! A list in order of use has one end, which all threads would write with every use. A stamp in the slot costs a store
+//! under a mutex that is held anyway. The price is paid by evictions: now and then one looks at every slot, and queues
+//! the [share](QUEUED_SHARE) of them that was used least recently. Until the queue is empty nothing older can be
+//! found, since whatever is used meanwhile gets a later stamp; a queued slot whose stamp has changed was used, and
+//! is passed over. So victims are those of LRU, in its order, for a look at every slot once in so many victims.
+//!
+//! Stamps are ticks of the machine's clock, which are later on every thread than those of an earlier call. The keys of
+//! a call are stamped in reverse, one tick apart: more ticks than keys pass in a call.
+
+use std::collections::VecDeque;
+
+use super::slot::Slot;
+use super::tables::{Place, Tables};
+
+/// A look at every slot queues one in so many.
+const QUEUED_SHARE: usize = 16;
+
+/// But no fewer than this.
+const QUEUED_MIN: usize = 1024;
+
+/// A slot that may have to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate {
+    pub(super) used: u64,
+    pub(super) place: Place,
+}
+
+/// The slots that were used least recently, the next to go first.
+#[derive(Debug, Default)]
+pub(super) struct Recency {
+    pub(super) queue: VecDeque<Candidate>,
+}
+
+impl Recency {
+    /// The next candidate behind `after`, which is the last that the caller has seen.
+    pub(super) fn next(&mut self, tables: &Tables, after: Option<Candidate>) -> Option<Candidate> {
+        if self.queue.is_empty() {
+            let wanted = (tables.keys() / QUEUED_SHARE).max(QUEUED_MIN);
+            self.queue = least(wanted, |offer| {
+                let mut number = 0;
+                tables.each_shard(|shard| {
+                    shard.slots().for_each(|(id, slot): (_, &Slot)| {
+                        let place = Place { shard: number, slot: id };
+                        let candidate = Candidate { used: slot.used, place };
+                        if after.is_none_or(|after| after < candidate) {
+                            offer(candidate);
+                        }
+                    });
+                    number += 1;
+                });
+            });
+        }
+        self.queue.pop_front()
+    }
+
+    /// Puts candidates back that had to stay; they are those that came first.
+    pub(super) fn put_back(&mut self, kept: Vec<Candidate>) {
+        kept.into_iter().rev().for_each(|candidate| self.queue.push_front(candidate));
+    }
+}
+
+/// The least `wanted` of what `visit` offers, in order. Never holds more than twice as many.
+fn least(wanted: usize, visit: impl FnOnce(&mut dyn FnMut(Candidate))) -> VecDeque<Candidate> {
+    let mut least: Vec<Candidate> = Vec::new();
+    let mut bound = None;
+    visit(&mut |candidate| {
+        if bound.is_some_and(|bound| candidate > bound) {
+            return;
+        }
+        least.push(candidate);
+        if least.len() >= 2 * wanted {
+            let (_, last, _) = least.select_nth_unstable(wanted - 1);
+            bound = Some(*last);
+            least.truncate(wanted);
+        }
+    });
+    least.sort_unstable();
+    least.truncate(wanted);
+    least.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_are_found_in_order_whatever_comes_first() {
+        let candidate = |used| Candidate { used, place: Place { shard: 0, slot: 0 } };
+        for count in [0, 1, 5, 6, 100] {
+            let found = least(5, |offer| (0..count).rev().for_each(|used| offer(candidate(used * 7 % 101))));
+            let mut expected: Vec<u64> = (0..count).map(|used| used * 7 % 101).collect();
+            expected.sort_unstable();
+            expected.truncate(5);
+            assert_eq!(found.into_iter().map(|candidate| candidate.used).collect::<Vec<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A part of the keys with their objects, behind one mutex.
+
+use hashbrown::HashTable;
+
+use super::ObjectInfo;
+use super::counts::Counts;
+use super::scopes::Scopes;
+use super::slot::{Object, ObjectStage, Slot};
+use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
+use crate::storage::eviction::EvictionPolicy;
+use crate::storage::memory::{Arena, Released, Span};
+
+/// A slot's place in its shard. It stays the same while the slot is there.
+pub(super) type SlotId = u32;
+
+/// Slots are taken in blocks of this many, so that a shard that grows moves nothing.
+const BLOCK_SLOTS: usize = 64;
+
+/// The slots of a shard.
+#[derive(Debug, Default)]
+struct Slab {
+    blocks: Vec<Vec<Option<Slot>>>,
+    vacant: Vec<SlotId>,
+}
+
+impl Slab {
+    fn get(&self, id: SlotId) -> Option<&Slot> {
+        let id = id as usize;
+        self.blocks.get(id / BLOCK_SLOTS)?.get(id % BLOCK_SLOTS)?.as_ref()
+    }
+
+    fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
+        let id = id as usize;
+        self.blocks.get_mut(id / BLOCK_SLOTS)?.get_mut(id % BLOCK_SLOTS)?.as_mut()
+    }
+
+    fn insert(&mut self, slot: Slot) -> SlotId {
+        if let Some(id) = self.vacant.pop() {
+            self.blocks[id as usize / BLOCK_SLOTS][id as usize % BLOCK_SLOTS] = Some(slot);
+            return id;
+        }
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK_SLOTS) {
+            self.blocks.push(Vec::with_capacity(BLOCK_SLOTS));
+        }
+        let full = (self.blocks.len() - 1) * BLOCK_SLOTS;
+        let last = self.blocks.len() - 1;
+        self.blocks[last].push(Some(slot));
+        // 2^32 slots would need 600 GiB first.
+        (full + self.blocks[last].len() - 1) as SlotId
+    }
+
+    fn remove(&mut self, id: SlotId) -> Option<Slot> {
+        let slot = self.blocks[id as usize / BLOCK_SLOTS][id as usize % BLOCK_SLOTS].take();
+        if slot.is_some() {
+            self.vacant.push(id);
+        }
+        slot
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        let all = self.blocks.iter().flatten().zip(0..);
+        all.filter_map(|(slot, id)| Some((id, slot.as_ref()?)))
+    }
+}
+
+/// See the module. One hash of a key, made by the tables, serves to choose the shard and to find the key in it.
+#[derive(Debug)]
+pub(super) struct Shard {
+    index: HashTable<SlotId>,
+    slots: Slab,
+    scopes: Scopes,
+    counts: Counts,
+    /// The policy, where the order of all keys is kept by one: then this is the only shard.
+    pub(super) policy: Option<Box<dyn EvictionPolicy>>,
+}
+
+impl Shard {
+    pub(super) fn new(policy: Option<Box<dyn EvictionPolicy>>) -> Self {
+        Self {
+            index: HashTable::new(),
+            slots: Slab::default(),
+            scopes: Scopes::default(),
+            counts: Counts::default(),
+            policy,
+        }
+    }
+
+    /// `hash` is that of `key`, here and below.
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &ObjectKey) -> Option<SlotId> {
+        let is_of_key = |id: &SlotId| {
+            self.slots.get(*id).is_some_and(|slot| {
+                slot.chunk_hash == *key.chunk_hash() && self.scopes.is(slot.scope, key.scope())
+            })
+        };
+        self.index.find(hash, is_of_key).copied()
+    }
+
+    /// The slot of `key`, with its place.
+    #[inline]
+    pub(super) fn find_slot(&self, hash: u64, key: &ObjectKey) -> Option<(SlotId, &Slot)> {
+        let id = self.find(hash, key)?;
+        Some((id, self.slots.get(id)?))
+    }
+
+    pub(super) fn slot(&self, id: SlotId) -> Option<&Slot> {
+        self.slots.get(id)
+    }
+
+    /// The key of a slot.
+    pub(super) fn key(&self, slot: &Slot) -> ObjectKey {
+        ObjectKey::new(slot.chunk_hash.clone(), self.scopes.get(slot.scope).clone())
+    }
+
+    /// Adds a key that has no slot, with its first object. `rehash` makes the hash of a key from its parts.
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        key: &ObjectKey,
+        object: Object,
+        rehash: impl Fn(&KeyScope, &ChunkHash) -> u64,
+    ) -> SlotId {
+        self.counts.add(&object);
+        let scope = self.scopes.take(key.scope());
+        let id = self.slots.insert(Slot::new(key.chunk_hash().clone(), scope, object));
+        let (slots, scopes) = (&self.slots, &self.scopes);
+        self.index.insert_unique(hash, id, |other| {
+            slots.get(*other).map_or(0, |slot| rehash(scopes.get(slot.scope), &slot.chunk_hash))
+        });
+        id
+    }
+
+    /// Adds an object of a stage that the slot does not have.
+    pub(super) fn push(&mut self, id: SlotId, object: Object) {
+        self.counts.add(&object);
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.push(object);
+        }
+    }
+
+    /// Changes the object of a stage, if the slot has it.
+    #[inline]
+    pub(super) fn change<R>(
+        &mut self,
+        id: SlotId,
+        stage: ObjectStage,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let object = self.slots.get_mut(id)?.find_mut(stage)?;
+        self.counts.remove(object);
+        let result = change(object);
+        self.counts.add(object);
+        Some(result)
+    }
+
+    /// Notes when a key was used; returns what was noted before.
+    #[inline]
+    pub(super) fn set_used(&mut self, id: SlotId, used: u64) -> u64 {
+        self.slots.get_mut(id).map_or(0, |slot| std::mem::replace(&mut slot.used, used))
+    }
+
+    /// Takes the objects of a slot that `keep` does not let through out of the table, and the slot with the last of
+    /// them. What can be freed at once is added to `freed`; what an adapter works on comes back by the arena.
+    pub(super) fn take(
+        &mut self,
+        hash: u64,
+        id: SlotId,
+        keep: impl FnMut(&Object) -> bool,
+        arena: &Arena,
+        freed: &mut Vec<Span>,
+    ) -> Taken {
+        let mut taken = Taken::default();
+        let Some(slot) = self.slots.get_mut(id) else { return taken };
+        let counts = &mut self.counts;
+        taken.key_is_left = slot.retain(keep, |object| {
+            counts.remove(object);
+            taken.residents += usize::from(object.is_resident());
+            taken.objects += 1;
+            if arena.release(object.span) == Released::Now {
+                freed.push(object.span);
+            }
+        });
+        if !taken.key_is_left {
+            if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
+                entry.remove();
+            }
+            if let Some(slot) = self.slots.remove(id) {
+                self.scopes.release(slot.scope);
+            }
+        }
+        taken
+    }
+
+    /// All slots.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
+        self.slots.iter()
+    }
+
+    /// What is here, as far as locks are concerned at `now_ns`.
+    pub(super) fn counts(&mut self, now_ns: u64) -> Counts {
+        if self.counts.is_exact(now_ns) {
+            return self.counts.clone();
+        }
+        let objects = self.slots.iter().flat_map(|(_, slot)| slot.objects());
+        let (live, first_expiry_ns) = Counts::of_live(objects, now_ns);
+        self.counts.set_first_expiry(first_expiry_ns);
+        live
+    }
+
+    /// How many keys are here.
+    pub(super) fn keys(&self) -> usize {
+        self.index.len()
+    }
+
+    pub(super) fn objects_of(&self, slot: &Slot, now_ns: u64, objects: &mut Vec<ObjectInfo>) {
+        objects.extend(slot.objects().map(|object| ObjectInfo {
+            key: self.key(slot),
+            span: object.span,
+            stage: object.stage,
+            is_locked: object.is_locked(now_ns),
+            is_temporary: object.is_temporary,
+        }));
+    }
+}
+
+/// What [`Shard::take`] took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) objects: usize,
+    pub(super) residents: usize,
+    pub(super) key_is_left: bool,
+}

@@ -1,0 +1,29 @@
+//! What an adapter says of itself.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// LMCache's `report_status()` of an adapter: two fields that all have, and those of its type.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AdapterStatus {
+    /// Whether it can do its work.
+    pub is_healthy: bool,
+    /// LMCache's name for the class.
+    #[serde(rename = "type")]
+    pub class_name: &'static str,
+    /// The fields of its type.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl AdapterStatus {
+    /// A status with these fields.
+    pub fn new<const N: usize>(
+        class_name: &'static str,
+        is_healthy: bool,
+        fields: [(&str, Value); N],
+    ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Self { is_healthy, class_name, fields }
+    }
+}

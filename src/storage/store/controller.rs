@@ -1,0 +1,346 @@
+//! The store controller of one L1, as a controller that works on messages.
+
+use std::collections::BTreeMap;
+
+use super::counters::StoreCounters;
+use super::deletions::Deletions;
+use super::lane::{Batch, Lane, MAX_TASKS, Task};
+use crate::clock::{Clock, monotonic_ns};
+use crate::format::model::ObjectKey;
+use crate::storage::agent::{Controller, Mailbox};
+use crate::storage::config::{Compat, StoreConfig, StorePolicy};
+use crate::storage::events::{Event, Events, L2Task, ReadFailure};
+use crate::storage::l1::{L1Error, L1Manager};
+use crate::storage::l2::{
+    AdapterEntry, Adapters, Completion, L2AdapterId, StoreOutcome, StoreTask, Transfer,
+};
+use crate::storage::layouts::LayoutBook;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What a store controller is sent.
+#[derive(Debug)]
+pub(in crate::storage) enum Message {
+    /// Objects became readable.
+    Written(Vec<ObjectKey>),
+    /// An adapter stored; `None` if it never will.
+    Stored { task: u64, outcome: Option<StoreOutcome> },
+}
+
+/// What a controller is told about.
+#[derive(Clone, Debug)]
+pub(in crate::storage) struct StoreSettings {
+    pub(in crate::storage) policy: StorePolicy,
+    pub(in crate::storage) config: StoreConfig,
+    pub(in crate::storage) compat: Compat,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::storage) struct StoreFlow {
+    l1: Arc<L1Manager>,
+    /// The position of that L1.
+    l1_position: usize,
+    adapters: Arc<Adapters>,
+    mailbox: Arc<Mailbox<Message>>,
+    clock: Clock,
+    events: Events,
+    settings: StoreSettings,
+    counters: Arc<StoreCounters>,
+    next_task_id: Arc<AtomicU64>,
+    layouts: Arc<LayoutBook>,
+    lanes: BTreeMap<L2AdapterId, Lane>,
+    tasks: BTreeMap<u64, Task>,
+    deletions: Deletions,
+}
+
+impl StoreFlow {
+    #[expect(clippy::too_many_arguments, reason = "the parts of the one manager that makes it")]
+    pub(in crate::storage) fn new(
+        (l1_position, l1): (usize, Arc<L1Manager>),
+        adapters: Arc<Adapters>,
+        mailbox: Arc<Mailbox<Message>>,
+        clock: Clock,
+        events: Events,
+        settings: StoreSettings,
+        counters: Arc<StoreCounters>,
+        next_task_id: Arc<AtomicU64>,
+        layouts: Arc<LayoutBook>,
+    ) -> Self {
+        Self {
+            l1,
+            l1_position,
+            adapters,
+            mailbox,
+            clock,
+            events,
+            settings,
+            counters,
+            next_task_id,
+            layouts,
+            lanes: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            deletions: Deletions::default(),
+        }
+    }
+
+    fn is_lmcache(&self) -> bool {
+        self.settings.compat == Compat::Lmcache
+    }
+
+    /// The adapters that objects of this L1 go to.
+    fn targets(&self) -> Vec<Arc<AdapterEntry>> {
+        let adapters = self.adapters.snapshot();
+        let of_l1 = adapters.iter().filter(|entry| entry.l1 == self.l1_position && !entry.is_draining());
+        of_l1.cloned().collect()
+    }
+
+    /// Queues objects for every adapter.
+    fn written(&mut self, keys: Vec<ObjectKey>) {
+        let targets = self.targets();
+        if targets.is_empty() {
+            return;
+        }
+        if self.settings.policy == StorePolicy::SkipL1 && !self.is_lmcache() {
+            self.deletions.expect(&keys, targets.len());
+        }
+        let max_keys = if self.is_lmcache() { usize::MAX } else { self.settings.config.queue_keys };
+        for keys in group(keys, self.settings.compat) {
+            for entry in &targets {
+                let batch = Batch { keys: keys.clone(), attempts: 0, is_held: false, due_ns: 0 };
+                let dropped = self.lanes.entry(entry.id).or_default().push(batch, max_keys);
+                self.counters.count_dropped(dropped.len());
+                self.deletions.settle(&dropped, false);
+                self.submit_waiting(entry);
+            }
+        }
+    }
+
+    fn submit_waiting(&mut self, entry: &Arc<AdapterEntry>) {
+        let max_tasks = if self.is_lmcache() { usize::MAX } else { MAX_TASKS };
+        let now_ns = self.clock.now_ns();
+        loop {
+            let lane = self.lanes.entry(entry.id).or_default();
+            let Some(batch) = lane.pop(now_ns, max_tasks) else { return };
+            self.submit(entry, batch);
+        }
+    }
+
+    /// Holds the objects of a batch, and hands those that are there to the adapter.
+    fn submit(&mut self, entry: &Arc<AdapterEntry>, batch: Batch) {
+        let (codes, spans) = self.l1.hold_for_store(&batch.keys);
+        if batch.is_held {
+            // Only now: in between, nobody could evict them.
+            self.l1.release_store_hold(&batch.keys);
+        }
+        let (mut keys, mut objects, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+        for ((key, code), span) in batch.keys.into_iter().zip(codes.as_slice()).zip(spans) {
+            match (code, span) {
+                (L1Error::Success, Some(buffer)) => {
+                    keys.push(key.clone());
+                    let layout = self.layouts.get(&key, buffer.size_bytes() as u64);
+                    objects.push(Transfer { key, buffer, layout });
+                }
+                _ => missing.push(key),
+            }
+        }
+        self.report_missing(&missing);
+        if objects.is_empty() {
+            return;
+        }
+        // Relaxed: the number has to be unique, nothing more.
+        let task_id = self.next_task_id.fetch_add(1, Ordering::Relaxed);
+        let bytes = objects.iter().map(|object| object.buffer.size_bytes() as u64).sum();
+        self.publish(entry, task_id, &keys, bytes, 0, |task| Event::L2StoreSubmitted(task));
+        let task =
+            Task { adapter: entry.begin_use(), keys, attempts: batch.attempts, begun_ns: monotonic_ns() };
+        self.tasks.insert(task_id, task);
+        self.lanes.entry(entry.id).or_default().tasks += 1;
+        let mailbox = Arc::clone(&self.mailbox);
+        let done = Completion::new(move |outcome| {
+            mailbox.send(Message::Stored { task: task_id, outcome });
+        });
+        entry.adapter.submit_store(StoreTask { objects, done });
+    }
+
+    /// Objects that left L1 before they could be stored.
+    fn report_missing(&mut self, missing: &[ObjectKey]) {
+        if missing.is_empty() {
+            return;
+        }
+        self.counters.count_lost(missing.len());
+        self.deletions.settle(missing, false);
+        let keys: Vec<&ObjectKey> = missing.iter().collect();
+        let (during, reason) = ("l2_store", ReadFailure::NotFound);
+        self.events.publish(|| Event::L1ReadFailed { during, reason, keys: &keys });
+    }
+
+    fn publish(
+        &self,
+        entry: &AdapterEntry,
+        task_id: u64,
+        keys: &[ObjectKey],
+        bytes: u64,
+        duration_ns: u64,
+        event: impl for<'a> FnOnce(L2Task<'a>) -> Event<'a>,
+    ) {
+        if self.events.has_sink() {
+            let keys: Vec<&ObjectKey> = keys.iter().collect();
+            let l2_name = entry.adapter.type_name();
+            let task = L2Task { adapter_index: entry.id, l2_name, task_id, keys: &keys, bytes, duration_ns };
+            self.events.publish(|| event(task));
+        }
+    }
+
+    /// An adapter is done with a task.
+    fn stored(&mut self, task_id: u64, outcome: Option<StoreOutcome>) {
+        let Some(task) = self.tasks.remove(&task_id) else { return };
+        let lane = self.lanes.entry(task.adapter.id).or_default();
+        lane.tasks = lane.tasks.saturating_sub(1);
+        let has_failed = |position: usize| {
+            outcome.as_ref().is_none_or(|outcome| {
+                outcome.failed.test(position) || (self.is_lmcache() && !outcome.is_success())
+            })
+        };
+        let (mut stored, mut failed) = (Vec::new(), Vec::new());
+        for (position, key) in task.keys.iter().enumerate() {
+            if has_failed(position) { failed.push(key.clone()) } else { stored.push(key.clone()) }
+        }
+        let bytes = outcome.map_or(0, |outcome| outcome.bytes);
+        let duration_ns = monotonic_ns().saturating_sub(task.begun_ns);
+        let failed_count = failed.len();
+        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| Event::L2StoreCompleted {
+            task,
+            failed_count,
+        });
+        let is_retried = !failed.is_empty() && self.may_retry(&task);
+        let released = if is_retried { &stored } else { &task.keys };
+        self.l1.release_store_hold(released);
+        self.delete_stored(stored);
+        match is_retried {
+            true => self.retry(&task, failed),
+            false => {
+                self.counters.count_lost(failed.len());
+                self.deletions.settle(&failed, false);
+            }
+        }
+    }
+
+    fn delete_stored(&mut self, stored: Vec<ObjectKey>) {
+        if self.settings.policy != StorePolicy::SkipL1 || stored.is_empty() {
+            return;
+        }
+        if self.is_lmcache() {
+            // After the first adapter, and what is locked stays for good.
+            self.l1.delete(&stored, false);
+            return;
+        }
+        let due = self.deletions.settle(&stored, true);
+        self.deletions.delete(&self.l1, due, self.clock.now_ns());
+    }
+
+    fn may_retry(&self, task: &Task) -> bool {
+        !self.is_lmcache() && task.attempts < self.settings.config.retries && !task.adapter.is_draining()
+    }
+
+    /// Queues what failed once more; it stays held in L1.
+    fn retry(&mut self, task: &Task, failed: Vec<ObjectKey>) {
+        self.counters.count_retried(failed.len());
+        let pause_ms = self.settings.config.retry_backoff_ms.saturating_mul(1 << task.attempts.min(20));
+        let due_ns = self.clock.now_ns().saturating_add(pause_ms.saturating_mul(1_000_000));
+        let batch = Batch { keys: failed, attempts: task.attempts + 1, is_held: true, due_ns };
+        let lane = self.lanes.entry(task.adapter.id).or_default();
+        // What was tried before is never dropped.
+        let _ = lane.push(batch, usize::MAX);
+    }
+
+    /// Goes on with what waits; what waits for an adapter that is gone is given up.
+    fn serve_lanes(&mut self) {
+        let targets = self.targets();
+        let gone: Vec<L2AdapterId> =
+            self.lanes.keys().copied().filter(|id| !targets.iter().any(|entry| entry.id == *id)).collect();
+        for id in gone {
+            self.abandon(id);
+        }
+        for entry in &targets {
+            self.submit_waiting(entry);
+        }
+    }
+
+    fn abandon(&mut self, id: L2AdapterId) {
+        let Some(mut lane) = self.lanes.remove(&id) else { return };
+        for batch in lane.take_all() {
+            self.counters.count_lost(batch.keys.len());
+            self.deletions.settle(&batch.keys, false);
+            if batch.is_held {
+                self.l1.release_store_hold(&batch.keys);
+            }
+        }
+        if lane.tasks > 0 {
+            // Its last tasks are still under way.
+            self.lanes.insert(id, lane);
+        }
+    }
+
+    fn count(&self) {
+        let pending = self.lanes.values().map(Lane::waiting_keys).sum();
+        self.counters.set_queues(pending, self.tasks.len(), self.deletions.waiting());
+    }
+}
+
+impl Controller for StoreFlow {
+    type Message = Message;
+
+    fn handle(&mut self, messages: Vec<Message>) {
+        let mut written = Vec::new();
+        for message in messages {
+            match message {
+                Message::Written(keys) => written.extend(keys),
+                Message::Stored { task, outcome } => self.stored(task, outcome),
+            }
+        }
+        if !written.is_empty() {
+            self.written(written);
+        }
+        self.serve_lanes();
+        self.deletions.retry(&self.l1, self.clock.now_ns());
+        self.count();
+    }
+
+    fn wait_ns(&self) -> Option<u64> {
+        let has_room = |lane: &&Lane| lane.tasks < MAX_TASKS;
+        let lanes = self.lanes.values().filter(has_room).filter_map(Lane::next_due_ns);
+        let next_ns = lanes.chain(self.deletions.next_due_ns()).min()?;
+        Some(next_ns.saturating_sub(self.clock.now_ns()))
+    }
+
+    fn stop(&mut self) {
+        let ids: Vec<L2AdapterId> = self.lanes.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.abandon(id));
+        // Their buffers stay pinned until the adapters let go of them.
+        for task in std::mem::take(&mut self.tasks).into_values() {
+            self.l1.release_store_hold(&task.keys);
+        }
+        self.count();
+    }
+}
+
+/// Keys by what makes their objects alike: as LMCache by model and rank, and ours by object group too, since a group
+/// is what has a layout. Groups are in the order of their first keys.
+fn group(keys: Vec<ObjectKey>, compat: Compat) -> Vec<Vec<ObjectKey>> {
+    let mut groups: Vec<Vec<ObjectKey>> = Vec::new();
+    for key in keys {
+        let is_alike = |group: &&mut Vec<ObjectKey>| {
+            let (one, other) = (group[0].scope(), key.scope());
+            one.model_name() == other.model_name()
+                && one.kv_rank() == other.kv_rank()
+                && (compat == Compat::Lmcache || one.object_group_id() == other.object_group_id())
+        };
+        // From the last one: keys of a kind come together.
+        match groups.iter_mut().rev().find(is_alike) {
+            Some(group) => group.push(key),
+            None => groups.push(vec![key]),
+        }
+    }
+    groups
+}

@@ -1,0 +1,76 @@
+//! A value in several copies, so that threads that only use it do not write one word.
+//!
+//! Counting a reference, or adding to a counter, writes the word that is counted in. If all threads write the same
+//! one, it goes from core to core with every call, which takes longer than all the rest of the call.
+
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+
+use crossbeam::utils::CachePadded;
+
+/// How many copies there are. Two of more threads than this share one.
+const STRIPES: usize = 16;
+
+thread_local! {
+    static STRIPE: usize = number_of_this_thread() % STRIPES;
+}
+
+/// Threads are numbered by std in the order in which they start; it shows the number to hashers only.
+fn number_of_this_thread() -> usize {
+    #[derive(Default)]
+    struct Last(u64);
+    impl Hasher for Last {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+        }
+        fn write_u64(&mut self, number: u64) {
+            self.0 = number;
+        }
+    }
+    BuildHasherDefault::<Last>::default().hash_one(std::thread::current().id()) as usize
+}
+
+/// Copies of a value, each on cache lines of its own.
+#[derive(Debug)]
+pub(super) struct Striped<T>(Box<[CachePadded<T>]>);
+
+impl<T> Striped<T> {
+    /// Copies that `make` makes.
+    pub(super) fn new(mut make: impl FnMut() -> T) -> Self {
+        Self((0..STRIPES).map(|_| CachePadded::new(make())).collect())
+    }
+
+    /// The copy that this thread uses.
+    #[inline]
+    pub(super) fn mine(&self) -> &T {
+        &self.0[STRIPE.with(|stripe| *stripe)]
+    }
+
+    /// All copies.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|copy| &**copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_start_one_after_the_other_have_different_copies() {
+        let numbers = (0..4).map(|_| std::thread::spawn(number_of_this_thread).join().unwrap());
+        let mut numbers: Vec<_> = numbers.collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 4);
+        let mut count = 0;
+        let striped = Striped::new(|| {
+            count += 1;
+            count
+        });
+        assert_eq!(striped.iter().sum::<usize>(), STRIPES * (STRIPES + 1) / 2);
+        assert_eq!(striped.mine(), striped.mine());
+    }
+}

@@ -1,0 +1,18 @@
+//! The adapters of L2: each against the suite that all have to pass, and by itself.
+
+mod conformance;
+mod fault_inject;
+mod fs;
+mod mock;
+mod plugin;
+mod raw_block;
+mod redis_server;
+mod resp;
+mod resp_faults;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_server;
+mod serde_wrapper;
+mod support;
+mod uring;
