@@ -4,6 +4,7 @@
 mod common;
 mod dump;
 mod failures;
+mod flags;
 mod follow;
 mod info;
 mod made_native;

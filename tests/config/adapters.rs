@@ -10,6 +10,7 @@ use lmcache::storage::config::l2::{
     FaultInjectAdapterConfig, FileChecksum, FsAdapterConfig, FsIoEngine, MockAdapterConfig,
     PluginAdapterConfig, RawBlockAdapterConfig, RawBlockIoEngine, RespAdapterConfig, S3AdapterConfig,
 };
+use lmcache::storage::config::l2::{fault_inject, fs, mock, plugin, raw_block, resp, s3};
 use lmcache::storage::config::{AdapterKind, EvictionMeasure, EvictionPolicyKind, L2AdapterConfig, Secret};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -501,4 +502,18 @@ fn types_of_lmcache_that_this_build_lacks_say_what_to_use() {
     let unknown = error(r#"{"type":"redis"}"#);
     assert_eq!(unknown.kind(), ErrorKind::InvalidArgument);
     assert!(unknown.hint().is_some_and(|hint| KNOWN.iter().all(|name| hint.contains(name))), "{unknown}");
+}
+
+/// The page cannot forget a key.
+#[test]
+fn the_page_names_every_key() {
+    let page = include_str!("../../docs/configuration.md");
+    for keys in
+        [mock::KEYS, fs::KEYS, raw_block::KEYS, resp::KEYS, s3::KEYS, fault_inject::KEYS, plugin::KEYS]
+    {
+        for key in keys {
+            assert!(page.contains(&format!("`{key}`")), "{key}");
+        }
+    }
+    assert!(KNOWN.iter().all(|name| page.contains(&format!("`{name}`"))));
 }

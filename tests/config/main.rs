@@ -8,4 +8,5 @@ mod l1_values;
 mod python_json;
 mod secrets;
 mod tagged;
+mod warnings;
 mod whole;

@@ -139,6 +139,9 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
+        if !self.report.quiet {
+            config.warnings().iter().for_each(|warning| print_warning(warning));
+        }
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;

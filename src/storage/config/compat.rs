@@ -55,6 +55,7 @@ mod tests {
         for compat in Compat::ALL {
             assert_eq!(Compat::from_name(compat.name()).unwrap(), compat);
         }
-        assert!(Compat::from_name("LMCache").unwrap_err().to_string().contains("lmcache and native"));
+        let error = Compat::from_name("LMCache").unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("lmcache and native")), "{error}");
     }
 }

@@ -5,7 +5,8 @@
 //! * [`l1`]: the L1 managers, and their tagged JSON. [`l2`]: the L2 adapters, and theirs, a file for each.
 //!   `fields` reads either. [`eviction`]: of both tiers.
 //! * [`controllers`]: how objects travel between the tiers. [`compat`]: whose behaviour counts.
-//! * [`checks`]: what must hold before a manager starts under it. [`secret`]: what must not be seen of it.
+//! * [`checks`]: what must hold before a manager starts under it. [`warnings`]: what is hardly meant.
+//!   [`secret`]: what must not be seen.
 //! * [`digest`] writes the tree as LMCache's recorder does and hashes it, through [`python_json`], so that a
 //!   trace's digest and ours can be compared; [`compare`] names the settings in which they differ.
 //!
@@ -22,6 +23,7 @@ pub mod l1;
 pub mod l2;
 pub mod python_json;
 pub mod secret;
+pub mod warnings;
 
 pub use compare::{ConfigDifference, differences};
 pub use compat::Compat;

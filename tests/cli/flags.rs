@@ -1,0 +1,87 @@
+//! The flags of the storage manager: help that teaches, and sentences for what is wrong.
+
+use crate::common::unpack_to_file;
+use crate::{command, stderr, stdout};
+
+#[test]
+fn the_help_shows_an_adapter_of_each_type_and_every_flag_of_lmcache() {
+    let help = stdout(&command("replay --help").output().expect("runs"));
+    for example in lmcache::storage::config::l2::known::EXAMPLES {
+        assert!(help.contains(&format!("'{example}'")), "{example}");
+    }
+    for flag in [
+        "--l1-manager",
+        "--l1-size-gb",
+        "--l1-use-lazy",
+        "--l1-init-size-gb",
+        "--l1-align-bytes",
+        "--l1-use-hugepages",
+        "--l1-devdax-path",
+        "--gds-l1-path",
+        "--gds-l1-use-direct-io",
+        "--gds-l1-backend",
+        "--l1-write-ttl-seconds",
+        "--l1-read-ttl-seconds",
+        "--eviction-policy",
+        "--eviction-trigger-watermark",
+        "--eviction-ratio",
+        "--l2-store-policy",
+        "--l2-prefetch-policy",
+        "--l2-prefetch-max-in-flight",
+        "--periodic-notifier-interval-ms",
+        "--l2-adapter",
+        "--shm-name",
+        "--enable-extra-logging",
+        "--extra-logging-interval",
+    ] {
+        assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{flag}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_adapter_is_one_sentence_and_a_hint() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let refused = |adapters: &[&str]| {
+        let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU");
+        for adapter in adapters {
+            replay.args(["--l2-adapter", adapter]);
+        }
+        let output = replay.arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{adapters:?}");
+        assert!(output.stdout.is_empty(), "{adapters:?}");
+        stderr(&output)
+    };
+    let fs = r#"{"type":"fs","base_path":"/kv"}"#;
+    let said = refused(&[fs, r#"{"type":"fs","base_pth":"/kv"}"#]);
+    assert!(said.contains("unknown field (field base_pth, type fs, flag --l2-adapter #2)"), "{said}");
+    assert!(said.contains("base_path, relative_tmp_dir"), "{said}");
+    let said = refused(&[r#"{"type":"valkey","startup_nodes":"h:1"}"#]);
+    assert!(said.contains("not part of this build (type valkey, flag --l2-adapter #1)"), "{said}");
+    assert!(said.contains("use type resp"), "{said}");
+    let said = refused(&[r#"{"type":"fs","base_path":"/kv","affinity_tag":"hot"}"#]);
+    assert!(said.contains("no L1 manager has the affinity_tag"), "{said}");
+    assert!(said.contains("the tags are _default"), "{said}");
+    let said = refused(&[r#"{"type":"resp","host":"h","port":0,"password":"sesame"}"#]);
+    assert!(said.contains("port must be an integer from 1 to 65535") && !said.contains("sesame"), "{said}");
+}
+
+#[test]
+fn l1_managers_that_do_not_go_together_are_one_sentence() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let refused = |managers: &[&str]| {
+        let mut replay = command("replay --eviction-policy LRU");
+        for manager in managers {
+            replay.args(["--l1-manager", manager]);
+        }
+        let output = replay.arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{managers:?}");
+        stderr(&output)
+    };
+    let dram = r#"{"type":"DRAM","tag":"a","size_gb":0.1}"#;
+    assert!(refused(&[dram, dram]).contains("two L1 managers have the same tag (tag a)"));
+    let said = refused(&[dram, r#"{"type":"GDS","tag":"g","size_gb":1,"path":"/nvme"}"#]);
+    assert!(said.contains("not part of this build") && said.contains("--l1-manager #2"), "{said}");
+    let said = refused(&[dram, r#"{"type":"GDS","tag":"g","size_gb":1}"#]);
+    assert!(said.contains("path must be a non-empty string"), "{said}");
+    assert!(refused(&["{"]).contains("not a JSON object"));
+}
