@@ -25,37 +25,30 @@ fn layout(dtype: &str) -> MemoryLayoutDesc {
     MemoryLayoutDesc::new(vec![(Box::new([ELEMENTS]), dtype)]).expect("a layout")
 }
 
-/// Values spread as those of a KV cache are, about a normal distribution of width 1, as float32.
+/// Values spread as those of a KV cache are: sums of twelve uniform ones, about a normal distribution of width 1.
 fn values() -> impl Iterator<Item = f32> {
     let mut state = 1_u64;
-    let uniform = move || {
+    let mut uniform = move || {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         (state >> 40) as f32 / (1 << 24) as f32 - 0.5
     };
-    std::iter::repeat_with(uniform).array_sums()
+    std::iter::repeat_with(move || (0..12).map(|_| uniform()).sum()).take(ELEMENTS as usize)
 }
 
-/// Sums of twelve uniform values.
-trait ArraySums: Iterator<Item = f32> + Sized {
-    fn array_sums(mut self) -> impl Iterator<Item = f32> {
-        std::iter::from_fn(move || (0..12).map(|_| self.next()).sum())
-    }
+/// The bits of the float16 toward zero from `value`, which must be normal in it.
+fn float16_bits(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits >> 16 & 0x8000) | (((bits & 0x7fff_ffff) - (112 << 23)) >> 13)) as u16
 }
-
-impl<I: Iterator<Item = f32>> ArraySums for I {}
 
 fn plain(dtype: &str) -> Vec<u8> {
-    let values = values().take(ELEMENTS as usize);
     match dtype {
-        "bfloat16" => values.flat_map(|value| ((value.to_bits() >> 16) as u16).to_le_bytes()).collect(),
-        // Nothing of float16 below its smallest normal value, or above its largest.
-        "float16" => values
-            .map(|value| if value.abs() < 1e-4 { 1.0 } else { value }.to_bits())
-            .flat_map(|bits| {
-                (((bits >> 16 & 0x8000) | ((bits & 0x7fff_ffff) - (112 << 23)) >> 13) as u16).to_le_bytes()
-            })
+        "bfloat16" => values().flat_map(|value| ((value.to_bits() >> 16) as u16).to_le_bytes()).collect(),
+        "float16" => values()
+            .map(|value| if value.abs() < 1e-4 { 1.0 } else { value })
+            .flat_map(|value| float16_bits(value).to_le_bytes())
             .collect(),
-        _ => values.flat_map(f32::to_le_bytes).collect(),
+        _ => values().flat_map(f32::to_le_bytes).collect(),
     }
 }
 

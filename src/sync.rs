@@ -11,9 +11,9 @@
 
 #[cfg(all(loom, test))]
 pub use loom::sync::{Condvar, Mutex, MutexGuard};
+pub use std::sync::{Arc, OnceLock};
 #[cfg(not(all(loom, test)))]
 pub use std::sync::{Condvar, Mutex, MutexGuard};
-pub use std::sync::{Arc, OnceLock};
 
 /// Atomic types and orderings.
 pub mod atomic {

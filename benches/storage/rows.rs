@@ -105,7 +105,8 @@ pub(crate) fn rows() -> Vec<Row> {
     for (name, compat, policy) in managers {
         let manager = Arc::new(manager(compat, policy));
         let keys = keys(RESIDENT + 2 * BATCH);
-        let write = Write { manager: Arc::clone(&manager), keys: keys[RESIDENT..].to_vec(), layout: layout() };
+        let write =
+            Write { manager: Arc::clone(&manager), keys: keys[RESIDENT..].to_vec(), layout: layout() };
         let specs = [0, RESIDENT / 2].map(|first| spec(&keys[first..first + BATCH]));
         rows.push(Row::new(&format!("reserve + finish write, {name}"), write));
         rows.push(Row::new(&format!("prefetch + read + finish, {name}"), Read { manager, specs }));

@@ -1,4 +1,4 @@
-//! Maps: files to read in place, and anonymous memory that costs nothing until it is written.
+//! Maps: files to read in place, and anonymous memory that is there already when it is written.
 
 use std::fs::File;
 use std::ptr::NonNull;
@@ -32,11 +32,9 @@ impl FileMap {
     }
 }
 
-/// Private memory, zeroed, and backed by pages only where somebody writes unless it is asked to be
-/// [`populated`](Self::populated).
+/// Private memory, zeroed.
 ///
-/// Its owner hands out disjoint parts of it (see the L1 arena, the ring); this type only keeps the map alive and says
-/// where it is.
+/// Its owner hands out disjoint parts of it (see the ring); this type only keeps the map alive and says where it is.
 #[derive(Debug)]
 pub struct AnonymousMap {
     base: NonNull<u8>,
@@ -49,21 +47,11 @@ unsafe impl Send for AnonymousMap {}
 unsafe impl Sync for AnonymousMap {}
 
 impl AnonymousMap {
-    /// Reserves `len_bytes` (at least one) without committing memory: a reservation larger than the machine
-    /// is granted, and a page costs memory only once it is written.
-    pub fn new(len_bytes: usize) -> Result<Self> {
-        Self::with_flags(len_bytes, libc::MAP_NORESERVE)
-    }
-
     /// Maps `len_bytes` (at least one) with every page there already, so that no later write waits for one. A
     /// machine that is out of memory may still leave pages to be had at the first touch.
     pub fn populated(len_bytes: usize) -> Result<Self> {
-        Self::with_flags(len_bytes, libc::MAP_POPULATE)
-    }
-
-    fn with_flags(len_bytes: usize, extra_flags: libc::c_int) -> Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | extra_flags;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
         // SAFETY: an anonymous map at an address of the kernel's choice touches no memory of ours.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), len_bytes, protection, flags, -1, 0) };
         if base == libc::MAP_FAILED {
@@ -90,7 +78,7 @@ impl AnonymousMap {
 
 impl Drop for AnonymousMap {
     fn drop(&mut self) {
-        // SAFETY: base and length are those of the map that `new` made; it is unmapped once, here.
+        // SAFETY: base and length are those of the map that `populated` made; it is unmapped once, here.
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len_bytes) };
     }
 }

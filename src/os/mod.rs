@@ -1,11 +1,15 @@
 //! System calls: everything that goes to the kernel through libc or memmap2 is in this folder.
 //!
-//! * [`map`]: read-only maps of files, and anonymous memory for the L1 arena and the rings.
+//! * [`map`]: read-only maps of files, and anonymous memory for the rings.
+//! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
+//!   the node.
+//! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
-//! * [`transfer`]: reading and writing raw memory.
+//! * [`transfer`]: reading and writing raw memory; [`request`] and [`uring`]: the same, many at once.
+//! * [`file`](mod@file): direct I/O, attributes, and what else std's files do not have.
 //! * [`ticks`]: the processor's own counter, where the kernel trusts it.
 //!
 //! One of the few rooms where `unsafe` is allowed; each function here is safe to call, or is an `unsafe fn`
@@ -13,10 +17,17 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod block;
+pub mod file;
 pub mod host;
 pub mod map;
+pub mod numa;
+pub mod region;
+pub mod request;
+pub mod shm;
 pub mod stdio;
 pub mod thread;
 pub mod ticks;
 pub mod time;
 pub mod transfer;
+pub mod uring;

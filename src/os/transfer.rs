@@ -1,6 +1,7 @@
 //! Reading and writing raw memory: the kernel moves the bytes, and nobody needs a reference to them.
 //!
-//! Every call goes on until all bytes are moved, and starts again where a signal stopped it.
+//! Every call but [`send_some`] and [`recv_some`] goes on until all bytes are moved, and all start again where a
+//! signal stopped them.
 
 use std::fs::File;
 use std::io;
@@ -27,6 +28,21 @@ fn all(
         }
     }
     Ok(len)
+}
+
+/// Makes a call again as long as signals stop it.
+fn once(mut call: impl FnMut() -> isize) -> io::Result<usize> {
+    loop {
+        match usize::try_from(call()) {
+            Ok(moved) => return Ok(moved),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
 }
 
 fn file_position(offset: u64, done: usize) -> libc::off_t {
@@ -80,6 +96,32 @@ pub unsafe fn send_all(socket: BorrowedFd<'_>, start: *const u8, len: usize) -> 
         unsafe { libc::send(socket.as_raw_fd(), rest, len - done, libc::MSG_NOSIGNAL) }
     };
     all(len, step, || io::ErrorKind::WriteZero.into())
+}
+
+/// Sends what one call takes of the `len` bytes at `start`: all of them on a blocking socket, or as many as went
+/// before its timeout.
+///
+/// # Safety
+/// As for [`pwrite_all`].
+///
+/// # Errors
+/// What the kernel says; `WouldBlock` if nothing went before the timeout.
+pub unsafe fn send_some(socket: BorrowedFd<'_>, start: *const u8, len: usize) -> io::Result<usize> {
+    // SAFETY: the caller's bytes.
+    once(|| unsafe { libc::send(socket.as_raw_fd(), start.cast(), len, libc::MSG_NOSIGNAL) })
+}
+
+/// Receives what one call brings of `len` bytes: all of them on a blocking socket, or as many as came before its
+/// timeout or its end.
+///
+/// # Safety
+/// As for [`pread_exact`].
+///
+/// # Errors
+/// What the kernel says; `WouldBlock` if nothing came before the timeout.
+pub unsafe fn recv_some(socket: BorrowedFd<'_>, start: *mut u8, len: usize) -> io::Result<usize> {
+    // SAFETY: the caller's memory.
+    once(|| unsafe { libc::recv(socket.as_raw_fd(), start.cast(), len, libc::MSG_WAITALL) })
 }
 
 /// Receives `len` bytes from `socket` into the memory at `start`.

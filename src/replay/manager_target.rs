@@ -1,8 +1,13 @@
 //! The storage manager as the target of a replay.
 //!
 //! What a call answers is looked at in `settle`, outside the call's latency. As in LMCache's replay buffers
-//! are neither written nor read, and nothing waits for a prefetch but the trace's own pace.
+//! are neither written nor read, and nothing waits for a prefetch but the trace's own pace. A prefetch that goes to L2
+//! is counted when its result is there, or at the end, which waits for it a while.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::clock::monotonic_ns;
 use crate::error::Result;
 use crate::format::model::{FetchingPolicy, StorageCall};
 use crate::replay::plan::ReadSlot;
@@ -18,8 +23,13 @@ pub struct ManagerTarget {
     /// The open reads, by their slots.
     open_reads: Vec<Option<ReadContext>>,
     answer: Answer,
+    /// Prefetches whose result was not there yet, the oldest first.
+    prefetching: VecDeque<Prefetching>,
     totals: StorageTotals,
 }
+
+/// How long the end of a replay waits for the prefetches that are under way.
+const LAST_RESULTS: Duration = Duration::from_secs(30);
 
 /// What the last call answered, as far as it is still to be counted.
 #[derive(Debug)]
@@ -50,6 +60,7 @@ impl ManagerTarget {
             manager: StorageManager::new(config)?,
             open_reads: Vec::new(),
             answer: Answer::Nothing,
+            prefetching: VecDeque::new(),
             totals: StorageTotals::default(),
         })
     }
@@ -97,19 +108,41 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, prefetching: &Prefetching) {
-        let Prefetching { handle, requested_chunks, policy } = prefetching;
-        self.totals.requested_keys += handle.total_requested_keys as u64;
-        self.totals.requested_chunks += *requested_chunks as u64;
-        match self.manager.query_prefetch_status(handle) {
-            None => self.totals.unresolved_prefetches += 1,
-            Some(result) => {
-                self.totals.served_chunks += served_chunks(&result.hit_cells, *policy) as u64;
-                let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
-                self.totals.hit_keys += cells(&result.hit_cells);
-                self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
-                self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
+    fn count_prefetch(&mut self, prefetching: Prefetching) {
+        self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
+        self.totals.requested_chunks += prefetching.requested_chunks as u64;
+        if !self.count_result(&prefetching) {
+            self.prefetching.push_back(prefetching);
+        }
+    }
+
+    /// Counts what a prefetch found. False if it is still under way.
+    fn count_result(&mut self, prefetching: &Prefetching) -> bool {
+        let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else { return false };
+        self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
+        self.totals.hit_keys += cells(&result.hit_cells);
+        self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
+        self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
+        true
+    }
+
+    /// Counts what has come since the last call, at most two results, so that a call stays short.
+    fn count_results(&mut self) {
+        for _ in 0..2 {
+            let Some(oldest) = self.prefetching.pop_front() else { return };
+            if !self.count_result(&oldest) {
+                return self.prefetching.push_front(oldest);
             }
+        }
+    }
+
+    fn count_last_results(&mut self) {
+        let deadline_ns = monotonic_ns() + LAST_RESULTS.as_nanos() as u64;
+        while let Some(oldest) = self.prefetching.pop_front() {
+            let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
+            self.manager.wait_prefetch_status(&oldest.handle, left);
+            self.totals.unresolved_prefetches += u64::from(!self.count_result(&oldest));
         }
     }
 
@@ -174,13 +207,15 @@ impl ReplayTarget for ManagerTarget {
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
             Answer::Reserved(reservation) => self.count_reservation(&reservation),
-            Answer::Prefetching(prefetching) => self.count_prefetch(&prefetching),
+            Answer::Prefetching(prefetching) => self.count_prefetch(prefetching),
             Answer::Read(slot) => self.count_read(slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
+        self.count_results();
     }
 
     fn finish(&mut self) {
+        self.count_last_results();
         for context in self.open_reads.drain(..).flatten() {
             context.exit(false);
             self.totals.closed_leftovers += 1;

@@ -10,13 +10,14 @@ use crate::storage::l1_eviction::L1EvictionController;
 use crate::storage::l2::Adapters;
 use crate::storage::l2::factory::{self, AdapterFactory};
 use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
 use crate::storage::manager::{FactoryBox, L1Unit, StorageManager};
 use crate::storage::prefetch::{PrefetchController, PrefetchSettings, Tiers};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::Reader;
-use crate::storage::striped::Striped;
 use crate::storage::store::controller::StoreSettings;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Arc, Mutex, OnceLock};
 
@@ -70,10 +71,11 @@ impl StorageManagerBuilder {
         let l1s = self.l1s(&events)?;
         let adapters: Arc<Adapters> = Arc::default();
         let task_ids: Arc<AtomicU64> = Arc::default();
+        let layouts: Arc<LayoutBook> = Arc::default();
         let units = l1s
             .iter()
             .enumerate()
-            .map(|(position, l1)| self.unit(position, l1, &adapters, &events, &task_ids))
+            .map(|(position, l1)| self.unit(position, l1, &adapters, &events, &task_ids, &layouts))
             .collect();
         let quotas: Arc<QuotaManager> = Arc::default();
         for (salt, bytes) in &self.config.quotas {
@@ -87,6 +89,7 @@ impl StorageManagerBuilder {
             adapters,
             l2_eviction: L2EvictionController::new(Arc::clone(&quotas), events.clone(), compat),
             quotas,
+            layouts,
             events,
             readers: Striped::new(|| Arc::new(reader.clone())),
             hook: OnceLock::new(),
@@ -121,6 +124,7 @@ impl StorageManagerBuilder {
         adapters: &Arc<Adapters>,
         events: &Events,
         task_ids: &Arc<AtomicU64>,
+        layouts: &Arc<LayoutBook>,
     ) -> L1Unit {
         let mailbox: Arc<Mailbox<Message>> = Arc::default();
         let store_counters: Arc<StoreCounters> = Arc::default();
@@ -138,6 +142,7 @@ impl StorageManagerBuilder {
             settings,
             Arc::clone(&store_counters),
             Arc::clone(task_ids),
+            Arc::clone(layouts),
         );
         L1Unit {
             l1: Arc::clone(l1),

@@ -30,7 +30,11 @@ impl KeyRuns {
     /// The keys.
     pub(super) fn to_keys(&self) -> Vec<ObjectKey> {
         let scopes = self.runs.iter().flat_map(|(scope, count)| std::iter::repeat_n(scope, *count));
-        self.hashes.iter().zip(scopes).map(|(hash, scope)| ObjectKey::new(hash.clone(), scope.clone())).collect()
+        self.hashes
+            .iter()
+            .zip(scopes)
+            .map(|(hash, scope)| ObjectKey::new(hash.clone(), scope.clone()))
+            .collect()
     }
 }
 
@@ -42,7 +46,8 @@ mod tests {
     fn the_keys_come_back_and_runs_share_a_count() {
         let scope = |salt: &str| Arc::new(KeyScope::new("m", 0, 0, salt).unwrap());
         let (a, b) = (scope("a"), scope("b"));
-        let key = |hash: u8, scope: &Arc<KeyScope>| ObjectKey::new(ChunkHash::new(&[hash]), Arc::clone(scope));
+        let key =
+            |hash: u8, scope: &Arc<KeyScope>| ObjectKey::new(ChunkHash::new(&[hash]), Arc::clone(scope));
         let keys = [key(1, &a), key(2, &a), key(3, &b), key(4, &a)];
         let counted = Arc::strong_count(&a);
         let runs = KeyRuns::new(&keys);

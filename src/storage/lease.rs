@@ -5,8 +5,8 @@
 
 use crate::error::Result;
 use crate::format::model::ObjectKey;
-use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::events::{Event, Events, ReadFailure};
+use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::key_runs::KeyRuns;
 use crate::storage::l1::{KeyCodes, L1Error};
 use crate::storage::manager::L1ManagerId;
@@ -144,11 +144,7 @@ pub struct ReadObjects {
 }
 
 impl ReadObjects {
-    pub(super) fn read(
-        reader: Arc<Reader>,
-        keys: &[ObjectKey],
-        owners: Option<&L1Owners>,
-    ) -> Result<Self> {
+    pub(super) fn read(reader: Arc<Reader>, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<Self> {
         let found = reader.read(keys, owners)?;
         Ok(Self { reader, found })
     }
@@ -222,8 +218,10 @@ impl ReadContext {
 
     fn publish_failures(&self, keys: &[ObjectKey], events: &Events) {
         let outcomes = self.codes().per_distinct_key(keys);
-        let failures =
-            [(L1Error::KeyNotExist, ReadFailure::NotFound), (L1Error::KeyNotReadable, ReadFailure::WriteLocked)];
+        let failures = [
+            (L1Error::KeyNotExist, ReadFailure::NotFound),
+            (L1Error::KeyNotReadable, ReadFailure::WriteLocked),
+        ];
         for (code, reason) in failures {
             let failed = outcomes.iter().filter(|(_, other)| *other == code);
             let keys: Vec<&ObjectKey> = failed.map(|(key, _)| *key).collect();

@@ -15,12 +15,13 @@ use crate::storage::l1_eviction::{EvictionPass, L1EvictionController};
 use crate::storage::l2::Adapters;
 use crate::storage::l2::factory::AdapterFactory;
 use crate::storage::l2_eviction::L2EvictionController;
+use crate::storage::layouts::LayoutBook;
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::{L1Owners, Reader};
-use crate::storage::striped::Striped;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::striped::Striped;
 use crate::sync::{Arc, Mutex, OnceLock};
 
 /// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
@@ -48,6 +49,7 @@ pub struct StorageManager {
     pub(super) prefetch: PrefetchController,
     pub(super) l2_eviction: L2EvictionController,
     pub(super) quotas: Arc<QuotaManager>,
+    pub(super) layouts: Arc<LayoutBook>,
     pub(super) events: Events,
     pub(super) readers: Striped<Arc<Reader>>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
@@ -144,6 +146,7 @@ impl StorageManager {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
         let size_bytes = layout.size_bytes();
         let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
+        self.layouts.note(keys, layout);
         let reserved = self.reserve_in_order(keys, request);
         hooked.end_with(&reserved, |reservation| {
             let effect = Effect::of_codes(reservation.codes());
@@ -164,7 +167,8 @@ impl StorageManager {
             if pending.is_empty() {
                 break;
             }
-            let pending_keys: Vec<ObjectKey> = pending.iter().map(|position| keys[*position].clone()).collect();
+            let pending_keys: Vec<ObjectKey> =
+                pending.iter().map(|position| keys[*position].clone()).collect();
             let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
             reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
         }
@@ -240,7 +244,8 @@ impl StorageManager {
             && self.events.has_sink()
         {
             let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+            self.events
+                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
         }
         finished
     }
@@ -298,10 +303,12 @@ impl StorageManager {
         }
         let owners: L1Owners = result.l1_owners.into_iter().collect();
         let cells = spec.key_groups.iter().zip(&result.hit_cells);
-        let keys: Vec<ObjectKey> =
-            cells.flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned())).collect();
-        // Every key of the hits has an owner.
-        let _ = self.readers.mine().finish_read(&keys, spec.num_kv_readers, Some(&owners));
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
+        let owners = (self.units.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = self.readers.mine().finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,
@@ -315,7 +322,8 @@ impl StorageManager {
         owners: Option<&L1Owners>,
     ) -> Result<ReadContext> {
         let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReadEnter(keys));
-        let context = ReadContext::enter(Arc::clone(self.readers.mine()), keys, owners, self.hook.get().cloned());
+        let context =
+            ReadContext::enter(Arc::clone(self.readers.mine()), keys, owners, self.hook.get().cloned());
         hooked.end_with(&context, ReadContext::effect);
         context
     }
@@ -336,7 +344,9 @@ impl StorageManager {
         if let Ok(codes) = &finished
             && self.events.has_sink()
         {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmReadPrefetchedFinished(keys));
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
+                Event::SmReadPrefetchedFinished(keys)
+            });
         }
         finished
     }
@@ -353,7 +363,8 @@ impl StorageManager {
     pub fn delete_l1_keys(&self, keys: &[ObjectKey], force: bool) -> (usize, usize) {
         let per_l1: Vec<KeyCodes> = self.units.iter().map(|unit| unit.l1.delete(keys, force)).collect();
         let (mut deleted, mut locked) = (0, 0);
-        let mut outcomes: Vec<_> = per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
+        let mut outcomes: Vec<_> =
+            per_l1.iter().map(|codes| codes.per_distinct_key(keys).into_iter()).collect();
         loop {
             let of_key: Vec<L1Error> =
                 outcomes.iter_mut().filter_map(|codes| codes.next().map(|(_, code)| code)).collect();

@@ -12,7 +12,7 @@
 //!   back.
 //! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
 //! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
-//! * [`hook`]: lets a recorder see the calls.
+//! * [`hook`]: lets a recorder see the calls. [`metrics`]: what Prometheus is told.
 //! * `agent`: a controller that works on messages. `ticker`: a thread that does something once a second.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
@@ -28,9 +28,11 @@ pub mod l1;
 pub mod l1_eviction;
 pub mod l2;
 pub mod l2_eviction;
+mod layouts;
 pub mod lease;
 pub mod manager;
 pub mod memory;
+pub mod metrics;
 pub mod prefetch;
 pub mod quota;
 mod reader;

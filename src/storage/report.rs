@@ -11,8 +11,12 @@ impl StorageManager {
         let by_tag = |unit: &L1Unit| unit.l1.config().tag.clone();
         let l1_managers: BTreeMap<_, _> =
             self.units.iter().map(|unit| (by_tag(unit), unit.l1.report_status())).collect();
-        let store_controllers: BTreeMap<_, _> =
-            self.units.iter().enumerate().map(|(l1, unit)| (by_tag(unit), self.store_status(l1, unit))).collect();
+        let store_controllers: BTreeMap<_, _> = self
+            .units
+            .iter()
+            .enumerate()
+            .map(|(l1, unit)| (by_tag(unit), self.store_status(l1, unit)))
+            .collect();
         let l1_eviction_controllers: BTreeMap<_, _> =
             self.units.iter().map(|unit| (by_tag(unit), unit.eviction.report_status())).collect();
         let prefetch_controller = self.prefetch.report_status();

@@ -32,6 +32,9 @@ impl StorageManager {
             l1_align_bytes: self.units[l1].l1.config().memory.align_bytes,
         };
         let adapter = (self.factory.0)(&config, &context)?;
+        if config.transforms() {
+            self.layouts.need();
+        }
         self.start_l2_threads(&mut lifecycle)?;
         let order = self.key_order(&config, &*adapter);
         let mut listeners: Vec<Arc<dyn L2Listener>> = Vec::new();

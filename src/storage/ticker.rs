@@ -52,12 +52,7 @@ impl Ticker {
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(super) fn start(
-        &self,
-        name: &str,
-        period: Duration,
-        tick: impl Fn() + Send + 'static,
-    ) -> Result<()> {
+    pub(super) fn start(&self, name: &str, period: Duration, tick: impl Fn() + Send + 'static) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new()
             .name(name.to_owned())

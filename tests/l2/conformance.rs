@@ -15,8 +15,8 @@ use lmcache::storage::l2::{Completion, L2Adapter, L2Listener, LoadTask, LookupTa
 use lmcache::storage::memory::Released;
 
 use crate::support::{
-    Buffers, PATIENCE, Random, answer, completion, key_of, keys, load, load_one, lookup_sized, payload, present,
-    status_number, store, store_all,
+    Buffers, PATIENCE, Random, answer, completion, key_of, keys, load, load_one, lookup_sized, payload,
+    present, sized, status_number, store, store_all,
 };
 
 /// In what adapters differ and may.
@@ -55,6 +55,12 @@ impl Made {
         Self { adapter, traits, _keep: Box::new(keep) }
     }
 
+    /// The same with another adapter around its own.
+    pub(crate) fn map(mut self, wrap: impl FnOnce(Arc<dyn L2Adapter>) -> Arc<dyn L2Adapter>) -> Self {
+        self.adapter = wrap(Arc::clone(&self.adapter));
+        self
+    }
+
     fn charged(&self, bytes: u64) -> u64 {
         (self.traits.charged_bytes)(bytes)
     }
@@ -89,7 +95,11 @@ macro_rules! conformance {
             $(
                 #[test]
                 fn $case() {
-                    $crate::conformance::$case(&$make);
+                    // Where the store that it needs is missing, the test has said so.
+                    let made: Option<$crate::conformance::Made> = $make.into();
+                    if let Some(made) = made {
+                        $crate::conformance::$case(&made);
+                    }
                 }
             )*
         }
@@ -98,8 +108,23 @@ macro_rules! conformance {
 pub(crate) use conformance;
 
 /// Sizes around those at which stores change their ways: words, sectors, pages, megabytes.
-const SIZES: [usize; 15] =
-    [1, 2, 7, 511, 512, 513, 4095, 4096, 4097, 65_535, 65_536, 262_147, 1 << 20, (1 << 20) + 1, (3 << 20) - 1];
+const SIZES: [usize; 15] = [
+    1,
+    2,
+    7,
+    511,
+    512,
+    513,
+    4095,
+    4096,
+    4097,
+    65_535,
+    65_536,
+    262_147,
+    1 << 20,
+    (1 << 20) + 1,
+    (3 << 20) - 1,
+];
 
 pub(crate) fn sizes_come_back_byte_by_byte(made: &Made) {
     let sizes = SIZES.into_iter().filter(|size| *size <= made.traits.max_object_bytes);
@@ -112,11 +137,15 @@ pub(crate) fn sizes_come_back_byte_by_byte(made: &Made) {
     let outcome = store(&**made, &objects);
     assert!(outcome.is_success(), "{outcome:?} {:?}", made.report_status());
     assert!(outcome.bytes >= bytes, "{} of {bytes} bytes were written", outcome.bytes);
-    let sized: Vec<_> = objects.iter().map(|(key, bytes)| (key.clone(), bytes.len() as u64)).collect();
-    assert_eq!(lookup_sized(&**made, &sized).popcount(), objects.len());
+    let sizes: Vec<_> = objects.iter().map(|(key, bytes)| (key.clone(), bytes.len() as u64)).collect();
+    assert_eq!(lookup_sized(&**made, &sizes).popcount(), objects.len());
     let wanted: Vec<_> = objects.iter().map(|(key, bytes)| (key.clone(), bytes.len())).collect();
     for ((_, expected), found) in objects.iter().zip(load(&**made, &wanted)) {
-        assert!(found.as_ref() == Some(expected), "an object of {} bytes came back different", expected.len());
+        assert!(
+            found.as_ref() == Some(expected),
+            "an object of {} bytes came back different",
+            expected.len()
+        );
     }
     // One by one and from the end, as a request would not.
     for (key, expected) in objects.iter().rev() {
@@ -126,13 +155,17 @@ pub(crate) fn sizes_come_back_byte_by_byte(made: &Made) {
 
 pub(crate) fn absent_keys_are_not_found(made: &Made) {
     let all = keys(0, 9);
-    assert_eq!(present(&**made, &all), [false; 9]);
-    assert!(load(&**made, &all.iter().map(|key| (key.clone(), 100)).collect::<Vec<_>>()).iter().all(Option::is_none));
+    assert_eq!(present(&**made, &sized(&all, 100)), [false; 9]);
+    assert!(
+        load(&**made, &all.iter().map(|key| (key.clone(), 100)).collect::<Vec<_>>())
+            .iter()
+            .all(Option::is_none)
+    );
     assert_eq!(made.delete(&all), 0);
     let stored: Vec<_> = all.iter().step_by(2).map(|key| (key.clone(), payload(7, 100))).collect();
     store_all(&**made, &stored);
     let expected: Vec<bool> = (0..9).map(|position| position % 2 == 0).collect();
-    assert_eq!(present(&**made, &all), expected);
+    assert_eq!(present(&**made, &sized(&all, 100)), expected);
     let loaded = load(&**made, &all.iter().map(|key| (key.clone(), 100)).collect::<Vec<_>>());
     assert_eq!(loaded.iter().map(Option::is_some).collect::<Vec<_>>(), expected);
 }
@@ -186,7 +219,7 @@ pub(crate) fn what_is_deleted_is_gone(made: &Made) {
     let objects: Vec<_> = all[..3].iter().map(|key| (key.clone(), payload(3, 1_000))).collect();
     store_all(&**made, &objects);
     assert_eq!(made.delete(&all[1..]), 2, "and one that is not there");
-    assert_eq!(present(&**made, &all), [true, false, false, false]);
+    assert_eq!(present(&**made, &sized(&all, 1_000)), [true, false, false, false]);
     assert!(load_one(&**made, &all[1], 1_000).is_none());
     assert_eq!(made.delete(&all[1..]), 0);
     assert_eq!(made.ledger().used_bytes(), made.charged(1_000));
@@ -226,15 +259,18 @@ pub(crate) fn books_are_kept_by_the_byte_and_by_the_tenant(made: &Made) {
     assert!(made.ledger().listen(vec![Arc::clone(&witness) as Arc<dyn L2Listener>]));
     let salted = |number: u8, salt: &str| key_of("m", 0, 0, &[number], salt);
     let all = [salted(0, "red"), salted(1, "red"), salted(2, "blue"), salted(3, "")];
-    let objects: Vec<_> = all.iter().zip([100, 200, 3_000, 40_000]).map(|(key, len)| (key.clone(), payload(9, len)));
-    let objects: Vec<_> = objects.collect();
+    let sizes = [100, 200, 3_000, 40_000];
+    let objects: Vec<_> = all.iter().zip(sizes).map(|(key, len)| (key.clone(), payload(9, len))).collect();
     store_all(&**made, &objects);
     let charged = |bytes| made.charged(bytes);
     let used = |salt: &str| {
         let usage = made.ledger().usage();
         usage.bytes_by_cache_salt.iter().find(|(name, _)| name == salt).map_or(0, |(_, bytes)| *bytes)
     };
-    assert_eq!([used("red"), used("blue"), used("")], [charged(100) + charged(200), charged(3_000), charged(40_000)]);
+    assert_eq!(
+        [used("red"), used("blue"), used("")],
+        [charged(100) + charged(200), charged(3_000), charged(40_000)]
+    );
     assert_eq!(made.ledger().used_bytes(), used("red") + used("blue") + used(""));
     let heard: HashMap<_, _> =
         objects.iter().map(|(key, bytes)| (key.clone(), charged(bytes.len() as u64))).collect();
@@ -253,9 +289,8 @@ pub(crate) fn locks_keep_what_lookups_found(made: &Made) {
     let all = keys(0, 2);
     let objects: Vec<_> = all.iter().map(|key| (key.clone(), payload(5, 600))).collect();
     store_all(&**made, &objects[..1]);
-    let sized: Vec<_> = all.iter().map(|key| (key.clone(), 600)).collect();
     for _ in 0..2 {
-        assert_eq!(lookup_sized(&**made, &sized).ones().collect::<Vec<_>>(), [0]);
+        assert_eq!(lookup_sized(&**made, &sized(&all, 600)).ones().collect::<Vec<_>>(), [0]);
     }
     assert_eq!(status_number(&**made, "locked_key_count"), 1);
     assert_eq!(made.delete(&all), 0);
@@ -272,9 +307,37 @@ pub(crate) fn locks_keep_what_lookups_found(made: &Made) {
 /// Keys whose names a store could confuse, or its system take for something else.
 pub(crate) fn odd_keys() -> Vec<ObjectKey> {
     let models = [
-        "org/model", "org-SEP-model", "org-SEP--SEP-model", "org//model", "-SEP-", "/", "//", "", ".", "..", "../x",
-        "%", "%2F", "org%2Fmodel", "org%2fmodel", "model.data", "model.tmp", ".hidden", "a b", "a\nb", "a\tb",
-        "\u{fc}n\u{ef}c\u{f6}de-\u{6a21}\u{578b}", "MODEL", "model", "{model}", "a\\b", "a:b", "a'b\"c", "a*b?", "-SEP", "SEP-",
+        "org/model",
+        "org-SEP-model",
+        "org-SEP--SEP-model",
+        "org//model",
+        "-SEP-",
+        "/",
+        "//",
+        "",
+        ".",
+        "..",
+        "../x",
+        "%",
+        "%2F",
+        "org%2Fmodel",
+        "org%2fmodel",
+        "model.data",
+        "model.tmp",
+        ".hidden",
+        "a b",
+        "a\nb",
+        "a\tb",
+        "\u{fc}n\u{ef}c\u{f6}de-\u{6a21}\u{578b}",
+        "MODEL",
+        "model",
+        "{model}",
+        "a\\b",
+        "a:b",
+        "a'b\"c",
+        "a*b?",
+        "-SEP",
+        "SEP-",
     ];
     let mut all: Vec<_> = models.iter().map(|model| key_of(model, 1, 0, &[1, 2], "")).collect();
     let ranks = [0, 1, -1, 0x0805_0401, u32::MAX.into(), 1 << 40, i64::MAX, i64::MIN];
@@ -282,7 +345,10 @@ pub(crate) fn odd_keys() -> Vec<ObjectKey> {
     all.extend([0, 1, 10, 18, u32::MAX].map(|group| key_of("group", 7, group, &[1, 2], "")));
     let hashes: [&[u8]; 6] = [&[], &[0], &[0, 0], &[0xab; 31], &[0xab; 32], &[0xab; 33]];
     all.extend(hashes.map(|hash| key_of("hash", 7, 0, hash, "")));
-    let salts = ["tenant", "Tenant", "t.data", ".data", ".tmp", "%40", "a b", "\u{e9}", "e\u{301}", "0102", "*", "-SEP-"];
+    let salts = [
+        "tenant", "Tenant", "t.data", ".data", ".tmp", "%40", "a b", "\u{e9}", "e\u{301}", "0102", "*",
+        "-SEP-",
+    ];
     all.extend(salts.map(|salt| key_of("salt", 7, 0, &[1, 2], salt)));
     all
 }
@@ -305,7 +371,8 @@ pub(crate) fn odd_keys_do_not_meet(made: &Made) {
         let expected = (!outcome.failed.test(position)).then_some(expected);
         assert!(found.as_ref() == expected, "{key:?} came back as another");
     }
-    let found = present(&**made, &all);
+    let sizes: Vec<_> = objects.iter().map(|(key, bytes)| (key.clone(), bytes.len() as u64)).collect();
+    let found = present(&**made, &sizes);
     assert!((0..all.len()).all(|position| found[position] != outcome.failed.test(position)));
     for (position, key) in all.iter().enumerate() {
         let there = usize::from(!outcome.failed.test(position));
@@ -320,12 +387,15 @@ fn bytes_of(number: u64) -> Vec<u8> {
 }
 
 fn random_turn(adapter: &dyn L2Adapter, all: &[ObjectKey], random: &mut Random) {
-    let positions: Vec<usize> = (0..1 + random.below(6)).map(|_| random.below(all.len() as u64) as usize).collect();
+    let positions: Vec<usize> =
+        (0..1 + random.below(6)).map(|_| random.below(all.len() as u64) as usize).collect();
     let chosen: Vec<_> = positions.iter().map(|position| all[*position].clone()).collect();
     match random.below(5) {
         0 | 1 => {
-            let objects: Vec<_> =
-                positions.iter().map(|position| (all[*position].clone(), bytes_of(*position as u64))).collect();
+            let objects: Vec<_> = positions
+                .iter()
+                .map(|position| (all[*position].clone(), bytes_of(*position as u64)))
+                .collect();
             store_all(adapter, &objects);
         }
         2 => {
@@ -333,22 +403,31 @@ fn random_turn(adapter: &dyn L2Adapter, all: &[ObjectKey], random: &mut Random) 
                 .iter()
                 .map(|position| (all[*position].clone(), bytes_of(*position as u64).len()))
                 .collect();
-            let sized: Vec<_> = wanted.iter().map(|(key, len)| (key.clone(), *len as u64)).collect();
-            let found = lookup_sized(adapter, &sized);
+            let sizes: Vec<_> = wanted.iter().map(|(key, len)| (key.clone(), *len as u64)).collect();
+            let found = lookup_sized(adapter, &sizes);
             let loaded = load(adapter, &wanted);
             for (i, bytes) in loaded.into_iter().enumerate() {
                 if found.test(i) {
-                    assert!(bytes == Some(bytes_of(positions[i] as u64)), "what was locked is there, and whole");
+                    assert!(
+                        bytes == Some(bytes_of(positions[i] as u64)),
+                        "what was locked is there, and whole"
+                    );
                     adapter.submit_unlock(&chosen[i..=i]);
                 }
             }
         }
         3 => {
-            for (i, bytes) in load(adapter, &positions.iter().map(|p| (all[*p].clone(), bytes_of(*p as u64).len())).collect::<Vec<_>>())
-                .into_iter()
-                .enumerate()
+            for (i, bytes) in load(
+                adapter,
+                &positions.iter().map(|p| (all[*p].clone(), bytes_of(*p as u64).len())).collect::<Vec<_>>(),
+            )
+            .into_iter()
+            .enumerate()
             {
-                assert!(bytes.is_none_or(|bytes| bytes == bytes_of(positions[i] as u64)), "whole or not at all");
+                assert!(
+                    bytes.is_none_or(|bytes| bytes == bytes_of(positions[i] as u64)),
+                    "whole or not at all"
+                );
             }
         }
         _ => {
@@ -371,8 +450,11 @@ pub(crate) fn threads_do_not_disturb_each_other(made: &Made) {
         }
     });
     assert_eq!(status_number(&**made, "locked_key_count"), 0);
-    let found = present(&**made, &all);
-    let bytes = (0..all.len()).filter(|position| found[*position]).map(|position| bytes_of(position as u64).len());
+    let sizes: Vec<_> =
+        all.iter().enumerate().map(|(i, key)| (key.clone(), bytes_of(i as u64).len() as u64)).collect();
+    let found = present(&**made, &sizes);
+    let bytes =
+        (0..all.len()).filter(|position| found[*position]).map(|position| bytes_of(position as u64).len());
     let charged: u64 = bytes.map(|bytes| made.charged(bytes as u64)).sum();
     assert_eq!(made.ledger().used_bytes(), charged, "the books are those of what is there");
     made.delete(&all);
@@ -387,7 +469,7 @@ pub(crate) fn an_abandoned_task_keeps_its_buffers(made: &Made) {
     let len = made.traits.max_object_bytes.min(300_000);
     let mut waiting = 0;
     for is_store in [true, false] {
-        let transfer = |key: &ObjectKey| Transfer { key: key.clone(), buffer: buffers.filled(&payload(1, len)) };
+        let transfer = |key: &ObjectKey| Transfer::new(key.clone(), buffers.filled(&payload(1, len)));
         let objects: Vec<_> = all.iter().map(transfer).collect();
         let spans: Vec<_> = objects.iter().map(|object| object.buffer.span()).collect();
         // Nobody receives the answer.
@@ -433,7 +515,7 @@ impl Tellings {
 fn submit_any(adapter: &dyn L2Adapter, buffers: &Buffers, tellings: &Tellings, round: usize) {
     let all = keys(round as u32 % 5, 4);
     let transfers = || {
-        let transfer = |key: &ObjectKey| Transfer { key: key.clone(), buffer: buffers.filled(&payload(2, 50_000)) };
+        let transfer = |key: &ObjectKey| Transfer::new(key.clone(), buffers.filled(&payload(2, 50_000)));
         all.iter().map(transfer).collect()
     };
     match round % 3 {
@@ -441,7 +523,11 @@ fn submit_any(adapter: &dyn L2Adapter, buffers: &Buffers, tellings: &Tellings, r
         1 => adapter.submit_load(LoadTask { objects: transfers(), done: tellings.completion() }),
         _ => {
             let sizes_bytes = vec![50_000; all.len()].into();
-            adapter.submit_lookup_and_lock(LookupTask { keys: all.into(), sizes_bytes, done: tellings.completion() });
+            adapter.submit_lookup_and_lock(LookupTask {
+                keys: all.into(),
+                sizes_bytes,
+                done: tellings.completion(),
+            });
         }
     }
 }
@@ -480,7 +566,7 @@ pub(crate) fn a_closed_adapter_fails_what_comes_later(made: &Made) {
     made.close();
     let buffers = Buffers::new(1 << 20);
     let (send, receive) = channel();
-    let objects = || vec![Transfer { key: key.clone(), buffer: buffers.take(900) }];
+    let objects = || vec![Transfer::new(key.clone(), buffers.take(900))];
     let told = send.clone();
     let done = Completion::new(move |answer: Option<lmcache::storage::l2::StoreOutcome>| {
         told.send(answer.is_none_or(|outcome| !outcome.is_success())).unwrap();
@@ -509,7 +595,7 @@ pub(crate) fn it_says_what_it_is(made: &Made) {
     assert!(!status.class_name.is_empty() && !made.type_name().is_empty());
     let (done, receive) = completion();
     let buffers = Buffers::new(1 << 20);
-    let objects = vec![Transfer { key: keys(0, 1).remove(0), buffer: buffers.take(10) }];
+    let objects = vec![Transfer::new(keys(0, 1).remove(0), buffers.take(10))];
     made.submit_load(LoadTask { objects, done });
     assert_eq!(answer(&receive).popcount(), 0);
     assert!(made.report_status().is_healthy, "a miss is no illness");

@@ -9,22 +9,26 @@ use lmcache::storage::config::l2::FaultInjectAdapterConfig;
 use lmcache::storage::config::{AdapterKind, Compat, L2AdapterConfig};
 use lmcache::storage::l2::factory::{AdapterContext, create};
 use lmcache::storage::l2::fault_inject::FaultInjectAdapter;
-use lmcache::storage::l2::fault_rule::{DropRule, Draws, Fault};
+use lmcache::storage::l2::fault_rule::{Draws, DropRule, Fault};
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 use lmcache::storage::l2::{L2Adapter, StoreTask};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::conformance::{Made, Traits, conformance};
 use crate::support::{
-    Buffers, PATIENCE, completion, key_of, keys, load, lookup_sized, payload, present, store, store_all,
+    Buffers, PATIENCE, completion, key_of, keys, load, lookup_sized, payload, present, sized, store,
+    store_all,
 };
 
 /// What the real LMCache drops; made by `data/fault_drops.py`.
 const LMCACHE_DROPS: &str = include_str!("data/fault_drops.json");
 
 fn config_of(json: &str) -> FaultInjectAdapterConfig {
-    let json = format!(r#"{{"type":"fault_inject","inner":{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100}}{json}}}"#);
+    let json = format!(
+        r#"{{"type":"fault_inject","inner":{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100}}{json}}}"#
+    );
     match L2AdapterConfig::from_json(&json).expect("a configuration").kind {
         AdapterKind::FaultInject(config) => config,
         kind => panic!("{kind:?}"),
@@ -73,7 +77,8 @@ fn what_lmcache_drops_is_dropped_and_nothing_else() {
         let mut config = config_of("");
         config.rate = case["rate"].as_f64().unwrap();
         config.seed = case["seed"].as_i64().unwrap();
-        config.gap_indices = case["gap_indices"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
+        config.gap_indices =
+            case["gap_indices"].as_array().unwrap().iter().map(|at| at.as_u64().unwrap()).collect();
         config.gap_tail_ratios =
             case["gap_tail_ratios"].as_array().unwrap().iter().map(|ratio| ratio.as_f64().unwrap()).collect();
         let keys: Vec<_> = case["keys"].as_array().unwrap().iter().map(key_of_row).collect();
@@ -96,7 +101,11 @@ fn a_dropped_load_was_locked_loaded_and_counted_by_the_adapter_behind() {
     assert_eq!(found, [true, false, true, true, false]);
     assert_eq!(loaded[2].as_ref(), Some(&all[2].1));
     assert_eq!(counter(&adapter, "dropped_loads"), 2);
-    assert_eq!(lookup_sized(&adapter, &all.iter().map(|(key, _)| (key.clone(), 1_000)).collect::<Vec<_>>()).popcount(), 5);
+    assert_eq!(
+        lookup_sized(&adapter, &all.iter().map(|(key, _)| (key.clone(), 1_000)).collect::<Vec<_>>())
+            .popcount(),
+        5
+    );
     assert_eq!(inner.locked_keys().len(), 5);
     assert_eq!(adapter.ledger().used_bytes(), 5_000);
     assert!(std::ptr::eq(adapter.ledger(), inner.ledger()), "the books are those of the adapter behind");
@@ -149,7 +158,9 @@ fn a_load_that_fails_leaves_the_others_in_their_places() {
     store_all(&adapter, &all);
     let wanted: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len())).collect();
     let loaded = load(&adapter, &wanted);
-    assert!(loaded.iter().zip(&all).all(|(found, (_, bytes))| found.as_ref().is_none_or(|found| found == bytes)));
+    assert!(
+        loaded.iter().zip(&all).all(|(found, (_, bytes))| found.as_ref().is_none_or(|found| found == bytes))
+    );
     let failed = loaded.iter().filter(|found| found.is_none()).count() as u64;
     assert!((8..24).contains(&failed), "{failed} of 40");
     assert_eq!(counter(&adapter, "load_errors"), failed);
@@ -167,7 +178,10 @@ fn a_torn_write_succeeds_and_is_never_read_as_whole() {
     // Nothing can be torn off a byte.
     let (_, adapter) = faulty(r#","torn_write_rate":1.0"#);
     store_all(&adapter, &objects(1, 1));
-    assert_eq!((counter(&adapter, "torn_writes"), present(&adapter, &keys(0, 1))), (0, vec![true]));
+    assert_eq!(
+        (counter(&adapter, "torn_writes"), present(&adapter, &sized(&keys(0, 1), 100))),
+        (0, vec![true])
+    );
 }
 
 #[test]
@@ -179,7 +193,7 @@ fn an_answer_comes_as_late_as_it_should_and_not_at_all_after_a_close() {
     let (_, adapter) = faulty(r#","delay_ms":3600000"#);
     let buffers = Buffers::new(1 << 20);
     let (done, receive) = completion();
-    let objects = vec![lmcache::storage::l2::Transfer { key: keys(0, 1).remove(0), buffer: buffers.take(10) }];
+    let objects = vec![lmcache::storage::l2::Transfer::new(keys(0, 1).remove(0), buffers.take(10))];
     adapter.submit_store(StoreTask { objects, done });
     assert_eq!(buffers.arena.pin_counts().pins, 0, "a late answer holds no buffer");
     adapter.close();
@@ -248,4 +262,49 @@ proptest! {
             prop_assert!(expected || ratios.iter().any(near) || !dropped.contains(&position));
         }
     }
+}
+
+fn with_faults(inner: Arc<dyn L2Adapter>, json: &str) -> FaultInjectAdapter {
+    FaultInjectAdapter::new(inner, &config_of(json))
+}
+
+fn around(inner: Made) -> Made {
+    inner.map(|adapter| Arc::new(with_faults(adapter, r#","delay_ms":0.05"#)))
+}
+
+fn plain_mock() -> Made {
+    Made::new(mock(), Traits::default(), ())
+}
+
+conformance!(suite_around_mock, super::around(super::plain_mock()));
+conformance!(suite_around_raw_block, super::around(crate::raw_block::suite_device()));
+
+/// Faults of every kind at once: what comes back is right, or does not come.
+fn what_comes_is_right(inner: Made, faults: &str) {
+    let made = inner.map(|adapter| Arc::new(with_faults(adapter, faults)));
+    let all = objects(60, 3_000);
+    let wanted: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len())).collect();
+    let sized: Vec<_> = all.iter().map(|(key, bytes)| (key.clone(), bytes.len() as u64)).collect();
+    let mut came = 0;
+    for _ in 0..8 {
+        store(&*made, &all);
+        let found = lookup_sized(&*made, &sized);
+        for ((key, bytes), loaded) in all.iter().zip(load(&*made, &wanted)) {
+            came += usize::from(loaded.is_some());
+            assert!(loaded.is_none_or(|loaded| loaded == *bytes), "{key:?} came back wrong");
+        }
+        let locked: Vec<_> = found.ones().map(|position| all[position].0.clone()).collect();
+        made.submit_unlock(&locked);
+        made.delete(&keys(0, 20));
+    }
+    assert!((60..60 * 8).contains(&came), "{came} objects came");
+    assert_eq!(made.report_status().fields["locked_key_count"], 0);
+}
+
+const ALL_FAULTS: &str = r#","store_error_rate":0.2,"lookup_error_rate":0.2,"load_error_rate":0.2,"torn_write_rate":0.3,"rate":0.1,"seed":9"#;
+
+#[test]
+fn with_all_faults_at_once_what_comes_is_right() {
+    what_comes_is_right(plain_mock(), ALL_FAULTS);
+    what_comes_is_right(crate::raw_block::suite_device(), ALL_FAULTS);
 }

@@ -2,5 +2,17 @@
 
 mod conformance;
 mod fault_inject;
+mod fs;
 mod mock;
+mod plugin;
+mod raw_block;
+mod redis_server;
+mod resp;
+mod resp_faults;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_server;
+mod serde_wrapper;
 mod support;
+mod uring;

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey};
 use lmcache::storage::Bitmap;
-use lmcache::storage::l2::{
-    Completion, L2Adapter, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer,
-};
+use lmcache::storage::l2::{Completion, L2Adapter, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer};
 use lmcache::storage::memory::{Arena, PinnedSpan, Span};
 
 /// The alignment of buffers, as that of L1.
@@ -95,9 +93,10 @@ pub(crate) fn answer<T>(receive: &Receiver<Option<T>>) -> T {
 
 /// Stores objects in one task.
 pub(crate) fn store(adapter: &dyn L2Adapter, objects: &[(ObjectKey, Vec<u8>)]) -> StoreOutcome {
-    let buffers = Buffers::new(objects.iter().map(|(_, bytes)| bytes.len() as u64 + PAGE).sum::<u64>().max(1));
+    let buffers =
+        Buffers::new(objects.iter().map(|(_, bytes)| bytes.len() as u64 + PAGE).sum::<u64>().max(1));
     let (done, receive) = completion();
-    let transfer = |(key, bytes): &(ObjectKey, Vec<u8>)| Transfer { key: key.clone(), buffer: buffers.filled(bytes) };
+    let transfer = |(key, bytes): &(ObjectKey, Vec<u8>)| Transfer::new(key.clone(), buffers.filled(bytes));
     adapter.submit_store(StoreTask { objects: objects.iter().map(transfer).collect(), done });
     answer(&receive)
 }
@@ -122,14 +121,23 @@ pub(crate) fn lookup_sized(adapter: &dyn L2Adapter, keys: &[(ObjectKey, u64)]) -
     found
 }
 
-/// Which keys are there, as objects of at least one byte; leaves no lock.
-pub(crate) fn present(adapter: &dyn L2Adapter, keys: &[ObjectKey]) -> Vec<bool> {
-    let sized: Vec<_> = keys.iter().map(|key| (key.clone(), 1)).collect();
-    let found = lookup_sized(adapter, &sized);
+/// Which keys are there, as objects of these sizes; leaves no lock.
+pub(crate) fn present(adapter: &dyn L2Adapter, keys: &[(ObjectKey, u64)]) -> Vec<bool> {
+    let found = lookup_sized(adapter, keys);
     let bits: Vec<bool> = (0..keys.len()).map(|position| found.test(position)).collect();
-    let locked: Vec<_> = keys.iter().zip(&bits).filter(|(_, bit)| **bit).map(|(key, _)| key.clone()).collect();
+    let locked: Vec<_> = found.ones().map(|position| keys[position].0.clone()).collect();
     adapter.submit_unlock(&locked);
     bits
+}
+
+/// Which keys are there, whatever their sizes; leaves no lock.
+pub(crate) fn present_any(adapter: &dyn L2Adapter, keys: &[ObjectKey]) -> Vec<bool> {
+    present(adapter, &sized(keys, 0))
+}
+
+/// The same size for all.
+pub(crate) fn sized(keys: &[ObjectKey], size_bytes: u64) -> Vec<(ObjectKey, u64)> {
+    keys.iter().map(|key| (key.clone(), size_bytes)).collect()
 }
 
 /// Loads objects of these sizes in one task: the bytes of those that came.
@@ -139,7 +147,7 @@ pub(crate) fn load(adapter: &dyn L2Adapter, objects: &[(ObjectKey, usize)]) -> V
     let (done, receive) = completion();
     let again: Vec<_> = spans.iter().map(|buffer| buffers.arena.pin(buffer.span())).collect();
     let transfers =
-        objects.iter().zip(spans).map(|((key, _), buffer)| Transfer { key: key.clone(), buffer }).collect();
+        objects.iter().zip(spans).map(|((key, _), buffer)| Transfer::new(key.clone(), buffer)).collect();
     adapter.submit_load(LoadTask { objects: transfers, done });
     let loaded = answer(&receive);
     assert_eq!(loaded.len(), objects.len());
@@ -161,5 +169,9 @@ pub(crate) fn load_one(adapter: &dyn L2Adapter, key: &ObjectKey, len: usize) -> 
 /// A number of an adapter's status.
 pub(crate) fn status_number(adapter: &dyn L2Adapter, field: &str) -> u64 {
     let status = adapter.report_status();
-    status.fields.get(field).and_then(serde_json::Value::as_u64).unwrap_or_else(|| panic!("{field}: {status:?}"))
+    status
+        .fields
+        .get(field)
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or_else(|| panic!("{field}: {status:?}"))
 }

@@ -1,12 +1,12 @@
 //! Pins: an owner that releases a span while its I/O ends, in every interleaving and with every value that the
 //! memory model lets a load return.
 
-#[path = "../../src/storage/memory/pins.rs"]
-#[expect(unreachable_pub, dead_code, reason = "the file stands in another crate here")]
-mod table;
 #[path = "../../src/storage/memory/span.rs"]
 #[expect(unreachable_pub, reason = "the file stands in another crate here")]
 mod span;
+#[path = "../../src/storage/memory/pins.rs"]
+#[expect(unreachable_pub, dead_code, reason = "the file stands in another crate here")]
+mod table;
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;

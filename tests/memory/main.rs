@@ -5,3 +5,4 @@ mod allocators;
 mod pins;
 mod support;
 mod transfers;
+mod utilisation;

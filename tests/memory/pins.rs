@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use lmcache::storage::memory::{AddressManager, Arena, PinCounts, PinnedSpan, Released, Span};
+use lmcache::storage::memory::{
+    AddressAllocator, AddressManager, Arena, PinCounts, PinnedSpan, Released, Span,
+};
 
 use crate::support::Random;
 

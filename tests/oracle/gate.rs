@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use lmcache::error::Result;
 use lmcache::format::model::ObjectKey;
-use lmcache::storage::l2::{
-    AdapterStatus, Completion, L2Adapter, Ledger, LoadTask, LookupTask, StoreTask,
-};
+use lmcache::storage::l2::{AdapterStatus, Completion, L2Adapter, Ledger, LoadTask, LookupTask, StoreTask};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -20,8 +20,8 @@ use lmcache::clock::{Clock, ManualClock, NS_PER_S};
 use lmcache::format::model::{KeyScope, ObjectKey};
 use lmcache::storage::l1_eviction::EvictionPass;
 use lmcache::storage::{
-    KeyCodes, L1Error, L1Owners, PrefetchHandle, ReadBuffer, ReadContext, StorageManager, StorageManagerBuilder,
-    WriteReservation,
+    KeyCodes, L1Error, L1Owners, PrefetchHandle, ReadBuffer, ReadContext, StorageManager,
+    StorageManagerBuilder, WriteReservation,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -398,7 +398,8 @@ impl Runner<'_> {
             out["skipped"] = json!(skipped);
         } else {
             let per_l1 = self.manager.l1_managers().enumerate();
-            let per_l1 = per_l1.map(|(l1, manager)| json!([l1, letters(&manager.delete(&keys, force), &keys)]));
+            let per_l1 =
+                per_l1.map(|(l1, manager)| json!([l1, letters(&manager.delete(&keys, force), &keys)]));
             out["per_l1"] = json!(per_l1.collect::<Vec<_>>());
         }
         out

@@ -7,8 +7,8 @@ use std::path::Path;
 use lmcache::format::model::key::KeyInterner;
 use lmcache::format::model::{Dtype, KeyView, MemoryLayoutDesc, ObjectKey};
 use lmcache::storage::config::{
-    Compat, EvictionConfig, EvictionPolicyKind, L1ManagerConfig, L2AdapterConfig, PrefetchConfig, PrefetchPolicy,
-    StorageManagerConfig, StoreConfig, StorePolicy,
+    Compat, EvictionConfig, EvictionPolicyKind, L1ManagerConfig, L2AdapterConfig, PrefetchConfig,
+    PrefetchPolicy, StorageManagerConfig, StoreConfig, StorePolicy,
 };
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ impl Scenario {
     pub(crate) fn is_supported(&self) -> bool {
         let added = self.steps.iter().filter(|step| step["op"] == "add_l2").map(|step| &step["adapter"]);
         array_of(&self.config["l2"]).iter().chain(added).all(|adapter| {
-            matches!(adapter["type"].as_str(), Some("mock" | "fault_inject" | "no_such_type") | None)
+            matches!(adapter["type"].as_str(), Some("mock" | "fault_inject" | "fs" | "no_such_type") | None)
         })
     }
 
@@ -66,8 +66,10 @@ impl Scenario {
         config.store_policy =
             StorePolicy::ALL.into_iter().find(|policy| policy.name() == store_policy).expect("a policy");
         let prefetch_policy = self.config["prefetch_policy"].as_str().unwrap_or("default");
-        config.prefetch_policy =
-            PrefetchPolicy::ALL.into_iter().find(|policy| policy.name() == prefetch_policy).expect("a policy");
+        config.prefetch_policy = PrefetchPolicy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == prefetch_policy)
+            .expect("a policy");
         config.prefetch_max_in_flight = self.config["max_in_flight"].as_i64().unwrap_or(8);
         let quotas = self.config["quotas"].as_object().into_iter().flatten();
         config.quotas = quotas.map(|(salt, bytes)| (salt.clone(), u64_of(bytes))).collect();

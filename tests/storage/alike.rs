@@ -35,9 +35,8 @@ fn ours_and_lmcaches_give_the_same_answers() {
             let first = random.below(KEYS - 8);
             let range = first..first + 1 + random.below(8);
             let (op, size_bytes) = (random.below(7), 1 + random.below(2 * PAGE as usize) as u64);
-            let [ours, theirs] = managers.each_ref().map(|manager| {
-                answer(manager, op, &keys[range.clone()], size_bytes)
-            });
+            let [ours, theirs] =
+                managers.each_ref().map(|manager| answer(manager, op, &keys[range.clone()], size_bytes));
             assert_eq!(ours, theirs, "seed {seed} step {step} op {op}");
             let status = managers.each_ref().map(|manager| manager.report_status().l1_manager.unwrap());
             assert_eq!(status[0], status[1], "seed {seed} step {step} op {op}");

@@ -5,8 +5,8 @@ use lmcache::clock::{Clock, ManualClock, NS_PER_S};
 use lmcache::format::model::WriteMode;
 use lmcache::storage::StorageManager;
 use lmcache::storage::config::{Compat, EvictionConfig, EvictionPolicyKind, L1ManagerConfig};
-use lmcache::storage::eviction::PolicyState;
 use lmcache::storage::events::Events;
+use lmcache::storage::eviction::PolicyState;
 use lmcache::storage::l1::{L1Manager, WriteRequest, WriterTag};
 
 use crate::support::{PAGE, keys, layout, manager_like, names, store};

@@ -85,9 +85,9 @@ fn configurations_that_cannot_work_are_refused() {
         StorageManager::with_clock(config, Clock::system()).map(|_| ()).map_err(|error| error.kind())
     };
     assert_eq!(config(|_| ()), Ok(()));
-    assert_eq!(config(|config| config.l1_managers.clear()), Err(ErrorKind::Unsupported));
+    assert_eq!(config(|config| config.l1_managers.clear()), Err(ErrorKind::InvalidArgument));
     let two = |config: &mut StorageManagerConfig| config.l1_managers.push(config.l1_managers[0].clone());
-    assert_eq!(config(two), Err(ErrorKind::Unsupported));
+    assert_eq!(config(two), Err(ErrorKind::InvalidArgument), "of one tag");
     assert_eq!(config(|config| config.l1_managers[0].memory.size_bytes = 0), Err(ErrorKind::InvalidArgument));
     assert_eq!(
         config(|config| config.l1_managers[0].memory.align_bytes = 48),
@@ -95,7 +95,7 @@ fn configurations_that_cannot_work_are_refused() {
     );
     assert_eq!(
         config(|config| config.l1_managers[0].memory.size_bytes = u64::MAX),
-        Err(ErrorKind::OutOfMemory)
+        Err(ErrorKind::InvalidArgument)
     );
     let devdax = |config: &mut StorageManagerConfig| {
         config.l1_managers[0].memory.devdax_path = Some("/dev/dax0.0".to_owned());

@@ -41,7 +41,11 @@ fn an_expired_reservation_is_evicted_deleted_or_cleared() {
         assert!(manager.reserve_write(&keys, &layout(PAGE)).unwrap().codes().all_succeeded());
         assert_eq!(manager.delete_l1_keys(&keys, false), (0, 8));
         manager.clear(false);
-        assert_eq!(manager.evict_l1_once().pop().unwrap().victims.unwrap(), [], "a live reservation is no victim");
+        assert_eq!(
+            manager.evict_l1_once().pop().unwrap().victims.unwrap(),
+            [],
+            "a live reservation is no victim"
+        );
         hand.advance_ns(TTL_NS);
         match remove {
             0 => assert_eq!(manager.delete_l1_keys(&keys, false), (8, 0)),
@@ -80,7 +84,10 @@ fn a_reader_from_before_expiry_releases_the_lock_of_the_next() {
     assert_eq!(names(&l1.unsafe_read(&keys).0), ["KEY_NOT_READABLE"]);
     assert_eq!(names(&manager.finish_read_prefetched(&keys, 1, None).unwrap()), ["KEY_IN_WRONG_STATE"]);
     assert!(l1.reserve_read(&keys, 1).all_succeeded());
-    assert!(manager.finish_read_prefetched(&keys, 1, None).unwrap().all_succeeded(), "the old reader's release");
+    assert!(
+        manager.finish_read_prefetched(&keys, 1, None).unwrap().all_succeeded(),
+        "the old reader's release"
+    );
     assert_eq!(names(&l1.unsafe_read(&keys).0), ["KEY_NOT_READABLE"]);
 }
 

@@ -22,7 +22,7 @@ use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
-use super::storage_flags::{StorageFlags, refuse_what_is_not_in_force};
+use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
@@ -139,7 +139,6 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
-        refuse_what_is_not_in_force(&config)?;
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;

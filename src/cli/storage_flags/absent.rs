@@ -3,7 +3,6 @@
 use clap::{ArgAction, Args};
 
 use crate::error::{Error, Result};
-use crate::storage::config::{Compat, EvictionMeasure, L1AllocatorKind, StorageManagerConfig};
 
 /// Flags of LMCache whose feature this build does not have. Giving one is an error.
 #[derive(Args, Clone, Debug)]
@@ -116,31 +115,6 @@ impl AbsentFlags {
                 .with_context("flag", flag)
                 .with_hint(format!("leave {flag} out to replay without it"))),
         }
-    }
-}
-
-/// Refuses what a configuration can say and the manager of this build would pass over.
-///
-/// # Errors
-/// For the first such setting, by the name of its flag.
-pub(crate) fn refuse_what_is_not_in_force(config: &StorageManagerConfig) -> Result<()> {
-    let memory = || config.l1_managers.iter().map(|l1| &l1.memory);
-    let evicts_by_bytes = || config.l1_managers.iter().any(|l1| l1.eviction.by == EvictionMeasure::Bytes);
-    let settings = [
-        (!config.l2_adapters.is_empty(), "--l2-adapter"),
-        (!config.quotas.is_empty(), "--l2-quota"),
-        (config.compat == Compat::Native, "--compat native"),
-        (evicts_by_bytes(), "--eviction-by bytes"),
-        (memory().any(|memory| memory.use_hugepages), "--l1-use-hugepages"),
-        (memory().any(|memory| memory.allocator == L1AllocatorKind::Tlsf), "--l1-allocator tlsf"),
-        (memory().any(|memory| memory.numa_node.is_some()), "--l1-numa-node"),
-        (memory().any(|memory| memory.first_touch), "--l1-first-touch"),
-    ];
-    match settings.into_iter().find(|(is_set, _)| *is_set) {
-        None => Ok(()),
-        Some((_, flag)) => Err(Error::unsupported("the storage manager of this build does not do that yet")
-            .with_context("flag", flag)
-            .with_hint("leave it out to replay without it")),
     }
 }
 

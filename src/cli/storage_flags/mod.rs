@@ -26,8 +26,6 @@ use self::observability::ObservabilityFlags;
 use crate::error::{Error, Result};
 use crate::storage::config::{Compat, StorageManagerConfig};
 
-pub(crate) use self::absent::refuse_what_is_not_in_force;
-
 /// The flags of LMCache's `add_storage_manager_args` and `add_observability_args`, and ours.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StorageFlags {
@@ -284,26 +282,5 @@ mod tests {
         }
         let unknown = ["test", "--eviction-policy", "LFU"];
         assert!(Line::try_parse_from(unknown).unwrap_err().to_string().contains("IsolatedLRU"));
-    }
-
-    #[test]
-    fn what_the_manager_would_pass_over_is_refused_by_the_name_of_its_flag() {
-        assert!(refuse_what_is_not_in_force(&config(LEGACY).unwrap()).is_ok());
-        for flag in [
-            r#"--l2-adapter {"type":"fs","base_path":"/kv"}"#,
-            "--l2-quota a=1",
-            "--compat native",
-            "--eviction-by bytes",
-            "--l1-use-hugepages",
-            "--l1-allocator tlsf",
-            "--l1-numa-node 0",
-            "--l1-first-touch",
-        ] {
-            let config = config(&format!("{LEGACY} {flag}")).unwrap();
-            let error = refuse_what_is_not_in_force(&config).expect_err(flag);
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{flag}");
-            let name = flag.split(' ').next().unwrap();
-            assert!(error.to_string().contains(name), "{error}");
-        }
     }
 }

@@ -93,7 +93,8 @@ fn write_value(text: &mut String, value: &PyValue) {
     }
 }
 
-fn write_string(text: &mut String, value: &str) {
+/// `json.dumps(value)` of a text, appended to `text`.
+pub(in crate::storage) fn write_string(text: &mut String, value: &str) {
     text.push('"');
     for character in value.chars() {
         match character {

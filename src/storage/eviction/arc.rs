@@ -8,7 +8,7 @@
 //! with the target, T1 gives.
 
 use super::demand::Tally;
-use super::key_lists::{KeyLists, ListId, NodeId};
+use super::key_lists::{KeyLists, ListId, NodeId, Place};
 use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
@@ -56,10 +56,7 @@ impl ArcPolicy {
     }
 
     fn create(&mut self, key: &ObjectKey) {
-        let Some(node) = self.keys.find(key) else {
-            self.keys.push_last(T1, key);
-            return self.settle();
-        };
+        let Place::Found(node) = self.keys.find_or_push(T1, key) else { return self.settle() };
         let mark = self.keys.mark(node);
         mark.eviction_pending = false;
         if std::mem::take(&mut mark.admission_pending) {
@@ -71,13 +68,13 @@ impl ArcPolicy {
     }
 
     fn reserve(&mut self, key: &ObjectKey) {
-        let node = match self.keys.find(key) {
-            Some(node) => {
+        let node = match self.keys.find_or_push(T1, key) {
+            Place::New(node) => node,
+            Place::Found(node) => {
                 self.adapt(self.keys.list_of(node));
                 self.keys.move_last(node, T1);
                 node
             }
-            None => self.keys.push_last(T1, key),
         };
         *self.keys.mark(node) = Mark { admission_pending: true, eviction_pending: false };
         self.settle();

@@ -24,9 +24,7 @@ impl Default for FifoPolicy {
 impl EvictionPolicy for FifoPolicy {
     fn on_keys_created(&mut self, keys: &[&ObjectKey]) {
         for key in keys.iter().rev() {
-            if self.keys.find(key).is_none() {
-                self.keys.push_last(ORDER, key);
-            }
+            self.keys.find_or_push(ORDER, key);
         }
     }
 
@@ -34,9 +32,7 @@ impl EvictionPolicy for FifoPolicy {
 
     fn on_keys_removed(&mut self, keys: &[&ObjectKey]) {
         for key in keys {
-            if let Some(node) = self.keys.find(key) {
-                self.keys.remove(node);
-            }
+            self.keys.remove_key(key);
         }
     }
 

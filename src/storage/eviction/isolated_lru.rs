@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::demand::Tally;
-use super::key_lists::{KeyLists, ListId, NodeId};
+use super::key_lists::{KeyLists, ListId, NodeId, Place};
 use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
@@ -103,10 +103,8 @@ impl Offer {
 impl EvictionPolicy for IsolatedLruPolicy {
     fn on_keys_created(&mut self, keys: &[&ObjectKey]) {
         for key in keys.iter().rev() {
-            let node = self.keys.find(key).unwrap_or_else(|| {
-                let list = self.list_of_salt(key.scope().cache_salt());
-                self.keys.push_last(list, key)
-            });
+            let list = self.list_of_salt(key.scope().cache_salt());
+            let (Place::Found(node) | Place::New(node)) = self.keys.find_or_push(list, key);
             self.use_key(node);
         }
     }

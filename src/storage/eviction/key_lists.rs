@@ -19,6 +19,15 @@ pub(super) type ListId = u32;
 /// A key's place in the slab. It stays the same while the key is tracked.
 pub(super) type NodeId = u32;
 
+/// Where a key is that is in a list for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where it was.
+    Found(NodeId),
+    /// Behind the last of the list that was asked for, where it was put.
+    New(NodeId),
+}
+
 #[derive(Clone, Debug)]
 struct Node<M> {
     /// A node that is not in use keeps its last key until it gets the next.
@@ -71,8 +80,17 @@ impl<M: Copy + Default> KeyLists<M> {
         self.index.find(hash, |node| self.nodes[*node as usize].key == *key).copied()
     }
 
-    /// Puts a key that is in no list behind the last of `list`.
-    pub(super) fn push_last(&mut self, list: ListId, key: &ObjectKey) -> NodeId {
+    /// The node of `key` if it is in a list; otherwise it is put behind the last of `list`.
+    pub(super) fn find_or_push(&mut self, list: ListId, key: &ObjectKey) -> Place {
+        let hash = self.hasher.hash_one(key);
+        match self.index.find(hash, |node| self.nodes[*node as usize].key == *key) {
+            Some(node) => Place::Found(*node),
+            None => Place::New(self.push_hashed(list, hash, key)),
+        }
+    }
+
+    /// `hash` is that of `key`, which is in no list.
+    fn push_hashed(&mut self, list: ListId, hash: u64, key: &ObjectKey) -> NodeId {
         let node = Node { key: key.clone(), list, prev: NIL, next: NIL, mark: M::default() };
         let id = match self.vacant.pop() {
             Some(id) => {
@@ -86,8 +104,7 @@ impl<M: Copy + Default> KeyLists<M> {
             }
         };
         let (nodes, hasher) = (&self.nodes, &self.hasher);
-        self.index
-            .insert_unique(hasher.hash_one(key), id, |other| hasher.hash_one(&nodes[*other as usize].key));
+        self.index.insert_unique(hash, id, |other| hasher.hash_one(&nodes[*other as usize].key));
         self.link_last(id, list);
         id
     }
@@ -98,7 +115,17 @@ impl<M: Copy + Default> KeyLists<M> {
         self.link_last(id, list);
     }
 
-    /// Forgets the key.
+    /// Forgets `key`, if it is in a list.
+    pub(super) fn remove_key(&mut self, key: &ObjectKey) {
+        let hash = self.hasher.hash_one(key);
+        if let Ok(entry) = self.index.find_entry(hash, |node| self.nodes[*node as usize].key == *key) {
+            let (id, _) = entry.remove();
+            self.unlink(id);
+            self.vacant.push(id);
+        }
+    }
+
+    /// Forgets the key of a node.
     pub(super) fn remove(&mut self, id: NodeId) {
         self.unlink(id);
         let hash = self.hasher.hash_one(&self.nodes[id as usize].key);

@@ -1,7 +1,7 @@
 //! `LRU`: least recently used first.
 
 use super::demand::Tally;
-use super::key_lists::KeyLists;
+use super::key_lists::{KeyLists, Place};
 use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
@@ -24,11 +24,8 @@ impl Default for LruPolicy {
 impl EvictionPolicy for LruPolicy {
     fn on_keys_created(&mut self, keys: &[&ObjectKey]) {
         for key in keys.iter().rev() {
-            match self.keys.find(key) {
-                Some(node) => self.keys.move_last(node, ORDER),
-                None => {
-                    self.keys.push_last(ORDER, key);
-                }
+            if let Place::Found(node) = self.keys.find_or_push(ORDER, key) {
+                self.keys.move_last(node, ORDER);
             }
         }
     }
@@ -43,9 +40,7 @@ impl EvictionPolicy for LruPolicy {
 
     fn on_keys_removed(&mut self, keys: &[&ObjectKey]) {
         for key in keys {
-            if let Some(node) = self.keys.find(key) {
-                self.keys.remove(node);
-            }
+            self.keys.remove_key(key);
         }
     }
 

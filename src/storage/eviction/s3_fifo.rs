@@ -12,7 +12,7 @@
 //! keys that were ever present at once.
 
 use super::demand::Tally;
-use super::key_lists::{KeyLists, NodeId};
+use super::key_lists::{KeyLists, NodeId, Place};
 use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
@@ -62,16 +62,13 @@ impl S3FifoPolicy {
 
     /// A key is reserved or written.
     fn arrive(&mut self, key: &ObjectKey) {
-        match self.keys.find(key) {
-            Some(node) => match self.keys.list_of(node) {
-                GHOST | NAMED => self.come_back(node),
-                // The write that follows a reservation is no use.
-                _ => {}
-            },
-            None => {
-                // Until the first eviction nobody knows how much a tenth is: see `divide`.
-                self.keys.push_last(if self.has_evicted { SMALL } else { MAIN }, key);
-            }
+        // Until the first eviction nobody knows how much a tenth is: see `divide`.
+        let list_of_new = if self.has_evicted { SMALL } else { MAIN };
+        // The write that follows a reservation is no use.
+        if let Place::Found(node) = self.keys.find_or_push(list_of_new, key)
+            && matches!(self.keys.list_of(node), GHOST | NAMED)
+        {
+            self.come_back(node);
         }
         self.capacity = self.capacity.max(self.tracked_keys());
         // Here and not where ghosts are made: the key for which the oldest had to go may be its own ghost.

@@ -9,7 +9,7 @@
 //! With one key a call this is the paper's algorithm, miss for miss.
 
 use super::demand::Tally;
-use super::key_lists::{KeyLists, NodeId};
+use super::key_lists::{KeyLists, NodeId, Place};
 use super::{Demand, EvictionPolicy, PolicyState};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
@@ -58,13 +58,11 @@ impl SievePolicy {
 impl EvictionPolicy for SievePolicy {
     fn on_keys_created(&mut self, keys: &[&ObjectKey]) {
         for key in keys.iter().rev() {
-            match self.keys.find(key) {
-                Some(node) if self.keys.list_of(node) == NAMED => self.keys.move_last(node, QUEUE),
-                // The write that follows a reservation is no use.
-                Some(_) => {}
-                None => {
-                    self.keys.push_last(QUEUE, key);
-                }
+            // The write that follows a reservation is no use.
+            if let Place::Found(node) = self.keys.find_or_push(QUEUE, key)
+                && self.keys.list_of(node) == NAMED
+            {
+                self.keys.move_last(node, QUEUE);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::tables::{Order, Tables};
 use crate::error::Result;
 use crate::storage::config::Compat;
-use crate::storage::memory::{AddressManager, Span};
+use crate::storage::memory::Span;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -33,7 +33,6 @@ impl Tables {
     pub(super) fn allocate(&self, size_bytes: u64, count: usize) -> Result<Addresses> {
         let mut addresses = Addresses { offsets: Vec::with_capacity(count), ..Addresses::default() };
         let mut space = lock(&self.space);
-        self.free_what_was_unpinned(&mut space);
         space.batched_allocate(size_bytes, count, &mut addresses.offsets)?;
         addresses.phy_size_bytes = space.aligned_size_bytes(size_bytes).unwrap_or(u64::MAX);
         addresses.used_bytes = space.used_bytes();
@@ -89,13 +88,5 @@ impl Tables {
         if !offsets.is_empty() {
             self.free(offsets.iter().map(|offset| addresses.span(*offset, 0)).collect());
         }
-    }
-
-    /// Refuses objects of a size that nothing can have.
-    ///
-    /// # Errors
-    /// If `size_bytes` is zero.
-    pub(super) fn check_object_bytes(size_bytes: u64) -> Result<()> {
-        AddressManager::check_object_bytes(size_bytes)
     }
 }

@@ -65,7 +65,8 @@ impl Tables {
             Amount::Ratio(ratio) => Demand::Ratio(ratio),
             Amount::Bytes(needed) => Demand::Bytes { needed, size_of: &size_of },
         };
-        let chosen = policy.victims(demand, None, &|key| find(key).is_some_and(|slot| slot.is_evictable(now_ns)));
+        let chosen =
+            policy.victims(demand, None, &|key| find(key).is_some_and(|slot| slot.is_evictable(now_ns)));
         shard.policy = Some(policy);
         let victims = chosen?;
         let codes = self.delete_at(&mut cursor, &victims, false, now_ns);

@@ -45,9 +45,9 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
 use crate::storage::events::{Event, Events, L1Keys};
 use crate::storage::eviction::PolicyState;
-use crate::storage::memory::{AddressManager, Arena, PinnedSpan, Span};
-use crate::storage::ttl_lock;
+use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Span};
 use crate::storage::ticker::Waker;
+use crate::storage::ttl_lock;
 use crate::sync::atomic::Ordering;
 use crate::sync::{Arc, OnceLock, lock};
 
@@ -101,9 +101,9 @@ impl L1Manager {
                 .with_context("path", path)
                 .with_hint("configure L1 in host memory of the same size"));
         }
-        let space = AddressManager::new(memory.size_bytes, memory.align_bytes)?;
-        let arena = Arc::new(Arena::new(memory.size_bytes, memory.align_bytes)?);
-        let tables = Tables::new(&config, compat, Arc::clone(&arena), space);
+        let space = L1MemoryManager::new(memory)?;
+        let arena = Arc::clone(space.arena());
+        let tables = Tables::new(&config, compat, space);
         Ok(Self { config, clock, arena, tables, compat, events, waker: OnceLock::new() })
     }
 

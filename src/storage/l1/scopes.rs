@@ -33,8 +33,7 @@ impl Scopes {
     /// Whether `number` is that of `scope`.
     #[inline]
     pub(super) fn is(&self, number: u32, scope: &Arc<KeyScope>) -> bool {
-        self.entry(number)
-            .is_some_and(|entry| Arc::ptr_eq(&entry.scope, scope) || entry.scope == *scope)
+        self.entry(number).is_some_and(|entry| Arc::ptr_eq(&entry.scope, scope) || entry.scope == *scope)
     }
 
     /// The scope of a number that a slot has.
@@ -73,7 +72,8 @@ impl Scopes {
             }
         };
         let entries = &self.entries;
-        let hash_of = |number: &u32| entries[*number as usize].as_ref().map_or(0, |entry| entry.scope.hash64());
+        let hash_of =
+            |number: &u32| entries[*number as usize].as_ref().map_or(0, |entry| entry.scope.hash64());
         self.index.insert_unique(scope.hash64(), number, hash_of);
         number
     }

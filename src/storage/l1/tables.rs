@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
 use crate::storage::config::{Compat, EvictionPolicyKind, L1ManagerConfig};
 use crate::storage::eviction::{self, EvictionPolicy, PolicyState};
-use crate::storage::memory::{AddressManager, Arena, Span};
+use crate::storage::memory::{Arena, L1MemoryManager, Span};
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
@@ -50,7 +50,7 @@ pub(super) struct Tables {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     hasher: foldhash::fast::RandomState,
     pub(super) arena: Arc<Arena>,
-    pub(super) space: Mutex<AddressManager>,
+    pub(super) space: Mutex<L1MemoryManager>,
     pub(super) order: Order,
     ticks: TickSource,
     pub(super) write_ttl_ns: u64,
@@ -72,12 +72,7 @@ pub(super) struct Place {
 }
 
 impl Tables {
-    pub(super) fn new(
-        config: &L1ManagerConfig,
-        compat: Compat,
-        arena: Arc<Arena>,
-        space: AddressManager,
-    ) -> Self {
+    pub(super) fn new(config: &L1ManagerConfig, compat: Compat, space: L1MemoryManager) -> Self {
         let memory = &config.memory;
         let kind = config.eviction.policy;
         let order = match (compat, kind) {
@@ -88,13 +83,15 @@ impl Tables {
         let units = memory.size_bytes / memory.align_bytes;
         let shards = match order {
             Order::Policy => 1,
-            Order::Recency(_) | Order::Nothing => (units / SHARD_UNITS).clamp(1, MAX_SHARDS).next_power_of_two(),
+            Order::Recency(_) | Order::Nothing => {
+                (units / SHARD_UNITS).clamp(1, MAX_SHARDS).next_power_of_two()
+            }
         };
         let new_policy = || matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
         Self {
             shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(new_policy())))).collect(),
             hasher: foldhash::fast::RandomState::default(),
-            arena,
+            arena: Arc::clone(space.arena()),
             space: Mutex::new(space),
             order,
             ticks: TickSource::detect(),
@@ -163,15 +160,8 @@ impl Tables {
     /// Used and usable bytes.
     pub(super) fn memory_usage(&self) -> (u64, u64) {
         let mut space = lock(&self.space);
-        self.free_what_was_unpinned(&mut space);
+        space.free_unpinned();
         (space.used_bytes(), space.total_bytes())
-    }
-
-    /// Gives memory back that adapters have let go of.
-    pub(super) fn free_what_was_unpinned(&self, space: &mut AddressManager) {
-        for span in self.arena.take_unpinned() {
-            free_span(space, span);
-        }
     }
 
     /// Every object, in address order.
@@ -253,7 +243,7 @@ impl Tables {
         status.write_locked_count = counts.held_staged;
         status.staging_bytes = counts.staging_bytes;
         let mut space = lock(&self.space);
-        self.free_what_was_unpinned(&mut space);
+        space.free_unpinned();
         status.is_healthy = space.memcheck();
         status.memory_used_bytes = space.used_bytes();
         status.memory_total_bytes = space.total_bytes();
@@ -268,7 +258,7 @@ fn hash_parts(hasher: &foldhash::fast::RandomState, scope: &KeyScope, chunk_hash
     hash.finish()
 }
 
-fn free_span(space: &mut AddressManager, span: Span) {
+fn free_span(space: &mut L1MemoryManager, span: Span) {
     let freed = space.free(span.offset_bytes, span.phy_size_bytes);
     // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator keeps the
     // block out of circulation, and `memcheck` says so from then on.

@@ -130,7 +130,12 @@ impl Tables {
     }
 
     /// Drops the staged objects of `tag`: their bytes never came.
-    pub(super) fn finish_write_and_delete(&self, keys: &[ObjectKey], tag: WriterTag, now_ns: u64) -> KeyCodes {
+    pub(super) fn finish_write_and_delete(
+        &self,
+        keys: &[ObjectKey],
+        tag: WriterTag,
+        now_ns: u64,
+    ) -> KeyCodes {
         let mut codes = Vec::with_capacity(keys.len());
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();

@@ -22,7 +22,7 @@ pub struct ConnectorOptions {
     pub workers: usize,
     /// Bytes that the store may hold, for eviction; 0 is no limit.
     pub capacity_bytes: u64,
-    /// As LMCache, deletions pass over the locks of lookups, and what the store holds from before is not counted.
+    /// As LMCache, deletions pass over the locks of lookups and over stores under way, and what the store holds from before is not counted.
     pub compat: Compat,
 }
 
@@ -38,8 +38,7 @@ struct Inner<C> {
     connector: C,
     ledger: Ledger,
     compat: Compat,
-    /// Locks of lookups that found their key.
-    locks: Mutex<KeyMap<u32>>,
+    locks: Mutex<Locks>,
     /// Sizes of the objects in a store that does not know them itself.
     sizes: Mutex<KeyMap<u64>>,
     failed_stores: AtomicU64,
@@ -48,6 +47,50 @@ struct Inner<C> {
     failed_deletes: AtomicU64,
     refused_deletes: AtomicU64,
     last_error: Mutex<Option<String>>,
+}
+
+/// Who keeps a key, and who is taking it away. A lookup locks before it looks, and gives the lock back if nothing is
+/// there: so a key that it found cannot be in the hands of a deletion, nor fall into them before it is unlocked.
+#[derive(Debug, Default)]
+struct Locks {
+    /// Locks of lookups that found their key, or are looking for it.
+    counts: KeyMap<u32>,
+    /// Stores that are at a key, and have not booked it: a deletion would take from the books what is not in them.
+    storing: KeyMap<u32>,
+    /// Deletions that are at a key: it counts as absent.
+    deleting: KeyMap<u32>,
+}
+
+impl Locks {
+    /// Locks a key; false if a deletion has it.
+    fn lock(&mut self, key: &ObjectKey) -> bool {
+        let is_free = !self.deleting.contains_key(key);
+        if is_free {
+            *self.counts.entry(key.clone()).or_insert(0) += 1;
+        }
+        is_free
+    }
+
+    /// Takes one away from what `counts` has for a key, if it has anything.
+    fn take_one(counts: &mut KeyMap<u32>, key: &ObjectKey) {
+        match counts.get_mut(key) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) => drop(counts.remove(key)),
+            None => {}
+        }
+    }
+
+    /// The keys that nobody has locked or is storing; they are being deleted from now on.
+    fn begin_delete(&mut self, keys: &[ObjectKey]) -> Vec<ObjectKey> {
+        let is_free = |key: &&ObjectKey| !self.counts.contains_key(*key) && !self.storing.contains_key(*key);
+        let free: Vec<_> = keys.iter().filter(is_free).cloned().collect();
+        Self::add_all(&mut self.deleting, free.iter());
+        free
+    }
+
+    fn add_all<'k>(counts: &mut KeyMap<u32>, keys: impl Iterator<Item = &'k ObjectKey>) {
+        keys.for_each(|key| *counts.entry(key.clone()).or_insert(0) += 1);
+    }
 }
 
 impl<C: Connector + 'static> ConnectorAdapter<C> {
@@ -80,7 +123,7 @@ impl<C: Connector + 'static> ConnectorAdapter<C> {
 
     /// Keys that lookups have locked.
     pub fn locked_keys(&self) -> usize {
-        lock(&self.inner.locks).len()
+        lock(&self.inner.locks).counts.len()
     }
 }
 
@@ -98,6 +141,7 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
 
     fn submit_store(&self, task: StoreTask) {
         let StoreTask { objects, done } = task;
+        Locks::add_all(&mut lock(&self.inner.locks).storing, objects.iter().map(|object| &object.key));
         let (work, inner) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
         self.pool.submit_tiled(
             objects,
@@ -108,6 +152,7 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
 
     fn submit_lookup_and_lock(&self, task: LookupTask) {
         let LookupTask { keys, sizes_bytes, done } = task;
+        let locked = self.inner.lock_all(&keys);
         let (work, inner) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
         let (tile_keys, all_keys) = (Arc::clone(&keys), keys);
         self.pool.submit_tiled(
@@ -117,20 +162,14 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
                 let range = tile[0]..tile[0] + tile.len();
                 work.connector.exists(&tile_keys[range.clone()], &sizes_bytes[range])
             },
-            move |_, results| done.answer(inner.looked_up(&all_keys, results)),
+            move |_, results| done.answer(inner.looked_up(&all_keys, &locked, results)),
         );
     }
 
     fn submit_unlock(&self, keys: &[ObjectKey]) {
         let mut locks = lock(&self.inner.locks);
         for key in keys {
-            match locks.get_mut(key) {
-                Some(count) if *count > 1 => *count -= 1,
-                Some(_) => {
-                    locks.remove(key);
-                }
-                None => {}
-            }
+            Locks::take_one(&mut locks.counts, key);
         }
     }
 
@@ -145,17 +184,17 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
     }
 
     fn delete(&self, keys: &[ObjectKey]) -> usize {
-        let free: Vec<ObjectKey> = match self.inner.compat {
-            Compat::Lmcache => keys.to_vec(),
-            Compat::Native => {
-                let locks = lock(&self.inner.locks);
-                keys.iter().filter(|key| !locks.contains_key(*key)).cloned().collect()
-            }
-        };
+        let inner = &self.inner;
+        if inner.compat == Compat::Lmcache {
+            return inner.removed(keys, inner.connector.remove(keys));
+        }
+        let free = lock(&inner.locks).begin_delete(keys);
         // Relaxed, here and below: counters that order nothing.
-        self.inner.refused_deletes.fetch_add((keys.len() - free.len()) as u64, Ordering::Relaxed);
-        let results = self.inner.connector.remove(&free);
-        self.inner.removed(&free, results)
+        inner.refused_deletes.fetch_add((keys.len() - free.len()) as u64, Ordering::Relaxed);
+        let gone = inner.removed(&free, inner.connector.remove(&free));
+        let mut locks = lock(&inner.locks);
+        free.iter().for_each(|key| Locks::take_one(&mut locks.deleting, key));
+        gone
     }
 
     fn ledger(&self) -> &Ledger {
@@ -172,7 +211,7 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
                 ("num_workers", json!(self.pool.workers())),
                 ("queued_jobs", json!(self.pool.queued())),
                 ("busy_workers", json!(self.pool.busy())),
-                ("locked_key_count", json!(lock(&inner.locks).len())),
+                ("locked_key_count", json!(lock(&inner.locks).counts.len())),
                 ("current_size_bytes", json!(usage)),
                 ("max_capacity_bytes", json!(inner.ledger.capacity_bytes())),
                 ("failed_stores", json!(inner.failed_stores.load(Ordering::Relaxed))),
@@ -229,8 +268,9 @@ impl<C: Connector> Inner<C> {
 
     fn stored(&self, objects: Vec<Transfer>, results: Vec<Option<Result<Put>>>) -> StoreOutcome {
         let mut outcome = StoreOutcome { failed: Bitmap::new(objects.len()), bytes: 0 };
-        let mut stored = Vec::new();
+        let (mut stored, mut all_keys) = (Vec::new(), Vec::with_capacity(objects.len()));
         for (position, (object, result)) in objects.into_iter().zip(results).enumerate() {
+            all_keys.push(object.key.clone());
             let size_bytes = object.buffer.size_bytes() as u64;
             match self.value(&self.failed_stores, result) {
                 None => outcome.failed.set(position),
@@ -243,6 +283,8 @@ impl<C: Connector> Inner<C> {
             }
         }
         self.ledger.stored(&stored);
+        let mut locks = lock(&self.locks);
+        all_keys.iter().for_each(|key| Locks::take_one(&mut locks.storing, key));
         outcome
     }
 
@@ -254,13 +296,22 @@ impl<C: Connector> Inner<C> {
         }
     }
 
-    fn looked_up(&self, keys: &[ObjectKey], results: Vec<Option<Result<bool>>>) -> Bitmap {
+    /// Locks keys before they are looked for; the bits are those that are locked.
+    fn lock_all(&self, keys: &[ObjectKey]) -> Bitmap {
+        let mut locks = lock(&self.locks);
+        Bitmap::from_fn(keys.len(), |position| locks.lock(&keys[position]))
+    }
+
+    /// Keeps the locks of what was found.
+    fn looked_up(&self, keys: &[ObjectKey], locked: &Bitmap, results: Vec<Option<Result<bool>>>) -> Bitmap {
         let mut found = Bitmap::new(keys.len());
         let mut locks = lock(&self.locks);
         for (position, (key, result)) in keys.iter().zip(results).enumerate() {
-            if self.value(&self.failed_lookups, result) == Some(true) {
-                found.set(position);
-                *locks.entry(key.clone()).or_insert(0) += 1;
+            let is_there = self.value(&self.failed_lookups, result) == Some(true);
+            match (is_there, locked.test(position)) {
+                (true, true) => found.set(position),
+                (false, true) => Locks::take_one(&mut locks.counts, key),
+                (_, false) => {}
             }
         }
         found

@@ -205,9 +205,7 @@ impl L2Adapter for FaultInjectAdapter {
         count(&self.faults.counts.lookup_errors, failed.len());
         let (keys, sizes_bytes) = match failed.is_empty() {
             true => (keys, sizes_bytes),
-            false => {
-                (without(keys.to_vec(), &failed).into(), without(sizes_bytes.to_vec(), &failed).into())
-            }
+            false => (without(keys.to_vec(), &failed).into(), without(sizes_bytes.to_vec(), &failed).into()),
         };
         let done = self.faults.answer(done, move |_, found: Bitmap| spread(&found, &failed, len));
         self.inner.submit_lookup_and_lock(LookupTask { keys, sizes_bytes, done });

@@ -106,7 +106,8 @@ impl MockAdapter {
         let table = lock(&self.table);
         for (position, object) in task.objects.iter().enumerate() {
             let stored = table.objects.get(&object.key);
-            let Some(stored) = stored.filter(|stored| stored.size_bytes == object.buffer.size_bytes() as u64) else {
+            let Some(stored) = stored.filter(|stored| stored.size_bytes == object.buffer.size_bytes() as u64)
+            else {
                 continue;
             };
             if let Some(bytes) = &stored.bytes {

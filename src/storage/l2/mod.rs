@@ -9,23 +9,38 @@
 //! * [`connector`]: the simpler trait for a store that is read and written object by object; [`connected`] makes an
 //!   adapter of it, with worker threads from [`pool`], locks and a ledger.
 //! * [`mock`]: a table in memory, as slow as it is told to be, by [`mock_delay`].
+//! * [`raw_block`]: slots on a block device.
+//! * [`plugin`]: a store in a shared library.
+//! * [`serde_wrapper`]: another adapter, which keeps transformed objects; by way of `bounce` memory.
 //! * [`fault_inject`]: another adapter, with the faults that [`fault_rule`] draws.
+//! * [`fs`]: a file for each object.
+//! * [`resp`]: Redis and Valkey. `s3`: a bucket, with the feature of that name. [`breaker`]: when to leave a server
+//!   alone.
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
 //! [`PinnedSpan`](crate::storage::memory::PinnedSpan): as long as one is held, the allocator does not give its bytes
 //! to anybody else, whatever became of the request, the lock or the manager meanwhile. An adapter drops its buffers
 //! before it answers.
 
+mod bounce;
+pub mod breaker;
 pub mod connected;
 pub mod connector;
 pub mod factory;
 pub mod fault_inject;
 pub mod fault_rule;
+pub mod fs;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;
+pub mod plugin;
 pub mod pool;
+pub mod raw_block;
 pub mod registry;
+pub mod resp;
+#[cfg(feature = "s3")]
+pub mod s3;
+pub mod serde_wrapper;
 pub mod status;
 pub mod task;
 
@@ -34,8 +49,8 @@ use std::fmt;
 use crate::error::Result;
 use crate::format::model::ObjectKey;
 
+pub use ledger::{AdapterUsage, L2Listener, Ledger};
 pub use registry::{AdapterEntry, Adapters};
-pub use ledger::{AdapterUsage, Ledger, L2Listener};
 pub use status::AdapterStatus;
 pub use task::{Completion, LoadTask, LookupTask, StoreOutcome, StoreTask, Transfer};
 

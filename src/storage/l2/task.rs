@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::format::model::ObjectKey;
+use crate::format::model::{MemoryLayoutDesc, ObjectKey};
 use crate::storage::memory::PinnedSpan;
 use crate::storage::prefetch::Bitmap;
 use crate::sync::Arc;
@@ -14,6 +14,15 @@ pub struct Transfer {
     pub key: ObjectKey,
     /// Where it lies in L1. Read by a store, written by a load; its logical size is the object's.
     pub buffer: PinnedSpan,
+    /// What its bytes are, where that is known. Some serdes cannot do without.
+    pub layout: Option<MemoryLayoutDesc>,
+}
+
+impl Transfer {
+    /// An object of which nothing is known but its size.
+    pub fn new(key: ObjectKey, buffer: PinnedSpan) -> Self {
+        Self { key, buffer, layout: None }
+    }
 }
 
 /// Who is told the answer to a task. It is told once: by [`answer`](Self::answer), or, if the completion is dropped

@@ -11,52 +11,86 @@
 //! stays mapped as long as anybody holds it.
 #![expect(unsafe_code, reason = "the memory of L1 is a raw map that many threads share")]
 
-use std::ptr::NonNull;
-
 use super::bytes::ArenaBytes;
 use super::copy::WORD_BYTES;
 use super::pinned::PinnedSpan;
 use super::pins::{PinCounts, Pins, Released};
+use super::source::{ArenaOptions, ArenaSource};
 use super::span::Span;
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::map::AnonymousMap;
+use crate::os::region::Region;
+use crate::os::shm::ShmSegment;
+use crate::os::{host, numa};
 use crate::sync::Arc;
 
-/// Reserved memory. It costs address space only; a page is backed by memory once an object is written there.
+/// Reserved memory.
 #[derive(Debug)]
 pub struct Arena {
-    /// Keeps the region mapped; `base` points into it.
-    _map: AnonymousMap,
-    base: NonNull<u8>,
-    /// A multiple of the word.
+    region: Region,
+    /// The name of the region, where it has one.
+    segment: Option<ShmSegment>,
+    /// What was asked for, in whole words.
     len_bytes: usize,
+    /// Whether the kernel has promised more than it may have.
+    is_overcommitted: bool,
     pins: Pins,
 }
 
-// SAFETY: the region belongs to no thread, and `&Arena` reaches its bytes through atomics only.
-unsafe impl Send for Arena {}
-// SAFETY: as above.
-unsafe impl Sync for Arena {}
-
 impl Arena {
-    /// Reserves `size_bytes` that start at a multiple of `align_bytes`, a power of two.
+    /// Reserves `size_bytes` of plain memory that start at a multiple of `align_bytes`, a power of two. It costs
+    /// address space only; a page is backed by memory once an object is written there.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`] if the address space has no such region.
     pub fn new(size_bytes: u64, align_bytes: u64) -> Result<Self> {
+        Self::with_options(&ArenaOptions::new(size_bytes, align_bytes))
+    }
+
+    /// An arena as `options` describe it.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, cannot be bound to the node, or has no such name; the error says which.
+    pub fn with_options(options: &ArenaOptions) -> Result<Self> {
         let too_large = || {
             Error::new(ErrorKind::OutOfMemory, "L1 is larger than the address space")
-                .with_context("bytes", size_bytes)
+                .with_context("bytes", options.size_bytes)
         };
-        let size = usize::try_from(size_bytes).map_err(|_| too_large())?;
-        let align = usize::try_from(align_bytes).map_err(|_| too_large())?.max(WORD_BYTES);
-        let padded = size.checked_next_multiple_of(WORD_BYTES).ok_or_else(too_large)?;
-        let map = AnonymousMap::new(padded.checked_add(align - 1).ok_or_else(too_large)?)?;
-        let skipped = map.base().align_offset(align);
-        // SAFETY: the map is `align - 1` bytes longer than the arena, so the first aligned address and the
-        // arena behind it lie in the map.
-        let base = unsafe { map.base().add(skipped) };
-        Ok(Self { _map: map, base, len_bytes: padded, pins: Pins::default() })
+        let size = usize::try_from(options.size_bytes).map_err(|_| too_large())?;
+        let align = usize::try_from(options.align_bytes).map_err(|_| too_large())?.max(WORD_BYTES);
+        let len_bytes = size.checked_next_multiple_of(WORD_BYTES).ok_or_else(too_large)?;
+        let (region, segment) = options.source.map(len_bytes, align)?;
+        if let Some(node) = options.numa_node {
+            numa::bind(&region, node)?;
+        }
+        let is_overcommitted = options.source == ArenaSource::Anonymous;
+        let arena = Self { region, segment, len_bytes, is_overcommitted, pins: Pins::default() };
+        if options.first_touch {
+            arena.commit(0, arena.len_bytes())?;
+        }
+        Ok(arena)
+    }
+
+    /// How many bytes there are.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes as u64
+    }
+
+    /// The name under which other processes map the arena, without the slash, if it is a shared memory segment. An
+    /// object lies in the segment where it lies in the arena.
+    pub fn shm_name(&self) -> Option<&str> {
+        self.segment.as_ref().map(ShmSegment::name)
+    }
+
+    /// Commits the pages of `len_bytes` from `offset_bytes` on; see [`Region::populate`]. Where the kernel would
+    /// rather end a process than say no, it is asked first what it has left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`].
+    pub(super) fn commit(&self, offset_bytes: u64, len_bytes: u64) -> Result<()> {
+        if self.is_overcommitted {
+            check_available(host::available_memory_bytes(), len_bytes)?;
+        }
+        self.region.populate(offset_bytes as usize, len_bytes as usize)
     }
 
     /// The address of the byte at `offset_bytes`, for an engine that copies from or to a device itself.
@@ -64,7 +98,7 @@ impl Arena {
     /// What is done through the pointer is the caller's promise: inside the object's span, while the arena
     /// lives, writing only as the owner of the reservation, reading only under a read lock.
     pub fn ptr(&self, offset_bytes: u64) -> *mut u8 {
-        self.base.as_ptr().wrapping_add(offset_bytes as usize)
+        self.region.base().as_ptr().wrapping_add(offset_bytes as usize)
     }
 
     /// The bytes of the object at `span`: as many as its layout asks for.
@@ -83,7 +117,7 @@ impl Arena {
     fn range(&self, span: Span, len_bytes: u64) -> ArenaBytes<'_> {
         assert!(self.holds(span), "{span:?} is not a span of this arena of {} bytes", self.len_bytes);
         // SAFETY: the span lies in the region.
-        let start = unsafe { self.base.add(span.offset_bytes as usize) };
+        let start = unsafe { self.region.base().add(span.offset_bytes as usize) };
         // SAFETY: so does its end; the region begins and ends at a word, is mapped as long as `self` lives, and
         // nobody has a reference to its bytes.
         unsafe { ArenaBytes::new(start, len_bytes as usize) }
@@ -145,6 +179,18 @@ impl Arena {
     }
 }
 
+/// Refuses to commit more than the machine has, where it says what it has.
+fn check_available(available_bytes: Option<u64>, len_bytes: u64) -> Result<()> {
+    match available_bytes {
+        Some(available_bytes) if available_bytes < len_bytes => {
+            Err(Error::new(ErrorKind::OutOfMemory, "there is not enough free memory to commit L1")
+                .with_context("bytes", len_bytes)
+                .with_context("available_bytes", available_bytes))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +219,13 @@ mod tests {
         assert!(arena.write(span(0, 3), &[1, 2, 3]).is_ok());
         assert!(arena.write(span(0, 3), &[1, 2, 3, 4]).is_err());
         assert_eq!(arena.read(span(0, 3), &mut [0; 9]), 3);
+    }
+
+    #[test]
+    fn all_the_memory_that_there_is_can_be_committed_and_no_more() {
+        assert!(check_available(Some(10), 10).is_ok() && check_available(None, u64::MAX).is_ok());
+        let error = check_available(Some(10), 11).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::ptr::NonNull;
 use super::arena::Arena;
 use super::copy;
 use crate::error::{Error, Result};
+use crate::os::request::Request;
 use crate::os::transfer;
 
 /// Bytes of an arena that stays mapped for `'a`. There is no reference to them, since other threads may be writing
@@ -91,12 +92,9 @@ impl<'a> ArenaBytes<'a> {
     /// # Errors
     /// If `other` holds fewer; nothing is written then.
     pub fn copy_to(&self, other: &ArenaBytes<'_>) -> Result<()> {
-        let mut block = [0; 4096];
         let to = other.range(0, self.len_bytes)?;
-        for at in (0..self.len_bytes).step_by(block.len()) {
-            let len = self.read_into(at, &mut block);
-            to.write_from(at, &block[..len])?;
-        }
+        // SAFETY: both are `len_bytes` long.
+        unsafe { copy::copy_across(self.as_ptr(), to.as_mut_ptr(), self.len_bytes) };
         Ok(())
     }
 
@@ -118,6 +116,18 @@ impl<'a> ArenaBytes<'a> {
         unsafe { transfer::pread_exact(file, self.start.as_ptr(), self.len_bytes, file_offset) }
     }
 
+    /// A request to fill all bytes from `file` at `file_offset`, content with `enough` of them: see [`Request::read`].
+    pub fn read_request(&self, file: &'a File, enough: usize, file_offset: u64) -> Request<'a> {
+        // SAFETY: the bytes stay mapped for 'a; nobody has a reference to them.
+        unsafe { Request::read(file, self.start.as_ptr(), self.len_bytes, enough, file_offset) }
+    }
+
+    /// A request to write all bytes to `file` at `file_offset`: see [`Request::write`].
+    pub fn write_request(&self, file: &'a File, syncs: bool, file_offset: u64) -> Request<'a> {
+        // SAFETY: the bytes stay mapped for 'a, and the kernel may read them whoever writes.
+        unsafe { Request::write(file, self.start.as_ptr(), self.len_bytes, syncs, file_offset) }
+    }
+
     /// Sends all bytes on a blocking socket. Returns how many.
     ///
     /// # Errors
@@ -136,6 +146,28 @@ impl<'a> ArenaBytes<'a> {
     pub fn recv_exact(&self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // SAFETY: as in `pread_exact`.
         unsafe { transfer::recv_exact(socket, self.start.as_ptr(), self.len_bytes) }
+    }
+
+    /// Sends the bytes from `at` on, on a blocking socket, in one call. Returns how many went: fewer if the socket's
+    /// timeout ran out meanwhile. For a caller that has a deadline of its own.
+    ///
+    /// # Errors
+    /// What the kernel says; `WouldBlock` if nothing went before the timeout.
+    pub fn send_some(&self, at: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let at = at.min(self.len_bytes);
+        // SAFETY: as in `pwrite_all`; `at` is at most the length.
+        unsafe { transfer::send_some(socket, self.start.as_ptr().wrapping_add(at), self.len_bytes - at) }
+    }
+
+    /// Fills the bytes from `at` on from a blocking socket, in one call. Returns how many came: fewer if the
+    /// socket's timeout ran out meanwhile or the other end closed. For a caller that has a deadline of its own.
+    ///
+    /// # Errors
+    /// What the kernel says; `WouldBlock` if nothing came before the timeout.
+    pub fn recv_some(&self, at: usize, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        let at = at.min(self.len_bytes);
+        // SAFETY: as in `pread_exact`; `at` is at most the length.
+        unsafe { transfer::recv_some(socket, self.start.as_ptr().wrapping_add(at), self.len_bytes - at) }
     }
 
     /// The address of the first byte, for an engine that reads by itself, inside the length and for `'a` only.

@@ -1,16 +1,15 @@
 //! Addresses of objects: LMCache's `AddressManager`, first fit in address order.
 //!
 //! Which address an object gets decides how L1 fragments, and with it which later batch still fits; so this
-//! allocator gives the very addresses that LMCache would. It knows nothing of memory: what it hands out are
-//! offsets, and its books lie outside the arena, where no stray write of an object reaches them.
+//! allocator gives the very addresses that LMCache would.
 //!
 //! The free blocks are kept sorted by address and never touch each other. They are cut into runs, each of
 //! which knows its longest block, so that a search steps over a run that cannot serve it: first fit among
-//! `n` blocks looks at about `n / RUN_BLOCKS + RUN_BLOCKS` of them, where a plain list looks at all.
-//!
-//! Callers bring the lock: every method takes `&mut self` or only reads.
+//! `n` blocks looks at about `n / RUN_BLOCKS + RUN_BLOCKS` of them, where a plain list looks at all. An object that
+//! is there costs nothing: whoever frees it says how long it was.
 
-use crate::error::{Error, Result};
+use super::allocator::{AddressAllocator, check_object_bytes, check_space, not_taken, too_large};
+use crate::error::Result;
 
 /// A run that grows past this is cut in two.
 const RUN_BLOCKS: usize = 128;
@@ -43,7 +42,11 @@ impl Run {
     }
 
     fn measure(&mut self) {
-        self.longest = self.blocks.iter().map(|block| block.size).max().unwrap_or(0);
+        self.longest = self.longest_block();
+    }
+
+    fn longest_block(&self) -> u64 {
+        self.blocks.iter().map(|block| block.size).max().unwrap_or(0)
     }
 }
 
@@ -66,55 +69,9 @@ impl AddressManager {
     /// # Errors
     /// If the size is zero, or the alignment is not a power of two.
     pub fn new(size_bytes: u64, align_bytes: u64) -> Result<Self> {
-        if size_bytes == 0 {
-            return Err(Error::invalid("L1 memory must not be empty").with_hint("give L1 a size"));
-        }
-        if !align_bytes.is_power_of_two() {
-            return Err(Error::invalid("the alignment of L1 objects must be a power of two")
-                .with_context("align_bytes", align_bytes));
-        }
+        check_space(size_bytes, align_bytes)?;
         let runs = vec![Run::new(vec![FreeBlock { start: 0, size: size_bytes }])];
         Ok(Self { size_bytes, align_bytes, allocated_bytes: 0, refused_frees: 0, runs })
-    }
-
-    /// `size_bytes` rounded up to the alignment; `None` past what 64 bits count.
-    pub fn aligned_size_bytes(&self, size_bytes: u64) -> Option<u64> {
-        size_bytes.checked_next_multiple_of(self.align_bytes)
-    }
-
-    /// Refuses objects that no amount of eviction would make room for, as LMCache does with `ValueError`.
-    ///
-    /// # Errors
-    /// If `size_bytes` is zero.
-    pub fn check_object_bytes(size_bytes: u64) -> Result<()> {
-        if size_bytes == 0 {
-            return Err(Error::invalid("an object of zero bytes cannot be stored")
-                .with_hint("the layout's shapes multiply to nothing"));
-        }
-        Ok(())
-    }
-
-    /// Takes `count` blocks of at least `size_bytes` each and appends their addresses to `addresses`, in the
-    /// order in which they lie: block by block from the lowest free address, as many units of each as fit.
-    /// All or nothing: `Ok(false)` says that they do not all fit, and nothing was taken.
-    ///
-    /// # Errors
-    /// Those of [`Self::check_object_bytes`].
-    pub fn batched_allocate(
-        &mut self,
-        size_bytes: u64,
-        count: usize,
-        addresses: &mut Vec<u64>,
-    ) -> Result<bool> {
-        Self::check_object_bytes(size_bytes)?;
-        let Some(unit_bytes) = self.aligned_size_bytes(size_bytes) else { return Ok(false) };
-        if !self.has_room(unit_bytes, count) {
-            return Ok(false);
-        }
-        self.carve(unit_bytes, count, addresses);
-        // No overflow: all units lie in the space.
-        self.allocated_bytes += unit_bytes * count as u64;
-        Ok(true)
     }
 
     fn has_room(&self, unit_bytes: u64, count: usize) -> bool {
@@ -170,40 +127,11 @@ impl AddressManager {
         }
     }
 
-    /// Gives back the block of `size_bytes` (the aligned size) at `address`, and joins it with free
-    /// neighbours.
-    ///
-    /// # Errors
-    /// If any byte of it is free already or outside the space: nothing is changed then, and
-    /// [`Self::memcheck`] is false from there on. LMCache does not look, and hands the bytes out twice.
-    pub fn free(&mut self, address: u64, size_bytes: u64) -> Result<()> {
-        let block = FreeBlock { start: address, size: size_bytes };
-        let (prev, succ) = self.neighbours(address);
-        let fits = size_bytes > 0
-            && size_bytes <= self.allocated_bytes
-            && address.checked_add(size_bytes).is_some_and(|end| end <= self.size_bytes)
-            && prev.is_none_or(|place| self.block(place).end() <= address)
-            && succ.is_none_or(|place| block.end() <= self.block(place).start);
-        if !fits {
-            self.refused_frees += 1;
-            return Err(Error::invalid("a block was given back that was not taken")
-                .with_context("address", address)
-                .with_context("bytes", size_bytes));
-        }
-        self.allocated_bytes -= size_bytes;
-        let joins_prev = prev.filter(|place| self.block(*place).end() == address);
-        let joins_succ = succ.filter(|place| self.block(*place).start == block.end());
-        match (joins_prev, joins_succ) {
-            (Some(prev), Some(succ)) => {
-                let succ_bytes = self.block(succ).size;
-                self.resize(prev, FreeBlock { start: self.block(prev).start, ..block }, succ_bytes);
-                self.remove(succ);
-            }
-            (Some(prev), None) => self.resize(prev, FreeBlock { start: self.block(prev).start, ..block }, 0),
-            (None, Some(succ)) => self.replace_start(succ, address),
-            (None, None) => self.insert(prev, block),
-        }
-        Ok(())
+    /// The end of the last free block, if it is that of the space.
+    fn free_tail(&self) -> Option<Place> {
+        let run = self.runs.len().checked_sub(1)?;
+        let place = (run, self.runs[run].blocks.len() - 1);
+        (self.block(place).end() == self.size_bytes).then_some(place)
     }
 
     fn block(&self, (run, position): Place) -> FreeBlock {
@@ -221,11 +149,11 @@ impl AddressManager {
         (Some((run, position - 1)), succ)
     }
 
-    /// Lengthens the block at `place` by the freed block behind it, and by `more_bytes` behind that.
-    fn resize(&mut self, (run, position): Place, freed: FreeBlock, more_bytes: u64) {
+    /// Lengthens the block at `place` by what lies behind it.
+    fn lengthen(&mut self, (run, position): Place, more_bytes: u64) {
         let run = &mut self.runs[run];
         let block = &mut run.blocks[position];
-        block.size += freed.size + more_bytes;
+        block.size += more_bytes;
         run.longest = run.longest.max(block.size);
     }
 
@@ -263,30 +191,95 @@ impl AddressManager {
             self.runs.insert(run_at + 1, Run::new(upper));
         }
     }
+}
 
-    /// Bytes handed out, alignment included.
-    pub fn used_bytes(&self) -> u64 {
+impl AddressAllocator for AddressManager {
+    /// The addresses come in the order in which they lie: block by block from the lowest free address, as many
+    /// units of each as fit.
+    fn batched_allocate(&mut self, size_bytes: u64, count: usize, addresses: &mut Vec<u64>) -> Result<bool> {
+        check_object_bytes(size_bytes)?;
+        let Some(unit_bytes) = self.aligned_size_bytes(size_bytes) else { return Ok(false) };
+        if !self.has_room(unit_bytes, count) {
+            return Ok(false);
+        }
+        self.carve(unit_bytes, count, addresses);
+        // No overflow: all units lie in the space.
+        self.allocated_bytes += unit_bytes * count as u64;
+        Ok(true)
+    }
+
+    fn free(&mut self, address: u64, size_bytes: u64) -> Result<()> {
+        let block = FreeBlock { start: address, size: size_bytes };
+        let (prev, succ) = self.neighbours(address);
+        let fits = size_bytes > 0
+            && size_bytes <= self.allocated_bytes
+            && address.checked_add(size_bytes).is_some_and(|end| end <= self.size_bytes)
+            && prev.is_none_or(|place| self.block(place).end() <= address)
+            && succ.is_none_or(|place| block.end() <= self.block(place).start);
+        if !fits {
+            self.refused_frees += 1;
+            return Err(not_taken(address, size_bytes));
+        }
+        self.allocated_bytes -= size_bytes;
+        let joins_prev = prev.filter(|place| self.block(*place).end() == address);
+        let joins_succ = succ.filter(|place| self.block(*place).start == block.end());
+        match (joins_prev, joins_succ) {
+            (Some(prev), Some(succ)) => {
+                let succ_bytes = self.block(succ).size;
+                self.lengthen(prev, size_bytes + succ_bytes);
+                self.remove(succ);
+            }
+            (Some(prev), None) => self.lengthen(prev, size_bytes),
+            (None, Some(succ)) => self.replace_start(succ, address),
+            (None, None) => self.insert(prev, block),
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, more_bytes: u64) -> Result<()> {
+        let end = self.size_bytes;
+        let grown = end.checked_add(more_bytes).ok_or_else(|| too_large(end, more_bytes))?;
+        match self.free_tail() {
+            _ if more_bytes == 0 => {}
+            Some(tail) => self.lengthen(tail, more_bytes),
+            None => self.insert(self.neighbours(end).0, FreeBlock { start: end, size: more_bytes }),
+        }
+        self.size_bytes = grown;
+        Ok(())
+    }
+
+    fn aligned_size_bytes(&self, size_bytes: u64) -> Option<u64> {
+        size_bytes.checked_next_multiple_of(self.align_bytes)
+    }
+
+    fn used_bytes(&self) -> u64 {
         self.allocated_bytes
     }
 
-    /// The size of the space: what L1 can hold.
-    pub fn total_bytes(&self) -> u64 {
+    fn total_bytes(&self) -> u64 {
         self.size_bytes
     }
 
-    /// How many separate stretches of free addresses there are.
-    pub fn free_blocks(&self) -> usize {
+    fn free_blocks(&self) -> usize {
         self.runs.iter().map(|run| run.blocks.len()).sum()
     }
 
-    /// Whether the books are right: free and used bytes add up, free blocks are sorted and do not touch, every
-    /// run knows its longest block, and no block was ever given back that was not taken.
-    pub fn memcheck(&self) -> bool {
+    fn largest_free_bytes(&self) -> u64 {
+        self.runs.iter().map(|run| run.longest).max().unwrap_or(0)
+    }
+
+    /// Also looks whether the blocks are sorted and every run knows its longest.
+    fn memcheck(&self) -> bool {
         let blocks = || self.runs.iter().flat_map(|run| &run.blocks);
         let apart = blocks().zip(blocks().skip(1)).all(|(prev, succ)| prev.end() < succ.start);
         let free_bytes: u64 = blocks().map(|block| block.size).sum();
-        let runs_known = self.runs.iter().all(|run| Run::new(run.blocks.clone()).longest == run.longest);
+        let runs_known = self.runs.iter().all(|run| run.longest_block() == run.longest);
         apart && runs_known && free_bytes + self.allocated_bytes == self.size_bytes && self.refused_frees == 0
+    }
+
+    fn metadata_bytes(&self) -> usize {
+        let blocks: usize = self.runs.iter().map(|run| run.blocks.capacity()).sum();
+        blocks * size_of::<FreeBlock>() + self.runs.capacity() * size_of::<Run>() + size_of::<Self>()
     }
 }
 

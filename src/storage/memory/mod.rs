@@ -1,24 +1,36 @@
 //! The memory of L1: where its bytes come from, which address an object gets, and who is working on it.
 //!
-//! * [`arena`]: the bytes. A [`span`] says where an object lies in them; [`bytes`] is what can be done with a
-//!   stretch of them, [`copy`] how they are copied while others may write them.
-//! * [`first_fit`]: the addresses, which are those that LMCache would give.
+//! * [`manager`]: what L1 has of all this, under its mutex.
+//! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
+//!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`copy`] how they are copied
+//!   while others may write them.
+//! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes.
 //! * [`pins`]: who is doing I/O on which span, so that nothing is given away under it. [`pinned`] is the buffer
 //!   that the I/O gets.
 //!
 //! Addresses and pins are kept by offset, outside the bytes: no stray write of an object reaches them.
 
+pub mod allocator;
 pub mod arena;
 pub mod bytes;
 mod copy;
 pub mod first_fit;
+pub mod growth;
+pub mod manager;
 pub mod pinned;
 pub mod pins;
+pub mod source;
 pub mod span;
+pub mod tlsf;
 
+pub use allocator::{AddressAllocator, Allocator, check_object_bytes};
 pub use arena::Arena;
 pub use bytes::ArenaBytes;
 pub use first_fit::AddressManager;
+pub use growth::{GrowthState, HeapSize};
+pub use manager::L1MemoryManager;
 pub use pinned::PinnedSpan;
 pub use pins::{PinCounts, Released};
+pub use source::{ArenaOptions, ArenaSource};
 pub use span::Span;
+pub use tlsf::Tlsf;

@@ -8,8 +8,8 @@ use super::grid::Grid;
 use super::handle::{PrefetchHandle, PrefetchResult, ResultSlot, Unclaimed};
 use super::request::{Request, Tiers, windows};
 use crate::error::{Error, Result};
-use crate::format::model::{LockMode, PrefetchTaskSpec};
 use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
+use crate::format::model::{LockMode, PrefetchTaskSpec};
 use crate::storage::agent::{Agent, Mailbox};
 use crate::storage::config::Compat;
 use crate::storage::l1::{KeyCodes, L1Error};
@@ -82,8 +82,13 @@ impl PrefetchController {
     ) -> Self {
         let mailbox: Arc<Mailbox<Message>> = Arc::default();
         let max_in_flight = usize::try_from(settings.max_in_flight).unwrap_or(0);
-        let flow =
-            Flow::new(tiers.clone(), Arc::clone(&adapters), Arc::clone(&mailbox), next_task_id, max_in_flight);
+        let flow = Flow::new(
+            tiers.clone(),
+            Arc::clone(&adapters),
+            Arc::clone(&mailbox),
+            next_task_id,
+            max_in_flight,
+        );
         let counters = Arc::clone(&flow.counters);
         Self {
             tiers,
@@ -119,9 +124,11 @@ impl PrefetchController {
         // Relaxed: the number has to be unique, nothing more.
         let id = self.next_request_id.fetch_add(1, Ordering::Relaxed);
         let slot = Arc::new(ResultSlot::empty(self.unclaimed_results.mine()));
-        let deadline_ns = self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
+        let deadline_ns =
+            self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
         let needs_l2 = !skip_l2 && !self.adapters.is_empty();
-        let locked = if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec) };
+        let locked =
+            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec) };
         if locked.as_ref().is_some_and(KeyCodes::all_succeeded) {
             let columns = spec.key_groups.first().map_or(0, |row| row.keys.len());
             let result = PrefetchResult::whole(spec.key_groups.len(), columns, spec.fetching_policy);
@@ -225,7 +232,11 @@ impl PrefetchController {
             lookup_phase_count: counters.looking_up(),
             load_phase_count: counters.in_flight().saturating_sub(counters.looking_up()),
             // Relaxed: a counter that orders nothing.
-            completed_results_count: self.unclaimed_results.iter().map(|count| count.0.load(Ordering::Relaxed)).sum(),
+            completed_results_count: self
+                .unclaimed_results
+                .iter()
+                .map(|count| count.0.load(Ordering::Relaxed))
+                .sum(),
             num_l2_adapters: adapters.len(),
             num_active_adapters: adapters.len() - draining,
             num_draining_adapters: draining,

@@ -210,7 +210,9 @@ impl Flow {
 
     /// Publishes what a request has by now, or nothing, and lets its adapters finish without it.
     fn give_up(&mut self, id: u64, keeps_hits: bool) {
-        let Some(request) = self.in_flight.get_mut(&id).filter(|request| !request.is_given_up) else { return };
+        let Some(request) = self.in_flight.get_mut(&id).filter(|request| !request.is_given_up) else {
+            return;
+        };
         request.is_given_up = true;
         request.awaited = request.loaded.empty();
         // What is not being loaded is not needed in L2 any more.
@@ -278,8 +280,7 @@ impl Controller for Flow {
     type Message = Message;
 
     fn handle(&mut self, messages: Vec<Message>) {
-        let mut answered: Vec<u64> =
-            messages.into_iter().filter_map(|message| self.note(message)).collect();
+        let mut answered: Vec<u64> = messages.into_iter().filter_map(|message| self.note(message)).collect();
         answered.sort_unstable();
         answered.dedup();
         for id in answered {

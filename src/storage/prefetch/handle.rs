@@ -218,7 +218,9 @@ mod tests {
         let woken = Arc::new(AtomicU64::new(0));
         let waiter = || {
             let woken = Arc::clone(&woken);
-            move || { woken.fetch_add(1, Ordering::Relaxed); }
+            move || {
+                woken.fetch_add(1, Ordering::Relaxed);
+            }
         };
         handle.on_done(waiter());
         assert!(!handle.wait_done(Duration::ZERO) && !handle.is_done());

@@ -7,8 +7,8 @@ use super::grid::Grid;
 use super::request::{Load, Request};
 use super::reserve::Buffers;
 use crate::clock::monotonic_ns;
-use crate::format::model::ObjectKey;
-use crate::storage::config::Compat;
+use crate::format::model::{GroupedObjectKeys, MemoryLayoutDesc, ObjectKey};
+use crate::storage::config::{Compat, L2AdapterConfig};
 use crate::storage::events::{Event, L2Task, PrefetchFailure};
 use crate::storage::l1::L1Error;
 use crate::storage::l2::{Completion, L2AdapterId, LoadTask, Transfer};
@@ -20,12 +20,14 @@ impl Flow {
         let (id, mut planned_keys, mut adapter_count) = (request.id, Vec::new(), 0);
         let mut tasks = Vec::new();
         for leg in &mut request.legs {
+            let layouts = layouts_for(&leg.adapter.config, &request.spec.key_groups);
             let mut objects = Vec::with_capacity(leg.locked.popcount());
             for cell in leg.locked.cells() {
                 // Every cell that is still locked was reserved.
                 let Some(buffer) = buffers.take(cell) else { continue };
                 let key = request.spec.key_groups[cell.0].keys[cell.1].clone();
-                objects.push(Transfer { key, buffer });
+                let layout = layouts.get(cell.0).cloned();
+                objects.push(Transfer { key, buffer, layout });
             }
             if objects.is_empty() {
                 continue;
@@ -126,10 +128,9 @@ impl Flow {
         let failed = planned.without(arrived).owned_keys(request.rows());
         if !failed.is_empty() {
             manager.finish_write_and_delete(&failed, tag);
-            self.tiers.events.publish(|| Event::L2PrefetchFailed {
-                reason: PrefetchFailure::NotFound,
-                keys: &failed,
-            });
+            self.tiers
+                .events
+                .publish(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
         }
         request.l1_locked[l1].add(&admitted);
         request.loaded.add(&admitted);
@@ -220,3 +221,10 @@ impl Flow {
     }
 }
 
+/// The layout of each row, for an adapter that needs it; else none.
+fn layouts_for(config: &L2AdapterConfig, rows: &[GroupedObjectKeys]) -> Vec<MemoryLayoutDesc> {
+    if !config.transforms() {
+        return Vec::new();
+    }
+    rows.iter().map(|row| row.layout.clone()).collect()
+}

@@ -170,8 +170,7 @@ impl Request {
     /// All cells that are locked somewhere. What is locked in an adapter that drains counts as found for LMCache,
     /// though it is never loaded.
     pub(super) fn found(&self, compat: Compat) -> Grid {
-        let legs =
-            self.legs.iter().filter(|leg| compat == Compat::Lmcache || !leg.adapter.is_draining());
+        let legs = self.legs.iter().filter(|leg| compat == Compat::Lmcache || !leg.adapter.is_draining());
         legs.fold(self.locked_in_l1(), |mut all, leg| {
             all.add(&leg.locked);
             all

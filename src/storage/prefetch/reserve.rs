@@ -85,7 +85,9 @@ impl Request {
             };
             // A layout of no bytes has no objects: its cells stay without a buffer.
             let Ok((codes, spans)) = tiers.l1s[l1].reserve_write_pinned(&keys, request) else { continue };
-            for (((column, key), code), span) in columns.into_iter().zip(keys).zip(codes.as_slice()).zip(spans) {
+            for (((column, key), code), span) in
+                columns.into_iter().zip(keys).zip(codes.as_slice()).zip(spans)
+            {
                 match (code, span) {
                     (L1Error::Success, Some(span)) => {
                         attempt.reserved.set((row, column));

@@ -14,6 +14,7 @@ use crate::storage::l1::{L1Error, L1Manager};
 use crate::storage::l2::{
     AdapterEntry, Adapters, Completion, L2AdapterId, StoreOutcome, StoreTask, Transfer,
 };
+use crate::storage::layouts::LayoutBook;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,6 +48,7 @@ pub(in crate::storage) struct StoreFlow {
     settings: StoreSettings,
     counters: Arc<StoreCounters>,
     next_task_id: Arc<AtomicU64>,
+    layouts: Arc<LayoutBook>,
     lanes: BTreeMap<L2AdapterId, Lane>,
     tasks: BTreeMap<u64, Task>,
     deletions: Deletions,
@@ -63,6 +65,7 @@ impl StoreFlow {
         settings: StoreSettings,
         counters: Arc<StoreCounters>,
         next_task_id: Arc<AtomicU64>,
+        layouts: Arc<LayoutBook>,
     ) -> Self {
         Self {
             l1,
@@ -74,6 +77,7 @@ impl StoreFlow {
             settings,
             counters,
             next_task_id,
+            layouts,
             lanes: BTreeMap::new(),
             tasks: BTreeMap::new(),
             deletions: Deletions::default(),
@@ -134,7 +138,8 @@ impl StoreFlow {
             match (code, span) {
                 (L1Error::Success, Some(buffer)) => {
                     keys.push(key.clone());
-                    objects.push(Transfer { key, buffer });
+                    let layout = self.layouts.get(&key, buffer.size_bytes() as u64);
+                    objects.push(Transfer { key, buffer, layout });
                 }
                 _ => missing.push(key),
             }
@@ -204,8 +209,9 @@ impl StoreFlow {
         let bytes = outcome.map_or(0, |outcome| outcome.bytes);
         let duration_ns = monotonic_ns().saturating_sub(task.begun_ns);
         let failed_count = failed.len();
-        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| {
-            Event::L2StoreCompleted { task, failed_count }
+        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| Event::L2StoreCompleted {
+            task,
+            failed_count,
         });
         let is_retried = !failed.is_empty() && self.may_retry(&task);
         let released = if is_retried { &stored } else { &task.keys };
@@ -234,9 +240,7 @@ impl StoreFlow {
     }
 
     fn may_retry(&self, task: &Task) -> bool {
-        !self.is_lmcache()
-            && task.attempts < self.settings.config.retries
-            && !task.adapter.is_draining()
+        !self.is_lmcache() && task.attempts < self.settings.config.retries && !task.adapter.is_draining()
     }
 
     /// Queues what failed once more; it stays held in L1.

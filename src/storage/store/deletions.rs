@@ -56,9 +56,7 @@ impl Deletions {
         let codes = l1.delete(&keys, false);
         let refused = keys.into_iter().zip(codes.as_slice());
         let before = self.locked.len();
-        self.locked.extend(
-            refused.filter(|(_, code)| **code == L1Error::KeyIsLocked).map(|(key, _)| key),
-        );
+        self.locked.extend(refused.filter(|(_, code)| **code == L1Error::KeyIsLocked).map(|(key, _)| key));
         if before == 0 {
             self.due_ns = now_ns.saturating_add(RETRY_NS);
         }

@@ -47,8 +47,11 @@ impl Lane {
     /// tried before is never shortened.
     pub(super) fn push(&mut self, mut batch: Batch, max_keys: usize) -> Vec<ObjectKey> {
         let room = max_keys.saturating_sub(self.waiting_keys);
-        let exceeding =
-            if batch.attempts == 0 && batch.keys.len() > room { batch.keys.split_off(room) } else { Vec::new() };
+        let exceeding = if batch.attempts == 0 && batch.keys.len() > room {
+            batch.keys.split_off(room)
+        } else {
+            Vec::new()
+        };
         if !batch.keys.is_empty() {
             self.waiting_keys += batch.keys.len();
             self.waiting.push_back(batch);

@@ -32,8 +32,7 @@ impl Arc {
 
     /// Takes the key out of all lists; whether it was in one.
     fn take(&mut self, key: u32) -> bool {
-        let lists = [&mut self.t1, &mut self.t2, &mut self.b1, &mut self.b2];
-        lists.into_iter().fold(false, |was_there, list| take_out(list, key) || was_there)
+        [&mut self.t1, &mut self.t2, &mut self.b1, &mut self.b2].into_iter().any(|list| take_out(list, key))
     }
 
     fn trim(&mut self) {

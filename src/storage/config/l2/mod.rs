@@ -105,6 +105,12 @@ impl L2AdapterConfig {
         }
     }
 
+    /// Whether it, or one that it wraps, stores something else than an object's bytes.
+    pub fn transforms(&self) -> bool {
+        self.serde.is_some()
+            || matches!(&self.kind, AdapterKind::FaultInject(wrapper) if wrapper.inner.transforms())
+    }
+
     /// The adapter at the bottom of all wrappers: itself, if it wraps none.
     pub fn innermost(&self) -> &Self {
         match &self.kind {

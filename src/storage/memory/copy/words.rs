@@ -1,33 +1,25 @@
-//! Copies into and out of memory that other threads may be writing at the same time.
-//!
-//! Who may touch an object's bytes follows from its state, but locks expire, and a late writer can meet the next
-//! owner. A plain `memcpy` would make that undefined behaviour. The copies here move bytes by relaxed atomic
-//! words: whatever threads do, the worst is a torn object.
+//! Copies by relaxed atomic words.
 #![expect(unsafe_code, reason = "shared memory behind raw pointers")]
 
+use super::WORD_BYTES;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// The word of a copy. Memory that is copied here begins and ends at multiples of it.
-pub(super) const WORD_BYTES: usize = size_of::<AtomicU64>();
+/// How much of a copy from shared memory to shared memory passes through the stack at once.
+const BLOCK_BYTES: usize = 1024;
 
 /// The word that holds the byte at `byte`, and the byte's place in it.
 ///
 /// # Safety
-/// `byte` lies in memory that begins and ends at multiples of [`WORD_BYTES`], that stays mapped for `'a`, and
-/// that this process only accesses through atomics.
+/// `byte` lies in shared memory as [`super::copy_in`] describes it, for `'a`.
 unsafe fn word_at<'a>(byte: *mut u8) -> (&'a AtomicU64, usize) {
     let start = byte.addr() % WORD_BYTES;
     let word = byte.wrapping_sub(start).cast::<AtomicU64>();
-    // SAFETY: the word lies in the memory that the caller speaks of, is aligned, and is accessed as it asks.
+    // SAFETY: the word lies in the memory that the caller speaks of, is aligned, and is accessed atomically.
     (unsafe { &*word }, start)
 }
 
-/// Copies `bytes` into shared memory at `to`.
-///
 /// # Safety
-/// `to` is followed by at least as many bytes of shared memory, which begins and ends at multiples of
-/// [`WORD_BYTES`], stays mapped during the call, and is accessed through this file, by system calls and by
-/// engines only.
+/// See [`super::copy_in`].
 pub(super) unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
     let (mut to, mut rest) = (to, bytes);
     while !rest.is_empty() {
@@ -40,7 +32,6 @@ pub(super) unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
     }
 }
 
-// Relaxed, here and in `copy_out`: the L1 mutex is what orders a writer before its readers.
 fn write_part(word: &AtomicU64, start: usize, part: &[u8]) {
     if let Ok(whole) = part.try_into() {
         return word.store(u64::from_le_bytes(whole).to_le(), Ordering::Relaxed);
@@ -57,10 +48,8 @@ fn write_part(word: &AtomicU64, start: usize, part: &[u8]) {
     }
 }
 
-/// Fills `out` from shared memory at `from`.
-///
 /// # Safety
-/// As for [`copy_in`].
+/// See [`super::copy_out`].
 pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     let (mut from, mut rest) = (from.cast_mut(), out);
     while !rest.is_empty() {
@@ -71,5 +60,18 @@ pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
         let (part, behind) = rest.split_at_mut(take);
         part.copy_from_slice(&bytes[start..start + take]);
         (from, rest) = (from.wrapping_add(take), behind);
+    }
+}
+
+/// # Safety
+/// See [`super::copy_across`].
+pub(super) unsafe fn copy_across(from: *const u8, to: *mut u8, len: usize) {
+    let mut block = [0; BLOCK_BYTES];
+    for at in (0..len).step_by(BLOCK_BYTES) {
+        let block = &mut block[..BLOCK_BYTES.min(len - at)];
+        // SAFETY: the block lies in the source.
+        unsafe { copy_out(from.wrapping_add(at), block) };
+        // SAFETY: it lies in the destination.
+        unsafe { copy_in(to.wrapping_add(at), block) };
     }
 }
