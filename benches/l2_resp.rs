@@ -39,7 +39,7 @@ impl Server {
         let mut command = Command::new("redis-server");
         let process = command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()?;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            thread::sleep(Duration::from_millis(10));
+            thread::park_timeout(Duration::from_millis(10));
         }
         Some(Self { port, process })
     }

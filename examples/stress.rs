@@ -217,7 +217,7 @@ impl Worker {
         let handle = manager.submit_prefetch_task(&spec, "", false)?;
         let result = manager.query_prefetch_status(&handle).ok_or("a prefetch without result")?;
         let held = &keys[..result.hit_count()];
-        let context = manager.read_prefetched_results(held, None).unwrap();
+        let context = manager.read_prefetched_results(held, None)?;
         for object in context.objects().ok_or("what a prefetch locked cannot be read")? {
             let mut bytes = vec![0; object.span().size_bytes as usize];
             require(object.read_into(&mut bytes) == bytes.len(), "an object was cut short")?;

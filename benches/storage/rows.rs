@@ -18,7 +18,7 @@ use lmcache::storage::config::{Compat, EvictionPolicyKind, GIB_BYTES, StorageMan
 /// Keys of a call.
 pub(crate) const BATCH: usize = 16;
 /// How many objects L1 holds beside the batches that are measured.
-const RESIDENT: usize = 100_000;
+pub(crate) const RESIDENT: usize = 100_000;
 /// Calls of a round.
 const CALLS: usize = 10_000;
 const ROUNDS: usize = 9;

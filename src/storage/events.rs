@@ -194,6 +194,25 @@ pub enum Event<'a> {
     },
 }
 
+/// The variants as functions of any lifetime, to be handed on.
+impl Event<'_> {
+    pub(super) fn sm_write_reserved(keys: SmKeys<'_>) -> Event<'_> {
+        Event::SmWriteReserved(keys)
+    }
+
+    pub(super) fn sm_write_finished(keys: SmKeys<'_>) -> Event<'_> {
+        Event::SmWriteFinished(keys)
+    }
+
+    pub(super) fn sm_read_finished(keys: SmKeys<'_>) -> Event<'_> {
+        Event::SmReadPrefetchedFinished(keys)
+    }
+
+    pub(super) fn l2_store_submitted(task: L2Task<'_>) -> Event<'_> {
+        Event::L2StoreSubmitted(task)
+    }
+}
+
 impl Event<'_> {
     /// LMCache's name.
     pub fn name(&self) -> &'static str {

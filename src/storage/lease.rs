@@ -281,7 +281,7 @@ impl ReadContext {
             if self.read.found.owners.is_empty() { Vec::new() } else { keys.iter().map(owner_of).collect() };
         let codes = reader.finish_read_in(&keys, 1, &owners);
         if reader.events.has_sink() {
-            reader.events.publish_outcomes(&outcomes, |keys| Event::SmReadPrefetchedFinished(keys));
+            reader.events.publish_outcomes(&outcomes, Event::sm_read_finished);
         }
         keys.into_iter().zip(codes.0).collect()
     }

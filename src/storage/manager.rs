@@ -180,7 +180,7 @@ impl StorageManager {
             return;
         }
         let outcomes = codes.per_distinct_key(keys);
-        self.events.publish_outcomes(&outcomes, |keys| Event::SmWriteReserved(keys));
+        self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
         let out_of_memory = outcomes.iter().filter(|(_, code)| *code == L1Error::OutOfMemory);
         let out_of_memory: Vec<&ObjectKey> = out_of_memory.map(|(key, _)| *key).collect();
         if !out_of_memory.is_empty() {
@@ -203,7 +203,7 @@ impl StorageManager {
         if let Ok(codes) = &finished
             && self.events.has_sink()
         {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| Event::SmWriteFinished(keys));
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), Event::sm_write_finished);
         }
         finished
     }
@@ -244,8 +244,7 @@ impl StorageManager {
             && self.events.has_sink()
         {
             let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events
-                .publish_outcomes(&all.per_distinct_key(&all_keys), |keys| Event::SmWriteFinished(keys));
+            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), Event::sm_write_finished);
         }
         finished
     }

@@ -26,11 +26,14 @@ impl Kind {
     }
 }
 
+/// Passes an answer on.
+type Answer = Box<dyn FnOnce() + Send>;
+
 #[derive(Default)]
 struct State {
     closed: Vec<Kind>,
     /// Answers that are held, in the order of their tasks' numbers.
-    held: Vec<(Kind, u64, Box<dyn FnOnce() + Send>)>,
+    held: Vec<(Kind, u64, Answer)>,
     next_task: u64,
     /// Tasks that the adapter has not answered.
     in_adapter: usize,

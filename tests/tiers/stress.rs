@@ -71,11 +71,11 @@ impl Worker<'_> {
 
     fn write(&mut self) {
         let keys = self.random.keys(self.all, 8);
-        let reservation = self.manager.reserve_write(&keys, &layout(PAGE)).unwrap();
+        let reservation = self.manager.reserve_write(&keys, &layout(PAGE)).expect("no error");
         let mut groups: Vec<(u32, Vec<ObjectKey>)> = Vec::new();
         for (position, key) in keys.iter().enumerate() {
             let Some(buffer) = reservation.buffer(position) else { continue };
-            buffer.write(&payload(key)).unwrap();
+            buffer.write(&payload(key)).expect("no error");
             let owner = reservation.owner(position);
             match groups.iter_mut().find(|(other, _)| *other == owner) {
                 Some((_, keys)) => keys.push(key.clone()),
@@ -83,7 +83,7 @@ impl Worker<'_> {
             }
         }
         let borrowed: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
-        let finished = self.manager.finish_write_by_owner(&borrowed).unwrap();
+        let finished = self.manager.finish_write_by_owner(&borrowed).expect("no error");
         assert!(finished.iter().all(|codes| codes.all_succeeded()), "who reserved can finish");
         self.counts.written.fetch_add(keys.len() as u64, Ordering::Relaxed);
     }
@@ -95,7 +95,7 @@ impl Worker<'_> {
         spec.fetching_policy =
             if self.random.next(4) == 0 { FetchingPolicy::Full } else { FetchingPolicy::Prefix };
         let skip_l2 = self.random.next(8) == 0;
-        let handle = self.manager.submit_prefetch_task(&spec, "", skip_l2).unwrap();
+        let handle = self.manager.submit_prefetch_task(&spec, "", skip_l2).expect("no error");
         if self.random.next(6) == 0 {
             self.counts.cancelled.fetch_add(1, Ordering::Relaxed);
             return self.manager.cancel_prefetch(&handle, &spec);
@@ -109,7 +109,7 @@ impl Worker<'_> {
         let held = hit_keys(&keys, &result);
         let owners: Option<L1Owners> =
             (self.manager.l1_managers().len() > 1).then(|| result.l1_owners.into_iter().collect());
-        let context = self.manager.read_prefetched_results(&held, owners.as_ref()).unwrap();
+        let context = self.manager.read_prefetched_results(&held, owners.as_ref()).expect("no error");
         let objects = context.objects().expect("what a prefetch locked is there");
         for (object, key) in objects.iter().zip(&held) {
             let mut bytes = vec![0; PAGE as usize];
@@ -119,13 +119,13 @@ impl Worker<'_> {
         self.counts.read.fetch_add(objects.len() as u64, Ordering::Relaxed);
         drop(objects);
         context.exit(false);
-        let released = self.manager.finish_read_prefetched(&held, 1, owners.as_ref()).unwrap();
+        let released = self.manager.finish_read_prefetched(&held, 1, owners.as_ref()).expect("no error");
         assert!(released.all_succeeded(), "nobody takes a reader's lock");
     }
 }
 
 fn adapter(json: &str) -> L2AdapterConfig {
-    L2AdapterConfig::from_json(json).unwrap()
+    L2AdapterConfig::from_json(json).expect("no error")
 }
 
 fn faulty() -> L2AdapterConfig {
@@ -176,11 +176,11 @@ fn run(manager: &StorageManager, seconds: f64, churns: bool) -> Counts {
         let end_ns = monotonic_ns() + (seconds * NS_PER_S as f64) as u64;
         while monotonic_ns() < end_ns {
             std::thread::park_timeout(Duration::from_millis(50));
-            assert!(manager.report_status().l1_managers.len() > 0);
+            assert!(!manager.report_status().l1_managers.is_empty());
             if churns {
-                let id = manager.add_l2_adapter(faulty()).unwrap();
+                let id = manager.add_l2_adapter(faulty()).expect("no error");
                 std::thread::park_timeout(Duration::from_millis(20));
-                manager.delete_l2_adapter(id, Duration::from_secs(60)).unwrap();
+                manager.delete_l2_adapter(id, Duration::from_secs(60)).expect("no error");
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -207,13 +207,13 @@ fn threads_faults_and_aborts_leave_the_books_right_and_the_objects_whole() {
         config.store.retry_backoff_ms = 1;
         config.prefetch.timeout_ms = Some(20);
         config.l2_adapters = vec![faulty()];
-        let manager = StorageManager::new(config).unwrap();
+        let manager = StorageManager::new(config).expect("no error");
         let counts = run(&manager, seconds(), true);
         assert_books(&manager);
         assert!(counts.read.load(Ordering::Relaxed) > 100, "{policy}: something was read");
         assert!(counts.from_l2.load(Ordering::Relaxed) > 0, "{policy}: something came from L2");
         assert!(counts.cancelled.load(Ordering::Relaxed) > 0, "{policy}");
-        manager.close().unwrap();
+        manager.close().expect("no error");
     }
 }
 
@@ -228,7 +228,7 @@ fn several_l1s_and_an_l1_that_only_buffers_hold_out_too() {
     other.affinity_tag = "second".to_owned();
     config.l2_adapters = vec![faulty(), other];
     config.store.retry_backoff_ms = 1;
-    let manager = StorageManagerBuilder::new(config).build().unwrap();
+    let manager = StorageManagerBuilder::new(config).build().expect("no error");
     let counts = run(&manager, seconds(), false);
     assert_books(&manager);
     assert!(counts.read.load(Ordering::Relaxed) > 100);
@@ -238,7 +238,7 @@ fn several_l1s_and_an_l1_that_only_buffers_hold_out_too() {
 fn the_behaviour_of_lmcache_holds_out_as_far_as_it_can() {
     let mut config = config(Compat::Lmcache, L1_PAGES);
     config.l2_adapters = vec![adapter(r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100}"#)];
-    let manager = StorageManager::new(config).unwrap();
+    let manager = StorageManager::new(config).expect("no error");
     let (all, counts) = (keys(0, OBJECTS), Counts::default());
     let mut worker = Worker { manager: &manager, all: &all, counts: &counts, random: Random(3) };
     for _ in 0..2000 {

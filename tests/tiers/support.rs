@@ -37,7 +37,7 @@ impl L2Adapter for Fragile {
 
     fn submit_store(&self, task: StoreTask) {
         let keys: Vec<_> = task.objects.iter().map(|object| object.key.clone()).collect();
-        self.stores.lock().unwrap().push(keys);
+        self.stores.lock().expect("no error").push(keys);
         let fails =
             self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match fails {
@@ -51,7 +51,7 @@ impl L2Adapter for Fragile {
     }
 
     fn submit_lookup_and_lock(&self, task: LookupTask) {
-        self.lookups.lock().unwrap().push(task.keys.len());
+        self.lookups.lock().expect("no error").push(task.keys.len());
         self.mock.submit_lookup_and_lock(task);
     }
 
@@ -60,7 +60,7 @@ impl L2Adapter for Fragile {
     }
 
     fn submit_load(&self, task: LoadTask) {
-        self.loads.lock().unwrap().push(task.objects.len());
+        self.loads.lock().expect("no error").push(task.objects.len());
         self.mock.submit_load(task);
     }
 
@@ -102,8 +102,12 @@ pub(crate) fn config(compat: Compat, pages: u64) -> StorageManagerConfig {
 }
 
 pub(crate) fn mock_config() -> L2AdapterConfig {
-    L2AdapterConfig::from_json(r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000}"#).unwrap()
+    L2AdapterConfig::from_json(r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000}"#)
+        .expect("no error")
 }
+
+/// A mock and the gate before it.
+type Made = (Arc<Fragile>, Arc<Gate>);
 
 impl Bench {
     /// One mock.
@@ -113,7 +117,7 @@ impl Bench {
 
     pub(crate) fn with(mut config: StorageManagerConfig, adapters: usize) -> Self {
         config.l2_adapters = vec![mock_config(); adapters];
-        let made: Arc<Mutex<Vec<(Arc<Fragile>, Arc<Gate>)>>> = Arc::default();
+        let made: Arc<Mutex<Vec<Made>>> = Arc::default();
         let maker = Arc::clone(&made);
         let (clock, hand) = Clock::manual(NS_PER_S);
         let make = move |_: &L2AdapterConfig, context: &_| -> Result<Arc<dyn L2Adapter>> {
@@ -132,26 +136,26 @@ impl Bench {
                 loads: Mutex::default(),
             });
             let gate = Arc::new(Gate::new(Arc::clone(&fragile) as Arc<dyn L2Adapter>));
-            maker.lock().unwrap().push((fragile, Arc::clone(&gate)));
+            maker.lock().expect("no error").push((fragile, Arc::clone(&gate)));
             Ok(gate)
         };
         let manager = StorageManagerBuilder::new(config)
             .without_threads(clock)
             .adapter_factory(Arc::new(make))
             .build()
-            .unwrap();
-        let (mocks, gates) = made.lock().unwrap().iter().cloned().unzip();
+            .expect("no error");
+        let (mocks, gates) = made.lock().expect("no error").iter().cloned().unzip();
         Self { manager, hand, mocks, gates }
     }
 
     /// Writes objects of one page, each filled with the first byte of its hash, and stores them.
     pub(crate) fn write(&self, keys: &[ObjectKey]) {
-        let reservation = self.manager.reserve_write(keys, &layout(PAGE)).unwrap();
+        let reservation = self.manager.reserve_write(keys, &layout(PAGE)).expect("no error");
         assert!(reservation.codes().all_succeeded());
         for (position, key) in keys.iter().enumerate() {
-            reservation.buffer(position).unwrap().write(&payload(key)).unwrap();
+            reservation.buffer(position).expect("no error").write(&payload(key)).expect("no error");
         }
-        assert!(self.manager.finish_write(keys).unwrap().all_succeeded());
+        assert!(self.manager.finish_write(keys).expect("no error").all_succeeded());
         self.manager.pump();
     }
 
@@ -164,7 +168,7 @@ impl Bench {
     }
 
     pub(crate) fn submit(&self, spec: &PrefetchTaskSpec) -> PrefetchHandle {
-        let handle = self.manager.submit_prefetch_task(spec, "", false).unwrap();
+        let handle = self.manager.submit_prefetch_task(spec, "", false).expect("no error");
         self.manager.pump();
         handle
     }
@@ -181,7 +185,7 @@ impl Bench {
 
     /// Every object of `keys` can be read, and has its bytes.
     pub(crate) fn assert_readable(&self, keys: &[ObjectKey]) {
-        let context = self.manager.read_prefetched_results(keys, None).unwrap();
+        let context = self.manager.read_prefetched_results(keys, None).expect("no error");
         for (object, key) in context.objects().expect("all of them").iter().zip(keys) {
             let mut bytes = vec![0; PAGE as usize];
             object.read_into(&mut bytes);
@@ -211,15 +215,15 @@ pub(crate) fn keys(first: u32, count: u32) -> Vec<ObjectKey> {
 }
 
 pub(crate) fn keys_of_group(group: u32, first: u32, count: u32) -> Vec<ObjectKey> {
-    let scope = Arc::new(KeyScope::new("model", 0x0100_0100, group, "").unwrap());
+    let scope = Arc::new(KeyScope::new("model", 0x0100_0100, group, "").expect("no error"));
     let key =
         |number: u32| ObjectKey::new(ChunkHash::new(&(number * 7 + 1).to_be_bytes()), Arc::clone(&scope));
     (first..first + count).map(key).collect()
 }
 
 pub(crate) fn layout(bytes: u64) -> MemoryLayoutDesc {
-    let uint8 = Dtype::from_name("torch.uint8").unwrap();
-    MemoryLayoutDesc::new(vec![(Box::new([bytes]), uint8)]).unwrap()
+    let uint8 = Dtype::from_name("torch.uint8").expect("no error");
+    MemoryLayoutDesc::new(vec![(Box::new([bytes]), uint8)]).expect("no error")
 }
 
 /// One row of pages, by prefix, with locks for one reader.

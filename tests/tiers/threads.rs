@@ -10,7 +10,7 @@ use crate::support::{PAGE, config, keys, layout, spec};
 
 fn slow_mock() -> L2AdapterConfig {
     let json = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":100,"latency_ms":2,"jitter_ms":1}"#;
-    L2AdapterConfig::from_json(json).unwrap()
+    L2AdapterConfig::from_json(json).expect("a mock")
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::tables::{Order, Tables};
 use crate::error::Result;
 use crate::storage::config::Compat;
-use crate::storage::memory::{Span, check_object_bytes};
+use crate::storage::memory::Span;
 use crate::sync::atomic::Ordering;
 use crate::sync::lock;
 
@@ -88,13 +88,5 @@ impl Tables {
         if !offsets.is_empty() {
             self.free(offsets.iter().map(|offset| addresses.span(*offset, 0)).collect());
         }
-    }
-
-    /// Refuses objects of a size that nothing can have.
-    ///
-    /// # Errors
-    /// If `size_bytes` is zero.
-    pub(super) fn check_object_bytes(size_bytes: u64) -> Result<()> {
-        check_object_bytes(size_bytes)
     }
 }

@@ -92,8 +92,8 @@ impl L1Manager {
     /// whole size can be used from the start, in private memory.
     ///
     /// # Errors
-    /// If the size is zero, the alignment is no power of two, the memory cannot be had as it is configured, or it is
-    /// to be a Device-DAX file, which this build does not have.
+    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
+    /// memory is to be a Device-DAX file, which this build does not have.
     pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
@@ -103,7 +103,7 @@ impl L1Manager {
         }
         let space = L1MemoryManager::new(memory)?;
         let arena = Arc::clone(space.arena());
-        let tables = Tables::new(&config, compat, Arc::clone(&arena), space);
+        let tables = Tables::new(&config, compat, space);
         Ok(Self { config, clock, arena, tables, compat, events, waker: OnceLock::new() })
     }
 

@@ -13,7 +13,7 @@ use super::{KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
-use crate::storage::memory::{Released, Span};
+use crate::storage::memory::{Released, Span, check_object_bytes};
 use crate::storage::ttl_lock::TtlLock;
 use crate::sync::lock;
 
@@ -71,7 +71,7 @@ impl Tables {
         let mut cursor = self.cursor();
         cursor.tell(|_| ());
         self.check_open()?;
-        if let Err(error) = Self::check_object_bytes(request.size_bytes)
+        if let Err(error) = check_object_bytes(request.size_bytes)
             && keys.iter().any(|key| cursor.needs_memory(key, request))
         {
             return Err(error);

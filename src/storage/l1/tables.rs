@@ -72,12 +72,7 @@ pub(super) struct Place {
 }
 
 impl Tables {
-    pub(super) fn new(
-        config: &L1ManagerConfig,
-        compat: Compat,
-        arena: Arc<Arena>,
-        space: L1MemoryManager,
-    ) -> Self {
+    pub(super) fn new(config: &L1ManagerConfig, compat: Compat, space: L1MemoryManager) -> Self {
         let memory = &config.memory;
         let kind = config.eviction.policy;
         let order = match (compat, kind) {
@@ -96,7 +91,7 @@ impl Tables {
         Self {
             shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(new_policy())))).collect(),
             hasher: foldhash::fast::RandomState::default(),
-            arena,
+            arena: Arc::clone(space.arena()),
             space: Mutex::new(space),
             order,
             ticks: TickSource::detect(),
@@ -264,7 +259,7 @@ fn hash_parts(hasher: &foldhash::fast::RandomState, scope: &KeyScope, chunk_hash
 }
 
 fn free_span(space: &mut L1MemoryManager, span: Span) {
-    let freed = space.free_released(span.offset_bytes, span.phy_size_bytes);
+    let freed = space.free(span.offset_bytes, span.phy_size_bytes);
     // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator keeps the
     // block out of circulation, and `memcheck` says so from then on.
     debug_assert!(freed.is_ok(), "{freed:?}");

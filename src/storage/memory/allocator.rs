@@ -97,7 +97,7 @@ pub enum Allocator {
     /// LMCache's addresses.
     FirstFit(AddressManager),
     /// Fewer holes and longer runs.
-    Tlsf(Tlsf),
+    Tlsf(Box<Tlsf>),
 }
 
 impl Allocator {
@@ -108,7 +108,7 @@ impl Allocator {
     pub fn new(kind: L1AllocatorKind, size_bytes: u64, align_bytes: u64) -> Result<Self> {
         Ok(match kind {
             L1AllocatorKind::FirstFit => Self::FirstFit(AddressManager::new(size_bytes, align_bytes)?),
-            L1AllocatorKind::Tlsf => Self::Tlsf(Tlsf::new(size_bytes, align_bytes)?),
+            L1AllocatorKind::Tlsf => Self::Tlsf(Box::new(Tlsf::new(size_bytes, align_bytes)?)),
         })
     }
 }

@@ -52,6 +52,10 @@ pub(super) fn histograms(
     family
 }
 
+fn throughputs(registry: &mut Registry, name: &str, help: &str) -> Histograms {
+    histograms(registry, name, help, &DEFAULT_BUCKETS)
+}
+
 /// LMCache's counters of the storage manager.
 #[derive(Debug)]
 pub struct Families {
@@ -130,17 +134,15 @@ impl Families {
             ),
             load_completed: new("l2_load_completed_requests", "Total L2 load tasks completed (per-adapter)"),
             l2_evicted: new("l2_evicted_objects_chunks", "Total chunks evicted from L2"),
-            store_throughput: histograms(
+            store_throughput: throughputs(
                 registry,
                 "l2_store_throughput_GB_per_second",
                 "L1 to L2 store throughput in GB/s, of a task from its submission on",
-                &DEFAULT_BUCKETS,
             ),
-            load_throughput: histograms(
+            load_throughput: throughputs(
                 registry,
                 "l2_load_throughput_GB_per_second",
                 "L2 to L1 load throughput in GB/s, of a task from its submission on",
-                &DEFAULT_BUCKETS,
             ),
         }
     }

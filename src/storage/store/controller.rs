@@ -151,7 +151,7 @@ impl StoreFlow {
         // Relaxed: the number has to be unique, nothing more.
         let task_id = self.next_task_id.fetch_add(1, Ordering::Relaxed);
         let bytes = objects.iter().map(|object| object.buffer.size_bytes() as u64).sum();
-        self.publish(entry, task_id, &keys, bytes, 0, |task| Event::L2StoreSubmitted(task));
+        self.publish(entry, task_id, &keys, bytes, 0, Event::l2_store_submitted);
         let task =
             Task { adapter: entry.begin_use(), keys, attempts: batch.attempts, begun_ns: monotonic_ns() };
         self.tasks.insert(task_id, task);

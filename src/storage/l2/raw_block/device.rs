@@ -146,7 +146,7 @@ impl Device {
     /// The object with the rest of its last block, if direct I/O can use it as it lies.
     fn whole_blocks<'a>(&self, object: &'a PinnedSpan) -> Option<ArenaBytes<'a>> {
         let len = (object.size_bytes() as u64).next_multiple_of(self.block_align) as usize;
-        let is_aligned = object.as_ptr().addr() as u64 % self.block_align == 0;
+        let is_aligned = (object.as_ptr().addr() as u64).is_multiple_of(self.block_align);
         if !self.is_zero_copy || !is_aligned {
             return None;
         }

@@ -86,13 +86,16 @@ pub(super) fn recover(
     Ok(Recovered { slots, sequence, report })
 }
 
+/// The number of a checkpoint and its bytes.
+type Newest = (u64, Vec<u8>);
+
 /// The number and the JSON of the newest whole checkpoint, and whether there is any, whole or not.
 fn newest_checkpoint(
     device: &Device,
     config: &RawBlockAdapterConfig,
     geometry: &Geometry,
     report: &mut Report,
-) -> Result<(Option<(u64, Vec<u8>)>, bool)> {
+) -> Result<(Option<Newest>, bool)> {
     let (mut newest, mut has_any): (Option<(u64, Vec<u8>)>, bool) = (None, false);
     for container in 0..CONTAINERS {
         let offset = geometry.container_offset(container);

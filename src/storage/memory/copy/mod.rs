@@ -75,7 +75,7 @@ mod tests {
     impl Pair {
         fn new(len_bytes: usize, first: u8) -> Self {
             let expected: Vec<u8> = (0..len_bytes).map(|i| first.wrapping_add((i % 251) as u8)).collect();
-            let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap());
+            let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap()).to_le();
             Self { shared: expected.chunks_exact(8).map(word).collect(), expected }
         }
 
