@@ -27,6 +27,7 @@ const UNSAFE_ROOMS: [&str; 10] = [
     "os/",
     "ffi/",
     "storage/memory/arena.rs",
+    "storage/memory/batch.rs",
     "storage/memory/bytes.rs",
     "storage/memory/copy/",
     "storage/l2/plugin/library.rs",

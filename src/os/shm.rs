@@ -20,13 +20,12 @@ pub struct ShmSegment {
 }
 
 impl ShmSegment {
-    /// Makes the segment `/name` of `len_bytes` zeros, all of which are in memory at once: a write to a page that
-    /// the file system has no room for would end the process. A segment of that name that is there is unlinked
-    /// first; a process that has it mapped keeps it, out of everybody's reach.
+    /// Makes the segment `/name` of `len_bytes` zeros. Until [`Self::commit`] it has no pages. A segment of that name
+    /// that is there is unlinked first; a process that has it mapped keeps it, out of everybody's reach.
     ///
     /// # Errors
-    /// What the kernel says; among that, that another process made a segment of that name at the same moment, that
-    /// the name is too long, or that there is not enough room.
+    /// What the kernel says; among that, that another process made a segment of that name at the same moment, or that
+    /// the name is too long.
     pub fn create(name: &str, len_bytes: usize) -> Result<Self> {
         let failed = |what: &'static str, error| Error::io(what, error).with_context("segment", name);
         let path = CString::new(format!("/{name}")).map_err(|_| {
@@ -47,16 +46,32 @@ impl ShmSegment {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         // From here on a failure unlinks it.
         let segment = Self { name: name.to_owned(), path, fd, len_bytes };
-        segment.allocate().map_err(|error| {
-            failed("cannot size the shared memory segment (fallocate)", error)
-                .with_context("bytes", len_bytes)
-                .with_hint("free memory, or raise the size of the shared memory file system")
-        })?;
+        let len = segment.len().map_err(|error| failed("cannot size the shared memory segment", error))?;
+        // SAFETY: the descriptor is open; there is no memory in the arguments.
+        let sized = checked(unsafe { libc::ftruncate(segment.fd.as_raw_fd(), len) });
+        sized.map_err(|error| failed("cannot size the shared memory segment (ftruncate)", error))?;
         Ok(segment)
     }
 
+    fn len(&self) -> io::Result<libc::off_t> {
+        libc::off_t::try_from(self.len_bytes).map_err(|_| io::ErrorKind::FileTooLarge.into())
+    }
+
+    /// Gives the segment all its pages: a write to one that the file system had no room for would end the process.
+    ///
+    /// # Errors
+    /// If there is not enough room.
+    pub fn commit(&self) -> Result<()> {
+        self.allocate().map_err(|error| {
+            Error::io("cannot commit the shared memory segment (fallocate)", error)
+                .with_context("segment", &self.name)
+                .with_context("bytes", self.len_bytes)
+                .with_hint("free memory, or raise the size of the shared memory file system")
+        })
+    }
+
     fn allocate(&self) -> io::Result<()> {
-        let len = libc::off_t::try_from(self.len_bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let len = self.len()?;
         loop {
             // SAFETY: the descriptor is open; there is no memory in the arguments.
             match checked(unsafe { libc::fallocate(self.fd.as_raw_fd(), 0, 0, len) }) {

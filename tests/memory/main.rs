@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, in its helpers as in itself")]
 
 mod allocators;
+mod arenas;
 mod pins;
 mod support;
 mod transfers;

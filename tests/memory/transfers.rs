@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use lmcache::storage::memory::{Arena, PinnedSpan, Span};
+use lmcache::os::transfer::MAX_PARTS;
+use lmcache::storage::memory::{Arena, Gather, PinnedSpan, Scatter, Span};
 
 /// Two neighbours that lie at no word's start, and a third part behind them.
 fn neighbours(size_bytes: u64) -> [PinnedSpan; 3] {
@@ -100,4 +101,79 @@ fn a_socket_carries_a_whole_object() {
     assert_eq!(other.recv_exact(here.as_fd()).unwrap_err().kind(), ErrorKind::UnexpectedEof);
     echo.join().unwrap();
     assert_eq!(object.send_all(here.as_fd()).unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+/// Every second part is a part of the object, the others are `|`.
+fn gathered(object: &PinnedSpan, parts: usize) -> (Gather<'_>, Vec<u8>) {
+    let (mut gather, mut expected) = (Gather::new(), Vec::new());
+    for position in 0..parts {
+        // Some of them empty.
+        let (at, len) = (position % 90, position % 7);
+        gather.push(object.bytes().range(at, len).unwrap());
+        gather.push_slice(b"|");
+        expected.extend_from_slice(&pattern(100)[at..at + len]);
+        expected.push(b'|');
+    }
+    assert_eq!(gather.len_bytes(), expected.len());
+    (gather, expected)
+}
+
+#[test]
+fn many_parts_are_one_transfer() {
+    let [object, other, _] = neighbours(100);
+    object.write_from(0, &pattern(100)).unwrap();
+    for parts in [0, 1, MAX_PARTS / 2, MAX_PARTS / 2 + 1, 3 * MAX_PARTS] {
+        let (gather, expected) = gathered(&object, parts);
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(gather.pwrite_all(&file, 3).unwrap(), expected.len());
+        let mut found = vec![0; expected.len()];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, 3).unwrap();
+        assert!(found == expected, "{parts} parts");
+        let mut scatter = Scatter::new();
+        found.fill(0);
+        found.chunks_mut(5).for_each(|part| scatter.push_slice(part));
+        assert_eq!(scatter.len_bytes(), expected.len());
+        assert_eq!(scatter.pread_exact(&file, 3).unwrap(), expected.len());
+        assert!(found == expected, "{parts} parts");
+    }
+    let file = tempfile::tempfile().unwrap();
+    object.pwrite_all(&file, 0).unwrap();
+    let scatter = |len| {
+        let mut scatter = Scatter::new();
+        scatter.push(other.bytes().range(50, 50).unwrap());
+        scatter.push(other.bytes().range(0, len).unwrap());
+        scatter
+    };
+    assert_eq!(scatter(50).pread_exact(&file, 0).unwrap(), 100);
+    assert_eq!(bytes_of(&other), [&pattern(100)[50..], &pattern(100)[..50]].concat());
+    assert_eq!(scatter(50).pread_exact(&file, 1).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn parts_larger_than_a_socket_takes_at_once_arrive() {
+    const SIZE: usize = 700_001;
+    let [object, other, third] = neighbours(SIZE as u64);
+    object.write_from(0, &pattern(SIZE)).unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    std::thread::scope(|scope| {
+        let object = &object;
+        scope.spawn(move || {
+            let mut gather = Gather::new();
+            gather.push(object.bytes());
+            gather.push_slice(b"between");
+            gather.push(object.bytes());
+            assert_eq!(gather.send_all(there.as_fd()).unwrap(), 2 * SIZE + 7);
+        });
+        let mut between = [0; 7];
+        let mut scatter = Scatter::new();
+        scatter.push(other.bytes());
+        scatter.push_slice(&mut between);
+        scatter.push(third.bytes());
+        assert_eq!(scatter.recv_exact(here.as_fd()).unwrap(), 2 * SIZE + 7);
+        assert_eq!(&between, b"between");
+    });
+    assert!(bytes_of(&other) == pattern(SIZE) && bytes_of(&third) == pattern(SIZE));
+    let mut scatter = Scatter::new();
+    scatter.push(other.bytes());
+    assert_eq!(scatter.recv_exact(here.as_fd()).unwrap_err().kind(), ErrorKind::UnexpectedEof);
 }

@@ -57,6 +57,7 @@ pub trait AddressAllocator {
 ///
 /// # Errors
 /// If `size_bytes` is zero.
+#[inline]
 pub fn check_object_bytes(size_bytes: u64) -> Result<()> {
     if size_bytes == 0 {
         return Err(Error::invalid("an object of zero bytes cannot be stored")

@@ -64,10 +64,24 @@ impl Arena {
         }
         let is_overcommitted = options.source == ArenaSource::Anonymous;
         let arena = Self { region, segment, len_bytes, is_overcommitted, pins: Pins::default() };
-        if options.first_touch {
-            arena.commit(0, arena.len_bytes())?;
-        }
+        arena.commit_at_once(options)?;
         Ok(arena)
+    }
+
+    /// Commits what must not wait for its first write. Behind the choice of the node, which is about pages that are
+    /// not there yet.
+    fn commit_at_once(&self, options: &ArenaOptions) -> Result<()> {
+        if let Some(segment) = &self.segment {
+            check_available(host::available_memory_bytes(), self.len_bytes())?;
+            segment.commit()?;
+        }
+        // Huge pages are set aside for the process when they are mapped, but not on a node: one that the node does not
+        // have would end the process at the first write.
+        let is_of_one_node = options.source == ArenaSource::HugePages && options.numa_node.is_some();
+        if options.first_touch || is_of_one_node {
+            self.commit(0, self.len_bytes())?;
+        }
+        Ok(())
     }
 
     /// How many bytes there are.

@@ -12,7 +12,7 @@ use super::allocator::{AddressAllocator, check_object_bytes, check_space, not_ta
 use crate::error::Result;
 
 /// A run that grows past this is cut in two.
-const RUN_BLOCKS: usize = 128;
+const RUN_BLOCKS: usize = 64;
 
 /// A stretch of free addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,33 @@ impl AddressManager {
         check_space(size_bytes, align_bytes)?;
         let runs = vec![Run::new(vec![FreeBlock { start: 0, size: size_bytes }])];
         Ok(Self { size_bytes, align_bytes, allocated_bytes: 0, refused_frees: 0, runs })
+    }
+
+    /// The first block that holds `bytes`.
+    fn first_of(&self, bytes: u64) -> Option<Place> {
+        let run = self.runs.iter().position(|run| run.longest >= bytes)?;
+        let position = self.runs[run].blocks.iter().position(|block| block.size >= bytes)?;
+        Some((run, position))
+    }
+
+    /// Takes all units from the first block that holds one of them, if that holds all.
+    fn carve_first(&mut self, unit_bytes: u64, count: usize, addresses: &mut Vec<u64>) -> bool {
+        let Some(place) = self.first_of(unit_bytes) else { return false };
+        let FreeBlock { start, size } = self.block(place);
+        let Some(bytes) = unit_bytes.checked_mul(count as u64).filter(|bytes| *bytes <= size) else {
+            return false;
+        };
+        addresses.extend((0..count as u64).map(|unit| start + unit * unit_bytes));
+        if bytes == size {
+            self.remove(place);
+            return true;
+        }
+        let run = &mut self.runs[place.0];
+        run.blocks[place.1] = FreeBlock { start: start + bytes, size: size - bytes };
+        if size == run.longest {
+            run.measure();
+        }
+        true
     }
 
     fn has_room(&self, unit_bytes: u64, count: usize) -> bool {
@@ -199,10 +226,13 @@ impl AddressAllocator for AddressManager {
     fn batched_allocate(&mut self, size_bytes: u64, count: usize, addresses: &mut Vec<u64>) -> Result<bool> {
         check_object_bytes(size_bytes)?;
         let Some(unit_bytes) = self.aligned_size_bytes(size_bytes) else { return Ok(false) };
-        if !self.has_room(unit_bytes, count) {
-            return Ok(false);
+        // The usual case: all in one place. Else two passes, since nothing may be taken if not all fit.
+        if !self.carve_first(unit_bytes, count, addresses) {
+            if !self.has_room(unit_bytes, count) {
+                return Ok(false);
+            }
+            self.carve(unit_bytes, count, addresses);
         }
-        self.carve(unit_bytes, count, addresses);
         // No overflow: all units lie in the space.
         self.allocated_bytes += unit_bytes * count as u64;
         Ok(true)

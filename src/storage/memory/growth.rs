@@ -100,6 +100,16 @@ impl Growth {
         self.shared.published_bytes.load(Ordering::Relaxed)
     }
 
+    /// Stops the thread, after the step that it is in. The heap stays as large as it is.
+    pub(super) fn stop(&mut self) {
+        // Relaxed: a flag that orders nothing; the join orders the rest.
+        self.shared.is_cancelled.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed; there is nobody here to pass it on to.
+            let _ = thread.join();
+        }
+    }
+
     /// How far it is.
     pub(super) fn state(&self) -> GrowthState {
         if self.published_bytes() == self.size.final_bytes {
@@ -111,12 +121,7 @@ impl Growth {
 
 impl Drop for Growth {
     fn drop(&mut self) {
-        // Relaxed: a flag that orders nothing; the join orders the rest.
-        self.shared.is_cancelled.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed; there is nobody here to pass it on to.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 
@@ -125,8 +130,12 @@ impl Shared {
         let mut committed_bytes = size.initial_bytes;
         let mut published_bytes = committed_bytes;
         let mut failure = None;
-        // Relaxed: see `drop`.
-        while committed_bytes < size.final_bytes && !self.is_cancelled.load(Ordering::Relaxed) {
+        while committed_bytes < size.final_bytes {
+            // Relaxed: see `stop`.
+            if self.is_cancelled.load(Ordering::Relaxed) {
+                failure = Some("L1 was closed while it grew".to_owned());
+                break;
+            }
             let step_bytes = STEP_BYTES.min(size.final_bytes - committed_bytes);
             match arena.commit(committed_bytes, step_bytes) {
                 Ok(()) => committed_bytes += step_bytes,

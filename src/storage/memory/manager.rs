@@ -112,6 +112,14 @@ impl L1MemoryManager {
         }
     }
 
+    /// Ends the growth of a lazy heap, which stays as large as it is. For a manager that closes: it waits for the
+    /// step that the thread is in, some tens of milliseconds.
+    pub fn stop_growth(&mut self) {
+        if let Some(growth) = &mut self.growth {
+            growth.stop();
+        }
+    }
+
     /// How far a lazy heap has grown.
     pub fn growth(&self) -> GrowthState {
         self.growth.as_ref().map_or(GrowthState::Complete, Growth::state)

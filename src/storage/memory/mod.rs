@@ -2,8 +2,8 @@
 //!
 //! * [`manager`]: what L1 has of all this, under its mutex.
 //! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
-//!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`copy`] how they are copied
-//!   while others may write them.
+//!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several,
+//!   [`copy`] how they are copied while others may write them.
 //! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes.
 //! * [`pins`]: who is doing I/O on which span, so that nothing is given away under it. [`pinned`] is the buffer
 //!   that the I/O gets.
@@ -12,6 +12,7 @@
 
 pub mod allocator;
 pub mod arena;
+pub mod batch;
 pub mod bytes;
 mod copy;
 pub mod first_fit;
@@ -25,6 +26,7 @@ pub mod tlsf;
 
 pub use allocator::{AddressAllocator, Allocator, check_object_bytes};
 pub use arena::Arena;
+pub use batch::{Gather, Scatter};
 pub use bytes::ArenaBytes;
 pub use first_fit::AddressManager;
 pub use growth::{GrowthState, HeapSize};

@@ -27,6 +27,7 @@ pub(super) struct Bins {
     heads: [[u32; CLASSES as usize]; ROWS],
 }
 
+#[inline]
 fn class_of(units: u32) -> Class {
     if units < CLASSES {
         return (0, units);
@@ -36,6 +37,7 @@ fn class_of(units: u32) -> Class {
 }
 
 /// Whether every block of the class of `units` is at least as long.
+#[inline]
 fn is_smallest_of_its_class(units: u32) -> bool {
     units < CLASSES || units & ((1 << (units.ilog2() - CLASS_BITS)) - 1) == 0
 }
@@ -46,6 +48,7 @@ impl Bins {
     }
 
     /// Adds the free block `node`.
+    #[inline]
     pub(super) fn insert(&mut self, nodes: &mut Nodes, node: u32) {
         let (row, class) = class_of(nodes[node].units);
         let head = &mut self.heads[row][class as usize];
@@ -60,6 +63,7 @@ impl Bins {
     }
 
     /// Takes the free block `node` out.
+    #[inline]
     pub(super) fn remove(&mut self, nodes: &mut Nodes, node: u32) {
         let (prev, next) = (nodes[node].bin_prev, nodes[node].bin_next);
         if next != NONE {
@@ -77,7 +81,20 @@ impl Bins {
         }
     }
 
+    /// Gives the free block `node` another length.
+    #[inline]
+    pub(super) fn resize(&mut self, nodes: &mut Nodes, node: u32, units: u32) {
+        if class_of(nodes[node].units) == class_of(units) {
+            nodes[node].units = units;
+            return;
+        }
+        self.remove(nodes, node);
+        nodes[node].units = units;
+        self.insert(nodes, node);
+    }
+
     /// A block of at least `units`, as short as possible, give or take a class.
+    #[inline]
     pub(super) fn find(&self, nodes: &Nodes, units: u32) -> Option<u32> {
         let (row, class) = class_of(units);
         if self.classes[row] >> class & 1 == 1 {
@@ -107,6 +124,7 @@ impl Bins {
     }
 
     /// A block of the next class that has one.
+    #[inline]
     fn first_above(&self, (row, class): Class) -> Option<u32> {
         // Shifted twice: a shift by all bits is none.
         let classes = self.classes[row] & (u32::MAX << class << 1);

@@ -5,21 +5,22 @@
 //! a device needs few descriptors. Where no block holds the batch, it is cut from the longest ones there are, so that
 //! it lies in as few runs as possible.
 //!
-//! * [`bins`] finds free blocks by size. [`nodes`] has all blocks in address order, so that a block that is freed finds
-//!   its neighbours. Taken blocks are found by address in a hash table of node numbers.
+//! * [`bins`] finds free blocks by size, [`starts`] taken ones by address. [`nodes`] has all blocks in address order, so
+//!   that a block that is freed finds its neighbours.
 //!
-//! The space is counted in units of the alignment, of which there are at most [`MAX_UNITS`]. The books are 30 to 60
-//! bytes an object: a node of 24, a number in the table, and the room that both have to grow.
+//! The space is counted in units of the alignment, of which there are at most [`MAX_UNITS`]. The books are 24 bytes an
+//! object, up to twice that while the table of them has room to grow, and 4 bytes per 64 units of the space, or per
+//! fewer where objects are small.
 
 mod bins;
 mod nodes;
-
-use hashbrown::HashTable;
+mod starts;
 
 use super::allocator::{AddressAllocator, check_object_bytes, check_space, not_taken, too_large};
 use crate::error::Result;
 use bins::Bins;
-use nodes::{NONE, Nodes};
+use nodes::{NONE, Node, Nodes};
+use starts::Starts;
 
 pub use bins::MAX_COMPARED;
 
@@ -37,16 +38,9 @@ pub struct Tlsf {
     refused_frees: u64,
     nodes: Nodes,
     bins: Bins,
-    /// The taken blocks by their start.
-    taken: HashTable<u32>,
+    starts: Starts,
     /// The last block of the space.
     last: u32,
-}
-
-/// Mixes all bits of a start into all bits of the hash. Starts are ours, not an attacker's.
-fn hash(start: u32) -> u64 {
-    let product = u64::from(start).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    product ^ (product >> 32)
 }
 
 impl Tlsf {
@@ -64,7 +58,7 @@ impl Tlsf {
             refused_frees: 0,
             nodes: Nodes::new(),
             bins: Bins::new(),
-            taken: HashTable::new(),
+            starts: Starts::new(),
             last: NONE,
         };
         space.extend(size_bytes)?;
@@ -87,49 +81,56 @@ impl Tlsf {
         self.free_blocks -= 1;
     }
 
-    /// Says to the block behind `node` in the space, or to the space, that it lies behind `node`.
-    fn link_next(&mut self, node: u32) {
-        match self.nodes[node].next {
+    /// Takes `count` times `units` from the start of the free block `node`, which has them.
+    #[inline]
+    fn carve(&mut self, node: u32, units: u32, count: u32, addresses: &mut Vec<u64>) {
+        let Node { mut start, mut prev, units: free_units, .. } = self.nodes[node];
+        self.taken_units += u64::from(count) * u64::from(units);
+        let rest_units = free_units - count * units;
+        if rest_units == 0 && count == 1 {
+            self.remove_free(node);
+            addresses.push(u64::from(start) << self.unit_bits);
+            return;
+        }
+        // Without a rest the node is that of the last block.
+        for _ in u32::from(rest_units == 0)..count {
+            let taken = self.nodes.add(start, units, prev, node);
+            self.link_behind(prev, taken);
+            self.starts.add(&self.nodes, taken);
+            addresses.push(u64::from(start) << self.unit_bits);
+            (start, prev) = (start + units, taken);
+        }
+        if rest_units == 0 {
+            self.remove_free(node);
+            self.nodes[node].units = units;
+            addresses.push(u64::from(start) << self.unit_bits);
+        } else {
+            self.bins.resize(&mut self.nodes, node, rest_units);
+        }
+        (self.nodes[node].start, self.nodes[node].prev) = (start, prev);
+        self.starts.add(&self.nodes, node);
+        self.starts.adapt(&self.nodes, self.nodes.blocks(), self.last, self.units());
+    }
+
+    /// Says to the block `prev` that `node` is the next.
+    #[inline]
+    fn link_behind(&mut self, prev: u32, node: u32) {
+        if prev != NONE {
+            self.nodes[prev].next = node;
+        }
+    }
+
+    /// Says to the block `next`, or to the space, that `node` is before it.
+    #[inline]
+    fn link_before(&mut self, next: u32, node: u32) {
+        match next {
             NONE => self.last = node,
             next => self.nodes[next].prev = node,
         }
     }
 
-    /// Takes `count` times `units` from the start of the free block `node`, which has them.
-    fn carve(&mut self, node: u32, units: u32, count: u32, addresses: &mut Vec<u64>) {
-        self.remove_free(node);
-        let whole = self.nodes[node];
-        let mut prev = whole.prev;
-        for position in 0..count {
-            let start = whole.start + position * units;
-            let is_rest = position + 1 == count && start + units == whole.end();
-            let taken = if is_rest { node } else { self.nodes.add(start, units, prev, node) };
-            if prev != NONE {
-                self.nodes[prev].next = taken;
-            }
-            if is_rest {
-                let rest = &mut self.nodes[node];
-                (rest.start, rest.units, rest.prev) = (start, units, prev);
-            }
-            addresses.push(u64::from(start) << self.unit_bits);
-            self.remember(taken, start);
-            prev = taken;
-        }
-        if prev != node {
-            let rest = &mut self.nodes[node];
-            let carved = count * units;
-            (rest.start, rest.units, rest.prev) = (whole.start + carved, whole.units - carved, prev);
-            self.insert_free(node);
-        }
-        self.taken_units += u64::from(count) * u64::from(units);
-    }
-
-    fn remember(&mut self, node: u32, start: u32) {
-        let nodes = &self.nodes;
-        self.taken.insert_unique(hash(start), node, |other| hash(nodes[*other].start));
-    }
-
     /// The free block to take the next of `missing` blocks from, and how many of them.
+    #[inline]
     fn next_block(&self, units: u32, missing: u32) -> Option<(u32, u32)> {
         if let Some(node) = units.checked_mul(missing).and_then(|all| self.bins.find(&self.nodes, all)) {
             return Some((node, missing));
@@ -149,25 +150,38 @@ impl Tlsf {
         }
     }
 
-    /// The taken block of exactly `size_bytes` at `address`, taken out of the table of such.
-    fn forget(&mut self, address: u64, size_bytes: u64) -> Option<u32> {
+    /// The taken block of exactly `size_bytes` at `address`.
+    #[inline]
+    fn find_taken(&self, address: u64, size_bytes: u64) -> Option<u32> {
         let unit = |bytes: u64| {
             let units = u32::try_from(bytes >> self.unit_bits).ok()?;
             (u64::from(units) << self.unit_bits == bytes).then_some(units)
         };
         let (start, units) = (unit(address)?, unit(size_bytes)?);
-        let nodes = &self.nodes;
-        let entry = self.taken.find_entry(hash(start), |node| nodes[*node].start == start).ok()?;
-        (nodes[*entry.get()].units == units).then(|| entry.remove().0)
+        let node = self.starts.find(&self.nodes, start)?;
+        (self.nodes[node].units == units && !self.nodes[node].is_free()).then_some(node)
     }
 
-    /// Joins the free block `next`, which lies behind `node`, to it.
-    fn join_next(&mut self, node: u32, next: u32) {
-        let joined = self.nodes[next];
-        self.nodes[node].units += joined.units;
-        self.nodes[node].next = joined.next;
-        self.link_next(node);
-        self.nodes.drop_node(next);
+    /// Takes the block `node` out of the chain; its units go to the one before it.
+    #[inline]
+    fn give_to_prev(&mut self, node: u32) {
+        let Node { prev, next, .. } = self.nodes[node];
+        self.starts.remove(&self.nodes, node);
+        self.nodes[prev].next = next;
+        self.link_before(next, prev);
+        self.nodes.drop_node(node);
+    }
+
+    /// Takes the block `node` out of the chain; its units go to the one behind it, which starts where it did.
+    #[inline]
+    fn give_to_next(&mut self, node: u32) {
+        let Node { start, prev, next, .. } = self.nodes[node];
+        self.starts.remove(&self.nodes, next);
+        self.starts.remove(&self.nodes, node);
+        (self.nodes[next].start, self.nodes[next].prev) = (start, prev);
+        self.link_behind(prev, next);
+        self.starts.add(&self.nodes, next);
+        self.nodes.drop_node(node);
     }
 
     fn is_free(&self, node: u32) -> bool {
@@ -198,23 +212,33 @@ impl AddressAllocator for Tlsf {
     }
 
     fn free(&mut self, address: u64, size_bytes: u64) -> Result<()> {
-        let Some(node) = self.forget(address, size_bytes) else {
+        let Some(node) = self.find_taken(address, size_bytes) else {
             self.refused_frees += 1;
             return Err(not_taken(address, size_bytes));
         };
-        self.taken_units -= u64::from(self.nodes[node].units);
-        let (prev, next) = (self.nodes[node].prev, self.nodes[node].next);
-        if self.is_free(next) {
-            self.remove_free(next);
-            self.join_next(node, next);
+        let Node { units, prev, next, .. } = self.nodes[node];
+        self.taken_units -= u64::from(units);
+        let units_of = |neighbour: u32| self.nodes[neighbour].units;
+        match (self.is_free(prev), self.is_free(next)) {
+            (true, true) => {
+                let joined_units = units_of(prev) + units + units_of(next);
+                self.remove_free(next);
+                self.give_to_prev(next);
+                self.give_to_prev(node);
+                self.bins.resize(&mut self.nodes, prev, joined_units);
+            }
+            (true, false) => {
+                let joined_units = units_of(prev) + units;
+                self.give_to_prev(node);
+                self.bins.resize(&mut self.nodes, prev, joined_units);
+            }
+            (false, true) => {
+                let joined_units = units + units_of(next);
+                self.give_to_next(node);
+                self.bins.resize(&mut self.nodes, next, joined_units);
+            }
+            (false, false) => self.insert_free(node),
         }
-        let mut joined = node;
-        if self.is_free(prev) {
-            self.remove_free(prev);
-            self.join_next(prev, node);
-            joined = prev;
-        }
-        self.insert_free(joined);
         Ok(())
     }
 
@@ -227,22 +251,21 @@ impl AddressAllocator for Tlsf {
                 .with_hint("give objects a coarser alignment, or use LMCache's allocator"));
         };
         self.size_bytes = grown_bytes;
+        self.starts.extend(self.units());
         let more_units = self.units() - units;
         if more_units == 0 {
             return Ok(());
         }
         let last = self.last;
         if self.is_free(last) {
-            self.remove_free(last);
-            self.nodes[last].units += more_units;
-            self.insert_free(last);
+            let grown_units = self.nodes[last].units + more_units;
+            self.bins.resize(&mut self.nodes, last, grown_units);
             return Ok(());
         }
         let node = self.nodes.add(units, more_units, last, NONE);
-        if last != NONE {
-            self.nodes[last].next = node;
-        }
+        self.link_behind(last, node);
         self.last = node;
+        self.starts.add(&self.nodes, node);
         self.insert_free(node);
         Ok(())
     }
@@ -272,7 +295,7 @@ impl AddressAllocator for Tlsf {
         let (mut free_blocks, mut free_units) = (0, 0);
         for (node, is_in_its_class) in self.bins.blocks(&self.nodes) {
             let block = self.nodes[node];
-            let is_linked = |neighbour: u32, back: fn(&nodes::Node) -> u32| {
+            let is_linked = |neighbour: u32, back: fn(&Node) -> u32| {
                 neighbour == NONE || (!self.is_free(neighbour) && back(&self.nodes[neighbour]) == node)
             };
             let is_right = is_in_its_class
@@ -293,7 +316,7 @@ impl AddressAllocator for Tlsf {
     }
 
     fn metadata_bytes(&self) -> usize {
-        self.nodes.metadata_bytes() + self.taken.allocation_size() + size_of::<Self>()
+        self.nodes.metadata_bytes() + self.starts.metadata_bytes() + size_of::<Self>()
     }
 }
 

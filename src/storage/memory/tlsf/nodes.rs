@@ -39,6 +39,7 @@ impl Node {
 pub(super) struct Nodes {
     nodes: Vec<Node>,
     unused: u32,
+    blocks: usize,
 }
 
 impl Index<u32> for Nodes {
@@ -57,11 +58,13 @@ impl IndexMut<u32> for Nodes {
 
 impl Nodes {
     pub(super) fn new() -> Self {
-        Self { nodes: Vec::new(), unused: NONE }
+        Self { nodes: Vec::new(), unused: NONE, blocks: 0 }
     }
 
     /// A node for the taken block of `units` at `start`, between `prev` and `next`, which it does not tell.
+    #[inline]
     pub(super) fn add(&mut self, start: u32, units: u32, prev: u32, next: u32) -> u32 {
+        self.blocks += 1;
         let node = Node { start, units, prev, next, bin_prev: TAKEN, bin_next: NONE };
         match self.nodes.get_mut(self.unused as usize) {
             Some(unused) => {
@@ -79,13 +82,20 @@ impl Nodes {
     }
 
     /// Takes back a node that describes no block any more.
+    #[inline]
     pub(super) fn drop_node(&mut self, node: u32) {
+        self.blocks -= 1;
         self[node].bin_next = std::mem::replace(&mut self.unused, node);
     }
 
     /// Says of a block that was in the bins that it is taken.
     pub(super) fn take(&mut self, node: u32) {
         self[node].bin_prev = TAKEN;
+    }
+
+    /// How many blocks there are.
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks
     }
 
     pub(super) fn metadata_bytes(&self) -> usize {
