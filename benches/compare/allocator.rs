@@ -10,7 +10,7 @@ mod harness;
 #[path = "../memory/pairs.rs"]
 mod pairs;
 
-use lmcache::storage::config::AllocatorKind;
+use lmcache::storage::config::L1AllocatorKind;
 use lmcache::storage::memory::Allocator;
 use pairs::{ALIGN, Load, Ours, Space};
 
@@ -28,7 +28,7 @@ impl Space for Rival {
     }
 }
 
-fn ours(kind: AllocatorKind, load: Load) -> Ours<Allocator> {
+fn ours(kind: L1AllocatorKind, load: Load) -> Ours<Allocator> {
     Ours::new(Allocator::new(kind, load.space_units() * ALIGN, ALIGN).expect("a space"))
 }
 
@@ -40,8 +40,8 @@ fn rival(load: Load) -> Rival {
 fn main() {
     pairs::run_loads(harness::Effort::from_arguments(), |load| {
         let mut rows = Vec::new();
-        rows.extend(pairs::rows("first fit", |load| ours(AllocatorKind::FirstFit, load), load));
-        rows.extend(pairs::rows("TLSF", |load| ours(AllocatorKind::Tlsf, load), load));
+        rows.extend(pairs::rows("first fit", |load| ours(L1AllocatorKind::FirstFit, load), load));
+        rows.extend(pairs::rows("TLSF", |load| ours(L1AllocatorKind::Tlsf, load), load));
         rows.extend(pairs::rows("offset-allocator", rival, load));
         rows
     });

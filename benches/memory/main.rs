@@ -9,13 +9,13 @@ mod pairs;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use lmcache::storage::config::AllocatorKind;
+use lmcache::storage::config::L1AllocatorKind;
 use lmcache::storage::memory::{Allocator, Arena, Span};
 
 use harness::{Effort, Row, Unit, run};
 use pairs::{ALIGN, Load, Ours};
 
-fn allocator(kind: AllocatorKind, load: Load) -> Ours<Allocator> {
+fn allocator(kind: L1AllocatorKind, load: Load) -> Ours<Allocator> {
     Ours::new(Allocator::new(kind, load.space_units() * ALIGN, ALIGN).expect("a space"))
 }
 
@@ -49,8 +49,8 @@ fn main() {
     let effort = Effort::from_arguments();
     pairs::run_loads(effort, |load| {
         let mut rows = Vec::new();
-        rows.extend(pairs::rows("first fit", |load| allocator(AllocatorKind::FirstFit, load), load));
-        rows.extend(pairs::rows("TLSF", |load| allocator(AllocatorKind::Tlsf, load), load));
+        rows.extend(pairs::rows("first fit", |load| allocator(L1AllocatorKind::FirstFit, load), load));
+        rows.extend(pairs::rows("TLSF", |load| allocator(L1AllocatorKind::Tlsf, load), load));
         rows
     });
     pins(effort);

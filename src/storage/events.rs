@@ -196,6 +196,34 @@ pub enum Event<'a> {
 
 /// The variants as functions of any lifetime, to be handed on.
 impl Event<'_> {
+    pub(super) fn l1_read_reserved(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1ReadReserved(keys)
+    }
+
+    pub(super) fn l1_read_finished(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1ReadFinished(keys)
+    }
+
+    pub(super) fn l1_write_reserved(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1WriteReserved(keys)
+    }
+
+    pub(super) fn l1_write_finished(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1WriteFinished(keys)
+    }
+
+    pub(super) fn l1_write_finished_and_read_reserved(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1WriteFinishedAndReadReserved(keys)
+    }
+
+    pub(super) fn l1_keys_evicted(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1KeysEvicted(keys)
+    }
+
+    pub(super) fn l1_keys_accessed(keys: L1Keys<'_>) -> Event<'_> {
+        Event::L1KeysAccessed(keys)
+    }
+
     pub(super) fn sm_write_reserved(keys: SmKeys<'_>) -> Event<'_> {
         Event::SmWriteReserved(keys)
     }

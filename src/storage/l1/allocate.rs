@@ -78,6 +78,7 @@ impl Tables {
         // Enough bytes may be free and lie apart: then as many again go.
         let missing = wanted_bytes.checked_sub(free_bytes).filter(|missing| *missing > 0);
         let victims = self.evict_bytes(missing.unwrap_or(wanted_bytes), now_ns).unwrap_or_default();
+        self.teller.tell_victims(&victims);
         // Relaxed: a counter that orders nothing.
         self.evicted_for_room.fetch_add(victims.len() as u64, Ordering::Relaxed);
         !victims.is_empty()

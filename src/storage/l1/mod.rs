@@ -37,6 +37,7 @@ mod shard;
 pub mod slot;
 pub mod status;
 mod tables;
+mod tell;
 mod write;
 
 use crate::clock::Clock;
@@ -57,6 +58,7 @@ pub use status::L1Status;
 pub use write::WriteRequest;
 
 use tables::Tables;
+use tell::Teller;
 
 /// One object, as [`L1Manager::objects`] lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ pub struct L1Manager {
     arena: Arc<Arena>,
     tables: Tables,
     compat: Compat,
-    events: Events,
+    teller: Teller,
     waker: OnceLock<Waker>,
 }
 
@@ -103,8 +105,9 @@ impl L1Manager {
         }
         let space = L1MemoryManager::new(memory)?;
         let arena = Arc::clone(space.arena());
-        let tables = Tables::new(&config, compat, space);
-        Ok(Self { config, clock, arena, tables, compat, events, waker: OnceLock::new() })
+        let teller = Teller::new(&config.tag, events);
+        let tables = Tables::new(&config, compat, space, teller.clone());
+        Ok(Self { config, clock, arena, tables, compat, teller, waker: OnceLock::new() })
     }
 
     /// Whether L1 still takes something.
@@ -157,6 +160,7 @@ impl L1Manager {
         self.check_open()?;
         let reserved = self.tables.reserve_write(keys, request, self.clock.now_ns(), make)?;
         self.wake_if_full(reserved.used_bytes);
+        self.tell(keys, &reserved.codes, Event::l1_write_reserved);
         Ok((reserved.codes, reserved.buffers))
     }
 
@@ -168,7 +172,9 @@ impl L1Manager {
     /// over, the first finish after that is [`L1Error::KeyInWrongState`], too: it may be the late one's, who must not
     /// make readable what the other is still writing. Not under [`Compat::Lmcache`].
     pub fn finish_write(&self, keys: &[ObjectKey], tag: WriterTag) -> KeyCodes {
-        self.tables.finish_write(keys, tag, self.clock.now_ns(), |_| ())
+        let codes = self.tables.finish_write(keys, tag, self.clock.now_ns(), |_| ());
+        self.tell(keys, &codes, Event::l1_write_finished);
+        codes
     }
 
     /// [`Self::finish_write`] that also says which objects are readable from now on, to be stored to L2.
@@ -181,6 +187,7 @@ impl L1Manager {
         let codes = self.tables.finish_write(keys, tag, self.clock.now_ns(), |created| {
             noted = created.iter().map(|key| (*key).clone()).collect();
         });
+        self.tell(keys, &codes, Event::l1_write_finished);
         (codes, noted)
     }
 
@@ -204,7 +211,10 @@ impl L1Manager {
         tag: WriterTag,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        self.tables.finish_write_and_reserve_read(keys, read_locks, tag, self.clock.now_ns())
+        let now_ns = self.clock.now_ns();
+        let codes = self.tables.finish_write_and_reserve_read(keys, read_locks, tag, now_ns);
+        self.tell(keys, &codes, Event::l1_write_finished_and_read_reserved);
+        codes
     }
 
     /// Drops what `tag` was writing. The codes are those of [`Self::finish_write`] without late writers.
@@ -220,7 +230,13 @@ impl L1Manager {
         read_locks: i64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        self.tables.reserve_read(keys, read_locks, self.clock.now_ns())
+        if !self.teller.is_heard() {
+            return self.tables.reserve_read(keys, read_locks, self.clock.now_ns());
+        }
+        let keys: Vec<&ObjectKey> = keys.into_iter().collect();
+        let codes = self.tables.reserve_read(keys.iter().copied(), read_locks, self.clock.now_ns());
+        self.teller.tell_successes(&keys, &codes, Event::l1_read_reserved);
+        codes
     }
 
     /// [`Self::reserve_read`] of `count` keys that counts them as used, as [`Self::touch_keys`], if all are resident.
@@ -231,7 +247,16 @@ impl L1Manager {
         read_locks: i64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns())
+        if !self.teller.is_heard() {
+            return self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns());
+        }
+        let all: Vec<&ObjectKey> = keys.clone().collect();
+        let codes = self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns());
+        self.teller.tell_successes(&all, &codes, Event::l1_read_reserved);
+        if codes.all_succeeded() {
+            self.teller.tell(&all, Event::l1_keys_accessed);
+        }
+        codes
     }
 
     /// Where the read-locked ones of `keys` lie, parallel to `keys`. Takes no lock itself:
@@ -248,17 +273,27 @@ impl L1Manager {
         read_locks: i64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        self.tables.finish_read(keys, read_locks, self.clock.now_ns())
+        if !self.teller.is_heard() {
+            return self.tables.finish_read(keys, read_locks, self.clock.now_ns());
+        }
+        let keys: Vec<&ObjectKey> = keys.into_iter().collect();
+        let codes = self.tables.finish_read(keys.iter().copied(), read_locks, self.clock.now_ns());
+        self.teller.tell_successes(&keys, &codes, Event::l1_read_finished);
+        self.tell_gone(&keys, &codes);
+        codes
     }
 
     /// Counts `keys` as used.
     pub fn touch_keys(&self, keys: &[&ObjectKey]) {
         self.tables.touch_keys(keys);
+        self.teller.tell(keys, Event::l1_keys_accessed);
     }
 
     /// Deletes `keys`: [`L1Error::KeyIsLocked`] for what is read or written, unless `force`.
     pub fn delete(&self, keys: &[ObjectKey], force: bool) -> KeyCodes {
-        self.tables.delete(keys, force, self.clock.now_ns())
+        let codes = self.tables.delete(keys, force, self.clock.now_ns());
+        self.tell(keys, &codes, Event::l1_keys_evicted);
+        codes
     }
 
     /// Deletes everything that is not locked; with `force`, everything.
@@ -273,16 +308,23 @@ impl L1Manager {
     /// If the policy cannot choose: see [`isolated_lru`](crate::storage::eviction::isolated_lru).
     pub fn evict(&self, config: &EvictionConfig) -> Result<Vec<(ObjectKey, L1Error)>> {
         let victims = self.tables.evict(config, self.clock.now_ns())?;
-        self.publish_evicted(&victims);
+        self.teller.tell_victims(&victims);
         Ok(victims)
     }
 
-    fn publish_evicted(&self, victims: &[(ObjectKey, L1Error)]) {
-        if self.events.has_sink() {
-            let gone = victims.iter().filter(|(_, code)| *code == L1Error::Success);
-            let keys: Vec<&ObjectKey> = gone.map(|(key, _)| key).collect();
-            self.events.publish(|| Event::L1KeysEvicted(L1Keys { l1_tag: &self.config.tag, keys: &keys }));
+    /// Tells of those keys of an operation for which it succeeded.
+    fn tell(&self, keys: &[ObjectKey], codes: &KeyCodes, make: for<'a> fn(L1Keys<'a>) -> Event<'a>) {
+        if self.teller.is_heard() {
+            self.teller.tell_successes(&keys.iter().collect::<Vec<_>>(), codes, make);
         }
+    }
+
+    /// Tells of the temporary objects that left with their last reader: of those that a release found, and that are
+    /// not there any more.
+    fn tell_gone(&self, keys: &[&ObjectKey], codes: &KeyCodes) {
+        let released = keys.iter().zip(codes.as_slice()).filter(|(_, code)| **code == L1Error::Success);
+        let gone = released.map(|(key, _)| *key).filter(|key| self.objects_of(key).is_empty());
+        self.teller.tell(&gone.collect::<Vec<_>>(), Event::l1_keys_evicted);
     }
 
     /// Wakes the eviction thread when an allocation reaches the watermark, from now on. Not as LMCache.

@@ -10,6 +10,7 @@ use super::recency::Recency;
 use super::shard::{Shard, SlotId};
 use super::slot::{Object, Slot};
 use super::status::L1Status;
+use super::tell::Teller;
 use crate::clock::TickSource;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
@@ -62,6 +63,7 @@ pub(super) struct Tables {
     pub(super) evicted_for_room: AtomicU64,
     /// Set before the shards are cleared for the last time: who holds a shard finds it open, or cleared.
     is_closed: AtomicBool,
+    pub(super) teller: Teller,
 }
 
 /// The place of a slot in the tables.
@@ -72,7 +74,12 @@ pub(super) struct Place {
 }
 
 impl Tables {
-    pub(super) fn new(config: &L1ManagerConfig, compat: Compat, space: L1MemoryManager) -> Self {
+    pub(super) fn new(
+        config: &L1ManagerConfig,
+        compat: Compat,
+        space: L1MemoryManager,
+        teller: Teller,
+    ) -> Self {
         let memory = &config.memory;
         let kind = config.eviction.policy;
         let order = match (compat, kind) {
@@ -101,6 +108,7 @@ impl Tables {
             allocation_failures: AtomicU64::new(0),
             evicted_for_room: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
+            teller,
         }
     }
 
