@@ -216,7 +216,7 @@ fn a_heap_that_is_closed_stays_as_large_as_it_is() {
     memory.stop_growth();
     let total_bytes = memory.total_bytes();
     assert_eq!(memory.growth(), GrowthState::Stopped("L1 was closed while it grew".to_owned()));
-    assert!(total_bytes >= STEP_BYTES && total_bytes < 1 << 40);
+    assert!((STEP_BYTES..1 << 40).contains(&total_bytes));
     assert!(memory.batched_allocate(total_bytes, 1, &mut Vec::new()).unwrap(), "what is there stays");
     drop(memory);
     assert_eq!(Arc::strong_count(&arena), 1, "the thread is gone");

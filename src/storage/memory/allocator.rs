@@ -98,7 +98,7 @@ pub enum Allocator {
     /// LMCache's addresses.
     FirstFit(AddressManager),
     /// Fewer holes and longer runs.
-    Tlsf(Tlsf),
+    Tlsf(Box<Tlsf>),
 }
 
 impl Allocator {
@@ -109,7 +109,7 @@ impl Allocator {
     pub fn new(kind: AllocatorKind, size_bytes: u64, align_bytes: u64) -> Result<Self> {
         Ok(match kind {
             AllocatorKind::FirstFit => Self::FirstFit(AddressManager::new(size_bytes, align_bytes)?),
-            AllocatorKind::Tlsf => Self::Tlsf(Tlsf::new(size_bytes, align_bytes)?),
+            AllocatorKind::Tlsf => Self::Tlsf(Box::new(Tlsf::new(size_bytes, align_bytes)?)),
         })
     }
 }

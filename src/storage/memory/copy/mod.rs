@@ -75,7 +75,7 @@ mod tests {
     impl Pair {
         fn new(len_bytes: usize, first: u8) -> Self {
             let expected: Vec<u8> = (0..len_bytes).map(|i| first.wrapping_add((i % 251) as u8)).collect();
-            let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap());
+            let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().unwrap()).to_le();
             Self { shared: expected.chunks_exact(8).map(word).collect(), expected }
         }
 
@@ -84,7 +84,7 @@ mod tests {
         }
 
         fn check(&self, what: &str) {
-            let found: Vec<u8> = self.shared.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let found: Vec<u8> = self.shared.iter().flat_map(|word| word.to_le().to_le_bytes()).collect();
             assert!(found == self.expected, "{what}");
         }
     }
