@@ -84,7 +84,7 @@ mod tests {
         }
 
         fn check(&self, what: &str) {
-            let found: Vec<u8> = self.shared.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            let found: Vec<u8> = self.shared.iter().flat_map(|word| word.to_le().to_le_bytes()).collect();
             assert!(found == self.expected, "{what}");
         }
     }
