@@ -89,6 +89,9 @@ pub(super) fn recover(
 /// The number of a checkpoint and its bytes.
 type Newest = (u64, Vec<u8>);
 
+/// The number of a checkpoint, and its JSON.
+type Numbered = (u64, Vec<u8>);
+
 /// The number and the JSON of the newest whole checkpoint, and whether there is any, whole or not.
 fn newest_checkpoint(
     device: &Device,
@@ -96,7 +99,7 @@ fn newest_checkpoint(
     geometry: &Geometry,
     report: &mut Report,
 ) -> Result<(Option<Newest>, bool)> {
-    let (mut newest, mut has_any): (Option<(u64, Vec<u8>)>, bool) = (None, false);
+    let (mut newest, mut has_any): (Option<Numbered>, bool) = (None, false);
     for container in 0..CONTAINERS {
         let offset = geometry.container_offset(container);
         let bytes = device.read_bytes(CONTAINER_HEADER_BYTES, offset)?;
