@@ -32,6 +32,7 @@ fn mock() -> MockAdapterConfig {
         latency: Duration::ZERO,
         jitter: Duration::ZERO,
         jitter_seed: 0,
+        keep_bytes: true,
     }
 }
 
@@ -68,7 +69,7 @@ fn what_every_adapter_has() {
 fn every_key_of_mock() {
     let config = read(
         r#"{"type":"mock","max_size_gb":0.5,"mock_bandwidth_gb":1,"load_bandwidth_gb":4,"latency_ms":0.25,
-            "jitter_ms":3,"jitter_seed":18446744073709551615}"#,
+            "jitter_ms":3,"jitter_seed":18446744073709551615,"keep_bytes":false}"#,
     );
     let expected = MockAdapterConfig {
         max_size_bytes: 1 << 29,
@@ -77,6 +78,7 @@ fn every_key_of_mock() {
         latency: Duration::from_micros(250),
         jitter: MS(3),
         jitter_seed: u64::MAX,
+        keep_bytes: false,
     };
     assert_eq!(config.kind, AdapterKind::Mock(expected));
 }

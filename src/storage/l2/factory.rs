@@ -163,7 +163,7 @@ pub fn mock_options(config: &MockAdapterConfig, context: &AdapterContext) -> Moc
             jitter_ns: nanoseconds(config.jitter),
             jitter_seed: config.jitter_seed,
         },
-        keeps_bytes: true,
+        keeps_bytes: config.keep_bytes,
         compat: context.compat,
     }
 }

@@ -11,8 +11,15 @@ use crate::storage::config::fields::gib_to_capacity;
 pub const TYPE: &str = "mock";
 
 /// The keys of its own.
-pub const KEYS: &[&str] =
-    &["max_size_gb", "mock_bandwidth_gb", "load_bandwidth_gb", "latency_ms", "jitter_ms", "jitter_seed"];
+pub const KEYS: &[&str] = &[
+    "max_size_gb",
+    "mock_bandwidth_gb",
+    "load_bandwidth_gb",
+    "latency_ms",
+    "jitter_ms",
+    "jitter_seed",
+    "keep_bytes",
+];
 
 /// An adapter in memory that answers as late as a slower one would.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +36,9 @@ pub struct MockAdapterConfig {
     pub jitter: Duration,
     /// `jitter_seed`: the same seed gives the same jitter. Ours; 0 by default.
     pub jitter_seed: u64,
+    /// `keep_bytes`: false keeps the objects' sizes alone, and a load leaves its buffers as they are. For replays, whose
+    /// objects have no bytes worth keeping. Ours; true by default.
+    pub keep_bytes: bool,
 }
 
 pub(super) fn read(spec: Spec<'_>) -> Result<MockAdapterConfig> {
@@ -42,5 +52,6 @@ pub(super) fn read(spec: Spec<'_>) -> Result<MockAdapterConfig> {
         latency: fields.milliseconds("latency_ms", Duration::ZERO)?,
         jitter: fields.milliseconds("jitter_ms", Duration::ZERO)?,
         jitter_seed: fields.integer("jitter_seed", 0, 0..=u64::MAX)?,
+        keep_bytes: fields.bool("keep_bytes", true)?,
     })
 }
