@@ -8,7 +8,7 @@
 //!
 //! Nothing else is authenticated: a frame that is moved to another key of the same tenant is accepted there, as by
 //! LMCache. The key is `HKDF-SHA256(ikm = master key file, no salt, info = "lmcache-l2-aesgcm-v1" + cache_salt)`. It is
-//! derived again for each object: that costs about a microsecond, and so nothing has to be kept, bounded or locked.
+//! derived again for each object: that costs half a microsecond, and so nothing has to be kept, bounded or locked.
 //!
 //! Random IVs may collide: a tenant whose objects are written more than 2^32 times needs a new master key.
 
@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{aead, hkdf};
 
 use super::config::{AesGcmConfig, AesKeySize};
-use super::{Serde, check_plain_bytes, wire_prefix};
+use super::{Serde, append, check_plain_bytes, copy, wire_prefix};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey};
 
@@ -118,7 +118,7 @@ impl Serde for AesGcm {
         out.reserve(plain.len() + FRAME_OVERHEAD_BYTES);
         out.push(VERSION);
         out.extend_from_slice(&iv);
-        out.extend_from_slice(plain);
+        append(out, plain);
         let (nonce, text) = (Nonce::assume_unique_for_key(iv), &mut out[HEADER_BYTES..]);
         let tag =
             self.tenant_key(key)?.seal_in_place_separate_tag(nonce, Aad::empty(), text).map_err(|_| {
@@ -155,7 +155,7 @@ impl Serde for AesGcm {
         };
         let nonce = Nonce::try_assume_unique_for_key(&header[1..]).map_err(refused)?;
         let tag = tag.try_into().map_err(|_| refused(ring::error::Unspecified))?;
-        out.copy_from_slice(text);
+        copy(out, text);
         match self.tenant_key(key)?.open_in_place_separate_tag(nonce, Aad::empty(), tag, out, 0..) {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -4,7 +4,7 @@
 //! fails on others; here the tensors of an object follow each other, as they do in the object.
 
 use super::float8::{Float8, narrow_to_bf16, narrow_to_f16, round_f64, widen_bf16, widen_f16, widen_to_f64};
-use super::{Serde, check_plain_bytes, wire_prefix};
+use super::{Serde, append, check_plain_bytes, copy, wire_prefix};
 use crate::error::{Error, Result};
 use crate::format::model::{Dtype, MemoryLayoutDesc, ObjectKey};
 
@@ -93,7 +93,7 @@ impl Fp8 {
                 let rounded = values.iter().map(|bytes| round_f64(u64::from_le_bytes(*bytes)));
                 return self.format.encode_all(rounded, out);
             }
-            Element::Float8 => return out.extend_from_slice(plain),
+            Element::Float8 => return append(out, plain),
         };
         let (values, _) = plain.as_chunks();
         out.extend(values.iter().map(|bytes| table[usize::from(u16::from_le_bytes(*bytes))]));
@@ -105,7 +105,7 @@ impl Fp8 {
             Element::Float16 => decode_by(codes, out, |code| self.to_f16[code].to_le_bytes()),
             Element::Float32 => decode_by(codes, out, |code| self.to_f32[code].to_le_bytes()),
             Element::Float64 => decode_by(codes, out, |code| self.to_f64[code].to_le_bytes()),
-            Element::Float8 => out.copy_from_slice(codes),
+            Element::Float8 => copy(out, codes),
         }
     }
 }

@@ -102,3 +102,19 @@ fn wire_prefix(wire: &[u8], needed_bytes: usize) -> Result<&[u8]> {
             )
     })
 }
+
+/// Copies are made in pieces of this size. From 2 KiB to about 1 MiB, glibc copies by `rep movsb`, and AMD's Zen runs that
+/// at a tenth of its speed (3 instead of 40 GB/s) when the destination is less than 64 bytes ahead of the source, pages
+/// left aside. Buffers that begin with a page and have a short header are just that.
+const COPY_PIECE_BYTES: usize = 1024;
+
+/// Appends `from` to `to`.
+fn append(to: &mut Vec<u8>, from: &[u8]) {
+    from.chunks(COPY_PIECE_BYTES).for_each(|piece| to.extend_from_slice(piece));
+}
+
+/// Fills `to` with `from`, which is as long.
+fn copy(to: &mut [u8], from: &[u8]) {
+    let pieces = to.chunks_mut(COPY_PIECE_BYTES).zip(from.chunks(COPY_PIECE_BYTES));
+    pieces.for_each(|(to, from)| to.copy_from_slice(from));
+}
