@@ -32,6 +32,21 @@ fn eviction_and_capacity_need_each_other() {
 }
 
 #[test]
+fn settings_that_change_nothing_are_named() {
+    for (adapter, words) in [
+        (r#"{"type":"fs","base_path":"/kv","persist_enabled":false}"#, "persist_enabled"),
+        (
+            r#"{"type":"raw_block","device_path":"/x","slot_bytes":8192,"max_data_transfer_size":4096}"#,
+            "max_data_transfer_size",
+        ),
+    ] {
+        let warnings = config(adapter).warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains(words), "{warnings:?}");
+    }
+}
+
+#[test]
 fn quotas_and_prefetches_can_forbid_everything() {
     let mut config =
         config(r#"{"type":"fs","base_path":"/kv","eviction":{"eviction_policy":"IsolatedLRU"}}"#);

@@ -23,14 +23,13 @@ pub(super) struct L1Flags {
     /// touched, so it may be more than the machine has
     #[arg(long, value_name = "GB", allow_negative_numbers = true)]
     l1_size_gb: Option<f64>,
-    /// Say that L1 is pinned little by little, as in the configuration of a server with CUDA; --no-l1-use-lazy says
-    /// that it is not, which is the default, as in LMCache where memory cannot be pinned. Part of the
-    /// configuration's digest only: this build does not pin
+    /// Let L1 grow from --l1-init-size-gb to its size in the background, as on a server with CUDA; with
+    /// --no-l1-use-lazy, the default, as in LMCache where memory cannot be pinned, it has its size at once
     #[arg(long, overrides_with = "no_l1_use_lazy")]
     l1_use_lazy: bool,
     #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
     no_l1_use_lazy: bool,
-    /// How much L1 memory lazy pinning starts with. Part of the configuration's digest only
+    /// How much of L1 is there at the start if it grows
     #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true)]
     l1_init_size_gb: i64,
     /// Alignment of the objects in L1; a power of two

@@ -27,7 +27,7 @@ pub(super) struct L2Flags {
     /// How many loads from L2 run at once
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     l2_prefetch_max_in_flight: i64,
-    /// How often adapters without notification are polled
+    /// How often LMCache polls adapters that do not tell when they are done. Part of the digest only: all of ours do
     #[arg(long, value_name = "MS", default_value_t = 5, allow_negative_numbers = true)]
     periodic_notifier_interval_ms: i64,
     /// Bytes that one cache_salt may have, for IsolatedLRU; repeat it for more of them (ours: a server is told

@@ -51,7 +51,7 @@ pub struct StorageManagerConfig {
     pub prefetch_policy: PrefetchPolicy,
     /// How many prefetches are in flight at once; the others queue.
     pub prefetch_max_in_flight: i64,
-    /// The period of LMCache's notifier for adapters that need polling.
+    /// The period of LMCache's notifier for adapters that need polling. Part of the digest only: none of ours does.
     pub periodic_notifier_interval_ms: i64,
     /// Whether known faults of LMCache are reproduced. Ours.
     pub compat: Compat,

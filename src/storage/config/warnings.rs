@@ -11,7 +11,8 @@ impl StorageManagerConfig {
         let mut warnings = Vec::new();
         for (position, adapter) in self.l2_adapters.iter().enumerate() {
             let name = format!("L2 adapter #{} ({})", position + 1, adapter.kind.name());
-            warnings.extend(adapter.capacity_warning().map(|warning| format!("{name} {warning}")));
+            let own = [adapter.capacity_warning(), adapter.persist_warning(), adapter.transfer_warning()];
+            warnings.extend(own.into_iter().flatten().map(|warning| format!("{name} {warning}")));
             if adapter.evicts_by_quota() && self.quotas.is_empty() {
                 warnings.push(format!(
                     "{name} evicts all objects of a cache_salt without a quota, and there are no quotas"
@@ -43,6 +44,21 @@ impl L2AdapterConfig {
 
     fn evicts_by_quota(&self) -> bool {
         self.eviction.as_ref().is_some_and(|eviction| eviction.policy == EvictionPolicyKind::IsolatedLru)
+    }
+
+    fn persist_warning(&self) -> Option<&'static str> {
+        let is_volatile = matches!(self.innermost().kind, AdapterKind::Mock(_));
+        (!self.persist_enabled && !is_volatile).then_some("keeps what it stored, persist_enabled or not")
+    }
+
+    /// LMCache needs the number for NVMe commands, which nobody splits for it.
+    fn transfer_warning(&self) -> Option<&'static str> {
+        match &self.innermost().kind {
+            AdapterKind::RawBlock(raw_block) if raw_block.max_data_transfer_bytes.is_some() => {
+                Some("leaves it to the kernel to split transfers, whatever max_data_transfer_size says")
+            }
+            _ => None,
+        }
     }
 
     fn capacity_warning(&self) -> Option<&'static str> {

@@ -53,7 +53,7 @@ impl L1ManagerConfig {
 pub struct L1MemoryManagerConfig {
     /// How much memory L1 hands out.
     pub size_bytes: u64,
-    /// Whether the memory grows little by little. LMCache turns it off where memory cannot be pinned.
+    /// Whether the memory grows in the background. LMCache turns it off where memory cannot be pinned.
     pub use_lazy: bool,
     /// How much of it is there from the start, if lazy.
     pub init_size_bytes: u64,

@@ -44,7 +44,8 @@ pub struct L2AdapterConfig {
     pub shared: bool,
     /// When and what it evicts; nothing if it does not.
     pub eviction: Option<EvictionConfig>,
-    /// Whether what it stored outlives the process.
+    /// Whether what it stored outlives the process. LMCache asks it of one adapter that this build lacks; what the
+    /// others write stays whatever it says, here as there.
     pub persist_enabled: bool,
     /// How payloads are transformed on the way there and back.
     pub serde: Option<SerdeConfig>,
