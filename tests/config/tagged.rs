@@ -70,7 +70,7 @@ fn what_lmcache_refuses_is_refused_with_the_flag_named() {
         r#","shm_name":1"#,
         r#","eviction":[]"#,
         r#","eviction":{"extra_logging_enabled":true}"#,
-        r#","eviction":{"eviction_policy":"FIFO"}"#,
+        r#","eviction":{"eviction_policy":"MRU"}"#,
         r#","eviction":{"eviction_policy":null}"#,
         r#","eviction":{"trigger_watermark":1.01}"#,
         r#","eviction":{"eviction_ratio":true}"#,

@@ -349,7 +349,7 @@ mod tests {
         for line in broken {
             assert_eq!(config(line).expect_err(line).kind(), ErrorKind::InvalidArgument, "{line}");
         }
-        let unknown = ["test", "--eviction-policy", "FIFO"];
+        let unknown = ["test", "--eviction-policy", "MRU"];
         assert!(Line::try_parse_from(unknown).unwrap_err().to_string().contains("IsolatedLRU"));
     }
 }
