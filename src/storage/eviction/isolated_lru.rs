@@ -11,10 +11,12 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 
 /// Made for L2, whose controller knows each tenant's quota and names the tenant. LMCache lets it be chosen
-/// for L1 too, whose controller names none: there, choosing victims fails, and nothing is evicted. Under
-/// [`Compat::Native`] all tenants share what is asked for then: the next victim is always of the tenant that
-/// will have given the smallest share of its keys, and of the one who has gone unused for longest among equals. So each
-/// gives at least the ratio that was asked for, rounded down, and none is emptied for the others.
+/// for L1 too, whose controller names none: there, choosing victims fails, and nothing is evicted.
+///
+/// Under [`Compat::Native`] all tenants give then, each the same share of its keys: the next victim is of the tenant
+/// whose share with it is the smallest, and among equals the one that was used longest ago. So of each tenant goes at
+/// least the ratio that was asked for, rounded down, and none is emptied for the others. For one whose keys are locked,
+/// the others give.
 #[derive(Clone, Debug)]
 pub struct IsolatedLruPolicy {
     keys: KeyLists<LastUse>,
