@@ -37,6 +37,25 @@ impl std::fmt::Debug for StorageManagerBuilder {
     }
 }
 
+impl StorageManager {
+    /// A manager on the system's clock, with threads that evict and that serve L2.
+    ///
+    /// # Errors
+    /// Those of [`StorageManagerBuilder::build`].
+    pub fn new(config: StorageManagerConfig) -> Result<Self> {
+        StorageManagerBuilder::new(config).build()
+    }
+
+    /// A manager on `clock`, without any thread: locks expire by that clock, whoever moves it calls
+    /// [`Self::evict_l1_once`] once a second of it, and [`Self::pump`] does the work of L2.
+    ///
+    /// # Errors
+    /// Those of [`StorageManagerBuilder::build`].
+    pub fn with_clock(config: StorageManagerConfig, clock: Clock) -> Result<Self> {
+        StorageManagerBuilder::new(config).without_threads(clock).build()
+    }
+}
+
 impl StorageManagerBuilder {
     /// A manager on the system's clock, with threads.
     pub fn new(config: StorageManagerConfig) -> Self {

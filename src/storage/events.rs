@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::format::model::ObjectKey;
-use crate::storage::l1::L1Error;
+use crate::storage::l1::code::L1Error;
 use crate::storage::l2::L2AdapterId;
 use crate::sync::{Arc, OnceLock};
 

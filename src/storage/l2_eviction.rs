@@ -98,7 +98,9 @@ pub struct L2EvictionStatus {
 
 #[derive(Debug)]
 struct Shared {
-    adapters: Mutex<Vec<Evicting>>,
+    adapters: Mutex<Vec<Arc<Evicting>>>,
+    /// Held for a whole pass, deletions on disks included, which nobody who reads the list has to wait for.
+    pass: Mutex<()>,
     quotas: Arc<QuotaManager>,
     events: Events,
     evicted_keys: AtomicU64,
@@ -114,7 +116,8 @@ pub(super) struct L2EvictionController {
 
 impl L2EvictionController {
     pub(super) fn new(quotas: Arc<QuotaManager>, events: Events, compat: Compat) -> Self {
-        let shared = Shared { adapters: Mutex::default(), quotas, events, evicted_keys: AtomicU64::new(0) };
+        let (adapters, pass) = (Mutex::default(), Mutex::default());
+        let shared = Shared { adapters, pass, quotas, events, evicted_keys: AtomicU64::new(0) };
         Self { shared: Arc::new(shared), ticker: Ticker::default(), compat }
     }
 
@@ -137,11 +140,12 @@ impl L2EvictionController {
             // Cannot have been set: an order is added once.
             let _ = order.waker.set(self.ticker.waker());
         }
-        lock(&self.shared.adapters).push(Evicting { entry, order, config });
+        lock(&self.shared.adapters).push(Arc::new(Evicting { entry, order, config }));
     }
 
     /// Forgets an adapter, after the pass that may be under way.
     pub(super) fn remove(&self, id: L2AdapterId) {
+        let _pass = lock(&self.shared.pass);
         lock(&self.shared.adapters).retain(|evicting| evicting.entry.id != id);
     }
 
@@ -152,8 +156,8 @@ impl L2EvictionController {
     }
 
     pub(super) fn report_status(&self) -> L2EvictionStatus {
-        let adapters = lock(&self.shared.adapters);
-        let status = |evicting: &Evicting| {
+        let adapters = lock(&self.shared.adapters).clone();
+        let status = |evicting: &Arc<Evicting>| {
             let usage = evicting.entry.adapter.ledger().usage();
             L2EvictionAdapterStatus {
                 eviction_policy: evicting.config.policy.name(),
@@ -178,8 +182,9 @@ impl L2EvictionController {
 
 impl Shared {
     fn evict_once(&self) -> Vec<(L2AdapterId, Vec<ObjectKey>)> {
-        // The lock is held for the whole pass: an adapter that is removed is idle here before it is closed.
-        let adapters = lock(&self.adapters);
+        // An adapter that is removed is idle here before it is closed.
+        let _pass = lock(&self.pass);
+        let adapters = lock(&self.adapters).clone();
         let passes = adapters.iter().map(|evicting| (evicting.entry.id, self.evict(evicting)));
         passes.filter(|(_, victims)| !victims.is_empty()).collect()
     }

@@ -9,8 +9,8 @@ use crate::storage::events::{Event, Events, ReadFailure};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::key_runs::KeyRuns;
 use crate::storage::l1::{KeyCodes, L1Error};
-use crate::storage::manager::L1ManagerId;
 use crate::storage::memory::{Arena, Span};
+use crate::storage::reader::L1ManagerId;
 use crate::storage::reader::{Found, L1Owners, Reader};
 use crate::sync::Arc;
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::agent::Agent;
-use crate::storage::build::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::events::{Event, EventSink, Events};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
@@ -19,13 +17,10 @@ use crate::storage::layouts::LayoutBook;
 use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::quota::QuotaManager;
-use crate::storage::reader::{L1Owners, Reader};
+use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
 use crate::storage::striped::Striped;
 use crate::sync::{Arc, Mutex, OnceLock};
-
-/// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
-pub type L1ManagerId = u32;
 
 /// An L1 with its controllers.
 #[derive(Debug)]
@@ -78,23 +73,6 @@ impl std::fmt::Debug for FactoryBox {
 }
 
 impl StorageManager {
-    /// A manager on the system's clock, with threads that evict and that serve L2.
-    ///
-    /// # Errors
-    /// Those of [`StorageManagerBuilder::build`].
-    pub fn new(config: StorageManagerConfig) -> Result<Self> {
-        StorageManagerBuilder::new(config).build()
-    }
-
-    /// A manager on `clock`, without any thread: locks expire by that clock, whoever moves it calls
-    /// [`Self::evict_l1_once`] once a second of it, and [`Self::pump`] does the work of L2.
-    ///
-    /// # Errors
-    /// Those of [`StorageManagerBuilder::build`].
-    pub fn with_clock(config: StorageManagerConfig, clock: Clock) -> Result<Self> {
-        StorageManagerBuilder::new(config).without_threads(clock).build()
-    }
-
     /// Shows every call that LMCache traces to `hook` from now on.
     ///
     /// # Errors

@@ -48,6 +48,7 @@ pub mod ttl_lock;
 pub use build::StorageManagerBuilder;
 pub use l1::{KeyCodes, L1Error};
 pub use lease::{ReadBuffer, ReadContext, ReadObjects, WriteBuffer, WriteReservation};
-pub use manager::{L1ManagerId, StorageManager};
+pub use manager::StorageManager;
 pub use prefetch::{Bitmap, PrefetchHandle, PrefetchResult};
+pub use reader::L1ManagerId;
 pub use reader::L1Owners;

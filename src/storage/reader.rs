@@ -5,9 +5,11 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::events::Events;
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
-use crate::storage::manager::L1ManagerId;
 use crate::storage::memory::{Arena, Span};
 use crate::sync::Arc;
+
+/// Which L1 manager of a storage manager; they are numbered from 0, in the order of the configuration.
+pub type L1ManagerId = u32;
 
 /// Which L1 holds each key, as the result of a prefetch says.
 #[derive(Clone, Debug, Default)]

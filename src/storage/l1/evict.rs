@@ -3,6 +3,7 @@
 
 use super::L1Error;
 use super::recency::{Candidate, Recency};
+use super::shard::Place;
 use super::tables::{Order, Tables};
 use crate::error::Result;
 use crate::format::model::ObjectKey;
@@ -73,6 +74,15 @@ impl Tables {
         Ok(victims.into_iter().zip(codes.0).collect())
     }
 
+    fn each_candidate(&self, offer: &mut dyn FnMut(Candidate)) {
+        let mut number = 0;
+        self.each_shard(|shard| {
+            let place = |slot| Place { shard: number, slot };
+            shard.slots().for_each(|(id, slot)| offer(Candidate { used: slot.used, place: place(id) }));
+            number += 1;
+        });
+    }
+
     fn evict_least_recent(
         &self,
         recency: &Mutex<Recency>,
@@ -87,7 +97,7 @@ impl Tables {
         let (mut victims, mut kept, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         let mut last = None;
         while !matches!(left, Left::Keys(0) | Left::Bytes(0))
-            && let Some(candidate) = recency.next(self, last)
+            && let Some(candidate) = recency.next(last, self.keys(), |offer| self.each_candidate(offer))
         {
             last = Some(candidate);
             let mut shard = self.lock_shard(candidate.place.shard);

@@ -90,12 +90,9 @@ pub struct L1Manager {
 impl L1Manager {
     /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing.
     ///
-    /// Lazy growth, huge pages and shared memory are ways in which LMCache provides the same bytes; here the
-    /// whole size can be used from the start, in private memory.
-    ///
     /// # Errors
-    /// If the size is zero or does not fit into the address space, the alignment is no power of two, or the
-    /// memory is to be a Device-DAX file, which this build does not have.
+    /// If the size is zero or does not fit into the address space, the alignment is no power of two, the kernel has no
+    /// such pages, segment or node, or the memory is to be a Device-DAX file, which this build does not have.
     pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {

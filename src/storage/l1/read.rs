@@ -1,7 +1,8 @@
 //! Reading: `reserve_read`, `unsafe_read`, `finish_read`, `touch_keys`.
 
+use super::shard::Place;
 use super::slot::ObjectStage::Resident;
-use super::tables::{Place, Tables};
+use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;

@@ -12,8 +12,7 @@
 
 use std::collections::VecDeque;
 
-use super::slot::Slot;
-use super::tables::{Place, Tables};
+use super::shard::Place;
 
 /// A look at every slot queues one in so many.
 const QUEUED_SHARE: usize = 16;
@@ -35,21 +34,21 @@ pub(super) struct Recency {
 }
 
 impl Recency {
-    /// The next candidate behind `after`, which is the last that the caller has seen.
-    pub(super) fn next(&mut self, tables: &Tables, after: Option<Candidate>) -> Option<Candidate> {
+    /// The next candidate behind `after`, which is the last that the caller has seen. `visit` shows every one of the
+    /// `keys` slots; it is called if the queue is empty.
+    pub(super) fn next(
+        &mut self,
+        after: Option<Candidate>,
+        keys: usize,
+        visit: impl FnOnce(&mut dyn FnMut(Candidate)),
+    ) -> Option<Candidate> {
         if self.queue.is_empty() {
-            let wanted = (tables.keys() / QUEUED_SHARE).max(QUEUED_MIN);
+            let wanted = (keys / QUEUED_SHARE).max(QUEUED_MIN);
             self.queue = least(wanted, |offer| {
-                let mut number = 0;
-                tables.each_shard(|shard| {
-                    shard.slots().for_each(|(id, slot): (_, &Slot)| {
-                        let place = Place { shard: number, slot: id };
-                        let candidate = Candidate { used: slot.used, place };
-                        if after.is_none_or(|after| after < candidate) {
-                            offer(candidate);
-                        }
-                    });
-                    number += 1;
+                visit(&mut |candidate| {
+                    if after.is_none_or(|after| after < candidate) {
+                        offer(candidate);
+                    }
                 });
             });
         }

@@ -13,6 +13,13 @@ use crate::storage::memory::{Arena, Released, Span};
 /// A slot's place in its shard. It stays the same while the slot is there.
 pub(super) type SlotId = u32;
 
+/// The place of a slot in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) shard: u32,
+    pub(super) slot: SlotId,
+}
+
 /// Slots are taken in blocks of this many, so that a shard that grows moves nothing.
 const BLOCK_SLOTS: usize = 64;
 

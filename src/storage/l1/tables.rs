@@ -66,13 +66,6 @@ pub(super) struct Tables {
     pub(super) teller: Teller,
 }
 
-/// The place of a slot in the tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) shard: u32,
-    pub(super) slot: SlotId,
-}
-
 impl Tables {
     pub(super) fn new(
         config: &L1ManagerConfig,

@@ -199,7 +199,8 @@ fn check_available(available_bytes: Option<u64>, len_bytes: u64) -> Result<()> {
         Some(available_bytes) if available_bytes < len_bytes => {
             Err(Error::new(ErrorKind::OutOfMemory, "there is not enough free memory to commit L1")
                 .with_context("bytes", len_bytes)
-                .with_context("available_bytes", available_bytes))
+                .with_context("available_bytes", available_bytes)
+                .with_hint("ask for a smaller L1, or for one that is not committed at the start"))
         }
         _ => Ok(()),
     }

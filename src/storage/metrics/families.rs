@@ -269,6 +269,9 @@ fn count_salts<'a>(counters: &Counters, keys: impl Iterator<Item = &'a ObjectKey
 
 fn count_l1(counters: &Counters, keys: &L1Keys<'_>) {
     for (salt, count) in by(keys.keys.iter().copied(), salt_of) {
-        add(counters, vec![("cache_salt", salt), ("l1_tag", keys.l1_tag.to_owned())], count);
+        let mut labels = vec![("cache_salt", salt), ("l1_tag", keys.l1_tag.to_owned())];
+        // LMCache leaves the label out here, and only here, for who has no salt.
+        labels.retain(|(_, value)| !value.is_empty());
+        add(counters, labels, count);
     }
 }

@@ -7,7 +7,7 @@ use super::bitmap::Bitmap;
 use super::grid::Grid;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
-use crate::storage::manager::L1ManagerId;
+use crate::storage::reader::L1ManagerId;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::L2AdapterConfig;
-use super::reader::{Spec, read as read_any};
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::fields::Fields;
 
@@ -92,7 +92,7 @@ fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
             .with_context("field", name)
             .with_hint("move it to the object around it; LMCache reads it and then passes over it"));
     }
-    read_any(Spec { fields: Fields(object), depth, ..spec })
+    (spec.read_inner)(Spec { fields: Fields(object), depth, ..spec })
 }
 
 fn gap_indices(spec: Spec<'_>) -> Result<Vec<u64>> {

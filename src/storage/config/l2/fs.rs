@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::fields::Fields;
 

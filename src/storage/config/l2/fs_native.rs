@@ -4,7 +4,7 @@
 //! adapter tells from its type whether it has to.
 
 use super::fs::{self, FsAdapterConfig};
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::Result;
 
 /// The type in JSON.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::Result;
 use crate::storage::config::GIB_BYTES;
 use crate::storage::config::fields::gib_to_capacity;

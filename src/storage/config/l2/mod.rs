@@ -18,6 +18,7 @@ pub mod raw_block;
 pub mod reader;
 pub mod resp;
 pub mod s3;
+mod spec;
 
 use serde_json::Value;
 
@@ -26,9 +27,9 @@ pub use fs::{FileChecksum, FsAdapterConfig, FsIoEngine};
 pub use mock::MockAdapterConfig;
 pub use plugin::PluginAdapterConfig;
 pub use raw_block::{RawBlockAdapterConfig, RawBlockIoEngine};
-pub use reader::Environment;
 pub use resp::RespAdapterConfig;
 pub use s3::S3AdapterConfig;
+pub use spec::Environment;
 
 use super::EvictionConfig;
 use crate::storage::serde::SerdeConfig;

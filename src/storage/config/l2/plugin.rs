@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::secret::masked;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fs::workers;
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::fields::{Fields, MAX_CAPACITY_BYTES};
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::known::{refuse_keys, unknown_type};
+use super::spec::{Environment, Spec};
 use super::{AdapterKind, L2AdapterConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 use crate::error::{Error, Result};
 use crate::storage::config::fields::{Fields, parse_object};
@@ -15,18 +16,6 @@ pub const COMMON_KEYS: &[&str] = &["type", "affinity_tag", "shared", "eviction",
 
 /// The keys of an `eviction` object; `by` is ours.
 const EVICTION_KEYS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
-
-/// Where values come from that an object leaves out: the environment of the process, or a test's.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// One object, with what its reader needs to know beside it.
-#[derive(Clone, Copy)]
-pub(super) struct Spec<'a> {
-    pub(super) fields: Fields<'a>,
-    pub(super) environment: Environment<'a>,
-    /// How many adapters are wrapped around this one.
-    pub(super) depth: usize,
-}
 
 impl L2AdapterConfig {
     /// Reads one object.
@@ -44,7 +33,7 @@ impl L2AdapterConfig {
     /// Those of [`Self::from_json`].
     pub fn from_json_in(json: &str, environment: Environment<'_>) -> Result<Self> {
         let object = parse_object(json)?;
-        let mut config = read(Spec { fields: Fields(&object), environment, depth: 0 })?;
+        let mut config = read(Spec { fields: Fields(&object), environment, depth: 0, read_inner: read })?;
         config.spec = masked(&Value::Object(object));
         Ok(config)
     }
@@ -135,14 +124,4 @@ fn read_eviction(value: &Value) -> Result<EvictionConfig> {
         by: fields.choice("by", defaults.by, EvictionMeasure::ALL, EvictionMeasure::name)?,
         ..defaults
     })
-}
-
-impl Spec<'_> {
-    /// A text, or the environment's variable where it is missing or empty, or nothing.
-    pub(super) fn text_or_variable(self, name: &str, variable: &str) -> Result<String> {
-        match self.fields.text(name, "")? {
-            "" => Ok((self.environment)(variable).unwrap_or_default()),
-            text => Ok(text.to_owned()),
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::fs::workers;
-use super::reader::Spec;
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::Secret;
 

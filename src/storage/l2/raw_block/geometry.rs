@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use crate::storage::config::l2::RawBlockAdapterConfig;
 
+/// `struct "<8sIQQI"`: magic, version, number, length and checksum of a checkpoint.
+pub const CONTAINER_HEADER_BYTES: usize = 32;
+
 /// The first bytes of a slot that has an object.
 pub const SLOT_MAGIC: [u8; 8] = *b"LMCBLK01";
 
@@ -66,7 +69,7 @@ impl Geometry {
             return Err(Error::invalid("header_bytes must be at least 24")
                 .with_context("header_bytes", self.header_bytes));
         }
-        if self.block_align < super::checkpoint::CONTAINER_HEADER_BYTES as u64 {
+        if self.block_align < CONTAINER_HEADER_BYTES as u64 {
             return Err(Error::invalid("block_align must be at least 32, the header of a checkpoint")
                 .with_context("block_align", self.block_align));
         }

@@ -21,6 +21,7 @@
 pub mod checkpoint;
 mod checkpointer;
 mod device;
+mod entry_meta;
 pub mod geometry;
 pub mod key_codec;
 mod recovery;

@@ -1,7 +1,8 @@
 //! Finding the index of a device again.
 
-use super::checkpoint::{self, CONTAINER_HEADER_BYTES, ContainerHeader};
+use super::checkpoint::{self, ContainerHeader};
 use super::device::Device;
+use super::geometry::CONTAINER_HEADER_BYTES;
 use super::geometry::{CONTAINERS, Geometry, SLOT_HEADER_BYTES, encode_slot_header};
 use super::key_codec;
 use super::slots::{Found, Slots};

@@ -3,7 +3,7 @@
 //! A slot that is being read is not given to another object before the read is done, whatever happens to its own
 //! object meanwhile. A slot that is being written belongs to its writer; its object is not there before the writer says so.
 
-use super::checkpoint::EntryMeta;
+use super::entry_meta::EntryMeta;
 use crate::format::model::ObjectKey;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock};
 

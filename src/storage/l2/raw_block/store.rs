@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::checkpoint::{self, ContainerHeader, EntryMeta};
+use super::checkpoint::{self, ContainerHeader};
 use super::checkpointer::Checkpointer;
 use super::device::Device;
+use super::entry_meta::EntryMeta;
 use super::geometry::{CONTAINERS, Geometry, encode_slot_header};
 use super::key_codec;
 use super::recovery::{self, Report};
