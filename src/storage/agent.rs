@@ -165,8 +165,9 @@ impl<C: Controller> Agent<C> {
         if lock(&self.thread).is_some() {
             return false;
         }
+        // Another thread that pumps, or a callback of this one: its messages are handled by who is at it.
+        let Ok(mut controller) = self.controller.try_lock() else { return false };
         let messages = self.mailbox.take();
-        let mut controller = lock(&self.controller);
         let has_work = !messages.is_empty() || controller.wait_ns() == Some(0);
         if has_work {
             controller.handle(messages);
@@ -187,7 +188,14 @@ impl<C: Controller> Agent<C> {
     /// If the thread had panicked.
     pub(super) fn stop(&self) -> Result<()> {
         let left = self.mailbox.close();
-        let joined = lock(&self.thread).take().map(JoinHandle::join);
+        // Two statements: a callback on that thread may ask whether it lives.
+        let thread = lock(&self.thread).take();
+        if thread.as_ref().is_some_and(|thread| thread.thread().id() == std::thread::current().id()) {
+            // A callback dropped the last handle of a manager on the thread that serves it, which holds the controller
+            // further up and ends when it finds its mailbox closed.
+            return Ok(());
+        }
+        let joined = thread.map(JoinHandle::join);
         let mut controller = match self.controller.lock() {
             Ok(controller) => controller,
             Err(_) => {

@@ -87,7 +87,10 @@ impl Ticker {
     pub(super) fn stop(&self) -> Result<()> {
         lock(&self.shared.state).is_stopped = true;
         self.shared.changed.notify_all();
-        match lock(&self.thread).take().map(JoinHandle::join) {
+        let thread = lock(&self.thread).take();
+        // A sink of events that drops the last handle of a manager stops the thread that it runs on.
+        let is_current = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        match thread.filter(|thread| !is_current(thread)).map(JoinHandle::join) {
             Some(Err(_)) => Err(Error::new(ErrorKind::Policy, "an eviction thread panicked")),
             Some(Ok(())) | None => Ok(()),
         }

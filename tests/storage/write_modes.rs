@@ -40,3 +40,16 @@ fn an_update_writes_the_same_buffer_out_of_sight() {
     assert!(manager.l1_manager().reserve_read(&keys, 1).all_succeeded());
     assert_eq!(manager.l1_manager().get_staging_memory_usage(), 0);
 }
+
+#[test]
+fn an_update_whose_writer_died_can_be_made_by_the_next() {
+    let (manager, hand) = manager(8, EvictionPolicyKind::Lru);
+    let keys = keys(0, 2);
+    store(&manager, &keys);
+    let update = || manager.reserve_write_with_mode(&keys, &layout(PAGE), WriteMode::Update).unwrap();
+    assert!(update().codes().all_succeeded());
+    hand.advance_ns(3600 * lmcache::clock::NS_PER_S);
+    assert!(update().codes().all_succeeded());
+    assert!(manager.finish_write(&keys).unwrap().all_succeeded());
+    assert!(manager.memcheck());
+}

@@ -7,7 +7,7 @@ use lmcache::storage::config::{Compat, StorePolicy};
 use lmcache::storage::store::lane::MAX_TASKS;
 
 use crate::gate::Kind;
-use crate::support::{Bench, config, keys, keys_of_group, spec};
+use crate::support::{Bench, PAGE, config, keys, keys_of_group, spec};
 
 const BACKOFF_NS: u64 = 50_000_000;
 
@@ -150,4 +150,23 @@ fn an_object_that_is_deleted_by_force_under_its_store_keeps_its_bytes_until_the_
     let result = bench.prefetch(&spec(&keys));
     assert_eq!(result.hit_count(), 4);
     bench.assert_readable(&keys);
+}
+
+#[test]
+fn what_l2_has_no_room_for_is_not_deleted_from_l1() {
+    for compat in Compat::ALL {
+        let mut config = config(compat, 16);
+        config.store_policy = StorePolicy::SkipL1;
+        let bench = Bench::with_capacity(config, 2 * PAGE);
+        let keys = keys(0, 4);
+        bench.write(&keys);
+        bench.manager.pump();
+        let left = bench.manager.l1_manager().objects().len();
+        // LMCache believes that all four are in L2, and two of them are nowhere.
+        assert_eq!(left, if compat == Compat::Native { 2 } else { 0 }, "{compat:?}");
+        assert_eq!(bench.mocks[0].mock.stored_keys().len(), 2);
+        let status = bench.manager.report_status().store_controller.unwrap();
+        assert_eq!(status.lost_keys, if compat == Compat::Native { 2 } else { 0 }, "{compat:?}");
+        bench.assert_idle();
+    }
 }

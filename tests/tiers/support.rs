@@ -44,7 +44,7 @@ impl L2Adapter for Fragile {
             Ok(_) => {
                 let failed = Bitmap::from_fn(task.objects.len(), |_| true);
                 drop(task.objects);
-                task.done.answer(StoreOutcome { failed, bytes: 0 });
+                task.done.answer(StoreOutcome { refused: Bitmap::new(failed.len()), failed, bytes: 0 });
             }
             Err(_) => self.mock.submit_store(task),
         }
@@ -115,7 +115,16 @@ impl Bench {
         Self::with(config(compat, pages), 1)
     }
 
-    pub(crate) fn with(mut config: StorageManagerConfig, adapters: usize) -> Self {
+    pub(crate) fn with(config: StorageManagerConfig, adapters: usize) -> Self {
+        Self::of(config, adapters, 1 << 30)
+    }
+
+    /// One mock that holds so much.
+    pub(crate) fn with_capacity(config: StorageManagerConfig, capacity_bytes: u64) -> Self {
+        Self::of(config, 1, capacity_bytes)
+    }
+
+    fn of(mut config: StorageManagerConfig, adapters: usize, capacity_bytes: u64) -> Self {
         config.l2_adapters = vec![mock_config(); adapters];
         let made: Arc<Mutex<Vec<Made>>> = Arc::default();
         let maker = Arc::clone(&made);
@@ -123,7 +132,7 @@ impl Bench {
         let make = move |_: &L2AdapterConfig, context: &_| -> Result<Arc<dyn L2Adapter>> {
             let context: &lmcache::storage::l2::factory::AdapterContext = context;
             let options = MockOptions {
-                capacity_bytes: 1 << 30,
+                capacity_bytes,
                 delay: Default::default(),
                 keeps_bytes: true,
                 compat: context.compat,

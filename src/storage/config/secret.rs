@@ -8,7 +8,23 @@ use serde_json::Value;
 pub const MASK: &str = "***";
 
 /// Words that mark a key of a JSON object as a secret, wherever they stand in it.
-const SECRET_WORDS: [&str; 6] = ["password", "passwd", "secret", "token", "access_key", "credential"];
+const SECRET_WORDS: [&str; 15] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "access_key",
+    "api_key",
+    "apikey",
+    "private_key",
+    "auth",
+    "credential",
+    "signature",
+    "sas",
+    "connection_string",
+];
 
 /// A password or a key. `Debug` and `Display` show [`MASK`] in its place, so that it can stand in a
 /// configuration that is logged.

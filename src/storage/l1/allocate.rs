@@ -1,5 +1,6 @@
 //! Addresses for reservations.
 
+use super::code::L1Error;
 use super::tables::{Order, Tables};
 use crate::error::Result;
 use crate::storage::config::Compat;
@@ -80,7 +81,8 @@ impl Tables {
         let victims = self.evict_bytes(missing.unwrap_or(wanted_bytes), now_ns).unwrap_or_default();
         self.teller.tell_victims(&victims);
         // Relaxed: a counter that orders nothing.
-        self.evicted_for_room.fetch_add(victims.len() as u64, Ordering::Relaxed);
+        let gone_count = victims.iter().filter(|(_, code)| *code == L1Error::Success).count();
+        self.evicted_for_room.fetch_add(gone_count as u64, Ordering::Relaxed);
         !victims.is_empty()
     }
 

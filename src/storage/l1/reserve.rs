@@ -146,10 +146,11 @@ impl Tables {
     /// Mostly all of them need one. What is too many is given back, and lies behind what was used, so that the
     /// addresses are the same as if it had not been taken.
     fn addresses_for(&self, keys: &[ObjectKey], request: WriteRequest, now_ns: u64) -> Result<Addresses> {
-        if request.mode == WriteMode::Update || keys.is_empty() {
+        if keys.is_empty() {
             return Ok(Addresses::default());
         }
-        if request.size_bytes > 0 {
+        // An update needs a new place only where another one ran out.
+        if request.size_bytes > 0 && request.mode != WriteMode::Update {
             let addresses = self.allocate(request.size_bytes, keys.len())?;
             if !addresses.offsets.is_empty() {
                 return Ok(addresses);
@@ -166,10 +167,11 @@ impl Tables {
         let mut cursor = self.cursor();
         let mut needs = |key: &ObjectKey| {
             let hash = self.hash(key);
-            cursor.shard(hash).find_slot(hash, key).is_none_or(|(_, slot)| {
-                let present = present(slot, request, now_ns, self.write_ttl_ns);
-                matches!(present, Present::Nothing | Present::Expired { .. })
-            })
+            let Some((_, slot)) = cursor.shard(hash).find_slot(hash, key) else {
+                return request.mode != WriteMode::Update;
+            };
+            let present = present(slot, request, now_ns, self.write_ttl_ns);
+            matches!(present, Present::Nothing | Present::Expired { .. })
         };
         let in_need = keys.iter().filter(|key| needs(key));
         in_need.collect::<hashbrown::HashSet<&ObjectKey, foldhash::fast::RandomState>>().len()

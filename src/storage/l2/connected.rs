@@ -299,14 +299,16 @@ impl<C: Connector> Inner<C> {
     }
 
     fn stored(&self, objects: Vec<Transfer>, results: Vec<Option<Result<Put>>>) -> StoreOutcome {
-        let mut outcome = StoreOutcome { failed: Bitmap::new(objects.len()), bytes: 0 };
+        let (failed, refused) = (Bitmap::new(objects.len()), Bitmap::new(objects.len()));
+        let mut outcome = StoreOutcome { failed, refused, bytes: 0 };
         let (mut stored, mut all_keys) = (Vec::new(), Vec::with_capacity(objects.len()));
         for (position, (object, result)) in objects.into_iter().zip(results).enumerate() {
             all_keys.push(object.key.clone());
             let size_bytes = object.buffer.size_bytes() as u64;
             match self.value(&self.failed_stores, result) {
                 None => outcome.failed.set(position),
-                Some(Put::Present | Put::NoRoom) => {}
+                Some(Put::Present) => {}
+                Some(Put::NoRoom) => outcome.refused.set(position),
                 Some(Put::Written { added_bytes }) => {
                     outcome.bytes += size_bytes;
                     let added = added_bytes.unwrap_or_else(|| self.first_size(&object.key, size_bytes));

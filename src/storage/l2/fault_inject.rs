@@ -193,7 +193,8 @@ impl L2Adapter for FaultInjectAdapter {
         let done = self.faults.answer(done, move |_, outcome: StoreOutcome| {
             let mut all_failed = spread(&outcome.failed, &failed, len);
             failed.iter().for_each(|position| all_failed.set(*position));
-            StoreOutcome { failed: all_failed, bytes: outcome.bytes }
+            let refused = spread(&outcome.refused, &failed, len);
+            StoreOutcome { failed: all_failed, refused, bytes: outcome.bytes }
         });
         self.inner.submit_store(StoreTask { objects, done });
     }

@@ -76,16 +76,17 @@ impl MockAdapter {
         lock(&self.table).locks.iter().map(|(key, count)| (key.clone(), *count)).collect()
     }
 
-    fn store(&self, task: &StoreTask) -> Vec<(ObjectKey, u64)> {
-        let mut stored = Vec::new();
+    fn store(&self, task: &StoreTask) -> (Vec<(ObjectKey, u64)>, Bitmap) {
+        let (mut stored, mut refused) = (Vec::new(), Bitmap::new(task.objects.len()));
         let mut table = lock(&self.table);
-        for object in &task.objects {
+        for (position, object) in task.objects.iter().enumerate() {
             let size_bytes = object.buffer.size_bytes() as u64;
             if table.objects.contains_key(&object.key) {
                 continue;
             }
             if table.used_bytes.saturating_add(size_bytes) > self.options.capacity_bytes {
                 table.no_room += 1;
+                refused.set(position);
                 continue;
             }
             let bytes = self.options.keeps_bytes.then(|| {
@@ -97,7 +98,7 @@ impl MockAdapter {
             table.objects.insert(object.key.clone(), Stored { size_bytes, bytes });
             stored.push((object.key.clone(), size_bytes));
         }
-        stored
+        (stored, refused)
     }
 
     fn load(&self, task: &LoadTask) -> (Bitmap, Vec<ObjectKey>, u64) {
@@ -132,10 +133,10 @@ impl L2Adapter for MockAdapter {
             return;
         }
         let begun_ns = monotonic_ns();
-        let stored = self.store(&task);
+        let (stored, refused) = self.store(&task);
         let bytes = stored.iter().map(|(_, bytes)| bytes).sum();
         let StoreTask { objects, done } = task;
-        let outcome = StoreOutcome { failed: Bitmap::new(objects.len()), bytes };
+        let outcome = StoreOutcome { failed: Bitmap::new(objects.len()), refused, bytes };
         drop(objects);
         self.ledger.stored(&stored);
         self.delay.after_store(begun_ns, bytes, move || done.answer(outcome));

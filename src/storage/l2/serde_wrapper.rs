@@ -209,14 +209,23 @@ struct Joined<T> {
 struct JoinedState {
     /// A bit for each object that succeeded.
     good: Bitmap,
+    /// A bit for each object that the adapter behind had no room for.
+    refused: Bitmap,
     bytes: u64,
     pieces: usize,
 }
 
 impl<T> Joined<T> {
     fn new(len: usize, pieces: usize, done: Completion<T>) -> Arc<Self> {
-        let state = Mutex::new(JoinedState { good: Bitmap::new(len), bytes: 0, pieces });
+        let state =
+            Mutex::new(JoinedState { good: Bitmap::new(len), refused: Bitmap::new(len), bytes: 0, pieces });
         Arc::new(Self { state, done: Mutex::new(Some(done)) })
+    }
+
+    /// These objects found no room.
+    fn refuse<'a>(&self, positions: impl Iterator<Item = (usize, &'a usize)>) {
+        let mut state = lock(&self.state);
+        positions.for_each(|(_, position)| state.refused.set(*position));
     }
 
     /// One piece is done: these objects succeeded.
@@ -238,7 +247,7 @@ impl<T> Joined<T> {
 
 fn store_outcome(state: &JoinedState) -> StoreOutcome {
     let failed = Bitmap::from_fn(state.good.len(), |position| !state.good.test(position));
-    StoreOutcome { failed, bytes: state.bytes }
+    StoreOutcome { failed, refused: state.refused.clone(), bytes: state.bytes }
 }
 
 fn loaded(state: &JoinedState) -> Bitmap {
@@ -306,6 +315,7 @@ impl Shared {
         let done = Completion::new(move |outcome: Option<StoreOutcome>| {
             drop(buffers);
             let Some(outcome) = outcome else { return };
+            joined.refuse(positions.iter().enumerate().filter(|(at, _)| outcome.refused.test(*at)));
             let good = positions.into_iter().enumerate().filter(|(at, _)| !outcome.failed.test(*at));
             joined.piece(good.map(|(_, position)| position), outcome.bytes, store_outcome);
         });
@@ -403,7 +413,7 @@ impl L2Adapter for SerdeAdapter {
         let items = shared.items(objects);
         if shared.is_refused(&items, len) {
             drop(items);
-            return done.answer(StoreOutcome { failed: Bitmap::from_fn(len, |_| true), bytes: 0 });
+            return done.answer(StoreOutcome::all_failed(len));
         }
         let pieces = shared.pieces(items);
         let joined = Joined::new(len, pieces.len(), done);

@@ -70,14 +70,21 @@ pub struct StoreTask {
 /// What became of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOutcome {
-    /// The objects that are not in L2, by their position in the task. What was there already, and what the adapter
-    /// has no room for, is none of them: nobody would gain by trying again.
+    /// The objects that are not in L2 and may be tried again, by their position in the task. What was there already
+    /// is none of them.
     pub failed: Bitmap,
+    /// The objects that are not in L2 because the adapter has no room for them: nobody would gain by trying again.
+    pub refused: Bitmap,
     /// Bytes that were really written: 0 for an object that was there already.
     pub bytes: u64,
 }
 
 impl StoreOutcome {
+    /// The outcome of a task of which nothing was stored.
+    pub fn all_failed(len: usize) -> Self {
+        Self { failed: Bitmap::from_fn(len, |_| true), refused: Bitmap::new(len), bytes: 0 }
+    }
+
     /// Whether nothing failed: what LMCache knows of a store.
     pub fn is_success(&self) -> bool {
         self.failed.popcount() == 0

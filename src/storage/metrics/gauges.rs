@@ -1,5 +1,7 @@
 //! What is there at the moment, read from the manager when it is asked for.
 
+use std::collections::BTreeMap;
+
 use crate::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::family::Family;
@@ -20,7 +22,7 @@ pub(super) struct Gauges {
     l1_staging: Gauges64,
     l2_usage: Gauges64,
     inflight_stores: Gauges64,
-    inflight_loads: Gauges64,
+    in_use: Gauges64,
     store_adapters: Gauges64,
     prefetch_adapters: Gauges64,
 }
@@ -47,9 +49,9 @@ impl Gauges {
                 "num_inflight_l2_stores",
                 "L2 store tasks currently executing, per L1 of the adapters",
             ),
-            inflight_loads: new(
+            in_use: new(
                 "num_inflight_l2_loads",
-                "L2 -> L1 prefetches currently executing, per adapter",
+                "L2 -> L1 prefetches currently executing, per adapter; stores to it are counted, too",
             ),
             store_adapters: new(
                 "l2_store_adapters",
@@ -68,16 +70,7 @@ impl Gauges {
         for (tag, l1) in &status.l1_managers {
             self.observe_l1(tag, l1);
         }
-        self.l2_usage.clear();
-        self.inflight_loads.clear();
-        for entry in manager.l2_adapters() {
-            let name = entry.adapter.type_name().to_owned();
-            // Several adapters of a type are one series, as in LMCache, but here their sum.
-            let usage = self.l2_usage.get_or_create(&vec![("l2_name", name.clone())]).clone();
-            usage.inc_by(entry.adapter.ledger().used_bytes() as f64);
-            let labels = vec![("adapter_index", entry.id.to_string()), ("l2_name", name)];
-            set(&self.inflight_loads, labels, entry.uses() as f64);
-        }
+        self.observe_l2(manager);
         for (tag, store) in &status.store_controllers {
             set(&self.inflight_stores, vec![("l1_tag", tag.clone())], store.in_flight_task_count as f64);
             for (state, count) in
@@ -92,6 +85,23 @@ impl Gauges {
             [("active", prefetch.num_active_adapters), ("draining", prefetch.num_draining_adapters)]
         {
             set(&self.prefetch_adapters, vec![("state", state.to_owned())], count as f64);
+        }
+    }
+
+    fn observe_l2(&self, manager: &StorageManager) {
+        // Several adapters of a type are one series, as in LMCache, but here their sum.
+        let mut used_bytes = BTreeMap::<&str, u64>::new();
+        let adapters = manager.l2_adapters();
+        self.in_use.clear();
+        for entry in &adapters {
+            *used_bytes.entry(entry.adapter.type_name()).or_default() += entry.adapter.ledger().used_bytes();
+            let name = entry.adapter.type_name().to_owned();
+            let labels = vec![("adapter_index", entry.id.to_string()), ("l2_name", name)];
+            set(&self.in_use, labels, entry.uses() as f64);
+        }
+        self.l2_usage.clear();
+        for (name, used_bytes) in used_bytes {
+            set(&self.l2_usage, vec![("l2_name", name.to_owned())], used_bytes as f64);
         }
     }
 

@@ -103,8 +103,9 @@ impl Lifecycle {
         if sampled.is_empty() {
             return;
         }
-        let now_ns = monotonic_ns();
         let mut followed = lock(&self.followed);
+        // Under the lock: no other thread has noted a later time.
+        let now_ns = monotonic_ns();
         for key in sampled {
             then(self, &mut followed, (keys.l1_tag.to_owned(), key.clone()), now_ns);
         }

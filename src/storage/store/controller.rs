@@ -18,6 +18,9 @@ use crate::storage::layouts::LayoutBook;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+/// The longest pause before a store is tried again, however often it failed: a store that is back is found soon.
+const MAX_RETRY_PAUSE_MS: u64 = 60_000;
+
 /// What a store controller is sent.
 #[derive(Debug)]
 pub(in crate::storage) enum Message {
@@ -202,21 +205,36 @@ impl StoreFlow {
                 outcome.failed.test(position) || (self.is_lmcache() && !outcome.is_success())
             })
         };
-        let (mut stored, mut failed) = (Vec::new(), Vec::new());
+        // LMCache takes what an adapter had no room for as stored.
+        let is_refused = |position: usize| {
+            !self.is_lmcache() && outcome.as_ref().is_some_and(|outcome| outcome.refused.test(position))
+        };
+        let (mut stored, mut failed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for (position, key) in task.keys.iter().enumerate() {
-            if has_failed(position) { failed.push(key.clone()) } else { stored.push(key.clone()) }
+            let list = match (has_failed(position), is_refused(position)) {
+                (true, _) => &mut failed,
+                (false, true) => &mut refused,
+                (false, false) => &mut stored,
+            };
+            list.push(key.clone());
         }
         let bytes = outcome.map_or(0, |outcome| outcome.bytes);
         let duration_ns = monotonic_ns().saturating_sub(task.begun_ns);
-        let failed_count = failed.len();
+        let failed_count = failed.len() + refused.len();
         self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| Event::L2StoreCompleted {
             task,
             failed_count,
         });
         let is_retried = !failed.is_empty() && self.may_retry(&task);
-        let released = if is_retried { &stored } else { &task.keys };
-        self.l1.release_store_hold(released);
+        if is_retried {
+            self.l1.release_store_hold(&stored);
+            self.l1.release_store_hold(&refused);
+        } else {
+            self.l1.release_store_hold(&task.keys);
+        }
         self.delete_stored(stored);
+        self.counters.count_lost(refused.len());
+        self.deletions.settle(&refused, false);
         match is_retried {
             true => self.retry(&task, failed),
             false => {
@@ -247,11 +265,15 @@ impl StoreFlow {
     fn retry(&mut self, task: &Task, failed: Vec<ObjectKey>) {
         self.counters.count_retried(failed.len());
         let pause_ms = self.settings.config.retry_backoff_ms.saturating_mul(1 << task.attempts.min(20));
+        let pause_ms = pause_ms.min(MAX_RETRY_PAUSE_MS);
         let due_ns = self.clock.now_ns().saturating_add(pause_ms.saturating_mul(1_000_000));
         let batch = Batch { keys: failed, attempts: task.attempts + 1, is_held: true, due_ns };
         let lane = self.lanes.entry(task.adapter.id).or_default();
-        // What was tried before is never dropped.
-        let _ = lane.push(batch, usize::MAX);
+        let exceeding = lane.push(batch, self.settings.config.queue_keys);
+        // What is held cannot be evicted, so a store that is away for long must not hold all of L1.
+        self.l1.release_store_hold(&exceeding);
+        self.counters.count_lost(exceeding.len());
+        self.deletions.settle(&exceeding, false);
     }
 
     /// Goes on with what waits; what waits for an adapter that is gone is given up.
