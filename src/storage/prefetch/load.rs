@@ -179,7 +179,7 @@ impl Flow {
         for (row, column) in planned.cells() {
             let key = &request.rows()[row].keys[column];
             let is_loaded = admitted.rows()[row].test(column);
-            let of_key = self.board.end(l1, key).into_iter();
+            let of_key = self.board.end(l1, key, request.id).into_iter();
             waiters.extend(of_key.map(|waiter| (l1, key.clone(), is_loaded, waiter)));
         }
         waiters

@@ -257,7 +257,8 @@ impl Request {
             let cells = self.join_loads(l1, cells, board);
             let attempt = self.reserve_rows(tiers, l1, &cells, buffers);
             let is_temporary = self.is_temporary(tiers);
-            attempt.reserved.keys(self.rows()).iter().for_each(|key| board.begin(l1, key, is_temporary));
+            let keys = attempt.reserved.keys(self.rows());
+            keys.iter().for_each(|key| board.begin(l1, key, self.id, is_temporary));
             reserved[l1].add(&attempt.reserved);
             if !attempt.oom.is_empty() {
                 self.undo(tiers, &reserved, board, buffers);
@@ -301,7 +302,7 @@ impl Request {
 
     fn undo(&mut self, tiers: &Tiers, reserved: &[Grid], board: &mut Board, buffers: &mut Buffers) {
         for (l1, cells) in reserved.iter().enumerate() {
-            cells.keys(self.rows()).iter().for_each(|key| drop(board.end(l1, key)));
+            cells.keys(self.rows()).iter().for_each(|key| drop(board.end(l1, key, self.id)));
             self.unreserve(tiers, l1, cells, buffers);
         }
         // The board still has this request wait for others' loads. It finds that nothing is awaited, and passes on.
