@@ -177,6 +177,29 @@ fn a_request_that_waits_for_a_place_times_out_too() {
 }
 
 #[test]
+fn a_request_that_times_out_in_the_queue_locks_each_hit_once() {
+    let mut config = config(Compat::Native, 16);
+    config.prefetch_max_in_flight = 1;
+    config.prefetch.timeout_ms = Some(500);
+    let bench = Bench::with(config, 1);
+    let keys = keys(0, 4);
+    bench.write_to_l2(&keys);
+    bench.write(&keys[..2]);
+    bench.hold(Kind::Lookup, true);
+    let handles = [bench.submit(&spec(&keys)), bench.submit(&spec(&keys))];
+    assert_eq!(bench.manager.report_status().prefetch_controller.pending_queue_size, 1);
+    bench.hand.advance_ns(NS_PER_S);
+    bench.manager.pump();
+    for handle in &handles {
+        let result = bench.manager.query_prefetch_status(handle).unwrap();
+        assert_eq!(hits(&result), ["1100"]);
+        bench.manager.finish_read_prefetched(&hit_keys(&keys, &result), 1, None).unwrap();
+    }
+    bench.hold(Kind::Lookup, false);
+    bench.assert_idle();
+}
+
+#[test]
 fn a_cancelled_request_gives_everything_back_at_any_point() {
     let keys = keys(0, 4);
     let spec = spec(&keys);

@@ -192,7 +192,9 @@ impl Flow {
         while let Some(position) = self.pending.iter().position(is_late) {
             let Some(mut request) = self.pending.remove(position) else { return };
             self.counters.count_timeout();
-            request.lock_l1(&self.tiers);
+            if request.l1_locked.is_empty() {
+                request.lock_l1(&self.tiers);
+            }
             request.serve_from_l1(&self.tiers);
         }
     }
