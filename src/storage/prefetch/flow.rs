@@ -140,6 +140,7 @@ impl Flow {
     /// All lookups are answered, or there are none.
     fn load_or_finish(&mut self, id: u64) {
         let Some(mut request) = self.in_flight.remove(&id) else { return };
+        request.note_draining();
         let mut buffers = match self.tiers.compat {
             Compat::Lmcache => request.reserve_as_lmcache(&self.tiers),
             Compat::Native => request.reserve_longest(&self.tiers, &mut self.board),

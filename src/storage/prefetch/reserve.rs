@@ -248,8 +248,7 @@ impl Request {
     ) -> Result<Vec<Grid>, OutOfRoom> {
         let mut rest = needed.without(&self.locked_in_l1());
         let nothing = rest.empty();
-        let offered =
-            self.legs.iter().map(|leg| if leg.adapter.is_draining() { &nothing } else { &leg.locked });
+        let offered = self.legs.iter().map(|leg| if leg.is_draining { &nothing } else { &leg.locked });
         let by_leg = plan::assign(&mut rest, offered);
         let mut reserved: Vec<Grid> = tiers.l1s.iter().map(|_| nothing.clone()).collect();
         for (leg, cells) in by_leg.into_iter().enumerate() {
