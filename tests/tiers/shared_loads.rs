@@ -141,3 +141,19 @@ fn a_key_that_stands_in_two_rows_is_loaded_once_and_hit_twice() {
     bench.assert_idle();
     assert_eq!(bench.manager.get_l1_usage().0, 0);
 }
+
+#[test]
+fn a_key_that_stands_twice_in_a_row_is_loaded_once_and_locked_twice() {
+    let bench = Bench::new(Compat::Native, 16);
+    let keys = keys(0, 3);
+    bench.write_to_l2(&keys);
+    let twice = [keys[0].clone(), keys[1].clone(), keys[0].clone(), keys[2].clone()];
+    let result = bench.prefetch(&spec(&twice));
+    assert_eq!(hits(&result), ["1111"]);
+    assert_eq!(*bench.mocks[0].loads.lock().unwrap(), [3]);
+    bench.manager.finish_read_prefetched(&twice[1..], 1, None).unwrap();
+    bench.assert_readable(&keys[..1]);
+    bench.manager.finish_read_prefetched(&twice[..1], 1, None).unwrap();
+    bench.assert_idle();
+    assert_eq!(bench.manager.get_l1_usage().0, 0);
+}
