@@ -109,6 +109,10 @@ fn a_load_that_outlived_its_reservation_is_a_miss() {
         let result = bench.manager.query_prefetch_status(&handle).unwrap();
         assert_eq!(hits(&result), [expected], "{compat}");
         assert_eq!(bench.manager.l1_manager().objects_of(&keys[0]).iter().filter(|o| o.is_locked).count(), 0);
+        if compat == Compat::Native {
+            assert_eq!(bench.manager.get_l1_usage().0, 0, "what came too late is dropped");
+            bench.assert_idle();
+        }
     }
 }
 

@@ -126,8 +126,12 @@ impl Flow {
             }
         }
         let failed = planned.without(arrived).owned_keys(request.rows());
+        // Besides what did not come, what came after its reservation had run out.
+        let dropped = planned.without(&admitted).owned_keys(request.rows());
+        if !dropped.is_empty() {
+            manager.finish_write_and_delete(&dropped, tag);
+        }
         if !failed.is_empty() {
-            manager.finish_write_and_delete(&failed, tag);
             self.tiers
                 .events
                 .publish(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
