@@ -196,8 +196,17 @@ impl Flow {
             if request.l1_locked.is_empty() {
                 request.lock_l1(&self.tiers);
             }
+            request.drop_vanished(&self.tiers);
             request.serve_from_l1(&self.tiers);
+            self.publish_timeout();
         }
+    }
+
+    fn publish_timeout(&self) {
+        self.tiers.events.publish(|| Event::TimeoutRaised {
+            exception_type: "LMCacheTimeoutError",
+            message: "a prefetch took too long",
+        });
     }
 
     fn cancel(&mut self, id: u64) {
@@ -225,15 +234,13 @@ impl Flow {
         }
         if keeps_hits {
             self.counters.count_timeout();
+            request.drop_vanished(&self.tiers);
             request.serve_from_l1(&self.tiers);
+            self.publish_timeout();
         } else {
             self.counters.count_cancel();
             request.finish_with_nothing(&self.tiers);
         }
-        self.tiers.events.publish(|| Event::TimeoutRaised {
-            exception_type: "LMCacheTimeoutError",
-            message: if keeps_hits { "a prefetch took too long" } else { "a prefetch was cancelled" },
-        });
         self.finish_if_loaded(id);
     }
 
