@@ -131,6 +131,7 @@ impl Flow {
         if request.is_given_up {
             let locked = leg.locked.clone();
             leg.unlock(&request.spec.key_groups, &locked);
+            request.drop_answered_legs();
         } else if request.spec.fetching_policy == FetchingPolicy::Full {
             let locked = leg.locked.clone();
             request.l2_found.add(&locked);
@@ -232,6 +233,7 @@ impl Flow {
             let locked = leg.locked.clone();
             leg.unlock(&request.spec.key_groups, &locked);
         }
+        request.drop_answered_legs();
         if keeps_hits {
             self.counters.count_timeout();
             request.drop_vanished(&self.tiers);

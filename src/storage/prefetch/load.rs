@@ -207,6 +207,7 @@ impl Flow {
     fn release_given_up(&mut self, id: u64) {
         let tiers = self.tiers.clone();
         let Some(request) = self.request_mut(id).filter(|request| request.is_given_up) else { return };
+        request.drop_answered_legs();
         for (position, l1) in tiers.l1s.iter().enumerate() {
             let locked = std::mem::replace(&mut request.l1_locked[position], request.loaded.empty());
             let keys = locked.owned_keys(&request.spec.key_groups);

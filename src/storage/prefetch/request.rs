@@ -295,6 +295,12 @@ impl Request {
         }
     }
 
+    /// Lets go of the adapters that owe it no answer. For a request that was given up: while it waits for an adapter that
+    /// hangs, `delete_l2_adapter` must not wait for it at another.
+    pub(super) fn drop_answered_legs(&mut self) {
+        self.legs.retain(|leg| leg.is_looking_up || leg.load.is_some());
+    }
+
     /// Releases its locks in L1.
     pub(super) fn release_locks(&mut self, tiers: &Tiers) {
         for position in 0..self.l1_locked.len() {
