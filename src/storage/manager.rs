@@ -271,21 +271,13 @@ impl StorageManager {
     /// The locks of one that is done are released, if its result was not taken; then they are the caller's.
     pub fn cancel_prefetch(&self, handle: &PrefetchHandle, spec: &PrefetchTaskSpec) {
         self.prefetch.cancel(handle);
-        if !handle.is_done() {
-            return;
-        }
-        let Some(result) = handle.take_result() else { return };
         if spec.lock_mode == crate::format::model::LockMode::NoLock {
             return;
         }
-        let owners: L1Owners = result.l1_owners.into_iter().collect();
-        let cells = spec.key_groups.iter().zip(&result.hit_cells);
-        let keys: Vec<ObjectKey> = cells
-            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
-            .collect();
-        let owners = (self.units.len() > 1).then_some(&owners);
-        // Where owners matter, every key of the hits has one.
-        let _ = self.readers.mine().finish_read(&keys, spec.num_kv_readers, owners);
+        let (abandoned, reader, spec) = (handle.clone(), Arc::clone(self.readers.mine()), spec.clone());
+        // The prefetch thread can be about to publish hits while this thread sends the cancellation, which then comes
+        // too late. So whoever publishes releases what is locked.
+        handle.on_done(move || abandoned.release_hits(&spec, &reader));
     }
 
     /// Begins to read what a prefetch locked. The objects are there if all of `keys` can be read. With several L1s,

@@ -100,11 +100,7 @@ impl StorageManager {
     /// If there is none of that number. [`ErrorKind::Timeout`] if its tasks take longer than `timeout`: it goes on
     /// draining, and this can be called again.
     pub fn delete_l2_adapter(&self, id: L2AdapterId, timeout: Duration) -> Result<()> {
-        let lifecycle = lock(&self.lifecycle);
-        self.check_running(&lifecycle)?;
-        let entry = self.adapters.drain(id).ok_or_else(|| {
-            Error::invalid("there is no L2 adapter of this number").with_context("l2_adapter", id)
-        })?;
+        let entry = self.drain(id)?;
         if !self.wait_drained(&entry, timeout) {
             self.events.publish(|| Event::TimeoutRaised {
                 exception_type: "LMCacheTimeoutError",
@@ -115,10 +111,25 @@ impl StorageManager {
                 .with_context("tasks", entry.uses())
                 .with_hint("it gets no new ones: try again later"));
         }
-        self.l2_eviction.remove(id);
-        self.adapters.remove(id);
-        entry.adapter.close();
+        let lifecycle = lock(&self.lifecycle);
+        self.check_running(&lifecycle)?;
+        // Another thread that waited for the same adapter can have closed it.
+        if self.adapters.snapshot().iter().any(|present| present.id == id) {
+            self.l2_eviction.remove(id);
+            self.adapters.remove(id);
+            entry.adapter.close();
+        }
         Ok(())
+    }
+
+    /// Begins to remove an adapter. Who waits for its tasks does so without the lock, so that others can add adapters
+    /// and close the manager meanwhile.
+    fn drain(&self, id: L2AdapterId) -> Result<Arc<AdapterEntry>> {
+        let lifecycle = lock(&self.lifecycle);
+        self.check_running(&lifecycle)?;
+        self.adapters.drain(id).ok_or_else(|| {
+            Error::invalid("there is no L2 adapter of this number").with_context("l2_adapter", id)
+        })
     }
 
     fn wait_drained(&self, entry: &Arc<AdapterEntry>, timeout: Duration) -> bool {

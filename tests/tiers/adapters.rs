@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lmcache::clock::NS_PER_S;
 use lmcache::error::ErrorKind;
 use lmcache::storage::config::Compat;
 
@@ -36,6 +37,25 @@ fn an_adapter_is_drained_before_it_goes_and_its_number_is_not_used_again() {
     assert_eq!(bench.manager.add_l2_adapter(mock_config()).unwrap(), 2);
     let ids: Vec<u32> = bench.manager.l2_adapters().iter().map(|entry| entry.id).collect();
     assert_eq!(ids, [0, 2]);
+}
+
+#[test]
+fn an_adapter_that_hangs_holds_no_other_one() {
+    let mut config = config(Compat::Native, 64);
+    config.prefetch.timeout_ms = Some(500);
+    for kind in [Kind::Lookup, Kind::Load] {
+        let bench = Bench::with(config.clone(), 2);
+        let keys = keys(0, 4);
+        bench.write_to_l2(&keys);
+        bench.gates[0].hold(kind, true);
+        let handle = bench.submit(&spec(&keys));
+        bench.hand.advance_ns(NS_PER_S);
+        bench.manager.pump();
+        assert!(handle.is_done());
+        bench.manager.delete_l2_adapter(1, Duration::from_millis(50)).unwrap();
+        bench.gates[0].hold(kind, false);
+        bench.assert_idle();
+    }
 }
 
 #[test]

@@ -109,6 +109,10 @@ fn a_load_that_outlived_its_reservation_is_a_miss() {
         let result = bench.manager.query_prefetch_status(&handle).unwrap();
         assert_eq!(hits(&result), [expected], "{compat}");
         assert_eq!(bench.manager.l1_manager().objects_of(&keys[0]).iter().filter(|o| o.is_locked).count(), 0);
+        if compat == Compat::Native {
+            assert_eq!(bench.manager.get_l1_usage().0, 0, "what came too late is dropped");
+            bench.assert_idle();
+        }
     }
 }
 
@@ -159,6 +163,29 @@ fn a_request_that_takes_too_long_ends_with_what_l1_has() {
 }
 
 #[test]
+fn what_was_deleted_by_force_is_no_hit_of_a_request_that_takes_too_long() {
+    let mut config = config(Compat::Native, 16);
+    config.prefetch_max_in_flight = 1;
+    config.prefetch.timeout_ms = Some(500);
+    let bench = Bench::with(config, 1);
+    let keys = keys(0, 4);
+    bench.write_to_l2(&keys);
+    bench.write(&keys[..2]);
+    bench.hold(Kind::Lookup, true);
+    let handles = [bench.submit(&spec(&keys)), bench.submit(&spec(&keys))];
+    bench.manager.delete_l1_keys(&keys[1..2], true);
+    bench.hand.advance_ns(NS_PER_S);
+    bench.manager.pump();
+    for handle in &handles {
+        let result = bench.manager.query_prefetch_status(handle).unwrap();
+        assert_eq!(hits(&result), ["1000"]);
+        bench.manager.finish_read_prefetched(&keys[..1], 1, None).unwrap();
+    }
+    bench.hold(Kind::Lookup, false);
+    bench.assert_idle();
+}
+
+#[test]
 fn a_request_that_waits_for_a_place_times_out_too() {
     let mut config = config(Compat::Native, 16);
     config.prefetch_max_in_flight = 1;
@@ -172,6 +199,29 @@ fn a_request_that_waits_for_a_place_times_out_too() {
     bench.hand.advance_ns(NS_PER_S);
     bench.manager.pump();
     assert!(first.is_done() && second.is_done());
+    bench.hold(Kind::Lookup, false);
+    bench.assert_idle();
+}
+
+#[test]
+fn a_request_that_times_out_in_the_queue_locks_each_hit_once() {
+    let mut config = config(Compat::Native, 16);
+    config.prefetch_max_in_flight = 1;
+    config.prefetch.timeout_ms = Some(500);
+    let bench = Bench::with(config, 1);
+    let keys = keys(0, 4);
+    bench.write_to_l2(&keys);
+    bench.write(&keys[..2]);
+    bench.hold(Kind::Lookup, true);
+    let handles = [bench.submit(&spec(&keys)), bench.submit(&spec(&keys))];
+    assert_eq!(bench.manager.report_status().prefetch_controller.pending_queue_size, 1);
+    bench.hand.advance_ns(NS_PER_S);
+    bench.manager.pump();
+    for handle in &handles {
+        let result = bench.manager.query_prefetch_status(handle).unwrap();
+        assert_eq!(hits(&result), ["1100"]);
+        bench.manager.finish_read_prefetched(&hit_keys(&keys, &result), 1, None).unwrap();
+    }
     bench.hold(Kind::Lookup, false);
     bench.assert_idle();
 }

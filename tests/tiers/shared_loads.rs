@@ -111,6 +111,25 @@ fn a_warm_request_does_not_share_a_load_of_what_leaves_with_its_readers() {
 }
 
 #[test]
+fn who_shares_a_load_is_served_though_a_warm_request_loads_the_same() {
+    let bench = Bench::new(Compat::Native, 16);
+    let keys = keys(0, 4);
+    bench.write_to_l2(&keys);
+    bench.hold(Kind::Load, true);
+    let mut warm = spec(&keys);
+    warm.lock_mode = LockMode::NoLock;
+    let (owner, sharing) = (bench.submit(&spec(&keys)), bench.submit(&spec(&keys)));
+    let (warming, also_warming) = (bench.submit(&warm), bench.submit(&warm));
+    bench.hold(Kind::Load, false);
+    assert_eq!(*bench.mocks[0].loads.lock().unwrap(), [4, 4]);
+    for handle in [&owner, &sharing, &warming, &also_warming] {
+        assert_eq!(bench.manager.query_prefetch_status(handle).expect("a result").hit_count(), 4);
+    }
+    (0..2).for_each(|_| drop(bench.manager.finish_read_prefetched(&keys, 1, None).unwrap()));
+    bench.assert_idle();
+}
+
+#[test]
 fn a_key_that_stands_in_two_rows_is_loaded_once_and_hit_twice() {
     let bench = Bench::new(Compat::Native, 16);
     let keys = keys(0, 3);
@@ -119,6 +138,22 @@ fn a_key_that_stands_in_two_rows_is_loaded_once_and_hit_twice() {
     assert_eq!(hits(&result), ["111", "111"]);
     assert_eq!(*bench.mocks[0].loads.lock().unwrap(), [3]);
     bench.manager.finish_read_prefetched(&keys, 2, None).unwrap();
+    bench.assert_idle();
+    assert_eq!(bench.manager.get_l1_usage().0, 0);
+}
+
+#[test]
+fn a_key_that_stands_twice_in_a_row_is_loaded_once_and_locked_twice() {
+    let bench = Bench::new(Compat::Native, 16);
+    let keys = keys(0, 3);
+    bench.write_to_l2(&keys);
+    let twice = [keys[0].clone(), keys[1].clone(), keys[0].clone(), keys[2].clone()];
+    let result = bench.prefetch(&spec(&twice));
+    assert_eq!(hits(&result), ["1111"]);
+    assert_eq!(*bench.mocks[0].loads.lock().unwrap(), [3]);
+    bench.manager.finish_read_prefetched(&twice[1..], 1, None).unwrap();
+    bench.assert_readable(&keys[..1]);
+    bench.manager.finish_read_prefetched(&twice[..1], 1, None).unwrap();
     bench.assert_idle();
     assert_eq!(bench.manager.get_l1_usage().0, 0);
 }

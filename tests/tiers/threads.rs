@@ -69,6 +69,33 @@ fn many_threads_prefetch_the_same_objects() {
 }
 
 #[test]
+fn a_cancellation_that_comes_too_late_leaves_no_lock() {
+    let mut config = config(Compat::Native, 16);
+    let mock = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000}"#;
+    config.l2_adapters = vec![L2AdapterConfig::from_json(mock).unwrap()];
+    let manager = StorageManager::new(config).unwrap();
+    let keys = keys(0, 8);
+    manager.reserve_write(&keys, &layout(PAGE)).unwrap();
+    manager.finish_write(&keys).unwrap();
+    assert!(manager.flush_stores(Duration::from_secs(20)));
+    manager.clear(false);
+    let spec = spec(&keys);
+    for round in 0..500 {
+        let handle = manager.submit_prefetch_task(&spec, "", false).unwrap();
+        manager.wait_prefetch_status(&handle, Duration::from_micros(round % 100));
+        manager.cancel_prefetch(&handle, &spec);
+        assert!(manager.wait_prefetch_status(&handle, Duration::from_secs(20)));
+    }
+    let begun_ns = monotonic_ns();
+    let locked = || manager.report_status().l1_managers["_default"].read_locked_count;
+    while (locked() > 0 || manager.outstanding_tasks() > 0) && monotonic_ns() - begun_ns < 5_000_000_000 {
+        std::thread::yield_now();
+    }
+    assert_eq!(locked(), 0);
+    assert!(manager.memcheck());
+}
+
+#[test]
 fn the_watermark_evicts_at_once_where_lmcache_waits_for_its_second() {
     let mut config = config(Compat::Native, 10);
     config.l1_managers[0].eviction.trigger_watermark = 0.5;

@@ -129,7 +129,8 @@ impl Tables {
         self.settle_repeated(keys, codes)
     }
 
-    /// Drops the staged objects of `tag`: their bytes never came.
+    /// Drops the staged objects of `tag`: their bytes never came. Of a client's, which share a tag, only those whose
+    /// reservation has not run out; a prefetch's tag is its own, so that what it staged is its to drop at any time.
     pub(super) fn finish_write_and_delete(
         &self,
         keys: &[ObjectKey],
@@ -139,12 +140,13 @@ impl Tables {
         let mut codes = Vec::with_capacity(keys.len());
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();
+        let is_own_tag = self.compat == Compat::Native && matches!(tag, WriterTag::Prefetch(_));
         for key in keys {
             let hash = self.hash(key);
             let shard = cursor.shard(hash);
             let id = shard.find(hash, key);
             let stage = ObjectStage::Staging(tag);
-            let is_live = |object: &mut Object| object.lock.is_locked(now_ns);
+            let is_live = |object: &mut Object| is_own_tag || object.lock.is_locked(now_ns);
             codes.push(match id.and_then(|id| Some((id, shard.change(id, stage, is_live)?))) {
                 None => L1Error::KeyNotExist,
                 Some((_, false)) => L1Error::KeyInWrongState,

@@ -131,6 +131,7 @@ impl Flow {
         if request.is_given_up {
             let locked = leg.locked.clone();
             leg.unlock(&request.spec.key_groups, &locked);
+            request.drop_answered_legs();
         } else if request.spec.fetching_policy == FetchingPolicy::Full {
             let locked = leg.locked.clone();
             request.l2_found.add(&locked);
@@ -140,6 +141,7 @@ impl Flow {
     /// All lookups are answered, or there are none.
     fn load_or_finish(&mut self, id: u64) {
         let Some(mut request) = self.in_flight.remove(&id) else { return };
+        request.note_draining();
         let mut buffers = match self.tiers.compat {
             Compat::Lmcache => request.reserve_as_lmcache(&self.tiers),
             Compat::Native => request.reserve_longest(&self.tiers, &mut self.board),
@@ -192,9 +194,20 @@ impl Flow {
         while let Some(position) = self.pending.iter().position(is_late) {
             let Some(mut request) = self.pending.remove(position) else { return };
             self.counters.count_timeout();
-            request.lock_l1(&self.tiers);
+            if request.l1_locked.is_empty() {
+                request.lock_l1(&self.tiers);
+            }
+            request.drop_vanished(&self.tiers);
             request.serve_from_l1(&self.tiers);
+            self.publish_timeout();
         }
+    }
+
+    fn publish_timeout(&self) {
+        self.tiers.events.publish(|| Event::TimeoutRaised {
+            exception_type: "LMCacheTimeoutError",
+            message: "a prefetch took too long",
+        });
     }
 
     fn cancel(&mut self, id: u64) {
@@ -220,17 +233,16 @@ impl Flow {
             let locked = leg.locked.clone();
             leg.unlock(&request.spec.key_groups, &locked);
         }
+        request.drop_answered_legs();
         if keeps_hits {
             self.counters.count_timeout();
+            request.drop_vanished(&self.tiers);
             request.serve_from_l1(&self.tiers);
+            self.publish_timeout();
         } else {
             self.counters.count_cancel();
             request.finish_with_nothing(&self.tiers);
         }
-        self.tiers.events.publish(|| Event::TimeoutRaised {
-            exception_type: "LMCacheTimeoutError",
-            message: if keeps_hits { "a prefetch took too long" } else { "a prefetch was cancelled" },
-        });
         self.finish_if_loaded(id);
     }
 

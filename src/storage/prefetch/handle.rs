@@ -7,7 +7,7 @@ use super::bitmap::Bitmap;
 use super::grid::Grid;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
-use crate::storage::reader::L1ManagerId;
+use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -131,7 +131,11 @@ impl ResultSlot {
     }
 
     fn take(&self) -> Option<PrefetchResult> {
-        let result = lock(&self.state).result.take();
+        self.take_if(|_| true)
+    }
+
+    fn take_if(&self, is_wanted: impl FnOnce(&mut PrefetchResult) -> bool) -> Option<PrefetchResult> {
+        let result = lock(&self.state).result.take_if(is_wanted);
         if result.is_some() {
             self.unclaimed.0.fetch_sub(1, Ordering::Relaxed);
         }
@@ -149,6 +153,19 @@ impl PrefetchHandle {
     /// The result, the first time that it is asked for once it is there.
     pub(in crate::storage) fn take_result(&self) -> Option<PrefetchResult> {
         self.result.take()
+    }
+
+    /// Takes the result if it has hits and nobody took it, and releases their locks. `spec` is the request's.
+    pub(in crate::storage) fn release_hits(&self, spec: &PrefetchTaskSpec, reader: &Reader) {
+        let Some(result) = self.result.take_if(|result| result.hit_count() > 0) else { return };
+        let owners: L1Owners = result.l1_owners.into_iter().collect();
+        let cells = spec.key_groups.iter().zip(&result.hit_cells);
+        let keys: Vec<ObjectKey> = cells
+            .flat_map(|(row, hits)| hits.ones().filter_map(|cell| row.keys.get(cell).cloned()))
+            .collect();
+        let owners = (reader.l1s.len() > 1).then_some(&owners);
+        // Where owners matter, every key of the hits has one.
+        let _ = reader.finish_read(&keys, spec.num_kv_readers, owners);
     }
 
     /// What the submission did, for a hook. `None` if the request is still under way.

@@ -126,8 +126,12 @@ impl Flow {
             }
         }
         let failed = planned.without(arrived).owned_keys(request.rows());
+        // Besides what did not come, what came after its reservation had run out.
+        let dropped = planned.without(&admitted).owned_keys(request.rows());
+        if !dropped.is_empty() {
+            manager.finish_write_and_delete(&dropped, tag);
+        }
         if !failed.is_empty() {
-            manager.finish_write_and_delete(&failed, tag);
             self.tiers
                 .events
                 .publish(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
@@ -179,7 +183,7 @@ impl Flow {
         for (row, column) in planned.cells() {
             let key = &request.rows()[row].keys[column];
             let is_loaded = admitted.rows()[row].test(column);
-            let of_key = self.board.end(l1, key).into_iter();
+            let of_key = self.board.end(l1, key, request.id).into_iter();
             waiters.extend(of_key.map(|waiter| (l1, key.clone(), is_loaded, waiter)));
         }
         waiters
@@ -203,6 +207,7 @@ impl Flow {
     fn release_given_up(&mut self, id: u64) {
         let tiers = self.tiers.clone();
         let Some(request) = self.request_mut(id).filter(|request| request.is_given_up) else { return };
+        request.drop_answered_legs();
         for (position, l1) in tiers.l1s.iter().enumerate() {
             let locked = std::mem::replace(&mut request.l1_locked[position], request.loaded.empty());
             let keys = locked.owned_keys(&request.spec.key_groups);

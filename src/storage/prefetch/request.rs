@@ -35,6 +35,9 @@ pub(super) struct Leg {
     pub(super) adapter: AdapterUse,
     /// Whether the lookup has not been answered.
     pub(super) is_looking_up: bool,
+    /// Whether the adapter was about to be removed when the request was planned. `delete_l2_adapter` can begin to
+    /// drain it at any time; a plan has to see one state from its first step to its last.
+    pub(super) is_draining: bool,
     /// The cells that are locked in the adapter for this request.
     pub(super) locked: Grid,
     /// The load that is under way, of all locked cells.
@@ -139,6 +142,11 @@ impl Request {
         self.legs.iter().any(|leg| leg.load.is_some()) || !self.awaited.is_empty()
     }
 
+    /// Notes which adapters drain, for the plan that is made now.
+    pub(super) fn note_draining(&mut self) {
+        self.legs.iter_mut().for_each(|leg| leg.is_draining = leg.adapter.is_draining());
+    }
+
     /// Read-locks what the L1s have.
     pub(super) fn lock_l1(&mut self, tiers: &Tiers) {
         let lock = |l1: &Arc<L1Manager>| {
@@ -170,7 +178,7 @@ impl Request {
     /// All cells that are locked somewhere. What is locked in an adapter that drains counts as found for LMCache,
     /// though it is never loaded.
     pub(super) fn found(&self, compat: Compat) -> Grid {
-        let legs = self.legs.iter().filter(|leg| compat == Compat::Lmcache || !leg.adapter.is_draining());
+        let legs = self.legs.iter().filter(|leg| compat == Compat::Lmcache || !leg.is_draining);
         legs.fold(self.locked_in_l1(), |mut all, leg| {
             all.add(&leg.locked);
             all
@@ -187,8 +195,7 @@ impl Request {
             self.l1_locked[position] = planned;
         }
         let nothing = needed.empty();
-        let offered =
-            self.legs.iter().map(|leg| if leg.adapter.is_draining() { &nothing } else { &leg.locked });
+        let offered = self.legs.iter().map(|leg| if leg.is_draining { &nothing } else { &leg.locked });
         let l2_planned = plan::assign(&mut needed, offered);
         self.legs
             .iter_mut()
@@ -288,6 +295,12 @@ impl Request {
         }
     }
 
+    /// Lets go of the adapters that owe it no answer. For a request that was given up: while it waits for an adapter that
+    /// hangs, `delete_l2_adapter` must not wait for it at another.
+    pub(super) fn drop_answered_legs(&mut self) {
+        self.legs.retain(|leg| leg.is_looking_up || leg.load.is_some());
+    }
+
     /// Releases its locks in L1.
     pub(super) fn release_locks(&mut self, tiers: &Tiers) {
         for position in 0..self.l1_locked.len() {
@@ -305,7 +318,7 @@ impl Request {
 
 impl Leg {
     pub(super) fn new(adapter: AdapterUse, empty: Grid) -> Self {
-        Self { adapter, is_looking_up: true, locked: empty, load: None }
+        Self { adapter, is_looking_up: true, is_draining: false, locked: empty, load: None }
     }
 
     /// Takes the lock off `cells`, in the adapter.

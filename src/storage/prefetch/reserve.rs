@@ -4,11 +4,13 @@
 //! had before. Ours takes the longest prefix that fits. It also does not load what has become resident since the
 //! lookup, nor what another request is loading already.
 
+use super::bitmap::Bitmap;
 use super::board::{Board, Waiter};
 use super::grid::Grid;
 use super::plan;
 use super::request::{Request, Tiers};
 use crate::format::model::{FetchingPolicy, LockMode, ObjectKey, WriteMode};
+use crate::storage::config::Compat;
 use crate::storage::events::{Event, PrefetchFailure};
 use crate::storage::l1::{L1Error, WriteRequest};
 use crate::storage::memory::PinnedSpan;
@@ -52,6 +54,15 @@ struct Attempt {
     contended_keys: Vec<ObjectKey>,
 }
 
+/// Which of `keys` stood there before. LMCache does not ask.
+fn repeated(compat: Compat, keys: &[ObjectKey]) -> Bitmap {
+    if compat == Compat::Lmcache {
+        return Bitmap::default();
+    }
+    let mut seen = hashbrown::HashSet::<&ObjectKey, foldhash::fast::RandomState>::default();
+    Bitmap::from_fn(keys.len(), |position| !seen.insert(&keys[position]))
+}
+
 impl Request {
     /// Whether what it loads leaves with its readers.
     pub(super) fn is_temporary(&self, tiers: &Tiers) -> bool {
@@ -85,10 +96,16 @@ impl Request {
             };
             // A layout of no bytes has no objects: its cells stay without a buffer.
             let Ok((codes, spans)) = tiers.l1s[l1].reserve_write_pinned(&keys, request) else { continue };
-            for (((column, key), code), span) in
-                columns.into_iter().zip(keys).zip(codes.as_slice()).zip(spans)
+            let repeated = repeated(tiers.compat, &keys);
+            let outcomes = codes.as_slice().iter().zip(spans);
+            for (position, ((column, key), (code, span))) in
+                columns.into_iter().zip(keys).zip(outcomes).enumerate()
             {
                 match (code, span) {
+                    // It has the buffer of the first: it waits for that load, and gets locks of its own.
+                    (L1Error::Success, Some(_)) if repeated.test(position) => {
+                        attempt.contended.set((row, column));
+                    }
                     (L1Error::Success, Some(span)) => {
                         attempt.reserved.set((row, column));
                         buffers.put((row, column), span);
@@ -248,8 +265,7 @@ impl Request {
     ) -> Result<Vec<Grid>, OutOfRoom> {
         let mut rest = needed.without(&self.locked_in_l1());
         let nothing = rest.empty();
-        let offered =
-            self.legs.iter().map(|leg| if leg.adapter.is_draining() { &nothing } else { &leg.locked });
+        let offered = self.legs.iter().map(|leg| if leg.is_draining { &nothing } else { &leg.locked });
         let by_leg = plan::assign(&mut rest, offered);
         let mut reserved: Vec<Grid> = tiers.l1s.iter().map(|_| nothing.clone()).collect();
         for (leg, cells) in by_leg.into_iter().enumerate() {
@@ -257,7 +273,8 @@ impl Request {
             let cells = self.join_loads(l1, cells, board);
             let attempt = self.reserve_rows(tiers, l1, &cells, buffers);
             let is_temporary = self.is_temporary(tiers);
-            attempt.reserved.keys(self.rows()).iter().for_each(|key| board.begin(l1, key, is_temporary));
+            let keys = attempt.reserved.keys(self.rows());
+            keys.iter().for_each(|key| board.begin(l1, key, self.id, is_temporary));
             reserved[l1].add(&attempt.reserved);
             if !attempt.oom.is_empty() {
                 self.undo(tiers, &reserved, board, buffers);
@@ -301,7 +318,7 @@ impl Request {
 
     fn undo(&mut self, tiers: &Tiers, reserved: &[Grid], board: &mut Board, buffers: &mut Buffers) {
         for (l1, cells) in reserved.iter().enumerate() {
-            cells.keys(self.rows()).iter().for_each(|key| drop(board.end(l1, key)));
+            cells.keys(self.rows()).iter().for_each(|key| drop(board.end(l1, key, self.id)));
             self.unreserve(tiers, l1, cells, buffers);
         }
         // The board still has this request wait for others' loads. It finds that nothing is awaited, and passes on.
