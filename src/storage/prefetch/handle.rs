@@ -1,6 +1,7 @@
 //! What the caller of a prefetch holds until it asks for the result, and the result.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::bitmap::Bitmap;
@@ -115,7 +116,10 @@ impl ResultSlot {
         let waiters = std::mem::take(&mut state.waiters);
         drop(state);
         self.ready.notify_all();
-        waiters.into_iter().for_each(|waiter| waiter());
+        for waiter in waiters {
+            // One that panics has said so on stderr; the thread that serves all other requests lives on.
+            let _ = catch_unwind(AssertUnwindSafe(waiter));
+        }
     }
 
     /// Publishes a miss, of a request with the shape of `empty`.
@@ -240,6 +244,7 @@ mod tests {
             }
         };
         handle.on_done(waiter());
+        handle.on_done(|| panic!("a callback that panics harms nobody else"));
         assert!(!handle.wait_done(Duration::ZERO) && !handle.is_done());
         slot.publish(PrefetchResult::default(), 7);
         slot.publish(PrefetchResult::default(), 8);
