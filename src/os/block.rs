@@ -2,15 +2,19 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Opens `path`, which has to be there, for reading and writing; past the page cache if `is_direct`.
+/// Opens `path`, which has to be there, for reading and writing; past the page cache if `is_direct`. A block device is
+/// held exclusively: the kernel gives none that is mounted.
 ///
 /// # Errors
-/// What the kernel says; `InvalidInput` where a file system has no direct I/O.
+/// What the kernel says; `InvalidInput` where a file system has no direct I/O, `ResourceBusy` for a block device that
+/// is mounted or held by somebody else.
 pub fn open(path: &Path, is_direct: bool) -> io::Result<File> {
-    let flags = if is_direct { libc::O_DIRECT } else { 0 };
+    let is_device = std::fs::metadata(path)?.file_type().is_block_device();
+    let exclusive = if is_device { libc::O_EXCL } else { 0 };
+    let flags = exclusive | if is_direct { libc::O_DIRECT } else { 0 };
     OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)
 }
 

@@ -65,6 +65,14 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
+/// Whether an error says that the medium cannot give or take these bytes: it is likely to say so again.
+pub fn is_of_the_medium(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EIO | libc::EREMOTEIO | libc::EILSEQ | libc::EUCLEAN | libc::ENODATA)
+    )
+}
+
 /// Gives a file another name in the same file system, which must be free.
 ///
 /// # Errors

@@ -45,7 +45,7 @@ impl Default for Traits {
 
 /// An adapter under test, and what has to live as long as it. Closed when it goes.
 pub(crate) struct Made {
-    adapter: Arc<dyn L2Adapter>,
+    pub(crate) adapter: Arc<dyn L2Adapter>,
     traits: Traits,
     _keep: Box<dyn Any + Send + Sync>,
 }

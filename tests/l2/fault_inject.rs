@@ -278,6 +278,10 @@ fn plain_mock() -> Made {
 
 conformance!(suite_around_mock, super::around(super::plain_mock()));
 conformance!(suite_around_raw_block, super::around(crate::raw_block::suite_device()));
+conformance!(suite_around_fs, super::around(crate::fs::suite_folder()));
+conformance!(suite_around_plugin, super::around(crate::plugin::made()));
+conformance!(suite_around_serde, super::around(crate::serde_wrapper::suite_of(256 << 20)));
+conformance!(suite_around_resp, crate::resp::made().map(super::around));
 
 /// Faults of every kind at once: what comes back is right, or does not come.
 fn what_comes_is_right(inner: Made, faults: &str) {

@@ -63,7 +63,7 @@ fn adapter(library: &Path, params: &str) -> Arc<dyn L2Adapter> {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn made() -> Made {
+pub(crate) fn made() -> Made {
     match good() {
         Some(library) => Made::new(adapter(library, ""), Traits::default(), ()),
         // Something has to pass where there is no compiler.

@@ -37,7 +37,7 @@ pub(crate) fn adapter(config: RespAdapterConfig) -> Arc<dyn L2Adapter> {
     create(&L2AdapterConfig::new(AdapterKind::Resp(config)), &context).expect("an adapter")
 }
 
-fn made() -> Option<Made> {
+pub(crate) fn made() -> Option<Made> {
     let server = RedisServer::start(&[])?;
     let traits = Traits { overwrites: true, ..Traits::default() };
     Some(Made::new(adapter(config(server.port)), traits, server))

@@ -104,7 +104,7 @@ fn turned(bounce_bytes: u64, compat: Compat) -> (Arc<Turned>, Arc<MockAdapter>, 
     (serde, inner, adapter)
 }
 
-fn suite_of(bounce_bytes: u64) -> Made {
+pub(crate) fn suite_of(bounce_bytes: u64) -> Made {
     let (_, _, adapter) = turned(bounce_bytes, Compat::Native);
     let charged_bytes = |bytes| bytes + ADDED;
     Made::new(Arc::new(adapter), Traits { charged_bytes, ..Traits::default() }, ())
@@ -218,9 +218,15 @@ fn bfloat16(values: &[f32]) -> Vec<u8> {
 
 #[test]
 fn fp8_halves_an_object_whose_layout_is_known_and_refuses_others() {
-    let inner = mock();
+    fp8_halves(mock());
+    // A lookup cannot tell the size of its file.
+    let files = crate::fs::suite_folder();
+    fp8_halves(Arc::clone(&files.adapter));
+}
+
+fn fp8_halves(inner: Arc<dyn L2Adapter>) {
     let fp8 = Arc::new(Fp8::new(Float8::default()));
-    let adapter = wrapped(fp8, Arc::clone(&inner) as _, 1 << 20, true, Compat::Native);
+    let adapter = wrapped(fp8, inner, 1 << 20, true, Compat::Native);
     let values: Vec<f32> = (0..500).map(|i| [0.0, 1.0, -2.0, 0.5, 448.0][i % 5]).collect();
     let plain = bfloat16(&values);
     let layout =

@@ -250,7 +250,13 @@ impl fmt::Display for KeyView<'_> {
     /// LMCache's wire form: `model@kv_rank@group@hash`, and `@salt` if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { chunk_hash, model_name, kv_rank, object_group_id, cache_salt } = self;
-        write!(f, "{model_name}@{kv_rank:08x}@{object_group_id:x}@{}", Hex(chunk_hash))?;
+        write!(f, "{model_name}@")?;
+        match *kv_rank {
+            // Python's `08x` counts the sign among its eight places.
+            rank @ ..0 => write!(f, "-{:07x}", rank.unsigned_abs())?,
+            rank => write!(f, "{rank:08x}")?,
+        }
+        write!(f, "@{object_group_id:x}@{}", Hex(chunk_hash))?;
         if !cache_salt.is_empty() {
             write!(f, "@{cache_salt}")?;
         }
@@ -321,6 +327,8 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a, ObjectKey::new(ChunkHash::new(b"h"), Arc::new(KeyScope::new("m", 1, 0, "").unwrap())));
         assert_eq!(a.view().to_string(), "m@00000001@0@68");
+        // f"{-1:08x}" of Python.
+        assert_eq!(KeyView { kv_rank: -1, ..view }.to_string(), "m@-0000001@0@68");
     }
 
     #[test]

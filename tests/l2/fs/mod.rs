@@ -79,6 +79,11 @@ fn made(
     Made::new(adapter(kind(config), Compat::Native).expect("an adapter"), traits, base)
 }
 
+/// For the suite around it.
+pub(crate) fn suite_folder() -> Made {
+    made(|_| {}, AdapterKind::Fs, Traits::default())
+}
+
 /// With direct I/O, `fs_native` keeps the padding.
 fn padded() -> Traits {
     Traits { charged_bytes: |bytes| bytes.next_multiple_of(4096), ..Traits::default() }

@@ -93,7 +93,12 @@ impl FsConnector {
 
     /// Whether what was read is the object.
     fn check(&self, reading: &Reading<'_>, moved: io::Result<usize>) -> Result<bool> {
-        let moved = moved.map_err(|error| failed("cannot read an object's file", &reading.path, error))?;
+        let moved = moved.map_err(|error| {
+            if self.compat == Compat::Native && file::is_of_the_medium(&error) {
+                lock(&self.damaged).insert(reading.name.clone());
+            }
+            failed("cannot read an object's file", &reading.path, error)
+        })?;
         if moved < reading.needed {
             // Somebody shortened it meanwhile.
             self.counters.wrong_sizes.fetch_add(1, Ordering::Relaxed);

@@ -169,7 +169,12 @@ impl FsConnector {
         match (self.compat, std::fs::metadata(&path)) {
             (Compat::Lmcache, found) => Ok(found.is_ok()),
             (Compat::Native, Ok(found)) => {
-                Ok(found.is_file() && self.is_size_of(found.len(), size_bytes) && !self.is_damaged(&name))
+                // 0: the caller cannot tell the size. A serde that needs the layout looks keys up so.
+                let is_size = match size_bytes {
+                    0 => found.len() > 0,
+                    _ => self.is_size_of(found.len(), size_bytes),
+                };
+                Ok(found.is_file() && is_size && !self.is_damaged(&name))
             }
             (Compat::Native, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
             (Compat::Native, Err(error)) => Err(failed("cannot look up an object's file", &path, error)),

@@ -187,6 +187,7 @@ fn open_error(error: io::Error, is_direct: bool) -> Error {
         io::ErrorKind::InvalidInput if is_direct => {
             "its file system may have no direct I/O: set use_odirect to false"
         }
+        io::ErrorKind::ResourceBusy => "it is mounted or in use: unmount it, or name another device",
         _ => "its user needs to read and write it",
     };
     Error::io("cannot open the raw block device", error).with_hint(hint)

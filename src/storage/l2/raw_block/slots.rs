@@ -31,6 +31,8 @@ struct State {
     leaving: hashbrown::HashSet<u32, foldhash::fast::RandomState>,
     /// The slot that was freed last is taken first.
     free: Vec<u32>,
+    /// Slots that the device could not write or read. Nobody gets them before the next start.
+    bad: hashbrown::HashSet<u32, foldhash::fast::RandomState>,
     next_slot: u32,
     next_sequence: u64,
     /// Changes of the entries, ever.
@@ -91,6 +93,15 @@ impl Writing<'_> {
         }
         // The rest, waking up who waits, is done when the guard goes.
     }
+
+    /// The device cannot write the slot: it is set aside.
+    pub(super) fn fail(self) {
+        let mut state = self.slots.state();
+        if let Some(slot) = state.writing.remove(&self.key) {
+            state.bad.insert(slot);
+            state.dirty_total += 1;
+        }
+    }
 }
 
 impl Drop for Writing<'_> {
@@ -112,6 +123,7 @@ pub(super) struct SlotCounts {
     pub(super) writing: usize,
     pub(super) reading: usize,
     pub(super) free: usize,
+    pub(super) bad: usize,
     pub(super) next_slot: u32,
     pub(super) dirty_total: u64,
 }
@@ -205,6 +217,16 @@ impl Slots {
         true
     }
 
+    /// Forgets an object whose slot cannot be read, unless it has another slot by now. Nobody gets the slot.
+    pub(super) fn set_aside(&self, key: &ObjectKey, slot: u32) {
+        let mut state = self.state();
+        if state.entries.get(key).is_some_and(|entry| entry.slot == slot) {
+            state.entries.remove(key);
+            state.bad.insert(slot);
+            state.dirty_total += 1;
+        }
+    }
+
     pub(super) fn counts(&self) -> SlotCounts {
         let state = self.state();
         SlotCounts {
@@ -212,6 +234,7 @@ impl Slots {
             writing: state.writing.len(),
             reading: state.reading.len(),
             free: state.free.len(),
+            bad: state.bad.len(),
             next_slot: state.next_slot,
             dirty_total: state.dirty_total,
         }

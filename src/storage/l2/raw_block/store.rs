@@ -13,6 +13,7 @@ use super::slots::{Reserved, Slots, Writing};
 use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey};
+use crate::os::file;
 use crate::storage::config::Compat;
 use crate::storage::config::l2::RawBlockAdapterConfig;
 use crate::storage::l2::Transfer;
@@ -235,8 +236,14 @@ impl Core {
             }
         };
         let io = Io::begin(self);
-        self.write_slot(&writing, object, size_bytes)?;
+        let written = self.write_slot(&writing, object, size_bytes);
         drop(io);
+        if let Err(error) = written {
+            if self.is_native() && is_of_the_medium(&error) {
+                writing.fail();
+            }
+            return Err(error);
+        }
         writing.commit(size_bytes, self.meta_of(object));
         Ok(Put::Written { added_bytes: Some(self.geometry.slot_bytes) })
     }
@@ -288,8 +295,12 @@ impl Core {
         }
         let _io = Io::begin(self);
         let offset = self.geometry.slot_offset(reading.entry.slot) + self.geometry.header_bytes;
-        self.device.read_object(&object.buffer, found as usize, offset)?;
-        Ok(true)
+        let read = self.device.read_object(&object.buffer, found as usize, offset);
+        if read.as_ref().is_err_and(|error| self.is_native() && is_of_the_medium(error)) {
+            // A later store of the object takes another slot.
+            self.slots.set_aside(&object.key, reading.entry.slot);
+        }
+        read.map(|()| true)
     }
 
     /// LMCache's fields of `RawBlockCore`, in its order, then ours. The locks are the adapter's, and counted there.
@@ -328,6 +339,7 @@ impl Core {
             "fdp_slot_affinity_hit_count": 0,
             "fdp_slot_affinity_fallback_count": 0,
             "slots_being_read": counts.reading,
+            "bad_slot_count": counts.bad,
             "checkpoint_failures": meta.failures,
             "checkpoint_too_large": meta.too_large,
             "recovered_key_count": self.report.recovered,
@@ -337,6 +349,12 @@ impl Core {
             "recovery_refused": self.report.refused,
         })
     }
+}
+
+/// Whether an error is the slot's, and would come again there. What else fails a transfer passes: a full file system
+/// below a file, a full quota, too little memory.
+fn is_of_the_medium(error: &Error) -> bool {
+    error.io_source().is_some_and(file::is_of_the_medium)
 }
 
 impl Connector for RawBlock {
