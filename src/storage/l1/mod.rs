@@ -21,7 +21,7 @@
 //! * [`code`]: what an operation says of each key. * [`status`]: what L1 says of itself.
 //!
 //! What is atomic, and what is under which mutex, is told in `tables`. Locks that expire are in
-//! [`ttl_lock`](crate::storage::ttl_lock).
+//! [`ttl_lock`].
 
 mod allocate;
 pub mod code;

@@ -1,4 +1,4 @@
-//! `fs_native`: the files of [`fs`](super::fs) under the name that LMCache's native adapter has.
+//! `fs_native`: the files of [`fs`] under the name that LMCache's native adapter has.
 //!
 //! In LMCache they are two programs. With `use_odirect` its native one writes an object with its padding; the
 //! adapter tells from its type whether it has to.

@@ -7,7 +7,7 @@
 //!
 //! * [`x86_64`]: moves of 16 bytes in an assembler block, which the compiler cannot look into. As fast as `memcpy`,
 //!   and faster than it where both sides are out of the caches.
-//! * [`words`]: atomic words, for every other processor. No compiler makes wider moves of them.
+//! * `words`: atomic words, for every other processor. No compiler makes wider moves of them.
 #![expect(unsafe_code, reason = "shared memory behind raw pointers")]
 
 #[cfg(any(test, miri, not(target_arch = "x86_64")))]
