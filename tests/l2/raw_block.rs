@@ -500,6 +500,20 @@ fn a_load_takes_an_object_of_its_size_only() {
 }
 
 #[test]
+fn an_object_of_another_size_is_replaced() {
+    let device = Device::new(META + 2 * SLOT);
+    let ours = open_as(&device.path(), BUFFERED, Compat::Native);
+    let key = keys(0, 1).remove(0);
+    put(&ours, &key, &payload(1, 500)).unwrap();
+    put(&ours, &key, &payload(2, 600)).unwrap();
+    assert_eq!(get(&ours, &key, 600), Some(payload(2, 600)));
+    assert!(get(&ours, &key, 500).is_none());
+    assert_eq!(core(&ours)["free_slot_count"], 1);
+    let found = |size_bytes| *ours.exists(std::slice::from_ref(&key), &[size_bytes])[0].as_ref().unwrap();
+    assert_eq!([0, 500, 600].map(found), [true, false, true]);
+}
+
+#[test]
 fn an_index_that_outgrows_its_place_is_said_and_the_device_goes_on() {
     let device = Device::new(16_384 + 40 * SLOT);
     let ours = open_as(&device.path(), r#","use_odirect":false"#, Compat::Native);

@@ -82,16 +82,21 @@ pub(super) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// The object is in its slot.
-    pub(super) fn commit(self, size_bytes: u64, meta: Arc<EntryMeta>) {
+    /// The object is in its slot. Returns whether it takes the place of one of another size.
+    pub(super) fn commit(self, size_bytes: u64, meta: Arc<EntryMeta>) -> bool {
         let mut state = self.slots.state();
+        let mut replaced = None;
         if let Some(slot) = state.writing.remove(&self.key) {
             let sequence = state.next_sequence;
             state.next_sequence += 1;
             state.dirty_total += 1;
-            state.entries.insert(self.key.clone(), Entry { slot, size_bytes, meta, sequence });
+            let entry = Entry { slot, size_bytes, meta, sequence };
+            replaced = state.entries.insert(self.key.clone(), entry);
         }
+        let is_replaced = replaced.is_some();
+        replaced.into_iter().for_each(|old| state.leave(old.slot));
         // The rest, waking up who waits, is done when the guard goes.
+        is_replaced
     }
 
     /// The device cannot write the slot: it is set aside.
@@ -157,8 +162,9 @@ impl Slots {
         lock(&self.state)
     }
 
-    /// Takes a slot for an object. If `waits` and somebody is writing the object, waits for what comes of that.
-    pub(super) fn reserve(&self, key: &ObjectKey, waits: bool) -> Reserved<'_> {
+    /// Takes a slot for an object. If `waits` and somebody is writing the object, waits for what comes of that. One that
+    /// is there with another size than `size_bytes` stays until the new one is committed; `None` takes any for it.
+    pub(super) fn reserve(&self, key: &ObjectKey, waits: bool, size_bytes: Option<u64>) -> Reserved<'_> {
         let mut state = self.state();
         while state.writing.contains_key(key) {
             if !waits {
@@ -170,7 +176,8 @@ impl Slots {
                 Err(_) => return Reserved::Busy,
             };
         }
-        if state.entries.contains_key(key) {
+        let is_it = |entry: &Entry| size_bytes.is_none_or(|size_bytes| entry.size_bytes == size_bytes);
+        if state.entries.get(key).is_some_and(is_it) {
             return Reserved::Present;
         }
         let slot = match state.free.pop() {
@@ -209,11 +216,7 @@ impl Slots {
         let mut state = self.state();
         let Some(entry) = state.entries.remove(key) else { return false };
         state.dirty_total += 1;
-        if state.reading.contains_key(&entry.slot) {
-            state.leaving.insert(entry.slot);
-        } else {
-            state.free.push(entry.slot);
-        }
+        state.leave(entry.slot);
         true
     }
 
@@ -263,6 +266,15 @@ fn sorted(mut entries: Vec<(ObjectKey, Entry)>) -> Vec<(ObjectKey, Entry)> {
 }
 
 impl State {
+    /// A slot has no object any more: free, once nobody reads it.
+    fn leave(&mut self, slot: u32) {
+        if self.reading.contains_key(&slot) {
+            self.leaving.insert(slot);
+        } else {
+            self.free.push(slot);
+        }
+    }
+
     fn entries(&self) -> Vec<(ObjectKey, Entry)> {
         self.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
     }

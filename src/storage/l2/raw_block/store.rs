@@ -224,7 +224,8 @@ impl Core {
     fn put(&self, object: &Transfer) -> Result<Put> {
         let size_bytes = object.buffer.size_bytes() as u64;
         self.check_size(size_bytes)?;
-        let writing = match self.slots.reserve(&object.key, self.is_native()) {
+        let native_size = self.is_native().then_some(size_bytes);
+        let writing = match self.slots.reserve(&object.key, self.is_native(), native_size) {
             Reserved::Slot(writing) => writing,
             Reserved::Present => return Ok(Put::Present),
             Reserved::Busy => return Err(Error::invalid("another task is storing the same object")),
@@ -244,8 +245,9 @@ impl Core {
             }
             return Err(error);
         }
-        writing.commit(size_bytes, self.meta_of(object));
-        Ok(Put::Written { added_bytes: Some(self.geometry.slot_bytes) })
+        let is_replaced = writing.commit(size_bytes, self.meta_of(object));
+        let added_bytes = if is_replaced { 0 } else { self.geometry.slot_bytes };
+        Ok(Put::Written { added_bytes: Some(added_bytes) })
     }
 
     /// What a checkpoint says of the object. Objects of one layout share it.
@@ -375,11 +377,11 @@ impl Connector for RawBlock {
     }
 
     fn exists(&self, keys: &[ObjectKey], sizes_bytes: &[u64]) -> Vec<Result<bool>> {
-        let is_enough = |found: u64, wanted: u64| !self.core.is_native() || found >= wanted;
+        // 0: the caller cannot tell the size. A serde that needs the layout looks keys up so.
+        let is_it = |found: u64, wanted: u64| !self.core.is_native() || wanted == 0 || found == wanted;
         let sized = keys.iter().zip(sizes_bytes);
-        let exists = sized.map(|(key, wanted)| {
-            self.core.slots.size_bytes(key).is_some_and(|found| is_enough(found, *wanted))
-        });
+        let exists = sized
+            .map(|(key, wanted)| self.core.slots.size_bytes(key).is_some_and(|found| is_it(found, *wanted)));
         exists.map(Ok).collect()
     }
 
