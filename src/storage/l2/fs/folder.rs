@@ -129,6 +129,25 @@ impl Folder {
         linked.is_ok() && std::fs::remove_file(&path).is_ok()
     }
 
+    /// Fails if no temporary file can become an object's because the two folders are in different file systems. What
+    /// else keeps it from being moved, such as a full disk, may pass.
+    pub(super) fn check_renames(&self) -> Result<()> {
+        let from = self.temporary_path();
+        let Some(name) = from.file_name().filter(|_| self.temporary != self.base) else { return Ok(()) };
+        let to = self.base.join(name);
+        let renamed = file::create_new(&from, false).and_then(|_| std::fs::rename(&from, &to));
+        // One of the two is there.
+        let _ = std::fs::remove_file(&from);
+        let _ = std::fs::remove_file(&to);
+        match renamed {
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let what = "cannot move a file from relative_tmp_dir to base_path";
+                Err(failed(what, &self.temporary, error).with_hint("both have to be in one file system"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the temporary files of writers that are gone: no matter how one ended, the kernel has taken its locks.
     fn remove_leftovers(&self) -> Result<u64> {
         let mut removed = 0;

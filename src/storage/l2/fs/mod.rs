@@ -93,6 +93,9 @@ impl FsConnector {
     /// If the folder cannot be made or read, or cannot do what is asked for: checksums, io_uring.
     pub fn open(config: &FsAdapterConfig, kind: FsKind, compat: Compat, l1_align_bytes: u64) -> Result<Self> {
         let folder = Folder::open(&config.base_path, config.relative_tmp_dir.as_deref())?;
+        if compat == Compat::Native {
+            folder.check_renames()?;
+        }
         if config.checksum != FileChecksum::None {
             folder.check_attributes()?;
         }
