@@ -1,4 +1,4 @@
-//! When L1 evicts: once a second, if it is fuller than the watermark.
+//! When L1 evicts: once a second, and when an allocation wakes it, if it is fuller than the watermark.
 
 use std::time::Duration;
 

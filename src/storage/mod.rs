@@ -13,7 +13,7 @@
 //! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
 //! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
 //! * [`hook`]: lets a recorder see the calls. [`metrics`]: what Prometheus is told.
-//! * `agent`: a controller that works on messages. `ticker`: a thread that does something once a second.
+//! * `agent`: a controller that works on messages. `ticker`: a thread that does something once a second, and when it is woken.
 //!
 //! Time comes from one [`Clock`](crate::clock::Clock), so that a replay can run on the trace's own time.
 

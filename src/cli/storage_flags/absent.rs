@@ -68,10 +68,10 @@ pub(super) struct AbsentFlags {
 
 const NO_GDS: &str = "L1 on NVMe through GPUDirect Storage is not part of this build";
 const NO_DEVDAX: &str = "L1 in a Device-DAX is not part of this build";
-const NO_METRICS: &str = "this build exports no metrics";
+const NO_METRICS: &str = "a replay serves no metrics";
 const NO_HASH_LOG: &str = "this build does not log looked-up hashes";
 const NO_PYTHON: &str = "this program has no Python garbage collector";
-const NO_RECORDING: &str = "a replay is not recorded";
+const NO_RECORDING: &str = "a replay is recorded by --record OUT, not by this flag";
 
 impl AbsentFlags {
     /// Every flag of this list: whether it was given, its name, and why it is refused.
@@ -111,9 +111,13 @@ impl AbsentFlags {
     pub(super) fn refuse(&self) -> Result<()> {
         match self.all().into_iter().find(|(is_given, ..)| *is_given) {
             None => Ok(()),
-            Some((_, flag, reason)) => Err(Error::unsupported(reason)
-                .with_context("flag", flag)
-                .with_hint(format!("leave {flag} out to replay without it"))),
+            Some((_, flag, reason)) => {
+                let hint = match reason {
+                    NO_RECORDING => format!("leave {flag} out; --record OUT writes the replay's own calls"),
+                    _ => format!("leave {flag} out to replay without it"),
+                };
+                Err(Error::unsupported(reason).with_context("flag", flag).with_hint(hint))
+            }
         }
     }
 }

@@ -13,10 +13,10 @@ pub(super) struct EvictionFlags {
     /// Which objects leave L1 first. FIFO, S3FIFO and SIEVE are ours
     #[arg(long, value_name = "POLICY", value_parser = policy_parser())]
     eviction_policy: Option<EvictionPolicyKind>,
-    /// Share of L1 in use from which a pass (one a second) evicts
+    /// Share of L1 in use from which a pass evicts: one a second, and under --compat native at once, too
     #[arg(long, value_name = "SHARE", default_value_t = 0.8, allow_negative_numbers = true)]
     eviction_trigger_watermark: f64,
-    /// Share of the objects that one pass evicts
+    /// Share of the objects that one pass evicts; of the bytes in use with --eviction-by bytes
     #[arg(long, value_name = "SHARE", default_value_t = 0.2, allow_negative_numbers = true)]
     eviction_ratio: f64,
     /// What that is a share of (ours): of the keys, as LMCache, or of the bytes in use

@@ -38,11 +38,12 @@ pub(super) struct L2Flags {
     /// default under --compat lmcache. Otherwise the default is a minute
     #[arg(long, value_name = "MS", value_parser = up_to(0, MAX_PREFETCH_TIMEOUT_MS))]
     prefetch_timeout_ms: Option<u64>,
-    /// How many keys may wait to be stored to one adapter (ours); the others are not stored, and counted. By default
-    /// 131072
+    /// How many keys may wait to be stored to one adapter (ours), besides its 64 tasks; the others are not stored, and
+    /// counted. By default 131072; without effect under --compat lmcache, which has no bound
     #[arg(long, value_name = "KEYS", value_parser = up_to(1, MAX_STORE_QUEUE_KEYS as u64))]
     store_queue_keys: Option<u64>,
-    /// How often a store that failed is tried again (ours). By default 3 times; never under --compat lmcache
+    /// How often a store that failed is tried again (ours). By default 3 times; without effect under
+    /// --compat lmcache, which tries once
     #[arg(long, value_name = "N", value_parser = up_to(0, u64::from(MAX_STORE_RETRIES)))]
     store_retries: Option<u64>,
 }

@@ -12,7 +12,7 @@ pub(super) struct ObservabilityFlags {
     /// There is no event bus to turn off
     #[arg(long)]
     disable_observability: bool,
-    /// There are no metrics to turn off
+    /// A replay serves no metrics
     #[arg(long)]
     disable_metrics: bool,
     /// There are no gRPC metrics to turn off

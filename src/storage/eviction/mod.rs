@@ -14,8 +14,8 @@
 //! call is to name, and what it has named, is in [`demand`].
 //!
 //! Two rules hold for all. Keys of one call are taken in reverse: a prompt's last chunk goes first, because
-//! without the first chunk the others are of no use. And a ratio counts keys, not bytes. A policy is called
-//! under the L1 manager's mutex and has no lock of its own.
+//! without the first chunk the others are of no use. And a ratio is of the tracked keys, unless the caller asks for
+//! bytes ([`demand`]). A policy has no lock of its own: who owns it, an L1 or an adapter's order, calls it under one.
 
 pub mod arc;
 pub mod demand;

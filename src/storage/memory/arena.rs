@@ -1,8 +1,8 @@
 //! The memory of L1: one reserved region from which objects are cut by offset.
 //!
 //! Who may touch an object's bytes follows from its state: from `reserve_write` to `finish_write` the writer
-//! that reserved it, and after that everybody who holds a read lock, for reading. The L1 manager's mutex
-//! stands between the two, so a reader sees all that the writer wrote.
+//! that reserved it, and after that everybody who holds a read lock, for reading. The mutex of the
+//! key's shard stands between the two, so a reader sees all that the writer wrote.
 //!
 //! Locks here expire (see [`ttl_lock`](crate::storage::ttl_lock)). A writer that outlives its reservation can
 //! meet the object's next owner in the same bytes, in LMCache as here. To keep that a matter of wrong bytes and

@@ -13,7 +13,7 @@ use crate::sync::Arc;
 /// LMCache's L1 memory manager: an arena, the allocator of its addresses, and the thread that makes it grow, where it
 /// is lazy.
 ///
-/// It stands under L1's mutex. What is freed while an I/O works on it is kept, and counted as used, until the I/O is
+/// It stands under the allocator's mutex. What is freed while an I/O works on it is kept, and counted as used, until the I/O is
 /// over; what the arena has grown by is taken in. Both happen at the next allocation.
 #[derive(Debug)]
 pub struct L1MemoryManager {

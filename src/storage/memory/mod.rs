@@ -1,6 +1,6 @@
 //! The memory of L1: where its bytes come from, which address an object gets, and who is working on it.
 //!
-//! * [`manager`]: what L1 has of all this, under its mutex.
+//! * [`manager`]: what L1 has of all this, under the allocator's mutex.
 //! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
 //!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several,
 //!   [`copy`] how they are copied while others may write them.

@@ -2,7 +2,7 @@
 //!
 //! An adapter works on an object's bytes from a thread of its own, and a device or a kernel may go on with them
 //! after everybody has lost patience: the request was aborted, the lock ran out, the manager closed. So the
-//! adapter holds a pin. The owner of the address space (L1, under its mutex) asks before it frees a span: what
+//! adapter holds a pin. The owner of the address space (L1, under the allocator's mutex) asks before it frees a span: what
 //! is pinned is put aside, and comes back by [`Pins::take_unpinned`] once its last pin is gone.
 //!
 //! # Why nothing is freed under a pin

@@ -231,7 +231,8 @@ impl StoreFlow {
             return;
         }
         if self.is_lmcache() {
-            // After the first adapter, and what is locked stays for good.
+            // Each adapter's answer tries it: the hold of another store refuses it, so the last one deletes, though
+            // another failed. What a reader holds by then stays.
             self.l1.delete(&stored, false);
             return;
         }

@@ -9,11 +9,11 @@
 //!
 //! | LMCache | ours |
 //! |---|---|
-//! | a task mixes layouts | a task has objects of one group and size |
+//! | a task mixes layouts | a task has objects of one model, rank and group |
 //! | everything is submitted at once | [`lane::MAX_TASKS`] tasks an adapter, the rest waits, up to a bound, and what exceeds it is counted |
 //! | a failed store is lost | it is tried again, after a pause that doubles, and then counted |
-//! | `skip_l1` deletes after the first adapter | after the last, and not if one failed |
-//! | `skip_l1` leaves what is locked for ever | it comes back to it |
+//! | `skip_l1` deletes when the last store is over, though another failed | not if one failed |
+//! | `skip_l1` does not come back to what a reader had locked | it does |
 
 pub mod controller;
 pub mod counters;

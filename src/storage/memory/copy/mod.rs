@@ -3,7 +3,7 @@
 //! Who may touch an object's bytes follows from its state, but locks expire, and a late writer can meet the next
 //! owner. A plain `memcpy` would make that undefined behaviour, so every copy here behaves as a row of relaxed
 //! atomic accesses to the shared bytes: whatever threads do, the worst is a torn object. What orders a writer
-//! before its readers is the L1 mutex, not the copy.
+//! before its readers is the mutex of the key's shard, not the copy.
 //!
 //! * [`x86_64`]: moves of 16 bytes in an assembler block, which the compiler cannot look into. As fast as `memcpy`,
 //!   and faster than it where both sides are out of the caches.
