@@ -293,10 +293,14 @@ pub(crate) fn locks_keep_what_lookups_found(made: &Made) {
         assert_eq!(lookup_sized(&**made, &sized(&all, 600)).ones().collect::<Vec<_>>(), [0]);
     }
     assert_eq!(status_number(&**made, "locked_key_count"), 1);
+    let refused = || status_number(&**made, "refused_deletes");
+    let refused_before = refused();
     assert_eq!(made.delete(&all), 0);
+    assert_eq!(refused() - refused_before, 1);
     // The second was never locked.
     made.submit_unlock(&all);
     assert_eq!(made.delete(&all), 0);
+    assert_eq!(refused() - refused_before, 2);
     assert!(load_one(&**made, &all[0], 600).is_some());
     made.submit_unlock(&all[..1]);
     assert_eq!(status_number(&**made, "locked_key_count"), 0);

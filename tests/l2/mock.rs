@@ -3,12 +3,18 @@
 use std::sync::Arc;
 
 use lmcache::storage::config::Compat;
+use lmcache::storage::l2::L2Adapter;
 use lmcache::storage::l2::mock::{MockAdapter, MockOptions};
 use lmcache::storage::l2::mock_delay::DelayOptions;
 
 use crate::conformance::{Made, Traits, conformance};
+use crate::support::{keys, lookup_sized, payload, sized, status_number, store_all};
 
 fn mock() -> Made {
+    Made::new(Arc::new(mock_like(Compat::Native)), Traits::default(), ())
+}
+
+fn mock_like(compat: Compat) -> MockAdapter {
     let delay = DelayOptions {
         store_bytes_per_s: 1e13,
         load_bytes_per_s: 1e13,
@@ -16,8 +22,21 @@ fn mock() -> Made {
         jitter_ns: 0,
         jitter_seed: 0,
     };
-    let options = MockOptions { capacity_bytes: 1 << 30, delay, keeps_bytes: true, compat: Compat::Native };
-    Made::new(Arc::new(MockAdapter::new(options)), Traits::default(), ())
+    MockAdapter::new(MockOptions { capacity_bytes: 1 << 30, delay, keeps_bytes: true, compat })
 }
 
 conformance!(suite, super::mock());
+
+#[test]
+fn lmcache_deletes_what_is_locked_too() {
+    for (compat, deleted, refused) in [(Compat::Native, 0, 2), (Compat::Lmcache, 2, 0)] {
+        let mock = mock_like(compat);
+        let keys = keys(0, 2);
+        let objects: Vec<_> = keys.iter().map(|key| (key.clone(), payload(5, 600))).collect();
+        store_all(&mock, &objects);
+        assert_eq!(lookup_sized(&mock, &sized(&keys, 600)).popcount(), 2);
+        assert_eq!(mock.delete(&keys), deleted, "{compat}");
+        assert_eq!(status_number(&mock, "refused_deletes"), refused, "{compat}");
+        mock.close();
+    }
+}

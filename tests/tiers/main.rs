@@ -9,6 +9,7 @@ mod gate;
 
 mod adapters;
 mod l1;
+mod lmcache;
 mod metrics;
 mod prefetch;
 mod shared_loads;
