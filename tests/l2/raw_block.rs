@@ -289,6 +289,25 @@ fn what_a_killed_lmcache_left_is_found_as_it_finds_it_itself() {
 }
 
 #[test]
+fn a_slot_that_nobody_looked_at_is_looked_at_when_it_is_read() {
+    for Recorded { case, keys, .. } in recorded() {
+        let device = Device::new(0);
+        let path = device.path().display().to_string();
+        std::fs::write(device.path(), renamed(image(&case, "crashed"), "device", &path)).unwrap();
+        let ours =
+            open_as(&device.path(), r#","use_odirect":false,"meta_verify_on_load":false"#, Compat::Native);
+        let found = case["found"].as_object().unwrap();
+        assert_eq!(core(&ours)["indexed_key_count"], found.len() + 1, "one has another object's slot");
+        for (number, key) in keys.iter().enumerate() {
+            let len = case["sizes"][number].as_u64().unwrap() as usize;
+            let expected = found.contains_key(&encode(key)).then(|| recorded_bytes(number, len));
+            assert_eq!(get(&ours, key, len), expected, "object {number}");
+        }
+        assert_eq!(core(&ours)["indexed_key_count"], found.len(), "it can be stored again");
+    }
+}
+
+#[test]
 fn the_same_calls_leave_the_same_bytes_as_lmcaches() {
     for Recorded { case, keys, .. } in recorded() {
         let is_direct = case["odirect"].as_bool().unwrap();

@@ -2,11 +2,11 @@
 
 use super::checkpoint::{self, ContainerHeader};
 use super::device::Device;
-use super::geometry::CONTAINER_HEADER_BYTES;
-use super::geometry::{CONTAINERS, Geometry, SLOT_HEADER_BYTES, encode_slot_header};
+use super::geometry::{CONTAINER_HEADER_BYTES, CONTAINERS, Geometry, SLOT_HEADER_BYTES, encode_slot_header};
 use super::key_codec;
 use super::slots::{Found, Slots};
 use crate::error::Result;
+use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::config::l2::RawBlockAdapterConfig;
 
@@ -127,7 +127,9 @@ fn verified(device: &Device, geometry: &Geometry, found: Vec<Found>) -> Vec<Foun
     }
     let stretch = found.len().div_ceil(VERIFY_THREADS);
     let check = |found: &[Found]| -> Vec<bool> {
-        found.iter().map(|found| is_in_its_slot(device, geometry, found)).collect()
+        let is_there =
+            |found: &Found| is_in_its_slot(device, geometry, &found.key, found.slot, found.size_bytes);
+        found.iter().map(is_there).collect()
     };
     let are_there: Vec<bool> = std::thread::scope(|scope| {
         let threads: Vec<_> = found.chunks(stretch).map(|part| scope.spawn(move || check(part))).collect();
@@ -144,9 +146,16 @@ fn verified(device: &Device, geometry: &Geometry, found: Vec<Found>) -> Vec<Foun
     found.into_iter().zip(are_there).filter(|(_, is_there)| *is_there).map(|(found, _)| found).collect()
 }
 
-fn is_in_its_slot(device: &Device, geometry: &Geometry, found: &Found) -> bool {
-    let identity = key_codec::slot_identity(&key_codec::encode(&found.key));
-    let expected = encode_slot_header(identity, found.size_bytes);
-    let header = device.read_bytes(SLOT_HEADER_BYTES, geometry.slot_offset(found.slot));
+/// Whether the header of `slot` names `key` with that size.
+pub(super) fn is_in_its_slot(
+    device: &Device,
+    geometry: &Geometry,
+    key: &ObjectKey,
+    slot: u32,
+    size_bytes: u64,
+) -> bool {
+    let identity = key_codec::slot_identity(&key_codec::encode(key));
+    let expected = encode_slot_header(identity, size_bytes);
+    let header = device.read_bytes(SLOT_HEADER_BYTES, geometry.slot_offset(slot));
     header.is_ok_and(|header| header == expected)
 }

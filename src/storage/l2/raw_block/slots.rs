@@ -230,6 +230,16 @@ impl Slots {
         }
     }
 
+    /// Forgets an object whose slot has another's bytes, unless it has another slot by now.
+    pub(super) fn forget(&self, key: &ObjectKey, slot: u32) {
+        let mut state = self.state();
+        if state.entries.get(key).is_some_and(|entry| entry.slot == slot) {
+            state.entries.remove(key);
+            state.dirty_total += 1;
+            state.leave(slot);
+        }
+    }
+
     pub(super) fn counts(&self) -> SlotCounts {
         let state = self.state();
         SlotCounts {

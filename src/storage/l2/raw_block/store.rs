@@ -8,7 +8,7 @@ use super::device::Device;
 use super::entry_meta::EntryMeta;
 use super::geometry::{CONTAINERS, Geometry, encode_slot_header};
 use super::key_codec;
-use super::recovery::{self, Report};
+use super::recovery::{self, Report, is_in_its_slot};
 use super::slots::{Reserved, Slots, Writing};
 use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
@@ -288,6 +288,12 @@ impl Core {
             .with_hint("slot_bytes has to be header_bytes more than the largest object"))
     }
 
+    /// Whether an entry comes from a checkpoint, and nobody has looked whether its slot has that object. LMCache
+    /// never looks then.
+    fn is_unverified(&self, sequence: u64) -> bool {
+        self.is_native() && !self.options.config.meta_verify_on_load && sequence < self.report.recovered
+    }
+
     fn get(&self, object: &Transfer) -> Result<bool> {
         let Some(reading) = self.slots.read(&object.key) else { return Ok(false) };
         let (found, wanted) = (reading.entry.size_bytes, object.buffer.size_bytes() as u64);
@@ -296,6 +302,13 @@ impl Core {
             return Ok(false);
         }
         let _io = Io::begin(self);
+        if self.is_unverified(reading.entry.sequence)
+            && !is_in_its_slot(&self.device, &self.geometry, &object.key, reading.entry.slot, found)
+        {
+            // A process that was killed had given the slot to another object since its last checkpoint.
+            self.slots.forget(&object.key, reading.entry.slot);
+            return Ok(false);
+        }
         let offset = self.geometry.slot_offset(reading.entry.slot) + self.geometry.header_bytes;
         let read = self.device.read_object(&object.buffer, found as usize, offset);
         if read.as_ref().is_err_and(|error| self.is_native() && is_of_the_medium(error)) {
