@@ -40,3 +40,18 @@ fn lmcache_deletes_what_is_locked_too() {
         mock.close();
     }
 }
+
+/// A deletion between an object's arrival and its entry in the books would take what is not there, and leave what is
+/// not there for good.
+#[test]
+fn the_books_hear_of_an_object_before_they_hear_of_its_end() {
+    let mock = mock_like(Compat::Native);
+    let keys = keys(0, 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..20_000).for_each(|_| store_all(&mock, &[(keys[0].clone(), payload(1, 64))])));
+        scope.spawn(|| (0..200_000).for_each(|_| drop(mock.delete(&keys))));
+    });
+    mock.delete(&keys);
+    assert_eq!((mock.ledger().used_bytes(), mock.ledger().underflows()), (0, 0));
+    mock.close();
+}

@@ -98,6 +98,8 @@ impl MockAdapter {
             table.objects.insert(object.key.clone(), Stored { size_bytes, bytes });
             stored.push((object.key.clone(), size_bytes));
         }
+        // Under the table's lock, here and at deletions: the books hear of an object's end after its beginning.
+        self.ledger.stored(&stored);
         (stored, refused)
     }
 
@@ -138,7 +140,6 @@ impl L2Adapter for MockAdapter {
         let StoreTask { objects, done } = task;
         let outcome = StoreOutcome { failed: Bitmap::new(objects.len()), refused, bytes };
         drop(objects);
-        self.ledger.stored(&stored);
         self.delay.after_store(begun_ns, bytes, move || done.answer(outcome));
     }
 
@@ -196,7 +197,6 @@ impl L2Adapter for MockAdapter {
                 deleted.push((key.clone(), stored.size_bytes));
             }
         }
-        drop(table);
         self.ledger.deleted(&deleted);
         deleted.len()
     }
