@@ -49,7 +49,11 @@ fn the_books_hear_of_an_object_before_they_hear_of_its_end() {
     let keys = keys(0, 1);
     std::thread::scope(|scope| {
         scope.spawn(|| (0..20_000).for_each(|_| store_all(&mock, &[(keys[0].clone(), payload(1, 64))])));
-        scope.spawn(|| (0..200_000).for_each(|_| drop(mock.delete(&keys))));
+        scope.spawn(|| {
+            (0..200_000).for_each(|_| {
+                mock.delete(&keys);
+            })
+        });
     });
     mock.delete(&keys);
     assert_eq!((mock.ledger().used_bytes(), mock.ledger().underflows()), (0, 0));

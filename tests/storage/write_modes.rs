@@ -1,9 +1,9 @@
 //! The modes of `reserve_write` in traces of LMCache 0.4.4 to 0.5.5.
 
 use lmcache::format::model::WriteMode;
-use lmcache::storage::config::EvictionPolicyKind;
+use lmcache::storage::config::{Compat, EvictionPolicyKind};
 
-use crate::support::{PAGE, keys, layout, manager, names, store};
+use crate::support::{PAGE, keys, layout, manager, manager_like, names, store};
 
 #[test]
 fn update_takes_only_what_is_there_and_free_and_all_takes_both() {
@@ -43,13 +43,15 @@ fn an_update_writes_the_same_buffer_out_of_sight() {
 
 #[test]
 fn an_update_whose_writer_died_can_be_made_by_the_next() {
-    let (manager, hand) = manager(8, EvictionPolicyKind::Lru);
-    let keys = keys(0, 2);
-    store(&manager, &keys);
-    let update = || manager.reserve_write_with_mode(&keys, &layout(PAGE), WriteMode::Update).unwrap();
-    assert!(update().codes().all_succeeded());
-    hand.advance_ns(3600 * lmcache::clock::NS_PER_S);
-    assert!(update().codes().all_succeeded());
-    assert!(manager.finish_write(&keys).unwrap().all_succeeded());
-    assert!(manager.memcheck());
+    for compat in Compat::ALL {
+        let (manager, hand) = manager_like(compat, 8, EvictionPolicyKind::Lru);
+        let keys = keys(0, 2);
+        store(&manager, &keys);
+        let update = || manager.reserve_write_with_mode(&keys, &layout(PAGE), WriteMode::Update).unwrap();
+        assert!(update().codes().all_succeeded(), "{compat}");
+        hand.advance_ns(3600 * lmcache::clock::NS_PER_S);
+        assert!(update().codes().all_succeeded(), "{compat}");
+        assert!(manager.finish_write(&keys).unwrap().all_succeeded(), "{compat}");
+        assert!(manager.memcheck(), "{compat}");
+    }
 }
