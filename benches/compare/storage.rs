@@ -29,7 +29,7 @@ struct HostMemory;
 type Blocks = BlockManager<HostMemory>;
 
 fn main() {
-    let mut rows = rows::rows();
+    let mut rows = rows::rows("");
     let manager = Arc::new(manager());
     let resident: Vec<SequenceHash> = (0..RESIDENT as u64).map(hash).collect();
     let next = AtomicU64::new(RESIDENT as u64);

@@ -94,8 +94,8 @@ fn layout() -> MemoryLayoutDesc {
     MemoryLayoutDesc::new(vec![(Box::new([2, 256, 1024]), bfloat16)]).expect("a layout")
 }
 
-/// Our rows.
-pub(crate) fn rows() -> Vec<Row> {
+/// Our rows with `wanted` in their names.
+pub(crate) fn rows(wanted: &str) -> Vec<Row> {
     let managers = [
         ("LRU", Compat::Native, EvictionPolicyKind::Lru),
         ("ARC", Compat::Native, EvictionPolicyKind::Arc),
@@ -103,22 +103,28 @@ pub(crate) fn rows() -> Vec<Row> {
     ];
     let mut rows = Vec::new();
     for (name, compat, policy) in managers {
-        let manager = Arc::new(manager(compat, policy));
+        let [write, read] =
+            ["reserve + finish write", "prefetch + read + finish"].map(|what| format!("{what}, {name}"));
+        if !write.contains(wanted) && !read.contains(wanted) {
+            continue;
+        }
         let keys = keys(RESIDENT + 2 * BATCH);
-        let write =
+        let manager = Arc::new(manager(compat, policy, &keys[..RESIDENT]));
+        let writes =
             Write { manager: Arc::clone(&manager), keys: keys[RESIDENT..].to_vec(), layout: layout() };
         let specs = [0, RESIDENT / 2].map(|first| spec(&keys[first..first + BATCH]));
-        rows.push(Row::new(&format!("reserve + finish write, {name}"), write));
-        rows.push(Row::new(&format!("prefetch + read + finish, {name}"), Read { manager, specs }));
+        rows.push(Row::new(&write, writes));
+        rows.push(Row::new(&read, Read { manager, specs }));
     }
+    rows.retain(|row| row.name.contains(wanted));
     rows
 }
 
-fn manager(compat: Compat, policy: EvictionPolicyKind) -> StorageManager {
+fn manager(compat: Compat, policy: EvictionPolicyKind, resident: &[ObjectKey]) -> StorageManager {
     let mut config = StorageManagerConfig::l1_only(200 * GIB_BYTES, policy);
     config.compat = compat;
     let manager = StorageManager::with_clock(config, Clock::system()).expect("a manager");
-    for batch in keys(RESIDENT).chunks(1000) {
+    for batch in resident.chunks(1000) {
         manager.reserve_write(batch, &layout()).expect("open");
         manager.finish_write(batch).expect("open");
     }

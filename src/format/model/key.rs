@@ -59,11 +59,31 @@ impl ChunkHash {
 impl PartialEq for ChunkHash {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (self.as_inline(), other.as_inline()) {
+            // What follows the hash is zero in both, so that no length has to be looked at to compare the bytes.
+            (Some((bytes, len_bytes)), Some((others, others_len_bytes))) => {
+                len_bytes == others_len_bytes && bytes == others
+            }
+            _ => self.as_bytes() == other.as_bytes(),
+        }
     }
 }
 
 impl Eq for ChunkHash {}
+
+impl Hash for ChunkHash {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.as_inline() {
+            Some((bytes, len_bytes)) => {
+                let words: &[[u8; 16]; INLINE_HASH_BYTES / 16] = bytemuck::must_cast_ref(bytes);
+                words.iter().for_each(|word| state.write_u128(u128::from_le_bytes(*word)));
+                state.write_u8(len_bytes);
+            }
+            None => state.write(self.as_bytes()),
+        }
+    }
+}
 
 impl fmt::Debug for ChunkHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,7 +241,7 @@ impl Hash for ObjectKey {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.scope.hash64);
-        state.write(self.chunk_hash.as_bytes());
+        self.chunk_hash.hash(state);
     }
 }
 

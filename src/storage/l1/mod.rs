@@ -242,13 +242,14 @@ impl L1Manager {
         keys: impl Iterator<Item = &'a ObjectKey> + Clone,
         count: usize,
         read_locks: i64,
+        now_ns: u64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
         if !self.teller.is_heard() {
-            return self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns());
+            return self.tables.reserve_read_whole(keys, count, read_locks, now_ns);
         }
         let all: Vec<&ObjectKey> = keys.clone().collect();
-        let codes = self.tables.reserve_read_whole(keys, count, read_locks, self.clock.now_ns());
+        let codes = self.tables.reserve_read_whole(keys, count, read_locks, now_ns);
         self.teller.tell_successes(&all, &codes, Event::l1_read_reserved);
         if codes.all_succeeded() {
             self.teller.tell(&all, Event::l1_keys_accessed);

@@ -1,6 +1,6 @@
 //! The tables of L1 and what all operations on them share.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use crossbeam::utils::CachePadded;
 
@@ -255,7 +255,7 @@ impl Tables {
 fn hash_parts(hasher: &foldhash::fast::RandomState, scope: &KeyScope, chunk_hash: &ChunkHash) -> u64 {
     let mut hash = hasher.build_hasher();
     hash.write_u64(scope.hash64());
-    hash.write(chunk_hash.as_bytes());
+    chunk_hash.hash(&mut hash);
     hash.finish()
 }
 

@@ -2,24 +2,29 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 const WORD_BITS: usize = u64::BITS as usize;
+
+/// Rows of up to 128 cells are kept in the bitmap itself.
+const USUAL_WORDS: usize = 2;
 
 /// One bit per cell, cell 0 first. LMCache's `Bitmap`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Bitmap {
-    words: Vec<u64>,
+    words: SmallVec<[u64; USUAL_WORDS]>,
     len: usize,
 }
 
 impl Bitmap {
     /// `len` cells, none of them set.
     pub fn new(len: usize) -> Self {
-        Self { words: vec![0; len.div_ceil(WORD_BITS)], len }
+        Self { words: SmallVec::from_elem(0, len.div_ceil(WORD_BITS)), len }
     }
 
     /// `len` cells, all of them set.
     pub fn filled(len: usize) -> Self {
-        let mut bitmap = Self { words: vec![u64::MAX; len.div_ceil(WORD_BITS)], len };
+        let mut bitmap = Self { words: SmallVec::from_elem(u64::MAX, len.div_ceil(WORD_BITS)), len };
         if let Some(last) = bitmap.words.last_mut() {
             *last >>= len.div_ceil(WORD_BITS) * WORD_BITS - len;
         }

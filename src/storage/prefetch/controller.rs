@@ -128,7 +128,7 @@ impl PrefetchController {
             self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
         let needs_l2 = !skip_l2 && !self.adapters.is_empty();
         let locked =
-            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec) };
+            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec, submit_time_ns) };
         if locked.as_ref().is_some_and(KeyCodes::all_succeeded) {
             let columns = spec.key_groups.first().map_or(0, |row| row.keys.len());
             let result = PrefetchResult::whole(spec.key_groups.len(), columns, spec.fetching_policy);
@@ -154,7 +154,7 @@ impl PrefetchController {
 
     /// Locks the cells of a request of the usual kind: one L1, rows of one length with full attention, and locks to be
     /// kept. If L1 has all of them, they are the result, and count as used. What is locked of others stays locked.
-    fn lock_whole(&self, spec: &PrefetchTaskSpec) -> Option<KeyCodes> {
+    fn lock_whole(&self, spec: &PrefetchTaskSpec, now_ns: u64) -> Option<KeyCodes> {
         let [l1] = &*self.tiers.l1s else { return None };
         let columns = spec.key_groups.first()?.keys.len();
         let is_usual = columns > 0
@@ -163,7 +163,8 @@ impl PrefetchController {
                 row.keys.len() == columns && row.sliding_window_size == FULL_ATTENTION_WINDOW_CHUNKS
             });
         let keys = spec.key_groups.iter().flat_map(|row| &row.keys);
-        is_usual.then(|| l1.reserve_read_whole(keys, columns * spec.key_groups.len(), spec.num_kv_readers))
+        let cells = columns * spec.key_groups.len();
+        is_usual.then(|| l1.reserve_read_whole(keys, cells, spec.num_kv_readers, now_ns))
     }
 
     fn serve_or_queue(&self, mut request: Request, needs_l2: bool) {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::bitmap::Bitmap;
 use super::grid::Grid;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
@@ -11,6 +13,9 @@ use crate::storage::hook::Effect;
 use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
+
+/// So many rows are kept without an allocation of their own.
+const USUAL_ROWS: usize = 4;
 
 /// What a prefetch found. One bitmap per row of the request, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,8 +86,10 @@ struct SlotState {
     is_ready: bool,
     result: Option<PrefetchResult>,
     waiters: Vec<Box<dyn FnOnce() + Send>>,
+    /// Threads in [`PrefetchHandle::wait_done`]. To wake nobody would be a system call all the same.
+    sleepers: usize,
     /// How many cells of each row hit; stays when the result is taken.
-    row_hits: Vec<usize>,
+    row_hits: SmallVec<[usize; USUAL_ROWS]>,
     ready_time_ns: u64,
 }
 
@@ -114,8 +121,11 @@ impl ResultSlot {
         state.result = Some(result);
         state.ready_time_ns = ready_time_ns;
         let waiters = std::mem::take(&mut state.waiters);
+        let has_sleepers = state.sleepers > 0;
         drop(state);
-        self.ready.notify_all();
+        if has_sleepers {
+            self.ready.notify_all();
+        }
         for waiter in waiters {
             // One that panics has said so on stderr; the thread that serves all other requests lives on.
             let _ = catch_unwind(AssertUnwindSafe(waiter));
@@ -199,13 +209,16 @@ impl PrefetchHandle {
 
     /// Waits until the request is done, at most `timeout`; returns whether it is. Does not take the result.
     pub(in crate::storage) fn wait_done(&self, timeout: Duration) -> bool {
-        let state = lock(&self.result.state);
+        let mut state = lock(&self.result.state);
+        state.sleepers += 1;
         let is_open = |state: &mut SlotState| !state.is_ready;
-        match self.result.ready.wait_timeout_while(state, timeout, is_open) {
-            Ok((state, _)) => state.is_ready,
+        let mut state = match self.result.ready.wait_timeout_while(state, timeout, is_open) {
+            Ok((state, _)) => state,
             // A waiter's callback cannot poison the lock: it runs without it.
-            Err(poisoned) => poisoned.into_inner().0.is_ready,
-        }
+            Err(poisoned) => poisoned.into_inner().0,
+        };
+        state.sleepers -= 1;
+        state.is_ready
     }
 
     /// Calls `waiter` once when the request is done: at once, on this thread, if it is already, else on the thread
