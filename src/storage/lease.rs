@@ -172,8 +172,8 @@ impl ReadObjects {
     /// The objects at the first occurrence of each key.
     fn distinct_objects(&self, keys: impl FnOnce() -> Vec<ObjectKey>) -> Vec<ReadBuffer<'_>> {
         let spans = self.found.spans.iter().enumerate();
-        let places = spans
-            .filter_map(|(position, span)| Some((self.owner(position), span.as_ref()?.offset_bytes)));
+        let places =
+            spans.filter_map(|(position, span)| Some((self.owner(position), span.as_ref()?.offset_bytes)));
         // Two keys that lie at one place are one key. Chunks of a prompt were often stored in their order.
         if places.clone().is_sorted_by(|before, after| before < after) {
             return self.objects().collect();

@@ -5,6 +5,7 @@
 //! its slots itself.
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::format::model::KeyScope;
 use crate::sync::Arc;
@@ -12,7 +13,8 @@ use crate::sync::Arc;
 /// The scopes that slots of a shard have.
 #[derive(Debug, Default)]
 pub(super) struct Scopes {
-    entries: Vec<Option<Entry>>,
+    /// Mostly there is one, which lies here.
+    entries: SmallVec<[Option<Entry>; 1]>,
     vacant: Vec<u32>,
     index: HashTable<u32>,
     /// The one that was asked for last: mostly it is asked for again.

@@ -26,38 +26,69 @@ const BLOCK_SLOTS: usize = 64;
 /// The slots of a shard.
 #[derive(Debug, Default)]
 struct Slab {
+    /// The first block, which most shards do not outgrow, can be looked up in one step less.
+    first: Vec<Option<Slot>>,
     blocks: Vec<Vec<Option<Slot>>>,
     vacant: Vec<SlotId>,
 }
 
 impl Slab {
+    #[inline]
     fn get(&self, id: SlotId) -> Option<&Slot> {
-        let id = id as usize;
-        self.blocks.get(id / BLOCK_SLOTS)?.get(id % BLOCK_SLOTS)?.as_ref()
+        let place = match self.first.get(id as usize) {
+            Some(place) => place,
+            None => self
+                .blocks
+                .get((id as usize / BLOCK_SLOTS).checked_sub(1)?)?
+                .get(id as usize % BLOCK_SLOTS)?,
+        };
+        place.as_ref()
     }
 
+    #[inline]
+    fn place_mut(&mut self, id: SlotId) -> Option<&mut Option<Slot>> {
+        match self.first.get_mut(id as usize) {
+            Some(place) => Some(place),
+            None => self
+                .blocks
+                .get_mut((id as usize / BLOCK_SLOTS).checked_sub(1)?)?
+                .get_mut(id as usize % BLOCK_SLOTS),
+        }
+    }
+
+    #[inline]
     fn get_mut(&mut self, id: SlotId) -> Option<&mut Slot> {
-        let id = id as usize;
-        self.blocks.get_mut(id / BLOCK_SLOTS)?.get_mut(id % BLOCK_SLOTS)?.as_mut()
+        self.place_mut(id)?.as_mut()
     }
 
     fn insert(&mut self, slot: Slot) -> SlotId {
-        if let Some(id) = self.vacant.pop() {
-            self.blocks[id as usize / BLOCK_SLOTS][id as usize % BLOCK_SLOTS] = Some(slot);
+        if let Some(id) = self.vacant.pop()
+            && let Some(place) = self.place_mut(id)
+        {
+            *place = Some(slot);
             return id;
+        }
+        let (before, block) = self.block_with_room();
+        block.push(Some(slot));
+        // 2^32 slots would need 600 GiB first.
+        (before + block.len() - 1) as SlotId
+    }
+
+    /// The last block, with how many places there are in those before it.
+    fn block_with_room(&mut self) -> (usize, &mut Vec<Option<Slot>>) {
+        if self.first.len() < BLOCK_SLOTS {
+            self.first.reserve_exact(BLOCK_SLOTS - self.first.len());
+            return (0, &mut self.first);
         }
         if self.blocks.last().is_none_or(|block| block.len() == BLOCK_SLOTS) {
             self.blocks.push(Vec::with_capacity(BLOCK_SLOTS));
         }
-        let full = (self.blocks.len() - 1) * BLOCK_SLOTS;
         let last = self.blocks.len() - 1;
-        self.blocks[last].push(Some(slot));
-        // 2^32 slots would need 600 GiB first.
-        (full + self.blocks[last].len() - 1) as SlotId
+        (self.blocks.len() * BLOCK_SLOTS, &mut self.blocks[last])
     }
 
     fn remove(&mut self, id: SlotId) -> Option<Slot> {
-        let slot = self.blocks[id as usize / BLOCK_SLOTS][id as usize % BLOCK_SLOTS].take();
+        let slot = self.place_mut(id)?.take();
         if slot.is_some() {
             self.vacant.push(id);
         }
@@ -65,7 +96,7 @@ impl Slab {
     }
 
     fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
-        let all = self.blocks.iter().flatten().zip(0..);
+        let all = self.first.iter().chain(self.blocks.iter().flatten()).zip(0..);
         all.filter_map(|(slot, id)| Some((id, slot.as_ref()?)))
     }
 }

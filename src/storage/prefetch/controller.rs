@@ -127,8 +127,11 @@ impl PrefetchController {
         let deadline_ns =
             self.settings.timeout_ns.map(|timeout_ns| submit_time_ns.saturating_add(timeout_ns));
         let needs_l2 = !skip_l2 && !self.adapters.is_empty();
-        let locked =
-            if needs_l2 && self.tiers.compat == Compat::Lmcache { None } else { self.lock_whole(spec, submit_time_ns) };
+        let locked = if needs_l2 && self.tiers.compat == Compat::Lmcache {
+            None
+        } else {
+            self.lock_whole(spec, submit_time_ns)
+        };
         if locked.as_ref().is_some_and(KeyCodes::all_succeeded) {
             let columns = spec.key_groups.first().map_or(0, |row| row.keys.len());
             let result = PrefetchResult::whole(spec.key_groups.len(), columns, spec.fetching_policy);
