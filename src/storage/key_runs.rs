@@ -3,21 +3,25 @@
 //! A copy of a key counts itself on its scope, a word that all threads share. The keys of a call mostly have one scope:
 //! here neighbours with the same one share one count.
 
+use smallvec::SmallVec;
+
 use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
 use crate::sync::Arc;
+
+type Runs = SmallVec<[(Arc<KeyScope>, usize); 1]>;
 
 /// The keys of a call.
 #[derive(Clone, Debug)]
 pub(super) struct KeyRuns {
     hashes: Vec<ChunkHash>,
     /// Each scope with the number of keys that have it.
-    runs: Vec<(Arc<KeyScope>, usize)>,
+    runs: Runs,
 }
 
 impl KeyRuns {
     /// Copies of `keys`.
     pub(super) fn new(keys: &[ObjectKey]) -> Self {
-        let mut runs: Vec<(Arc<KeyScope>, usize)> = Vec::new();
+        let mut runs = Runs::new();
         for key in keys {
             match runs.last_mut() {
                 Some((scope, count)) if Arc::ptr_eq(scope, key.scope()) => *count += 1,

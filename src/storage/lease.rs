@@ -169,6 +169,12 @@ impl ReadObjects {
         (0..self.found.spans.len()).filter_map(|position| self.object(position))
     }
 
+    fn all_objects(&self) -> Vec<ReadBuffer<'_>> {
+        let mut objects = Vec::with_capacity(self.found.spans.len());
+        objects.extend(self.objects());
+        objects
+    }
+
     /// The objects at the first occurrence of each key.
     fn distinct_objects(&self, keys: impl FnOnce() -> Vec<ObjectKey>) -> Vec<ReadBuffer<'_>> {
         let spans = self.found.spans.iter().enumerate();
@@ -176,12 +182,12 @@ impl ReadObjects {
             spans.filter_map(|(position, span)| Some((self.owner(position), span.as_ref()?.offset_bytes)));
         // Two keys that lie at one place are one key. Chunks of a prompt were often stored in their order.
         if places.clone().is_sorted_by(|before, after| before < after) {
-            return self.objects().collect();
+            return self.all_objects();
         }
         let mut places: Vec<_> = places.collect();
         places.sort_unstable();
         if !places.windows(2).any(|pair| pair[0] == pair[1]) {
-            return self.objects().collect();
+            return self.all_objects();
         }
         let keys = keys();
         let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::RandomState::default());

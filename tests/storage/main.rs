@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, in its helpers as in itself")]
 
 mod alike;
+mod guesses;
 mod l1;
 mod leases;
 mod manager;

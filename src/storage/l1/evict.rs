@@ -58,9 +58,9 @@ impl Tables {
     /// Asks the policy, with the only shard held from the choice to the deletion.
     fn evict_by_policy(&self, amount: Amount, now_ns: u64) -> Result<Vec<(ObjectKey, L1Error)>> {
         let mut cursor = self.cursor();
-        let shard = cursor.shard(0);
+        let shard = cursor.hold(0);
         let Some(mut policy) = shard.policy.take() else { return Ok(Vec::new()) };
-        let find = |key: &ObjectKey| shard.find_slot(self.hash(key), key).map(|(_, slot)| slot);
+        let find = |key: &ObjectKey| shard.find(self.hash(key), key).and_then(|id| shard.slot(id));
         let size_of = |key: &ObjectKey| find(key).map_or(0, |slot| slot.open_bytes(now_ns));
         let demand = match amount {
             Amount::Ratio(ratio) => Demand::Ratio(ratio),
@@ -108,8 +108,7 @@ impl Tables {
                 continue;
             }
             let (key, bytes) = (shard.key(slot), slot.open_bytes(now_ns));
-            let hash = self.hash(&key);
-            let deletion = shard.delete(hash, place.slot, false, now_ns, &self.arena, &mut freed);
+            let deletion = shard.delete(place.slot, false, now_ns, &self.arena, &mut freed);
             victims.push((key, deletion.code()));
             left = match left {
                 Left::Keys(keys) => Left::Keys(keys - 1),

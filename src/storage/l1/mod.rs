@@ -14,7 +14,7 @@
 //! ```
 //!
 //! * [`slot`]: one key with its objects. `shard`: a part of the slots behind a mutex, with `scopes` and `counts` of
-//!   them. `tables`: all shards, the allocator, and the order of eviction.
+//!   them. `tables`: all shards, the allocator, and the order of eviction. `cursor`: an operation's way through them.
 //! * `write`, `read`, `remove`, `evict`: the operations, each on a whole list of keys. `reserve` and
 //!   `reserve_lmcache`: the one in which ours and LMCache's differ most; `allocate`: its addresses.
 //! * `recency`: who was used least recently.
@@ -26,6 +26,7 @@
 mod allocate;
 pub mod code;
 mod counts;
+mod cursor;
 mod evict;
 mod read;
 mod recency;

@@ -1,6 +1,7 @@
 //! Reading: `reserve_read`, `unsafe_read`, `finish_read`, `touch_keys`.
 
 use super::shard::Place;
+use super::slot::Object;
 use super::slot::ObjectStage::Resident;
 use super::tables::Tables;
 use super::{KeyCodes, L1Error};
@@ -19,10 +20,9 @@ impl Tables {
         let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
         let mut cursor = self.cursor();
         let codes = keys.into_iter().map(|key| {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let locked = shard.find(hash, key).and_then(|id| {
-                shard.change(id, Resident, |object| object.lock.lock(read_locks, now_ns, ttl_ns, compat))
+            let locked = cursor.find(key).and_then(|id| {
+                let lock = |object: &mut Object| object.lock.lock(read_locks, now_ns, ttl_ns, compat);
+                cursor.held().change(id, Resident, lock)
             });
             code_of(locked)
         });
@@ -43,17 +43,14 @@ impl Tables {
         let (mut codes, mut used_before) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let mut used = self.now_used() + count as u64;
         for key in keys.clone() {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let locked = shard.find(hash, key).and_then(|id| {
-                shard.change(id, Resident, |object| object.lock.lock(read_locks, now_ns, ttl_ns, compat))?;
-                Some(id)
+            let locked = cursor.find(key).and_then(|id| {
+                let lock = |object: &mut Object| object.lock.lock(read_locks, now_ns, ttl_ns, compat);
+                cursor.held().change(id, Resident, lock).map(|()| id)
             });
             used = used.saturating_sub(1);
             if let Some(slot) = locked {
-                let before = shard.set_used(slot, used);
-                let place = Place { shard: cursor.number(hash), slot };
-                used_before.push((place, used, before));
+                let before = cursor.held().set_used(slot, used);
+                used_before.push((cursor.place(slot), used, before));
             }
             codes.push(code_of(locked));
         }
@@ -87,8 +84,8 @@ impl Tables {
     ) -> (KeyCodes, Vec<Option<B>>) {
         let mut cursor = self.cursor();
         let outcomes = keys.iter().map(|key| {
-            let hash = self.hash(key);
-            match cursor.shard(hash).find_slot(hash, key).and_then(|(_, slot)| slot.resident()) {
+            let found = cursor.find(key);
+            match found.and_then(|id| cursor.held().slot(id)).and_then(|slot| slot.resident()) {
                 None => (L1Error::KeyNotExist, None),
                 Some(object) if !object.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
                 Some(object) => (L1Error::Success, Some(make(object.span))),
@@ -111,12 +108,11 @@ impl Tables {
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();
         for key in keys {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let Some(id) = shard.find(hash, key) else {
+            let Some(id) = cursor.find(key) else {
                 codes.push(L1Error::KeyNotExist);
                 continue;
             };
+            let shard = cursor.held();
             let released = shard.change(id, Resident, |object| {
                 let was_locked = object.lock.is_locked(now_ns);
                 if was_locked || self.compat == Compat::Native {
@@ -133,7 +129,7 @@ impl Tables {
                 continue;
             };
             if leaves {
-                cursor.take(hash, id, |object| !object.is_resident(), &mut freed);
+                shard.take(id, |object| !object.is_resident(), &self.arena, &mut freed);
                 gone.push(key);
             }
             codes.push(if was_locked { L1Error::Success } else { L1Error::KeyInWrongState });
@@ -154,11 +150,8 @@ impl Tables {
         let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
         let mut cursor = self.cursor();
         let outcomes = keys.iter().map(|key| {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let id = shard.find(hash, key);
-            let made = id.and_then(|id| {
-                shard.change(id, Resident, |object| {
+            let made = cursor.find(key).and_then(|id| {
+                cursor.held().change(id, Resident, |object| {
                     match compat {
                         Compat::Lmcache => object.lock.lock(1, now_ns, ttl_ns, compat),
                         Compat::Native => object.store_holds = object.store_holds.saturating_add(1),
@@ -181,15 +174,14 @@ impl Tables {
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();
         for key in keys {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let Some(id) = shard.find(hash, key) else { continue };
+            let Some(id) = cursor.find(key) else { continue };
+            let shard = cursor.held();
             let leaves = shard.change(id, Resident, |object| {
                 object.store_holds = object.store_holds.saturating_sub(1);
                 object.is_temporary && object.live_until_ns() == 0
             });
             if leaves == Some(true) {
-                cursor.take(hash, id, |object| !object.is_resident(), &mut freed);
+                shard.take(id, |object| !object.is_resident(), &self.arena, &mut freed);
                 gone.push(key);
             }
         }
@@ -206,10 +198,8 @@ impl Tables {
             return;
         }
         for (key, used) in keys.iter().rev().zip(now_used..) {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            if let Some(id) = shard.find(hash, key) {
-                shard.set_used(id, used);
+            if let Some(id) = cursor.find(key) {
+                cursor.held().set_used(id, used);
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Removing: `delete` and `clear`.
 
+use super::cursor::Cursor;
 use super::shard::{Shard, SlotId};
 use super::slot::Object;
-use super::tables::{Cursor, Tables};
+use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::memory::{Arena, Span};
@@ -32,7 +33,6 @@ impl Shard {
     /// read or written. What a locked key has that is open goes, too.
     pub(super) fn delete(
         &mut self,
-        hash: u64,
         id: SlotId,
         force: bool,
         now_ns: u64,
@@ -42,13 +42,13 @@ impl Shard {
         let is_open = |object: &Object| force || !object.is_locked(now_ns);
         if self.slot(id).is_some_and(|slot| slot.is_staged()) {
             let keep = |object: &Object| object.is_resident() || !is_open(object);
-            self.take(hash, id, keep, arena, freed);
+            self.take(id, keep, arena, freed);
         }
         match self.slot(id) {
             None => Deletion::Reclaimed,
             Some(slot) if slot.is_staged() || !slot.objects().all(is_open) => Deletion::Locked,
             Some(_) => {
-                self.take(hash, id, |_| false, arena, freed);
+                self.take(id, |_| false, arena, freed);
                 Deletion::Deleted
             }
         }
@@ -73,13 +73,11 @@ impl Tables {
         // LMCache's policies hear of deleted objects first, and of reservations that alone were there after.
         let (mut deleted, mut reclaimed, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         for key in keys {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let Some(id) = shard.find(hash, key) else {
+            let Some(id) = cursor.find(key) else {
                 codes.push(L1Error::KeyNotExist);
                 continue;
             };
-            let deletion = shard.delete(hash, id, force, now_ns, &self.arena, &mut freed);
+            let deletion = cursor.held().delete(id, force, now_ns, &self.arena, &mut freed);
             match deletion {
                 Deletion::Deleted => deleted.push(key),
                 Deletion::Reclaimed => reclaimed.push(key),
@@ -105,7 +103,7 @@ impl Tables {
             let mut gone = Vec::new();
             for id in open {
                 let Some(key) = shard.slot(id).map(|slot| shard.key(slot)) else { continue };
-                let taken = shard.take(self.hash(&key), id, is_kept, &self.arena, &mut freed);
+                let taken = shard.take(id, is_kept, &self.arena, &mut freed);
                 // A key with a live reservation is forgotten only if its resident object went.
                 if taken.residents > 0 || (taken.objects > 0 && !taken.key_is_left) {
                     gone.push(key);

@@ -4,8 +4,9 @@
 //! reservation that ran out is not handed over, because its writer may still be writing. The next writer gets a buffer
 //! of its own, of the size that it asks for, and the old one is freed.
 
+use super::cursor::Cursor;
 use super::slot::{Object, ObjectStage, Slot};
-use super::tables::{Cursor, Tables};
+use super::tables::Tables;
 use super::write::WriteRequest;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
@@ -15,7 +16,7 @@ use crate::storage::memory::Span;
 use crate::storage::ttl_lock::TtlLock;
 
 use super::allocate::Addresses;
-use super::shard::SlotId;
+use super::shard::{Shard, SlotId};
 
 /// What `reserve_write` gives.
 #[derive(Debug)]
@@ -120,13 +121,12 @@ impl Tables {
         let mut open = self.check_open();
         for key in keys {
             used = used.saturating_sub(1);
-            let hash = self.hash(key);
-            cursor.shard(hash);
+            let found = cursor.find(key);
             open = self.check_open();
             if open.is_err() {
                 break;
             }
-            let outcome = call.reserve(&mut cursor, hash, key, used);
+            let outcome = call.reserve(&mut cursor, found, key, used);
             codes.push(outcome.err().unwrap_or(L1Error::Success));
             buffers.push(outcome.ok().map(&mut make));
             if outcome.is_ok() {
@@ -166,8 +166,8 @@ impl Tables {
     fn keys_in_need(&self, keys: &[ObjectKey], request: WriteRequest, now_ns: u64) -> usize {
         let mut cursor = self.cursor();
         let mut needs = |key: &ObjectKey| {
-            let hash = self.hash(key);
-            let Some((_, slot)) = cursor.shard(hash).find_slot(hash, key) else {
+            let found = cursor.find(key);
+            let Some(slot) = found.and_then(|id| cursor.held().slot(id)) else {
                 return request.mode != WriteMode::Update;
             };
             let present = present(slot, request, now_ns, self.write_ttl_ns);
@@ -179,25 +179,25 @@ impl Tables {
 }
 
 impl Call<'_> {
-    /// Reserves one key. The cursor holds its shard.
+    /// Reserves the key that the cursor looked for last, and found or not.
     fn reserve(
         &mut self,
         cursor: &mut Cursor<'_>,
-        hash: u64,
+        found: Option<SlotId>,
         key: &ObjectKey,
         used: u64,
     ) -> Result<Span, L1Error> {
-        let shard = cursor.shard(hash);
-        let Some(id) = shard.find(hash, key) else {
+        let Some(id) = found else {
             if self.request.mode == WriteMode::Update {
                 return Err(L1Error::KeyNotWritable);
             }
             let object = self.new_object(0)?;
             let span = object.span;
-            let id = shard.insert(hash, key, object, self.tables.rehash());
-            shard.set_used(id, used);
+            let id = cursor.insert(key, object);
+            cursor.held().set_used(id, used);
             return Ok(span);
         };
+        let shard = cursor.held();
         let Some(slot) = shard.slot(id) else { return Err(L1Error::KeyNotWritable) };
         let span = match present(slot, self.request, self.now_ns, self.tables.write_ttl_ns) {
             Present::Refused => return Err(L1Error::KeyNotWritable),
@@ -205,7 +205,7 @@ impl Call<'_> {
             Present::Staged(span) if self.is_mine(span) => return Ok(span),
             Present::Staged(_) => return Err(L1Error::KeyNotWritable),
             Present::Open(span) => {
-                self.reopen(cursor, hash, id);
+                self.reopen(shard, id);
                 span
             }
             Present::Nothing => {
@@ -214,9 +214,9 @@ impl Call<'_> {
                 shard.push(id, object);
                 span
             }
-            Present::Expired { late_writers } => self.replace(cursor, hash, id, late_writers)?,
+            Present::Expired { late_writers } => self.replace(shard, id, late_writers)?,
         };
-        cursor.shard(hash).set_used(id, used);
+        shard.set_used(id, used);
         Ok(span)
     }
 
@@ -242,26 +242,19 @@ impl Call<'_> {
     }
 
     /// Takes a resident object out of view, to be written again.
-    fn reopen(&mut self, cursor: &mut Cursor<'_>, hash: u64, id: SlotId) {
+    fn reopen(&mut self, shard: &mut Shard, id: SlotId) {
         let (stage, lock) = (ObjectStage::Staging(self.request.tag), self.new_lock());
         let reopened = &mut self.reopened;
-        cursor.shard(hash).change(id, ObjectStage::Resident, |object| {
+        shard.change(id, ObjectStage::Resident, |object| {
             (object.stage, object.lock) = (stage, lock);
             reopened.push(object.span.offset_bytes);
         });
     }
 
     /// Puts a new object into the place of a reservation that ran out.
-    fn replace(
-        &mut self,
-        cursor: &mut Cursor<'_>,
-        hash: u64,
-        id: SlotId,
-        late_writers: u8,
-    ) -> Result<Span, L1Error> {
+    fn replace(&mut self, shard: &mut Shard, id: SlotId, late_writers: u8) -> Result<Span, L1Error> {
         let object = self.new_object(late_writers)?;
         let (span, stage) = (object.span, object.stage);
-        let shard = cursor.shard(hash);
         let mut before = None;
         shard.change(id, stage, |present| before = Some(std::mem::replace(present, object)));
         if let Some(before) = before

@@ -5,9 +5,10 @@
 //! the layout; and if nothing else is reserved, the policy does not hear of it.
 
 use super::allocate::Addresses;
+use super::cursor::Cursor;
 use super::reserve::Reserved;
 use super::slot::{Object, ObjectStage};
-use super::tables::{Cursor, Tables};
+use super::tables::Tables;
 use super::write::WriteRequest;
 use super::{KeyCodes, L1Error};
 use crate::error::Result;
@@ -105,18 +106,19 @@ impl Tables {
 impl Cursor<'_> {
     /// Whether [`Self::reserve_present`] would find nothing to hand over.
     fn needs_memory(&mut self, key: &ObjectKey, request: WriteRequest) -> bool {
-        let hash = self.tables().hash(key);
         let reusable = [ObjectStage::Resident, ObjectStage::Staging(request.tag)];
-        let found = self.shard(hash).find_slot(hash, key);
-        let has_none =
-            found.is_none_or(|(_, slot)| slot.objects().all(|object| !reusable.contains(&object.stage)));
+        let found = self.find(key);
+        let has_none = found
+            .and_then(|id| self.held().slot(id))
+            .is_none_or(|slot| slot.objects().all(|object| !reusable.contains(&object.stage)));
         request.mode != WriteMode::Update && has_none
     }
 
     fn reserve_present(&mut self, key: &ObjectKey, request: WriteRequest, now_ns: u64) -> Reservation {
-        let (hash, ttl_ns) = (self.tables().hash(key), self.tables().write_ttl_ns);
-        let shard = self.shard(hash);
-        let Some((id, slot)) = shard.find_slot(hash, key) else {
+        let ttl_ns = self.tables().write_ttl_ns;
+        let found = self.find(key);
+        let shard = self.held();
+        let Some((id, slot)) = found.and_then(|id| Some((id, shard.slot(id)?))) else {
             return match request.mode {
                 WriteMode::Update => Reservation::Refused,
                 WriteMode::New | WriteMode::All => Reservation::Allocate,
@@ -191,15 +193,16 @@ impl Batch {
     fn stage_one(&self, cursor: &mut Cursor<'_>, key: &ObjectKey, span: Span) -> Option<Span> {
         let WriteRequest { is_temporary, tag, .. } = self.request;
         let tables = cursor.tables();
-        let (hash, stage) = (tables.hash(key), ObjectStage::Staging(tag));
+        let stage = ObjectStage::Staging(tag);
         let mut lock = TtlLock::default();
         lock.lock(1, self.now_ns, tables.write_ttl_ns, Compat::Lmcache);
         let object = Object::new(span, stage, lock, is_temporary);
-        let shard = cursor.shard(hash);
-        let Some((id, slot)) = shard.find_slot(hash, key) else {
-            shard.insert(hash, key, object, tables.rehash());
+        let Some(id) = cursor.find(key) else {
+            cursor.insert(key, object);
             return None;
         };
+        let shard = cursor.held();
+        let Some(slot) = shard.slot(id) else { return None };
         if slot.find(stage).is_none() {
             shard.push(id, object);
             return None;

@@ -1,5 +1,7 @@
 //! A part of the keys with their objects, behind one mutex.
 
+use std::hash::{BuildHasher, Hash, Hasher};
+
 use hashbrown::HashTable;
 
 use super::ObjectInfo;
@@ -101,9 +103,25 @@ impl Slab {
     }
 }
 
-/// See the module. One hash of a key, made by the tables, serves to choose the shard and to find the key in it.
+/// Hashes keys: one hash serves to choose the shard and to find the key in it. All shards have the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyHasher(foldhash::fast::RandomState);
+
+impl KeyHasher {
+    /// The hash of a key of these parts.
+    #[inline]
+    pub(super) fn hash(&self, scope: &KeyScope, chunk_hash: &ChunkHash) -> u64 {
+        let mut hash = self.0.build_hasher();
+        hash.write_u64(scope.hash64());
+        chunk_hash.hash(&mut hash);
+        hash.finish()
+    }
+}
+
+/// See the module.
 #[derive(Debug)]
 pub(super) struct Shard {
+    hasher: KeyHasher,
     index: HashTable<SlotId>,
     slots: Slab,
     scopes: Scopes,
@@ -113,8 +131,9 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(policy: Option<Box<dyn EvictionPolicy>>) -> Self {
+    pub(super) fn new(hasher: KeyHasher, policy: Option<Box<dyn EvictionPolicy>>) -> Self {
         Self {
+            hasher,
             index: HashTable::new(),
             slots: Slab::default(),
             scopes: Scopes::default(),
@@ -123,22 +142,18 @@ impl Shard {
         }
     }
 
-    /// `hash` is that of `key`, here and below.
+    /// Whether a slot is that of `key`.
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &ObjectKey) -> Option<SlotId> {
-        let is_of_key = |id: &SlotId| {
-            self.slots.get(*id).is_some_and(|slot| {
-                slot.chunk_hash == *key.chunk_hash() && self.scopes.is(slot.scope, key.scope())
-            })
-        };
-        self.index.find(hash, is_of_key).copied()
+    pub(super) fn is_at(&self, id: SlotId, key: &ObjectKey) -> bool {
+        self.slots.get(id).is_some_and(|slot| {
+            slot.chunk_hash == *key.chunk_hash() && self.scopes.is(slot.scope, key.scope())
+        })
     }
 
-    /// The slot of `key`, with its place.
+    /// The slot of `key`. `hash` is the key's, here and below.
     #[inline]
-    pub(super) fn find_slot(&self, hash: u64, key: &ObjectKey) -> Option<(SlotId, &Slot)> {
-        let id = self.find(hash, key)?;
-        Some((id, self.slots.get(id)?))
+    pub(super) fn find(&self, hash: u64, key: &ObjectKey) -> Option<SlotId> {
+        self.index.find(hash, |id| self.is_at(*id, key)).copied()
     }
 
     pub(super) fn slot(&self, id: SlotId) -> Option<&Slot> {
@@ -151,19 +166,13 @@ impl Shard {
     }
 
     /// Adds a key that has no slot, with its first object. `rehash` makes the hash of a key from its parts.
-    pub(super) fn insert(
-        &mut self,
-        hash: u64,
-        key: &ObjectKey,
-        object: Object,
-        rehash: impl Fn(&KeyScope, &ChunkHash) -> u64,
-    ) -> SlotId {
+    pub(super) fn insert(&mut self, hash: u64, key: &ObjectKey, object: Object) -> SlotId {
         self.counts.add(&object);
         let scope = self.scopes.take(key.scope());
         let id = self.slots.insert(Slot::new(key.chunk_hash().clone(), scope, object));
-        let (slots, scopes) = (&self.slots, &self.scopes);
+        let (slots, scopes, hasher) = (&self.slots, &self.scopes, &self.hasher);
         self.index.insert_unique(hash, id, |other| {
-            slots.get(*other).map_or(0, |slot| rehash(scopes.get(slot.scope), &slot.chunk_hash))
+            slots.get(*other).map_or(0, |slot| hasher.hash(scopes.get(slot.scope), &slot.chunk_hash))
         });
         id
     }
@@ -201,7 +210,6 @@ impl Shard {
     /// them. What can be freed at once is added to `freed`; what an adapter works on comes back by the arena.
     pub(super) fn take(
         &mut self,
-        hash: u64,
         id: SlotId,
         keep: impl FnMut(&Object) -> bool,
         arena: &Arena,
@@ -219,6 +227,7 @@ impl Shard {
             }
         });
         if !taken.key_is_left {
+            let hash = self.hasher.hash(self.scopes.get(slot.scope), &slot.chunk_hash);
             if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
                 entry.remove();
             }

@@ -1,22 +1,22 @@
 //! The tables of L1 and what all operations on them share.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-
 use crossbeam::utils::CachePadded;
 
 use super::ObjectInfo;
 use super::counts::Counts;
+use super::cursor::{Cursor, Notes};
 use super::recency::Recency;
-use super::shard::{Shard, SlotId};
-use super::slot::{Object, Slot};
+use super::shard::{KeyHasher, Shard};
+use super::slot::Slot;
 use super::status::L1Status;
 use super::tell::Teller;
 use crate::clock::TickSource;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
+use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionPolicyKind, L1ManagerConfig};
-use crate::storage::eviction::{self, EvictionPolicy, PolicyState};
+use crate::storage::eviction::{self, PolicyState};
 use crate::storage::memory::{Arena, L1MemoryManager, Span};
+use crate::storage::striped::Striped;
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
@@ -49,7 +49,8 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Tables {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
-    hasher: foldhash::fast::RandomState,
+    hasher: KeyHasher,
+    notes: Striped<Notes>,
     pub(super) arena: Arc<Arena>,
     pub(super) space: Mutex<L1MemoryManager>,
     pub(super) order: Order,
@@ -87,10 +88,14 @@ impl Tables {
                 (units / SHARD_UNITS).clamp(1, MAX_SHARDS).next_power_of_two()
             }
         };
+        let hasher = KeyHasher::default();
         let new_policy = || matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
         Self {
-            shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(new_policy())))).collect(),
-            hasher: foldhash::fast::RandomState::default(),
+            shards: (0..shards)
+                .map(|_| CachePadded::new(Mutex::new(Shard::new(hasher.clone(), new_policy()))))
+                .collect(),
+            hasher,
+            notes: Striped::new(Notes::default),
             arena: Arc::clone(space.arena()),
             space: Mutex::new(space),
             order,
@@ -127,13 +132,13 @@ impl Tables {
 
     #[inline]
     pub(super) fn hash(&self, key: &ObjectKey) -> u64 {
-        hash_parts(&self.hasher, key.scope(), key.chunk_hash())
+        self.hasher.hash(key.scope(), key.chunk_hash())
     }
 
-    /// For [`Shard::insert`].
-    pub(super) fn rehash(&self) -> impl Fn(&KeyScope, &ChunkHash) -> u64 + '_ {
-        let hasher = &self.hasher;
-        move |scope, chunk_hash| hash_parts(hasher, scope, chunk_hash)
+    /// The shard of the keys with a hash. Its index uses the low and the top bits of the hash; this uses others.
+    #[inline]
+    pub(super) fn number(&self, hash: u64) -> u32 {
+        (hash >> 32) as u32 & (self.shards.len() - 1) as u32
     }
 
     /// When something is used now: a stamp that grows with time, on all threads alike.
@@ -147,7 +152,7 @@ impl Tables {
 
     /// For operations that go from shard to shard.
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor { tables: self, held: None }
+        Cursor::new(self, self.notes.mine())
     }
 
     /// Gives memory back to the allocator that nobody uses any more.
@@ -178,9 +183,8 @@ impl Tables {
     /// The objects of one key.
     pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
         let mut objects = Vec::new();
-        let (mut cursor, hash) = (self.cursor(), self.hash(key));
-        let shard = cursor.shard(hash);
-        if let Some((_, slot)) = shard.find_slot(hash, key) {
+        let shard = self.lock_shard(self.number(self.hash(key)));
+        if let Some(slot) = shard.find(self.hash(key), key).and_then(|id| shard.slot(id)) {
             shard.objects_of(slot, now_ns, &mut objects);
         }
         objects
@@ -188,8 +192,8 @@ impl Tables {
 
     /// Whether `key` has a slot that `ask` says yes of.
     pub(super) fn slot_is(&self, key: &ObjectKey, ask: impl FnOnce(&Slot) -> bool) -> bool {
-        let (mut cursor, hash) = (self.cursor(), self.hash(key));
-        cursor.shard(hash).find_slot(hash, key).is_some_and(|(_, slot)| ask(slot))
+        let shard = self.lock_shard(self.number(self.hash(key)));
+        shard.find(self.hash(key), key).and_then(|id| shard.slot(id)).is_some_and(ask)
     }
 
     /// What all shards have. They are looked at one after the other.
@@ -251,72 +255,9 @@ impl Tables {
     }
 }
 
-#[inline]
-fn hash_parts(hasher: &foldhash::fast::RandomState, scope: &KeyScope, chunk_hash: &ChunkHash) -> u64 {
-    let mut hash = hasher.build_hasher();
-    hash.write_u64(scope.hash64());
-    chunk_hash.hash(&mut hash);
-    hash.finish()
-}
-
 fn free_span(space: &mut L1MemoryManager, span: Span) {
     let freed = space.free(span.offset_bytes, span.phy_size_bytes);
     // Every span in the tables came from the allocator once. Should that ever be untrue, the allocator keeps the
     // block out of circulation, and `memcheck` says so from then on.
     debug_assert!(freed.is_ok(), "{freed:?}");
-}
-
-/// An operation on its way from shard to shard. It holds one at a time, and keeps it while keys are in the same.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    tables: &'a Tables,
-    held: Option<(u32, MutexGuard<'a, Shard>)>,
-}
-
-impl<'a> Cursor<'a> {
-    /// The tables that it goes through.
-    pub(super) fn tables(&self) -> &'a Tables {
-        self.tables
-    }
-
-    /// The shard of a key. Its index uses the low and the top bits of the hash; this uses others.
-    #[inline]
-    pub(super) fn number(&self, hash: u64) -> u32 {
-        (hash >> 32) as u32 & (self.tables.shards.len() - 1) as u32
-    }
-
-    /// The shard of the keys with this hash, locked.
-    #[inline]
-    pub(super) fn shard(&mut self, hash: u64) -> &mut Shard {
-        let number = self.number(hash);
-        self.hold(number)
-    }
-
-    #[inline]
-    fn hold(&mut self, number: u32) -> &mut Shard {
-        let held = self.held.take().filter(|(held, _)| *held == number);
-        let shard = held.unwrap_or_else(|| (number, self.tables.lock_shard(number)));
-        &mut self.held.insert(shard).1
-    }
-
-    /// Tells the policy, if there is one, in the same step as what the operation did.
-    pub(super) fn tell(&mut self, tell: impl FnOnce(&mut dyn EvictionPolicy)) {
-        if matches!(self.tables.order, Order::Policy)
-            && let Some(policy) = &mut self.hold(0).policy
-        {
-            tell(&mut **policy);
-        }
-    }
-
-    /// Takes the objects of a key that `keep` does not let through out of the table; see [`Shard::take`].
-    pub(super) fn take(
-        &mut self,
-        hash: u64,
-        id: SlotId,
-        keep: impl FnMut(&Object) -> bool,
-        freed: &mut Vec<Span>,
-    ) -> super::shard::Taken {
-        let tables: &'a Tables = self.tables;
-        self.shard(hash).take(hash, id, keep, &tables.arena, freed)
-    }
 }

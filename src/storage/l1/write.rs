@@ -1,12 +1,12 @@
 //! Writing: what a reservation asks for, and the three ways to finish it.
 
-use super::shard::SlotId;
+use super::shard::{Shard, SlotId};
 use super::slot::{Object, ObjectStage, WriterTag};
-use super::tables::{Cursor, Tables};
+use super::tables::Tables;
 use super::{KeyCodes, L1Error};
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
-use crate::storage::memory::Span;
+use crate::storage::memory::{Arena, Span};
 use crate::storage::ttl_lock::TtlLock;
 
 /// What a reservation asks for, besides its keys.
@@ -105,17 +105,16 @@ impl Tables {
         };
         for key in keys {
             used = used.saturating_sub(1);
-            let hash = self.hash(key);
-            let Some(id) = cursor.shard(hash).find(hash, key) else {
+            let Some(id) = cursor.find(key) else {
                 codes.push(L1Error::KeyNotExist);
                 continue;
             };
-            let admission = cursor.admit(hash, id, tag, now_ns, &mut freed);
+            let shard = cursor.held();
+            let admission = shard.admit(id, tag, now_ns, &self.arena, &mut freed);
             if let Admission::Refused(code) = admission {
                 codes.push(code);
                 continue;
             }
-            let shard = cursor.shard(hash);
             shard.change(id, ObjectStage::Resident, |object| then(object, admission, key));
             if is_use(admission) {
                 shard.set_used(id, used);
@@ -142,16 +141,15 @@ impl Tables {
         let mut cursor = self.cursor();
         let is_own_tag = self.compat == Compat::Native && matches!(tag, WriterTag::Prefetch(_));
         for key in keys {
-            let hash = self.hash(key);
-            let shard = cursor.shard(hash);
-            let id = shard.find(hash, key);
+            let id = cursor.find(key);
             let stage = ObjectStage::Staging(tag);
             let is_live = |object: &mut Object| is_own_tag || object.lock.is_locked(now_ns);
-            codes.push(match id.and_then(|id| Some((id, shard.change(id, stage, is_live)?))) {
+            codes.push(match id.and_then(|id| Some((id, cursor.held().change(id, stage, is_live)?))) {
                 None => L1Error::KeyNotExist,
                 Some((_, false)) => L1Error::KeyInWrongState,
                 Some((id, true)) => {
-                    let taken = cursor.take(hash, id, |object| object.stage != stage, &mut freed);
+                    let keep = |object: &Object| object.stage != stage;
+                    let taken = cursor.held().take(id, keep, &self.arena, &mut freed);
                     if !taken.key_is_left {
                         gone.push(key);
                     }
@@ -186,20 +184,19 @@ impl Tables {
     }
 }
 
-impl Cursor<'_> {
+impl Shard {
     /// Makes the staged object of `tag` resident, or drops it if another one is.
     fn admit(
         &mut self,
-        hash: u64,
         id: SlotId,
         tag: WriterTag,
         now_ns: u64,
+        arena: &Arena,
         freed: &mut Vec<Span>,
     ) -> Admission {
-        let shard = self.shard(hash);
-        let is_resident = shard.slot(id).is_some_and(|slot| slot.resident().is_some());
+        let is_resident = self.slot(id).is_some_and(|slot| slot.resident().is_some());
         let stage = ObjectStage::Staging(tag);
-        let ended = shard.change(id, stage, |object| {
+        let ended = self.change(id, stage, |object| {
             end_reservation(object, now_ns)?;
             if !is_resident {
                 (object.stage, object.lock) = (ObjectStage::Resident, TtlLock::default());
@@ -212,7 +209,7 @@ impl Cursor<'_> {
             Some(Ok(is_temporary)) if !is_resident => Admission::Admitted { is_temporary },
             Some(Ok(_)) => {
                 // The resident object stays, so the slot is not left empty.
-                self.take(hash, id, |object| object.stage != stage, freed);
+                self.take(id, |object| object.stage != stage, arena, freed);
                 Admission::Discarded
             }
         }
