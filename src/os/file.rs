@@ -52,7 +52,21 @@ pub fn link_unnamed(file: &File, to: &Path) -> io::Result<()> {
 /// What the kernel says: `EINVAL` where the file system has no direct I/O.
 pub fn open_to_read(path: &Path, direct: bool) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | if direct { libc::O_DIRECT } else { 0 };
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    wait_for_bytes(&file)?;
+    Ok(file)
+}
+
+/// Takes `O_NONBLOCK` from a file that was opened with it, so that the opening would not wait. On a regular file it means
+/// nothing to `pread`; to the io_uring of Linux 5.6 to 5.9 it means that a read of what is not in memory fails.
+fn wait_for_bytes(file: &File) -> io::Result<()> {
+    // SAFETY: it takes integers and touches no memory of ours.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    // SAFETY: as above.
+    if flags < 0 || unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Whether an error of the two above says that there is no direct I/O.

@@ -17,3 +17,4 @@ mod store;
 mod stress;
 mod support;
 mod threads;
+mod waiters;

@@ -1,7 +1,5 @@
 //! Requests that LMCache serves worse than it could.
 
-use std::time::Duration;
-
 use lmcache::clock::NS_PER_S;
 use lmcache::format::model::{FetchingPolicy, LockMode};
 use lmcache::storage::config::Compat;
@@ -261,23 +259,6 @@ fn a_warm_request_keeps_what_it_loads_and_locks_nothing() {
     bench.assert_idle();
     let result = bench.prefetch(&spec(&keys));
     assert_eq!(result.l1_hit_cells[0].popcount(), 4);
-}
-
-#[test]
-fn a_result_wakes_who_waits_for_it() {
-    let bench = Bench::new(Compat::Native, 16);
-    let keys = keys(0, 4);
-    bench.write_to_l2(&keys);
-    bench.hold(Kind::Load, true);
-    let handle = bench.submit(&spec(&keys));
-    let (send, receive) = std::sync::mpsc::channel();
-    let sent = send.clone();
-    handle.on_done(move || sent.send(1).unwrap());
-    assert!(!bench.manager.wait_prefetch_status(&handle, Duration::from_millis(1)));
-    bench.hold(Kind::Load, false);
-    handle.on_done(move || send.send(2).unwrap());
-    assert_eq!(receive.iter().collect::<Vec<_>>(), [1, 2]);
-    assert!(handle.ready_time_ns().is_some());
 }
 
 #[test]

@@ -249,7 +249,7 @@ impl Tables {
         status.staging_bytes = counts.staging_bytes;
         let mut space = lock(&self.space);
         space.free_unpinned();
-        status.is_healthy = space.memcheck();
+        status.is_healthy = space.is_sound();
         status.memory_used_bytes = space.used_bytes();
         status.memory_total_bytes = space.total_bytes();
     }

@@ -49,6 +49,10 @@ pub trait AddressAllocator {
     /// back that was not taken. Looks at every free block.
     fn memcheck(&self) -> bool;
 
+    /// What of [`Self::memcheck`] can be said without a look at the blocks: that no block was ever given back that was
+    /// not taken.
+    fn is_sound(&self) -> bool;
+
     /// What the books take up in memory, about.
     fn metadata_bytes(&self) -> usize;
 }
@@ -160,6 +164,10 @@ impl AddressAllocator for Allocator {
 
     fn memcheck(&self) -> bool {
         of_either!(self, allocator => allocator.memcheck())
+    }
+
+    fn is_sound(&self) -> bool {
+        of_either!(self, allocator => allocator.is_sound())
     }
 
     fn metadata_bytes(&self) -> usize {

@@ -304,7 +304,11 @@ impl AddressAllocator for AddressManager {
         let apart = blocks().zip(blocks().skip(1)).all(|(prev, succ)| prev.end() < succ.start);
         let free_bytes: u64 = blocks().map(|block| block.size).sum();
         let runs_known = self.runs.iter().all(|run| run.longest_block() == run.longest);
-        apart && runs_known && free_bytes + self.allocated_bytes == self.size_bytes && self.refused_frees == 0
+        apart && runs_known && free_bytes + self.allocated_bytes == self.size_bytes && self.is_sound()
+    }
+
+    fn is_sound(&self) -> bool {
+        self.refused_frees == 0
     }
 
     fn metadata_bytes(&self) -> usize {

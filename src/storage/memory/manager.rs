@@ -141,6 +141,11 @@ impl L1MemoryManager {
         self.allocator.total_bytes().max(published_bytes)
     }
 
+    /// As [`AddressAllocator::is_sound`].
+    pub fn is_sound(&self) -> bool {
+        self.allocator.is_sound()
+    }
+
     /// As [`AddressAllocator::memcheck`].
     pub fn memcheck(&self) -> bool {
         self.allocator.memcheck()

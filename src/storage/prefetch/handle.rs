@@ -1,6 +1,9 @@
 //! What the caller of a prefetch holds until it asks for the result, and the result.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -222,7 +225,7 @@ impl PrefetchHandle {
     }
 
     /// Calls `waiter` once when the request is done: at once, on this thread, if it is already, else on the thread
-    /// that finishes it, which it must not hold up. An event loop registers a write to its eventfd here.
+    /// that finishes it, which it must not hold up.
     pub fn on_done(&self, waiter: impl FnOnce() + Send + 'static) {
         let mut state = lock(&self.result.state);
         if !state.is_ready {
@@ -230,6 +233,19 @@ impl PrefetchHandle {
         }
         drop(state);
         waiter();
+    }
+
+    /// Adds 1 to an eventfd when the request is done, for whoever waits for many things at once in `epoll`. The
+    /// descriptor is closed after that; pass a duplicate (`OwnedFd::try_clone`).
+    ///
+    /// An eventfd that is full stays as it is: its reader is woken already. Nothing waits for one that blocks if it
+    /// is `EFD_NONBLOCK`, as it should be.
+    pub fn signal_on_done(&self, event: impl Into<OwnedFd>) {
+        let mut event = File::from(event.into());
+        self.on_done(move || {
+            // What fails is full, or no eventfd: nobody is there who could be told.
+            let _ = event.write(bytemuck::bytes_of(&1_u64));
+        });
     }
 }
 

@@ -312,7 +312,11 @@ impl AddressAllocator for Tlsf {
         }
         free_blocks == self.free_blocks
             && free_units + self.taken_units == u64::from(self.units())
-            && self.refused_frees == 0
+            && self.is_sound()
+    }
+
+    fn is_sound(&self) -> bool {
+        self.refused_frees == 0
     }
 
     fn metadata_bytes(&self) -> usize {
