@@ -68,6 +68,17 @@ pub(crate) fn only_file(base: &Path) -> PathBuf {
     base.join(&names[0])
 }
 
+/// io_uring, where kernel and container let the process use it.
+fn ring_if_there_is_one() -> FsIoEngine {
+    match lmcache::os::uring::Uring::new(1) {
+        Ok(_) => FsIoEngine::IoUring,
+        Err(error) => {
+            println!("without io_uring: {error}");
+            FsIoEngine::Posix
+        }
+    }
+}
+
 fn made(
     change: impl Fn(&mut FsAdapterConfig),
     kind: fn(FsAdapterConfig) -> AdapterKind,
@@ -91,9 +102,9 @@ fn padded() -> Traits {
 
 conformance!(plain, super::made(|_| {}, super::AdapterKind::Fs, super::Traits::default()));
 conformance!(
-    posix,
+    by_ring,
     super::made(
-        |config| config.io_engine = super::FsIoEngine::Posix,
+        |config| config.io_engine = super::ring_if_there_is_one(),
         super::AdapterKind::Fs,
         super::Traits::default()
     )

@@ -79,7 +79,7 @@ impl FileChecksum {
 /// How files are read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FsIoEngine {
-    /// `auto`: io_uring where the kernel allows it, else POSIX calls.
+    /// `auto`: io_uring for direct I/O where the kernel allows it, else POSIX calls.
     #[default]
     Auto,
     /// `posix`: POSIX calls.

@@ -21,11 +21,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Asks the kernel once whether there is io_uring, unless it is not wanted.
-    pub(super) fn open(choice: FsIoEngine) -> Result<Self> {
+    /// Asks the kernel once whether there is io_uring, unless it is not wanted. `direct`: whether transfers go past the
+    /// page cache.
+    pub(super) fn open(choice: FsIoEngine, direct: bool) -> Result<Self> {
         let first = match choice {
             FsIoEngine::Posix => None,
-            FsIoEngine::Auto => Uring::new(QUEUE_DEPTH).ok(),
+            // What the page cache serves is a copy, which the kernel hands to threads of its own if it comes by a ring.
+            FsIoEngine::Auto => direct.then(|| Uring::new(QUEUE_DEPTH).ok()).flatten(),
             FsIoEngine::IoUring => Some(Uring::new(QUEUE_DEPTH).map_err(|error| {
                 Error::io("this kernel does not let the process use io_uring", error).with_hint(
                     "look at kernel.io_uring_disabled and at the container's seccomp profile, or set io_engine to auto",
