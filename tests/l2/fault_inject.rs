@@ -282,6 +282,8 @@ conformance!(suite_around_fs, super::around(crate::fs::suite_folder()));
 conformance!(suite_around_plugin, super::around(crate::plugin::made()));
 conformance!(suite_around_serde, super::around(crate::serde_wrapper::suite_of(256 << 20)));
 conformance!(suite_around_resp, crate::resp::made().map(super::around));
+#[cfg(feature = "s3")]
+conformance!(suite_around_s3, crate::s3::made().map(super::around));
 
 /// Faults of every kind at once: what comes back is right, or does not come.
 fn what_comes_is_right(inner: Made, faults: &str) {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -17,13 +18,13 @@ use lmcache::storage::l2::s3::S3Connector;
 use crate::conformance::{Made, Traits, conformance};
 use crate::redis_server::free_port;
 use crate::resp::{last_error, transfers};
-use crate::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
+use crate::s3_server::{ACCESS_KEY, BUCKET, DOMAIN, S3Server, SECRET_KEY};
 use crate::support::{Buffers, key_of, keys, load, load_one, lookup_sized, payload, store, store_all};
 
 fn config(port: u16) -> S3AdapterConfig {
     S3AdapterConfig {
         endpoint: format!("127.0.0.1:{port}"),
-        bucket: "bucket".to_owned(),
+        bucket: BUCKET.to_owned(),
         region: "eu-central-1".to_owned(),
         num_io_threads: 16,
         prefer_http2: false,
@@ -44,8 +45,8 @@ fn adapter(config: S3AdapterConfig, compat: Compat) -> Arc<dyn L2Adapter> {
     create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).expect("an adapter")
 }
 
-fn made() -> Option<Made> {
-    let server = S3Server::start(false)?;
+pub(crate) fn made() -> Option<Made> {
+    let server = S3Server::start()?;
     let traits = Traits { overwrites: true, takes_odd_keys: false, ..Traits::default() };
     Some(Made::new(adapter(config(server.port), Compat::Native), traits, server))
 }
@@ -54,31 +55,56 @@ conformance!(suite, super::made());
 
 #[test]
 fn others_find_the_bytes_of_an_object_under_lmcaches_name() {
-    for is_virtual_hosted in [false, true] {
-        let Some(server) = S3Server::start(is_virtual_hosted) else { return };
-        let config = S3AdapterConfig {
-            path_style: !is_virtual_hosted,
-            bucket: server.bucket.to_owned(),
-            ..config(server.port)
-        };
-        let adapter = adapter(config, Compat::Native);
-        let key = key_of("a/b.c ~%25", 0x0805_0401, 18, &[1, 255], "s:t");
-        let bytes = payload(1, 9_000_001);
-        store_all(&*adapter, &[(key.clone(), bytes.clone())]);
-        let file = server.file("a/b.c ~%25@08050401@12@01ff@s:t");
-        assert!(std::fs::read(&file).unwrap() == bytes);
-        let theirs = payload(2, 9_000_001);
-        std::fs::write(&file, &theirs).unwrap();
-        assert!(load_one(&*adapter, &key, theirs.len()) == Some(theirs));
-        assert_eq!(adapter.delete(&[key]), 1);
-        assert!(!file.exists());
-        adapter.close();
+    if let Some(server) = S3Server::start() {
+        check_names(&server, adapter(config(server.port), Compat::Native));
     }
+}
+
+fn check_names(server: &S3Server, adapter: Arc<dyn L2Adapter>) {
+    let key = key_of("a/b.c ~%25", 0x0805_0401, 18, &[1, 255], "s:t");
+    let bytes = payload(1, 9_000_001);
+    store_all(&*adapter, &[(key.clone(), bytes.clone())]);
+    let file = server.file("a/b.c ~%25@08050401@12@01ff@s:t");
+    assert!(std::fs::read(&file).unwrap() == bytes);
+    let theirs = payload(2, 9_000_001);
+    std::fs::write(&file, &theirs).unwrap();
+    assert!(load_one(&*adapter, &key, theirs.len()) == Some(theirs));
+    assert_eq!(adapter.delete(&[key]), 1);
+    assert!(!file.exists());
+    adapter.close();
+}
+
+/// Where the port of the server is said to the process that [`the_bucket_can_stand_in_the_host`] starts.
+const PORT_VARIABLE: &str = "LMCACHE_TEST_S3_PORT";
+
+/// As with AWS. No name resolver is needed: the server is the client's proxy, which only a variable of the process can
+/// say, so the test is a process of its own.
+#[test]
+fn the_bucket_can_stand_in_the_host() {
+    if let Ok(port) = std::env::var(PORT_VARIABLE) {
+        let Some(server) = S3Server::start_at(port.parse().expect("a port")) else { return };
+        let endpoint = format!("{BUCKET}.{DOMAIN}");
+        let config = S3AdapterConfig { endpoint, path_style: false, ..config(server.port) };
+        return check_names(&server, adapter(config, Compat::Native));
+    }
+    let port = free_port();
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "s3::the_bucket_can_stand_in_the_host", "--nocapture"])
+        .env(PORT_VARIABLE, port.to_string())
+        .env("http_proxy", format!("http://127.0.0.1:{port}"))
+        .output()
+        .expect("it runs again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
 fn an_object_of_another_size_is_not_loaded() {
-    let Some(server) = S3Server::start(false) else { return };
+    let Some(server) = S3Server::start() else { return };
     let adapter = adapter(config(server.port), Compat::Native);
     let all = keys(0, 4);
     let objects: Vec<_> = all.iter().map(|key| (key.clone(), payload(3, 70_000))).collect();
@@ -96,7 +122,7 @@ fn an_object_of_another_size_is_not_loaded() {
 
 #[test]
 fn a_wrong_secret_is_refused_and_not_shown() {
-    let Some(server) = S3Server::start(false) else { return };
+    let Some(server) = S3Server::start() else { return };
     let secret_access_key = Some(Secret::new("hunter3-hunter3"));
     let adapter = adapter(S3AdapterConfig { secret_access_key, ..config(server.port) }, Compat::Native);
     for _ in 0..4 {
@@ -116,7 +142,7 @@ fn fail(adapter: &dyn L2Adapter, times: u32) {
 
 #[test]
 fn an_endpoint_that_is_gone_is_left_alone_and_found_again() {
-    let Some(mut server) = S3Server::start(false) else { return };
+    let Some(mut server) = S3Server::start() else { return };
     let adapter = adapter(config(server.port), Compat::Native);
     let object = (keys(0, 1).remove(0), payload(1, 10));
     store_all(&*adapter, std::slice::from_ref(&object));

@@ -20,7 +20,6 @@ const START: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct S3Server {
     pub(crate) port: u16,
-    pub(crate) bucket: &'static str,
     folder: TempDir,
     process: Child,
 }
@@ -42,27 +41,36 @@ fn program() -> Option<PathBuf> {
     None
 }
 
-fn spawn(program: &Path, folder: &Path, port: u16, is_virtual_hosted: bool) -> Child {
+/// A bucket, and the domain that it is below where it stands in the host.
+pub(crate) const BUCKET: &str = "bucket";
+pub(crate) const DOMAIN: &str = "s3.test";
+
+fn spawn(program: &Path, folder: &Path, port: u16) -> Child {
     let mut command = Command::new(program);
     command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]);
-    if is_virtual_hosted {
-        // Then the bucket is the first label of the address.
-        command.args(["--domain", &format!("0.0.1:{port}")]);
-    }
-    command.arg(folder).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("s3s-fs starts")
+    command
+        .args(["--domain", DOMAIN])
+        .arg(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("s3s-fs starts")
 }
 
 impl S3Server {
-    /// Starts one with an empty bucket, which stands in the path or in the host. `None` where there is none to start.
-    pub(crate) fn start(is_virtual_hosted: bool) -> Option<Self> {
+    /// Starts one with an empty bucket. `None` where there is none to start.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_at(free_port())
+    }
+
+    /// The same at a port that is free.
+    pub(crate) fn start_at(port: u16) -> Option<Self> {
         let program = program()?;
-        let bucket = if is_virtual_hosted { "127" } else { "bucket" };
         let folder = TempDir::new().expect("a folder");
-        std::fs::create_dir(folder.path().join(bucket)).expect("a bucket");
-        let port = free_port();
-        let process = spawn(&program, folder.path(), port, is_virtual_hosted);
-        let server = Self { port, bucket, folder, process };
+        std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
+        let process = spawn(&program, folder.path(), port);
+        let server = Self { port, folder, process };
         server.wait_until_up();
         Some(server)
     }
@@ -77,7 +85,7 @@ impl S3Server {
 
     /// Where it keeps the object of this name.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(self.bucket).join(name)
+        self.folder.path().join(BUCKET).join(name)
     }
 
     /// Ends it at once.
@@ -89,7 +97,7 @@ impl S3Server {
     /// Starts it again, with what it had.
     pub(crate) fn restart(&mut self) {
         let program = program().expect("it was there");
-        self.process = spawn(&program, self.folder.path(), self.port, self.bucket == "127");
+        self.process = spawn(&program, self.folder.path(), self.port);
         self.wait_until_up();
     }
 }

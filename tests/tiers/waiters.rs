@@ -43,15 +43,15 @@ fn a_result_is_told_to_an_eventfd() {
     handles.iter().for_each(|handle| handle.signal_on_done(event.try_clone().unwrap()));
     let mut counter = File::from(event);
     let mut count = [0; 8];
-    assert_eq!(counter.read(&mut count).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(counter.read_exact(&mut count).unwrap_err().kind(), ErrorKind::WouldBlock);
     bench.hold(Kind::Load, false);
     for handle in &handles {
         assert!(bench.manager.wait_prefetch_status(handle, Duration::from_secs(10)));
     }
     let mut signals = 0;
     while signals < 2 {
-        match counter.read(&mut count) {
-            Ok(_) => signals += bytemuck::pod_read_unaligned::<u64>(&count),
+        match counter.read_exact(&mut count) {
+            Ok(()) => signals += bytemuck::pod_read_unaligned::<u64>(&count),
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
         }
     }

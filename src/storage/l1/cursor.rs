@@ -72,7 +72,7 @@ impl<'a> Cursor<'a> {
     /// A shard, locked.
     #[inline]
     pub(super) fn hold(&mut self, number: u32) -> &mut Shard {
-        if !self.held.as_ref().is_some_and(|(held, _)| *held == number) {
+        if self.held.as_ref().is_none_or(|(held, _)| *held != number) {
             // Nobody holds two shards.
             self.held = None;
             self.held = Some((number, self.tables.lock_shard(number)));

@@ -202,7 +202,7 @@ impl Batch {
             return None;
         };
         let shard = cursor.held();
-        let Some(slot) = shard.slot(id) else { return None };
+        let slot = shard.slot(id)?;
         if slot.find(stage).is_none() {
             shard.push(id, object);
             return None;
