@@ -13,10 +13,10 @@ use crate::replay::observe::{
 };
 use crate::replay::plan::{PlannedRecord, ReadSlot};
 use crate::replay::schedule::Schedule;
-use crate::replay::source::{RecordBody, TimedRecord};
 use crate::replay::stats::{LatencyTable, OpSummary};
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
+use crate::replay::timed::{RecordBody, TimedRecord};
 
 /// Time between the moment at which the first calls are decoded and the origin of the schedule, so that a
 /// call at offset 0 can be on time.

@@ -9,7 +9,7 @@ use crate::clock::monotonic_ns;
 use crate::format::model::{ObjectKey, StorageCall};
 use crate::os;
 use crate::replay::plan::{PlannedRecord, Planner};
-use crate::replay::source::{RecordBody, TimedRecord};
+use crate::replay::timed::{RecordBody, TimedRecord};
 
 /// Records of one batch, at most.
 const BATCH_RECORDS: usize = 256;

@@ -8,7 +8,8 @@
 //!             <-- spent batches --                 outcomes
 //! ```
 //!
-//! * [`source`] and `native_source`: where records come from, decoded. [`plan`]: which exit closes which enter.
+//! * [`source`] and `native_source`: where records come from, as [`timed`] ones. [`extent`]: how many there are.
+//! * [`plan`]: which exit closes which enter.
 //! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
 //! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
@@ -22,6 +23,7 @@
 //! and named.
 
 pub mod driver;
+pub mod extent;
 mod feed;
 pub mod lag;
 pub mod manager_target;
@@ -33,15 +35,17 @@ pub mod source;
 pub mod stats;
 pub mod stop;
 pub mod target;
+pub mod timed;
 pub mod totals;
 
 pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
+pub use extent::{NativeExtent, TraceExtent};
 pub use lag::LagSummary;
-pub use native_source::NativeExtent;
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use plan::ReadSlot;
-pub use source::{RecordBody, TimedRecord, TraceExtent, TraceSource};
+pub use source::TraceSource;
 pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
+pub use timed::{RecordBody, TimedRecord};
 pub use totals::StorageTotals;

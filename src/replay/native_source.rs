@@ -8,8 +8,9 @@ use crate::format::lct::{Ending, WireRecord};
 use crate::format::model::StorageCall;
 use crate::format::model::key::KeyInterner;
 use crate::format::native::{Body, CallView, Chunk, Header, KeyTable, RecordKind, RecordView};
+use crate::replay::extent::{NativeExtent, TraceExtent};
 use crate::replay::schedule::Schedule;
-use crate::replay::source::{RecordBody, TimedRecord, TraceExtent, decode};
+use crate::replay::timed::{RecordBody, TimedRecord, decode};
 use crate::storage::prefetch::validate_spec;
 use crate::trace::native::{ChunkPlace, DamagedChunk, NativeEnding};
 use crate::trace::{NativeTrace, Record};
@@ -114,33 +115,6 @@ fn check(call: &StorageCall) -> Result<()> {
     match call {
         StorageCall::SubmitPrefetch { spec, .. } => validate_spec(spec),
         _ => Ok(()),
-    }
-}
-
-/// What only a native file can say of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct NativeExtent {
-    /// Calls that the recorder could not keep.
-    pub lost_calls: u64,
-    /// Chunks that cannot be read.
-    pub damaged_chunks: u64,
-    /// The calls in them, as their slots have it.
-    pub damaged_calls: u64,
-    /// Bytes where chunks should be and are not.
-    pub gap_bytes: u64,
-    /// Whether the recorder closed the file.
-    pub is_closed: bool,
-    /// Whether the file is a conversion of one that was cut short.
-    pub is_cut_import: bool,
-}
-
-impl NativeExtent {
-    pub(super) fn is_complete(&self) -> bool {
-        self.lost_calls == 0
-            && self.damaged_chunks == 0
-            && self.gap_bytes == 0
-            && self.is_closed
-            && !self.is_cut_import
     }
 }
 

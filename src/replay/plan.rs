@@ -15,7 +15,7 @@ use std::hash::BuildHasher;
 use hashbrown::HashMap;
 
 use crate::format::model::{ObjectKey, StorageCall};
-use crate::replay::source::{RecordBody, TimedRecord};
+use crate::replay::timed::{RecordBody, TimedRecord};
 
 /// The place of an open read. Numbers are used again once their read is closed, so they stay small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,7 @@
 //! What LMCache 0.5.6 refuses to build is skipped, and what prefetches served is counted.
 
 use lmcache::replay::manager_target::ManagerTarget;
-use lmcache::replay::source::MAX_NAME_CHARS;
+use lmcache::replay::timed::MAX_NAME_CHARS;
 use lmcache::replay::{RecordName, ReplayOptions, ReplayRun, StopFlag, StorageTotals, TraceSource, replay};
 use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
 use lmcache::trace::TraceReader;

@@ -5,45 +5,13 @@
 //! That saves the hash and the way through the index. The key that lies there is compared, under the shard's mutex, so
 //! a wrong guess costs a look and nothing else; a call that made one guesses no more.
 
+use super::notes::Notes;
 use super::shard::{Place, Shard, SlotId};
 use super::slot::Object;
 use super::tables::{Order, Tables};
 use crate::format::model::ObjectKey;
 use crate::storage::eviction::EvictionPolicy;
 use crate::sync::MutexGuard;
-use crate::sync::atomic::{AtomicU64, Ordering};
-
-/// Keys of a call whose places are noted: the chunks of a prompt of 64 Ki tokens.
-const NOTED_KEYS: usize = 256;
-
-const NOWHERE: u64 = u64::MAX;
-
-/// Where the keys of a thread's calls were found last, by their positions in the call. Threads that share a stripe put
-/// each other off the track.
-#[derive(Debug)]
-pub(super) struct Notes([AtomicU64; NOTED_KEYS]);
-
-impl Default for Notes {
-    fn default() -> Self {
-        Self(std::array::from_fn(|_| AtomicU64::new(NOWHERE)))
-    }
-}
-
-impl Notes {
-    // Relaxed, in both: what is read is a guess that is checked.
-    #[inline]
-    fn get(&self, position: usize) -> Option<Place> {
-        let noted = self.0.get(position)?.load(Ordering::Relaxed);
-        (noted != NOWHERE).then_some(Place { shard: (noted >> 32) as u32, slot: noted as SlotId })
-    }
-
-    #[inline]
-    fn set(&self, position: usize, place: Place) {
-        if let Some(note) = self.0.get(position) {
-            note.store(u64::from(place.shard) << 32 | u64::from(place.slot), Ordering::Relaxed);
-        }
-    }
-}
 
 /// See the module. It holds one shard at a time, and keeps it while keys are in the same.
 #[derive(Debug)]
@@ -59,11 +27,15 @@ pub(super) struct Cursor<'a> {
     hash: u64,
 }
 
-impl<'a> Cursor<'a> {
-    pub(super) fn new(tables: &'a Tables, notes: &'a Notes) -> Self {
-        Self { tables, held: None, notes, position: 0, is_on_track: true, hash: 0 }
+impl Tables {
+    /// For operations that go from shard to shard.
+    pub(super) fn cursor(&self) -> Cursor<'_> {
+        let notes = self.notes.mine();
+        Cursor { tables: self, held: None, notes, position: 0, is_on_track: true, hash: 0 }
     }
+}
 
+impl<'a> Cursor<'a> {
     /// The tables that it goes through.
     pub(super) fn tables(&self) -> &'a Tables {
         self.tables

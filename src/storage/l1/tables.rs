@@ -4,7 +4,7 @@ use crossbeam::utils::CachePadded;
 
 use super::ObjectInfo;
 use super::counts::Counts;
-use super::cursor::{Cursor, Notes};
+use super::notes::Notes;
 use super::recency::Recency;
 use super::shard::{KeyHasher, Shard};
 use super::slot::Slot;
@@ -50,7 +50,7 @@ pub(super) enum Order {
 pub(super) struct Tables {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     hasher: KeyHasher,
-    notes: Striped<Notes>,
+    pub(super) notes: Striped<Notes>,
     pub(super) arena: Arc<Arena>,
     pub(super) space: Mutex<L1MemoryManager>,
     pub(super) order: Order,
@@ -148,11 +148,6 @@ impl Tables {
             Order::Recency(_) => self.ticks.now(),
             Order::Policy | Order::Nothing => 0,
         }
-    }
-
-    /// For operations that go from shard to shard.
-    pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor::new(self, self.notes.mine())
     }
 
     /// Gives memory back to the allocator that nobody uses any more.

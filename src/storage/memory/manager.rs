@@ -1,7 +1,8 @@
 //! Memory and addresses together: what L1 allocates from.
 
-use super::allocator::{AddressAllocator, Allocator};
+use super::allocator::AddressAllocator;
 use super::arena::Arena;
+use super::either::Allocator;
 use super::growth::{Growth, GrowthState, HeapSize};
 use super::pins::Released;
 use super::source::{ArenaOptions, ArenaSource, shm_name};

@@ -4,7 +4,8 @@
 //! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
 //!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several,
 //!   [`copy`] how they are copied while others may write them.
-//! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes.
+//! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes; `either` is
+//!   whichever was configured.
 //! * [`pins`]: who is doing I/O on which span, so that nothing is given away under it. [`pinned`] is the buffer
 //!   that the I/O gets.
 //!
@@ -15,6 +16,7 @@ pub mod arena;
 pub mod batch;
 pub mod bytes;
 mod copy;
+mod either;
 pub mod first_fit;
 pub mod growth;
 pub mod manager;
@@ -24,10 +26,11 @@ pub mod source;
 pub mod span;
 pub mod tlsf;
 
-pub use allocator::{AddressAllocator, Allocator, check_object_bytes};
+pub use allocator::{AddressAllocator, check_object_bytes};
 pub use arena::Arena;
 pub use batch::{Gather, Scatter};
 pub use bytes::ArenaBytes;
+pub use either::Allocator;
 pub use first_fit::AddressManager;
 pub use growth::{GrowthState, HeapSize};
 pub use manager::L1MemoryManager;

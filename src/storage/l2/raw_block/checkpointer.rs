@@ -3,7 +3,6 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::store::Core;
 use crate::error::{Error, Result};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -11,7 +10,7 @@ use crate::sync::{Arc, Condvar, Mutex, lock};
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a checkpoint is put off because the device is busy. LMCache puts it off for as long as that lasts.
-pub(super) const MAX_PUT_OFFS: u32 = 5;
+const MAX_PUT_OFFS: u32 = 5;
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -27,12 +26,13 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(core: Arc<Core>, interval: Duration) -> Result<Self> {
+    /// `write` writes a checkpoint; with false, only if the device is idle. It says whether it did.
+    pub(super) fn start(write: impl Fn(bool) -> bool + Send + 'static, interval: Duration) -> Result<Self> {
         let shared = Arc::<Shared>::default();
         let its = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("l2-raw-block-checkpoint".to_owned())
-            .spawn(move || its.run(&core, interval.max(MIN_INTERVAL)))
+            .spawn(move || its.run(write, interval.max(MIN_INTERVAL)))
             .map_err(|error| Error::io("cannot start the thread that writes checkpoints", error))?;
         Ok(Self { shared, thread })
     }
@@ -46,7 +46,7 @@ impl Checkpointer {
 }
 
 impl Shared {
-    fn run(&self, core: &Core, interval: Duration) {
+    fn run(&self, write: impl Fn(bool) -> bool, interval: Duration) {
         let mut put_offs = 0;
         loop {
             let guard = lock(&self.is_stopping);
@@ -60,10 +60,7 @@ impl Shared {
             }
             drop(is_stopping);
             // A failure is in the status, and the next round tries again.
-            put_offs = match core.checkpoint_if_idle(put_offs >= MAX_PUT_OFFS) {
-                Some(_) => 0,
-                None => put_offs + 1,
-            };
+            put_offs = if write(put_offs >= MAX_PUT_OFFS) { 0 } else { put_offs + 1 };
         }
     }
 }

@@ -117,7 +117,11 @@ impl RawBlock {
         let config = &core.options.config;
         let checkpointer = match config.meta_enable_periodic {
             false => None,
-            true => Some(Checkpointer::start(Arc::clone(&core), config.meta_checkpoint_interval)?),
+            true => {
+                let its = Arc::clone(&core);
+                let write = move |at_once| its.checkpoint_if_idle(at_once).is_some();
+                Some(Checkpointer::start(write, config.meta_checkpoint_interval)?)
+            }
         };
         Ok(Self { core, checkpointer: Mutex::new(checkpointer) })
     }
