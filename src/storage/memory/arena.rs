@@ -7,13 +7,12 @@
 //! Locks here expire (see [`ttl_lock`](crate::storage::ttl_lock)). A writer that outlives its reservation can
 //! meet the object's next owner in the same bytes, in LMCache as here. To keep that a matter of wrong bytes and
 //! never of undefined behaviour, the safe calls move bytes by relaxed atomic words (`copy`). What does I/O on
-//! the bytes from outside of the locks holds a [pin](PinnedSpan) and is never met by a next owner. The arena
+//! the bytes from outside of the locks holds a [pin](super::PinnedSpan) and is never met by a next owner. The arena
 //! stays mapped as long as anybody holds it.
 #![expect(unsafe_code, reason = "the memory of L1 is a raw map that many threads share")]
 
 use super::bytes::ArenaBytes;
 use super::copy::WORD_BYTES;
-use super::pinned::PinnedSpan;
 use super::pins::{PinCounts, Pins, Released};
 use super::source::{ArenaOptions, ArenaSource};
 use super::span::Span;
@@ -155,18 +154,16 @@ impl Arena {
         self.bytes(span).read_into(0, out)
     }
 
-    /// Pins the object at `span` for an I/O: its bytes are given to nobody else before the pin is dropped. Call
-    /// it under the lock under which spans are released, while the span is taken.
+    /// Counts a pin on `span`, for the [`PinnedSpan`](super::PinnedSpan) that gives it up.
     ///
     /// # Panics
     /// If the span is not one of this arena.
-    pub fn pin(self: &Arc<Self>, span: Span) -> PinnedSpan {
+    pub(super) fn count_pin(&self, span: Span) {
         assert!(self.holds(span), "{span:?} is not a span of this arena of {} bytes", self.len_bytes);
         self.pins.pin(span.offset_bytes);
-        PinnedSpan::new(Arc::clone(self), span)
     }
 
-    /// Gives up the pin that [`Self::pin`] made.
+    /// Gives up a pin that [`Self::count_pin`] counted.
     pub(super) fn unpin(&self, span: Span) {
         self.pins.unpin(span.offset_bytes);
     }
@@ -190,6 +187,16 @@ impl Arena {
     /// How much is pinned, and how much waits for that. Looks at every pinned span.
     pub fn pin_counts(&self) -> PinCounts {
         self.pins.counts()
+    }
+}
+
+impl ArenaOptions {
+    /// The arena.
+    ///
+    /// # Errors
+    /// Those of [`Arena::with_options`].
+    pub fn build(&self) -> Result<Arc<Arena>> {
+        Arena::with_options(self).map(Arc::new)
     }
 }
 

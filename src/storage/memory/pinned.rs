@@ -20,12 +20,19 @@ pub struct PinnedSpan {
     span: Span,
 }
 
-impl PinnedSpan {
-    /// Takes over a pin on `span` that `arena` counts.
-    pub(super) fn new(arena: Arc<Arena>, span: Span) -> Self {
-        Self { arena, span }
+impl Arena {
+    /// Pins the object at `span` for an I/O: its bytes are given to nobody else before the pin is dropped. Call
+    /// it under the lock under which spans are released, while the span is taken.
+    ///
+    /// # Panics
+    /// If the span is not one of this arena.
+    pub fn pin(self: &Arc<Self>, span: Span) -> PinnedSpan {
+        self.count_pin(span);
+        PinnedSpan { arena: Arc::clone(self), span }
     }
+}
 
+impl PinnedSpan {
     /// Where it lies.
     pub fn span(&self) -> Span {
         self.span

@@ -1,10 +1,8 @@
 //! Where the bytes of an arena come from, and under which of LMCache's rules.
 
-use super::arena::Arena;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::region::{HUGE_PAGE_BYTES, Region};
 use crate::os::shm::ShmSegment;
-use crate::sync::Arc;
 
 /// What every segment's name begins with; LMCache's clients look for it.
 pub const SHM_PREFIX: &str = "lmcache_l1_pool_";
@@ -31,7 +29,7 @@ pub enum ArenaSource {
     },
 }
 
-/// What an [`Arena`] is made of.
+/// What an [`Arena`](super::Arena) is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArenaOptions {
     /// How many bytes; at least one.
@@ -50,14 +48,6 @@ impl ArenaOptions {
     /// Plain memory of any node, which is there when it is written.
     pub fn new(size_bytes: u64, align_bytes: u64) -> Self {
         Self { size_bytes, align_bytes, source: ArenaSource::default(), numa_node: None, first_touch: false }
-    }
-
-    /// The arena.
-    ///
-    /// # Errors
-    /// Those of [`Arena::with_options`].
-    pub fn build(&self) -> Result<Arc<Arena>> {
-        Arena::with_options(self).map(Arc::new)
     }
 }
 
