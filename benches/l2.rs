@@ -47,7 +47,8 @@ const WAYS: [Way; 3] = [
 /// How an adapter is configured: its engine, and its threads.
 type Setup = (FsIoEngine, usize);
 
-const SETUPS: [Setup; 3] = [(FsIoEngine::Auto, 4), (FsIoEngine::Posix, 4), (FsIoEngine::Posix, 16)];
+const SETUPS: [Setup; 4] =
+    [(FsIoEngine::Auto, 4), (FsIoEngine::IoUring, 4), (FsIoEngine::Posix, 4), (FsIoEngine::Posix, 16)];
 
 /// Memory of the objects, every page of it touched.
 struct Objects {

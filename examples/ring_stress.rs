@@ -6,9 +6,7 @@
 //! cargo run --release --example ring_stress 5
 //! ```
 //!
-//! A program of its own for the same reason as `stress`. Under a thread sanitizer every byte of every record is
-//! a chance to find an ordering that is too weak. Suppress `race:alloc::sync::Arc*drop_slow`: the last holder of
-//! an `Arc` synchronises by a fence, and the sanitizer knows of none.
+//! Under a thread sanitizer every byte of every record is a chance to find an ordering that is too weak.
 
 use std::error::Error;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};

@@ -4,9 +4,6 @@
 //! ```text
 //! cargo run --release --example stress 60
 //! ```
-//!
-//! It is a program of its own because a sanitizer has something to say about it, but also about the threads
-//! of Rust's test harness.
 
 use std::error::Error;
 use std::sync::Arc;

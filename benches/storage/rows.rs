@@ -19,6 +19,8 @@ use lmcache::storage::config::{Compat, EvictionPolicyKind, GIB_BYTES, StorageMan
 pub(crate) const BATCH: usize = 16;
 /// How many objects L1 holds beside the batches that are measured.
 pub(crate) const RESIDENT: usize = 100_000;
+/// How many prompts a thread reads in turn, where it is more than one: no two calls after each other have the same keys.
+const PROMPTS: usize = 256;
 /// Calls of a round.
 const CALLS: usize = 10_000;
 const ROUNDS: usize = 9;
@@ -71,10 +73,10 @@ pub(crate) fn run(rows: &mut [Row]) {
     for _ in 0..ROUNDS {
         rows.iter_mut().for_each(Row::round);
     }
-    println!("{:<34} {:>12} {:>14} {:>10}", "", "1 thread", "2 threads", "times");
+    println!("{:<54} {:>12} {:>14} {:>10}", "", "1 thread", "2 threads", "times");
     for row in rows {
         let (one, two) = (median(&mut row.one[1..]), median(&mut row.two[1..]));
-        println!("{:<34} {one:>6.1} ns/key {:>7.1} ns/key {:>9.2}x", row.name, 2.0 / two, two * one);
+        println!("{:<54} {one:>6.1} ns/key {:>7.1} ns/key {:>9.2}x", row.name, 2.0 / two, two * one);
     }
 }
 
@@ -112,9 +114,10 @@ pub(crate) fn rows(wanted: &str) -> Vec<Row> {
         let manager = Arc::new(manager(compat, policy, &keys[..RESIDENT]));
         let writes =
             Write { manager: Arc::clone(&manager), keys: keys[RESIDENT..].to_vec(), layout: layout() };
-        let specs = [0, RESIDENT / 2].map(|first| spec(&keys[first..first + BATCH]));
         rows.push(Row::new(&write, writes));
-        rows.push(Row::new(&read, Read { manager, specs }));
+        let reads = |count| Read { manager: Arc::clone(&manager), prompts: prompts(&keys, count) };
+        rows.push(Row::new(&read, reads(1)));
+        rows.push(Row::new(&format!("{read}, {PROMPTS} in turn"), reads(PROMPTS)));
     }
     let floor = "the read, LRU, a manager for each";
     if floor.contains(wanted) {
@@ -127,10 +130,15 @@ pub(crate) fn rows(wanted: &str) -> Vec<Row> {
     rows
 }
 
+/// `count` prompts for each of two threads.
+fn prompts(keys: &[ObjectKey], count: usize) -> [Vec<PrefetchTaskSpec>; 2] {
+    [0, RESIDENT / 2].map(|first| keys[first..][..count * BATCH].chunks(BATCH).map(spec).collect())
+}
+
 fn reader(compat: Compat, policy: EvictionPolicyKind) -> Read {
     let keys = keys(RESIDENT);
     let manager = Arc::new(manager(compat, policy, &keys));
-    Read { manager, specs: [0, RESIDENT / 2].map(|first| spec(&keys[first..first + BATCH])) }
+    Read { manager, prompts: prompts(&keys, 1) }
 }
 
 fn manager(compat: Compat, policy: EvictionPolicyKind, resident: &[ObjectKey]) -> StorageManager {
@@ -180,15 +188,15 @@ impl Work for Write {
 /// What an engine does with a prompt that is in L1: submit, query, enter, objects, exit, finish.
 struct Read {
     manager: Arc<StorageManager>,
-    specs: [PrefetchTaskSpec; 2],
+    /// Of each thread: the prompts that it reads in turn.
+    prompts: [Vec<PrefetchTaskSpec>; 2],
 }
 
 impl Work for Read {
     fn run(&self, thread: usize, calls: usize) -> u64 {
-        let spec = &self.specs[thread];
-        let batch = &spec.key_groups[0].keys;
         let start_ns = monotonic_ns();
-        for _ in 0..calls {
+        for spec in self.prompts[thread].iter().cycle().take(calls) {
+            let batch = &spec.key_groups[0].keys;
             let handle = self.manager.submit_prefetch_task(spec, "request", false).expect("open");
             black_box(self.manager.query_prefetch_status(&handle));
             let context = self.manager.read_prefetched_results(batch, None).expect("one L1");

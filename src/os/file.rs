@@ -58,7 +58,7 @@ pub fn open_to_read(path: &Path, direct: bool) -> io::Result<File> {
 }
 
 /// Takes `O_NONBLOCK` from a file that was opened with it, so that the opening would not wait. On a regular file it means
-/// nothing to `pread`; to the io_uring of Linux 5.6 to 5.9 it means that a read of what is not in memory fails.
+/// nothing to `pread`; to the io_uring of some kernels it means that a read of what is not in memory is not done.
 fn wait_for_bytes(file: &File) -> io::Result<()> {
     // SAFETY: it takes integers and touches no memory of ours.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };

@@ -59,6 +59,11 @@ impl<'a> Request<'a> {
         Self { file, direction, start: start.cast_mut(), len, enough: len, offset, memory: PhantomData }
     }
 
+    /// Whether the disk is to keep what it writes.
+    pub fn syncs(&self) -> bool {
+        self.direction == Direction::Write { syncs: true }
+    }
+
     /// Where the rest begins, how much of it the next system call moves, and its place in the file.
     pub(super) fn rest(&self, done: usize) -> (*mut u8, usize, u64) {
         let len = self.len.saturating_sub(done).min(MAX_STEP_BYTES);

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::format::model::{FetchingPolicy, StorageCall};
 use crate::replay::plan::ReadSlot;
 use crate::replay::target::ReplayTarget;
-use crate::replay::totals::StorageTotals;
+use crate::replay::totals::{L2Totals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::{Bitmap, L1Error, PrefetchHandle, ReadContext, StorageManager, WriteReservation};
 
@@ -75,9 +75,18 @@ impl ManagerTarget {
     /// # Errors
     /// If one of its threads had panicked: then the totals are not to be trusted.
     pub fn close(self) -> Result<StorageTotals> {
+        self.close_with_l2().map(|(totals, _)| totals)
+    }
+
+    /// [`Self::close`], and what became of the objects in L2.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn close_with_l2(self) -> Result<(StorageTotals, L2Totals)> {
         let evicted_keys = self.manager.stats().evicted_keys;
         self.manager.close()?;
-        Ok(StorageTotals { evicted_keys, ..self.totals })
+        let l2 = L2Totals::of(&self.manager.report_status());
+        Ok((StorageTotals { evicted_keys, ..self.totals }, l2))
     }
 
     fn enter(&mut self, context: ReadContext, slot: ReadSlot) {

@@ -48,4 +48,4 @@ pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
 pub use timed::{RecordBody, TimedRecord};
-pub use totals::StorageTotals;
+pub use totals::{L2Totals, StorageTotals};

@@ -1,5 +1,8 @@
 //! What the storage manager answered, summed over a replay.
 
+use crate::storage::l2::AdapterStatus;
+use crate::storage::status::StorageManagerStatus;
+
 /// Counts of keys and reads. A key that is asked for twice counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StorageTotals {
@@ -37,4 +40,30 @@ pub struct StorageTotals {
     pub keys_not_writable: u64,
     /// Keys of writes for which there was no memory.
     pub keys_out_of_memory: u64,
+}
+
+/// What became of the objects that a replay was to store to L2, and load from it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct L2Totals {
+    /// Keys that could not be stored, or not for want of room.
+    pub lost_keys: u64,
+    /// Keys that found a full queue.
+    pub dropped_keys: u64,
+    /// Keys that were tried again.
+    pub retried_keys: u64,
+    /// What each adapter says, in the order of the configuration.
+    pub adapters: Vec<AdapterStatus>,
+}
+
+impl L2Totals {
+    /// The part of a manager's status that is about L2.
+    pub fn of(status: &StorageManagerStatus) -> Self {
+        let stores = || status.store_controllers.values();
+        Self {
+            lost_keys: stores().map(|stores| stores.lost_keys).sum(),
+            dropped_keys: stores().map(|stores| stores.dropped_keys).sum(),
+            retried_keys: stores().map(|stores| stores.retried_keys).sum(),
+            adapters: status.l2_adapters.clone(),
+        }
+    }
 }

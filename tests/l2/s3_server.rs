@@ -61,26 +61,30 @@ fn spawn(program: &Path, folder: &Path, port: u16) -> Child {
 impl S3Server {
     /// Starts one with an empty bucket. `None` where there is none to start.
     pub(crate) fn start() -> Option<Self> {
-        Self::start_at(free_port())
-    }
-
-    /// The same at a port that is free.
-    pub(crate) fn start_at(port: u16) -> Option<Self> {
         let program = program()?;
-        let folder = TempDir::new().expect("a folder");
-        std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
-        let process = spawn(&program, folder.path(), port);
-        let server = Self { port, folder, process };
-        server.wait_until_up();
-        Some(server)
+        for _ in 0..5 {
+            let folder = TempDir::new().expect("a folder");
+            std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
+            let port = free_port();
+            let process = spawn(&program, folder.path(), port);
+            let mut server = Self { port, folder, process };
+            if server.wait_until_up() {
+                return Some(server);
+            }
+        }
+        panic!("s3s-fs did not come up");
     }
 
-    fn wait_until_up(&self) {
+    /// False if the process ended: its port was taken. What listens there else is another test's.
+    fn wait_until_up(&mut self) -> bool {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(start.elapsed() < START, "s3s-fs did not come up");
             std::thread::sleep(Duration::from_millis(5));
         }
+        // One that finds its port taken is gone by then.
+        std::thread::sleep(Duration::from_millis(50));
+        self.process.try_wait().is_ok_and(|ended| ended.is_none())
     }
 
     /// Where it keeps the object of this name.
@@ -98,7 +102,7 @@ impl S3Server {
     pub(crate) fn restart(&mut self) {
         let program = program().expect("it was there");
         self.process = spawn(&program, self.folder.path(), self.port);
-        self.wait_until_up();
+        assert!(self.wait_until_up(), "s3s-fs comes up again");
     }
 }
 

@@ -1,6 +1,9 @@
 //! L1 looks first where the last call of the thread found its keys. What has come to lie there since is not taken for
 //! them.
 
+use std::sync::Arc;
+
+use lmcache::format::model::{KeyScope, ObjectKey};
 use lmcache::storage::L1Error;
 use lmcache::storage::config::{Compat, EvictionPolicyKind};
 
@@ -24,6 +27,40 @@ fn what_took_the_place_of_a_key_is_not_taken_for_it() {
         }
         assert!(manager.memcheck(), "{compat}");
     }
+}
+
+#[test]
+fn what_is_stored_after_a_wrong_guess_is_found_by_its_own_key() {
+    // So many pages are 64 shards.
+    let (manager, _hand) = manager_like(Compat::Native, 4096, EvictionPolicyKind::Lru);
+    let l1 = manager.l1_managers().next().unwrap();
+    let tenants = [tenant("a"), tenant("b")];
+    for round in 0..3 {
+        for keys in &tenants {
+            store(&manager, keys);
+        }
+        for keys in &tenants {
+            let there: Vec<_> = keys.iter().map(|key| l1.objects_of(key).len()).collect();
+            assert_eq!(there, [1; 16], "round {round}");
+            let codes = manager.finish_read_prefetched(keys, 1, None).unwrap();
+            assert_eq!(
+                codes.as_slice(),
+                [L1Error::KeyInWrongState; 16],
+                "they are there, and nobody reads them"
+            );
+        }
+        assert_eq!(manager.delete_l1_keys(&tenants[0], false), (16, 0));
+        let codes = manager.finish_read_prefetched(&tenants[0], 1, None).unwrap();
+        assert_eq!(codes.as_slice(), [L1Error::KeyNotExist; 16]);
+        assert_eq!(manager.delete_l1_keys(&tenants[1], false), (16, 0));
+        assert!(manager.memcheck());
+    }
+}
+
+/// The same chunks for each.
+fn tenant(salt: &str) -> Vec<ObjectKey> {
+    let scope = Arc::new(KeyScope::new("model", 0x0100_0100, 0, salt).unwrap());
+    keys(0, 16).iter().map(|key| ObjectKey::new(key.chunk_hash().clone(), Arc::clone(&scope))).collect()
 }
 
 #[test]

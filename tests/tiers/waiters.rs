@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use lmcache::clock::{NS_PER_S, monotonic_ns};
 use lmcache::storage::config::Compat;
 
 use crate::gate::Kind;
@@ -49,7 +50,9 @@ fn a_result_is_told_to_an_eventfd() {
         assert!(bench.manager.wait_prefetch_status(handle, Duration::from_secs(10)));
     }
     let mut signals = 0;
+    let begun_ns = monotonic_ns();
     while signals < 2 {
+        assert!(monotonic_ns() - begun_ns < 10 * NS_PER_S, "{signals} of 2 signals came");
         match counter.read_exact(&mut count) {
             Ok(()) => signals += bytemuck::pod_read_unaligned::<u64>(&count),
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),

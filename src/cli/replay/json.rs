@@ -53,11 +53,22 @@ fn summary(report: &ReplayReport) -> Value {
             "keys_not_writable": report.totals.keys_not_writable,
             "keys_out_of_memory": report.totals.keys_out_of_memory,
         },
+        "l2": l2(report),
         "trace": trace(&report.extent),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
+    })
+}
+
+/// Adapters as in `report_status()`.
+fn l2(report: &ReplayReport) -> Value {
+    json!({
+        "lost_keys": report.l2.lost_keys,
+        "dropped_keys": report.l2.dropped_keys,
+        "retried_keys": report.l2.retried_keys,
+        "adapters": report.l2.adapters,
     })
 }
 

@@ -156,6 +156,7 @@ impl ReplayArgs {
         let record = self.record.as_deref();
         let report = play(&trace, keys.as_ref(), &extent, &config, record, &stop, &mut live)?;
         warn_about_the_recording(&report);
+        warn_about_l2(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -241,7 +242,7 @@ fn play(
     let recording = record.map(|path| Recording::start(path, target.manager(), config)).transpose()?;
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
     let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
-    let totals = target.close()?;
+    let totals = target.close_with_l2()?;
     let recording = recording.map(Recording::close);
     Ok(ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) })
 }
@@ -256,6 +257,27 @@ fn warn_about_the_recording(report: &ReplayReport) {
         Some(failure) => format!("the recording of the replay is not whole (path {path}): {failure}"),
         None => format!("calls or completions are missing in the recording of the replay (path {path})"),
     });
+}
+
+/// What did not reach L2, or did not come from it: the hits of the report are without it.
+fn warn_about_l2(report: &ReplayReport) {
+    let l2 = &report.l2;
+    if l2.lost_keys + l2.dropped_keys > 0 {
+        let (lost, dropped) = (l2.lost_keys, l2.dropped_keys);
+        print_warning(&format!(
+            "{} objects are not in L2: {lost} could not be stored, {dropped} found a full queue",
+            lost + dropped
+        ));
+    }
+    for (id, adapter) in l2.adapters.iter().enumerate() {
+        let failed = adapter.failed_operations();
+        if failed > 0 {
+            let (class_name, error) = (adapter.class_name, adapter.last_error().unwrap_or("none is known"));
+            print_warning(&format!(
+                "L2 adapter #{id} ({class_name}) failed {failed} times; its last error: {error}"
+            ));
+        }
+    }
 }
 
 /// Writes the files and the report. All of them are tried.

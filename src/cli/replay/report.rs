@@ -1,7 +1,7 @@
 //! Everything that a replay has to say, before anybody renders it.
 
 use super::recording::RecordingReport;
-use crate::replay::{ReplayRun, StorageTotals, TraceExtent};
+use crate::replay::{L2Totals, ReplayRun, StorageTotals, TraceExtent};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::trace::Trace;
 
@@ -16,6 +16,8 @@ pub(super) struct ReplayReport {
     pub(super) run: ReplayRun,
     /// What the storage manager answered.
     pub(super) totals: StorageTotals,
+    /// What became of the objects in L2.
+    pub(super) l2: L2Totals,
     /// The digest in the trace; empty if the recorder was given no configuration.
     pub(super) recorded_digest: String,
     /// The digest of this replay's configuration.
@@ -32,13 +34,14 @@ impl ReplayReport {
         extent: &TraceExtent,
         config: &StorageManagerConfig,
         run: ReplayRun,
-        totals: StorageTotals,
+        (totals, l2): (StorageTotals, L2Totals),
     ) -> Self {
         let mut report = Self {
             level: trace.level().to_owned(),
             extent: *extent,
             run,
             totals,
+            l2,
             recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),

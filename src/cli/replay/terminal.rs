@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::model::Op;
 use crate::replay::driver::RecordNote;
-use crate::replay::{NativeExtent, OpSummary, RecordName};
+use crate::replay::{L2Totals, NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::recording::RecordingReport;
@@ -35,6 +35,7 @@ pub(super) fn render(report: &ReplayReport) -> String {
     schedule(&mut table, report);
     prefetches(&mut table, report);
     reads_and_writes(&mut table, report);
+    l2(&mut table, &report.l2);
     recording(&mut table, report);
     trace(&mut table, report);
     notes(&mut table, "Failed Records", &report.run.failures, report.run.records_failed);
@@ -99,6 +100,24 @@ fn schedule(table: &mut Table, report: &ReplayReport) {
     table.row("Lag p99.9", microseconds(lag.p999_ns));
     table.row("Lag max", microseconds(lag.max_ns));
     table.row("Calls more than 1 ms late", lag.late_calls);
+}
+
+/// The sum of all adapters, and each.
+fn l2(table: &mut Table, l2: &L2Totals) {
+    if l2.adapters.is_empty() {
+        return;
+    }
+    table.heading("L2", '-');
+    table.row("Keys that could not be stored", l2.lost_keys);
+    table.row("Keys dropped by a full queue", l2.dropped_keys);
+    table.row("Keys tried again", l2.retried_keys);
+    for (id, adapter) in l2.adapters.iter().enumerate() {
+        table.row(&format!("#{id} {}: failed operations", adapter.class_name), adapter.failed_operations());
+        let used = adapter.fields.get("current_size_bytes").and_then(serde_json::Value::as_u64);
+        if let Some(used) = used {
+            table.row(&format!("#{id} {}: bytes", adapter.class_name), used);
+        }
+    }
 }
 
 fn prefetches(table: &mut Table, report: &ReplayReport) {

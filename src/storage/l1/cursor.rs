@@ -3,7 +3,7 @@
 //! The calls of an engine come in pairs and threes with the same keys: reserve and finish a write; prefetch, read and
 //! finish. So a thread notes where it found the keys of a call, by their positions, and the next call looks there first.
 //! That saves the hash and the way through the index. The key that lies there is compared, under the shard's mutex, so
-//! a wrong guess costs a look and nothing else; a call that made one guesses no more.
+//! a wrong guess costs a look into another shard, if that is free, and nothing else; a call that made one guesses no more.
 
 use super::notes::Notes;
 use super::shard::{Place, Shard, SlotId};
@@ -73,6 +73,24 @@ impl<'a> Cursor<'a> {
         Place { shard: self.held_number(), slot }
     }
 
+    /// Says which key of the call is looked for next; without, it is the one behind the last.
+    pub(super) fn go_to(&mut self, position: usize) {
+        self.position = position;
+    }
+
+    /// Whether a shard could be had at once; it is held then. A guess waits for nobody, unless there is only one shard to
+    /// wait for.
+    #[inline]
+    fn try_hold(&mut self, number: u32) -> bool {
+        if self.tables.has_one_shard() {
+            self.hold(number);
+        } else if self.held.as_ref().is_none_or(|(held, _)| *held != number) {
+            self.held = None;
+            self.held = self.tables.try_lock_shard(number).map(|shard| (number, shard));
+        }
+        self.held.is_some()
+    }
+
     /// Looks for a key; its shard is held from then on. Keys are looked for in the order of the call.
     #[inline]
     pub(super) fn find(&mut self, key: &ObjectKey) -> Option<SlotId> {
@@ -81,7 +99,7 @@ impl<'a> Cursor<'a> {
         if self.is_on_track
             && let Some(guess) = self.notes.get(position)
         {
-            if self.hold(guess.shard).is_at(guess.slot, key) {
+            if self.try_hold(guess.shard) && self.held().is_at(guess.slot, key) {
                 return Some(guess.slot);
             }
             self.is_on_track = false;

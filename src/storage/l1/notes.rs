@@ -20,7 +20,7 @@ impl Default for Notes {
 }
 
 impl Notes {
-    // Relaxed, in both: what is read is a guess that is checked.
+    // Relaxed, here and below: what is read is a guess that is checked.
     #[inline]
     pub(super) fn get(&self, position: usize) -> Option<Place> {
         let noted = self.0.get(position)?.load(Ordering::Relaxed);
@@ -30,7 +30,11 @@ impl Notes {
     #[inline]
     pub(super) fn set(&self, position: usize, place: Place) {
         if let Some(note) = self.0.get(position) {
-            note.store(u64::from(place.shard) << 32 | u64::from(place.slot), Ordering::Relaxed);
+            let noted = u64::from(place.shard) << 32 | u64::from(place.slot);
+            // Threads that share a stripe share its cache lines, as long as nobody writes.
+            if note.load(Ordering::Relaxed) != noted {
+                note.store(noted, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -197,7 +197,9 @@ impl Tables {
         if now_used == 0 {
             return;
         }
-        for (key, used) in keys.iter().rev().zip(now_used..) {
+        let mut used = now_used + keys.len() as u64;
+        for key in keys {
+            used = used.saturating_sub(1);
             if let Some(id) = cursor.find(key) {
                 cursor.held().set_used(id, used);
             }

@@ -77,6 +77,7 @@ impl Tables {
         {
             return Err(error);
         }
+        cursor.go_to(0);
         let mut outcomes = Outcomes::none_reserved(keys.len());
         let mut to_allocate = Vec::with_capacity(keys.len());
         for (position, key) in keys.iter().enumerate() {
@@ -177,6 +178,7 @@ impl Batch {
         let mut replaced = Vec::new();
         for (position, offset) in to_allocate.iter().zip(&self.addresses.offsets) {
             let span = self.addresses.span(*offset, self.request.size_bytes);
+            cursor.go_to(*position);
             replaced.extend(self.stage_one(cursor, &keys[*position], span));
             outcomes.reserve(*position, &keys[*position], span);
         }

@@ -165,7 +165,7 @@ impl Shard {
         ObjectKey::new(slot.chunk_hash.clone(), self.scopes.get(slot.scope).clone())
     }
 
-    /// Adds a key that has no slot, with its first object. `rehash` makes the hash of a key from its parts.
+    /// Adds a key that has no slot, with its first object.
     pub(super) fn insert(&mut self, hash: u64, key: &ObjectKey, object: Object) -> SlotId {
         self.counts.add(&object);
         let scope = self.scopes.take(key.scope());

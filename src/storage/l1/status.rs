@@ -7,7 +7,7 @@ use serde::Serialize;
 /// The fields of LMCache's `L1Manager.report_status()`, by its names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct L1Status {
-    /// Whether the allocator's books are right.
+    /// Whether nothing was given back to the allocator that it had not handed out; `memcheck` looks at every free block.
     pub is_healthy: bool,
     /// Resident and staged objects.
     pub total_object_count: u64,

@@ -19,7 +19,7 @@ use crate::storage::memory::{Arena, L1MemoryManager, Span};
 use crate::storage::striped::Striped;
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::sync::{Arc, Mutex, MutexGuard, lock, try_lock};
 
 /// The most shards. Two batches of 16 keys meet in one of them once in 16 calls.
 const MAX_SHARDS: u64 = 4096;
@@ -208,6 +208,16 @@ impl Tables {
     /// Shows all shards to `look`, one after the other.
     pub(super) fn each_shard(&self, mut look: impl FnMut(&mut Shard)) {
         self.shards.iter().for_each(|shard| look(&mut lock(shard)));
+    }
+
+    #[inline]
+    pub(super) fn has_one_shard(&self) -> bool {
+        self.shards.len() == 1
+    }
+
+    /// A shard, if nobody has it.
+    pub(super) fn try_lock_shard(&self, number: u32) -> Option<MutexGuard<'_, Shard>> {
+        try_lock(&self.shards[number as usize])
     }
 
     pub(super) fn lock_shard(&self, number: u32) -> MutexGuard<'_, Shard> {

@@ -17,6 +17,17 @@ pub struct AdapterStatus {
 }
 
 impl AdapterStatus {
+    /// How many operations failed: of those that its type counts.
+    pub fn failed_operations(&self) -> u64 {
+        let failed = self.fields.iter().filter(|(name, _)| name.starts_with("failed_"));
+        failed.filter_map(|(_, count)| count.as_u64()).sum()
+    }
+
+    /// The last error that it had.
+    pub fn last_error(&self) -> Option<&str> {
+        self.fields.get("last_error")?.as_str().filter(|error| !error.is_empty())
+    }
+
     /// A status with these fields.
     pub fn new<const N: usize>(
         class_name: &'static str,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::ErrorKind::Interrupted;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -238,13 +239,13 @@ impl PrefetchHandle {
     /// Adds 1 to an eventfd when the request is done, for whoever waits for many things at once in `epoll`. The
     /// descriptor is closed after that; pass a duplicate (`OwnedFd::try_clone`).
     ///
-    /// An eventfd that is full stays as it is: its reader is woken already. Nothing waits for one that blocks if it
-    /// is `EFD_NONBLOCK`, as it should be.
+    /// It has to be `EFD_NONBLOCK`: one that is full then stays as it is, and its reader is woken already. A full one
+    /// that blocks would hold up all prefetches.
     pub fn signal_on_done(&self, event: impl Into<OwnedFd>) {
         let mut event = File::from(event.into());
         self.on_done(move || {
-            // What fails is full, or no eventfd: nobody is there who could be told.
-            let _ = event.write(bytemuck::bytes_of(&1_u64));
+            // What fails otherwise than by a signal is full, or no eventfd: nobody is there who could be told.
+            while event.write(bytemuck::bytes_of(&1_u64)).is_err_and(|error| error.kind() == Interrupted) {}
         });
     }
 }

@@ -114,6 +114,7 @@ conformance!(
     super::made(
         |config| {
             config.durable = true;
+            config.io_engine = super::ring_if_there_is_one();
             config.checksum = super::FileChecksum::Crc32c;
             config.relative_tmp_dir = Some("tmp".into());
             config.read_ahead_bytes = Some(1000);

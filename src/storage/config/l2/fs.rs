@@ -79,7 +79,8 @@ impl FileChecksum {
 /// How files are read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FsIoEngine {
-    /// `auto`: io_uring for direct I/O where the kernel allows it, else POSIX calls.
+    /// `auto`: io_uring, where the kernel allows it, for what waits for the disk: direct I/O, and writes that it has to
+    /// keep. POSIX calls for the rest.
     #[default]
     Auto,
     /// `posix`: POSIX calls.

@@ -17,24 +17,29 @@ const QUEUE_DEPTH: u32 = super::MAX_OPEN_FILES as u32;
 pub(super) struct Engine {
     /// Rings that nobody is using; `None` without io_uring.
     rings: Option<Mutex<Vec<Uring>>>,
+    /// Whether everything goes by a ring, also what gains nothing by it.
+    is_asked_for: bool,
     fallbacks: AtomicU64,
 }
 
 impl Engine {
-    /// Asks the kernel once whether there is io_uring, unless it is not wanted. `direct`: whether transfers go past the
-    /// page cache.
-    pub(super) fn open(choice: FsIoEngine, direct: bool) -> Result<Self> {
+    /// Asks the kernel once whether there is io_uring, unless it is not wanted.
+    pub(super) fn open(choice: FsIoEngine) -> Result<Self> {
         let first = match choice {
             FsIoEngine::Posix => None,
-            // What the page cache serves is a copy, which the kernel hands to threads of its own if it comes by a ring.
-            FsIoEngine::Auto => direct.then(|| Uring::new(QUEUE_DEPTH).ok()).flatten(),
+            FsIoEngine::Auto => Uring::new(QUEUE_DEPTH).ok(),
             FsIoEngine::IoUring => Some(Uring::new(QUEUE_DEPTH).map_err(|error| {
                 Error::io("this kernel does not let the process use io_uring", error).with_hint(
                     "look at kernel.io_uring_disabled and at the container's seccomp profile, or set io_engine to auto",
                 )
             })?),
         };
-        Ok(Self { rings: first.map(|ring| Mutex::new(vec![ring])), fallbacks: AtomicU64::new(0) })
+        let is_asked_for = choice == FsIoEngine::IoUring;
+        Ok(Self {
+            is_asked_for,
+            rings: first.map(|ring| Mutex::new(vec![ring])),
+            fallbacks: AtomicU64::new(0),
+        })
     }
 
     /// The name in configurations.
@@ -51,11 +56,15 @@ impl Engine {
         self.fallbacks.load(Ordering::Relaxed)
     }
 
-    /// Does all requests; returns what each moved, in their order.
-    pub(super) fn run(&self, requests: &[Request<'_>]) -> Vec<io::Result<usize>> {
+    /// Does all requests; returns what each moved, in their order. `direct`: whether they go past the page cache.
+    pub(super) fn run(&self, requests: &[Request<'_>], direct: bool) -> Vec<io::Result<usize>> {
+        // What the page cache serves is a copy, which the kernel hands to threads of its own if it comes by a ring.
+        let waits_for_disk = direct || requests.iter().any(Request::syncs);
         let mut results: Vec<Option<io::Result<usize>>> = match &self.rings {
             // A ring gains nothing for one.
-            Some(rings) if requests.len() > 1 => self.run_on_ring(rings, requests),
+            Some(rings) if requests.len() > 1 && (waits_for_disk || self.is_asked_for) => {
+                self.run_on_ring(rings, requests)
+            }
             _ => requests.iter().map(|_| None).collect(),
         };
         let missing = results.iter_mut().zip(requests).filter(|(result, _)| result.is_none());

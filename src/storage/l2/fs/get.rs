@@ -36,7 +36,7 @@ impl FsConnector {
             .filter_map(|reading| reading.as_ref().ok()?.as_ref())
             .map(|reading| reading.bytes.read_request(&reading.file, reading.there, 0))
             .collect();
-        let mut moved = self.engine.run(&requests).into_iter();
+        let mut moved = self.engine.run(&requests, self.config.use_odirect).into_iter();
         let end = |reading: Result<Option<Reading<'_>>>| match reading? {
             None => Ok(false),
             // One answer a request, in their order.

@@ -107,7 +107,7 @@ impl FsConnector {
         };
         Ok(Self {
             folder,
-            engine: Engine::open(config.io_engine, config.use_odirect)?,
+            engine: Engine::open(config.io_engine)?,
             kind,
             compat,
             config: config.clone(),

@@ -77,7 +77,7 @@ impl FsConnector {
             .filter_map(|draft| draft.as_ref().ok()?.as_ref())
             .map(|draft| draft.bytes.write_request(&draft.file, self.config.durable, 0))
             .collect();
-        let mut written = self.engine.run(&requests).into_iter();
+        let mut written = self.engine.run(&requests, self.config.use_odirect).into_iter();
         let end = |draft: Result<Option<Draft<'_>>>| match draft? {
             None => Ok(Put::Present),
             // One answer a request, in their order.
