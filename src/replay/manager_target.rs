@@ -84,8 +84,13 @@ impl ManagerTarget {
     /// As [`Self::close`].
     pub fn close_with_l2(self) -> Result<(StorageTotals, L2Totals)> {
         let evicted_keys = self.manager.stats().evicted_keys;
+        let open = self.manager.report_status();
         self.manager.close()?;
-        let l2 = L2Totals::of(&self.manager.report_status());
+        // What was under way is counted by now; a closed adapter is never healthy.
+        let mut l2 = L2Totals::of(&self.manager.report_status());
+        for (adapter, open) in l2.adapters.iter_mut().zip(&open.l2_adapters) {
+            adapter.is_healthy = open.is_healthy;
+        }
         Ok((StorageTotals { evicted_keys, ..self.totals }, l2))
     }
 

@@ -86,3 +86,39 @@ fn l1_managers_that_do_not_go_together_are_one_sentence() {
     assert!(said.contains("path must be a non-empty string"), "{said}");
     assert!(refused(&["{"]).contains("not a JSON object"));
 }
+
+#[test]
+fn shares_lie_between_0_and_1() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    for (flag, value) in
+        [("--eviction-trigger-watermark", "80"), ("--eviction-ratio", "-0.1"), ("--eviction-ratio", "NaN")]
+    {
+        let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU");
+        let output = replay.args([flag, value]).arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2), "{flag} {value}");
+        let said = stderr(&output);
+        assert!(said.contains("must be a share from 0 to 1") && said.contains(flag), "{said}");
+    }
+    for value in ["0", "1"] {
+        let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU --no-csv");
+        let output = replay.args(["--eviction-ratio", value]).arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_does_not_reach_l2_is_in_the_report_and_on_stderr() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let adapter = r#"{"type":"fault_inject","store_error_rate":1,"inner":{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":10}}"#;
+    let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU --no-csv --format json");
+    let output = replay.args(["--l2-adapter", adapter]).arg(&trace.path).output().expect("runs");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let (lost, adapter) = (report["l2"]["lost_keys"].as_u64(), &report["l2"]["adapters"][0]);
+    assert!(lost > Some(0) && lost == adapter["fault_inject"]["store_errors"].as_u64(), "{report}");
+    assert_eq!(
+        (adapter["is_healthy"].as_bool(), adapter["stored_object_count"].as_u64()),
+        (Some(true), Some(0))
+    );
+    let said = stderr(&output);
+    assert!(said.contains(&format!("{} objects are not in L2", lost.unwrap_or_default())), "{said}");
+}

@@ -25,14 +25,14 @@ pub(super) struct EvictionFlags {
 }
 
 impl EvictionFlags {
-    /// The settings, if `--eviction-policy` was given. LMCache accepts NaN and infinity for the shares, and evicts
-    /// never or always then; a replay under them says nothing.
+    /// The settings, if `--eviction-policy` was given. LMCache accepts any number for the shares, and evicts never or
+    /// always then: 80 is likely to be 80 %.
     pub(super) fn config(&self) -> Result<Option<EvictionConfig>> {
         let shares = [
             ("--eviction-trigger-watermark", self.eviction_trigger_watermark),
             ("--eviction-ratio", self.eviction_ratio),
         ];
-        shares.into_iter().try_for_each(|(flag, value)| check_finite(flag, value))?;
+        shares.into_iter().try_for_each(|(flag, value)| check_share(flag, value))?;
         Ok(self.eviction_policy.map(|policy| EvictionConfig {
             policy,
             trigger_watermark: self.eviction_trigger_watermark,
@@ -41,6 +41,16 @@ impl EvictionFlags {
             ..EvictionConfig::default()
         }))
     }
+}
+
+fn check_share(flag: &'static str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid("the value must be a share from 0 to 1")
+        .with_context("flag", flag)
+        .with_context("value", value)
+        .with_hint("0.8 is 80 %; to evict nothing choose --eviction-policy noop"))
 }
 
 /// Checks what clap's types let through.
