@@ -239,6 +239,7 @@ fn play(
     let reserved = ReservedCpu::take();
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let mut target = ManagerTarget::new(config.clone())?;
+    warn_about_what_is_given_up(&target);
     let recording = record.map(|path| Recording::start(path, target.manager(), config)).transpose()?;
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
     let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
@@ -257,6 +258,18 @@ fn warn_about_the_recording(report: &ReplayReport) {
         Some(failure) => format!("the recording of the replay is not whole (path {path}): {failure}"),
         None => format!("calls or completions are missing in the recording of the replay (path {path})"),
     });
+}
+
+/// Adapters that start empty though they hold something, which is overwritten from now on.
+fn warn_about_what_is_given_up(target: &ManagerTarget) {
+    for (id, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
+        if let Some(reason) = adapter.fields.get("recovery_refused").and_then(serde_json::Value::as_str) {
+            let class_name = adapter.class_name;
+            print_warning(&format!(
+                "L2 adapter #{id} ({class_name}) cannot use what it held, and overwrites it: {reason}"
+            ));
+        }
+    }
 }
 
 /// What did not reach L2, or did not come from it: the hits of the report are without it.

@@ -126,10 +126,15 @@ mod tests {
 
     #[test]
     fn numbers_that_are_none_are_refused_in_one_sentence() {
-        for flag in ["--eviction-ratio", "--eviction-trigger-watermark", "--extra-logging-interval"] {
+        let share = "must be a share from 0 to 1";
+        for (flag, wanted) in [
+            ("--eviction-ratio", share),
+            ("--eviction-trigger-watermark", share),
+            ("--extra-logging-interval", "must be a finite number"),
+        ] {
             for value in ["nan", "inf"] {
                 let error = config(&format!("{LEGACY} {flag} {value}")).expect_err(flag);
-                assert!(error.to_string().contains("must be a finite number"), "{error}");
+                assert!(error.to_string().contains(wanted), "{error}");
                 assert!(error.to_string().contains(flag), "{error}");
             }
         }
@@ -139,8 +144,8 @@ mod tests {
     fn lmcaches_flags_reach_the_configuration() {
         let config = config(
             "--l1-size-gb 2 --eviction-policy noop --l1-init-size-gb 1 --l1-align-bytes 512 \
-             --l1-write-ttl-seconds 1 --l1-read-ttl-seconds 2 --eviction-trigger-watermark 5 \
-             --eviction-ratio -0.5 --l2-store-policy skip_l1 --l2-prefetch-policy retain \
+             --l1-write-ttl-seconds 1 --l1-read-ttl-seconds 2 --eviction-trigger-watermark 0.5 \
+             --eviction-ratio 0.25 --l2-store-policy skip_l1 --l2-prefetch-policy retain \
              --l2-prefetch-max-in-flight 0 --periodic-notifier-interval-ms 7 --shm-name pool \
              --enable-extra-logging --extra-logging-interval 3 \
              --l2-adapter {\"type\":\"mock\",\"max_size_gb\":1,\"mock_bandwidth_gb\":1} \
@@ -151,7 +156,7 @@ mod tests {
         assert_eq!((l1.memory.size_bytes, l1.memory.init_size_bytes), (2 << 30, 1 << 30));
         assert_eq!((l1.memory.align_bytes, l1.write_ttl_seconds, l1.read_ttl_seconds), (512, 1, 2));
         assert_eq!(l1.memory.shm_name, "pool");
-        assert_eq!((l1.eviction.trigger_watermark, l1.eviction.eviction_ratio), (5.0, -0.5));
+        assert_eq!((l1.eviction.trigger_watermark, l1.eviction.eviction_ratio), (0.5, 0.25));
         assert_eq!((l1.eviction.extra_logging_enabled, l1.eviction.extra_logging_interval_s), (true, 3.0));
         assert_eq!(
             (config.store_policy, config.prefetch_policy),
