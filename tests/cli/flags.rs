@@ -122,3 +122,25 @@ fn what_does_not_reach_l2_is_in_the_report_and_on_stderr() {
     let said = stderr(&output);
     assert!(said.contains(&format!("{} objects are not in L2", lost.unwrap_or_default())), "{said}");
 }
+
+#[test]
+fn a_device_that_begins_empty_though_it_held_something_is_said() {
+    let (trace, folder) = (unpack_to_file("traces/tiny.lct"), tempfile::tempdir().unwrap());
+    let replay = |device: &std::path::Path| {
+        let device = device.display();
+        let adapter = format!(
+            r#"{{"type":"raw_block","device_path":"{device}","slot_bytes":1052672,"meta_total_bytes":4194304,"use_odirect":false}}"#
+        );
+        let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU --no-csv");
+        let output = replay.args(["--l2-adapter", &adapter]).arg(&trace.path).output().expect("runs");
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let (device, copy) = (folder.path().join("device"), folder.path().join("copy"));
+    std::fs::File::create(&device).and_then(|file| file.set_len(128 << 20)).unwrap();
+    assert!(!replay(&device).contains("overwrites it"));
+    std::fs::copy(&device, &copy).unwrap();
+    let said = replay(&copy);
+    assert!(said.contains("overwrites it") && said.contains("device_path"), "{said}");
+    assert!(!replay(&device).contains("overwrites it"));
+}

@@ -263,7 +263,7 @@ fn warn_about_the_recording(report: &ReplayReport) {
 /// Adapters that start empty though they hold something, which is overwritten from now on.
 fn warn_about_what_is_given_up(target: &ManagerTarget) {
     for (id, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
-        if let Some(reason) = adapter.fields.get("recovery_refused").and_then(serde_json::Value::as_str) {
+        if let Some(reason) = adapter.refused_recovery() {
             let class_name = adapter.class_name;
             print_warning(&format!(
                 "L2 adapter #{id} ({class_name}) cannot use what it held, and overwrites it: {reason}"

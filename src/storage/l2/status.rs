@@ -28,6 +28,11 @@ impl AdapterStatus {
         self.fields.get("last_error")?.as_str().filter(|error| !error.is_empty())
     }
 
+    /// Why it does not use what its device held, and begins empty: of `raw_block`.
+    pub fn refused_recovery(&self) -> Option<&str> {
+        self.fields.get("core")?.get("recovery_refused")?.as_str()
+    }
+
     /// A status with these fields.
     pub fn new<const N: usize>(
         class_name: &'static str,
