@@ -35,7 +35,7 @@ use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
 use recording::Recording;
-use report::ReplayReport;
+use report::{ReplayReport, adapter_name};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -262,12 +262,10 @@ fn warn_about_the_recording(report: &ReplayReport) {
 
 /// Adapters that start empty though they hold something, which is overwritten from now on.
 fn warn_about_what_is_given_up(target: &ManagerTarget) {
-    for (id, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
+    for (position, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
         if let Some(reason) = adapter.refused_recovery() {
-            let class_name = adapter.class_name;
-            print_warning(&format!(
-                "L2 adapter #{id} ({class_name}) cannot use what it held, and overwrites it: {reason}"
-            ));
+            let name = adapter_name(position, adapter);
+            print_warning(&format!("L2 adapter {name} cannot use what it held, and overwrites it: {reason}"));
         }
     }
 }
@@ -282,13 +280,12 @@ fn warn_about_l2(report: &ReplayReport) {
             lost + dropped
         ));
     }
-    for (id, adapter) in l2.adapters.iter().enumerate() {
+    for (position, adapter) in l2.adapters.iter().enumerate() {
         let failed = adapter.failed_operations();
         if failed > 0 {
-            let (class_name, error) = (adapter.class_name, adapter.last_error().unwrap_or("none is known"));
-            print_warning(&format!(
-                "L2 adapter #{id} ({class_name}) failed {failed} times; its last error: {error}"
-            ));
+            let name = adapter_name(position, adapter);
+            let error = adapter.last_error().unwrap_or("none is known");
+            print_warning(&format!("L2 adapter {name} failed {failed} times; its last error: {error}"));
         }
     }
 }

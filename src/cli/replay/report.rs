@@ -3,6 +3,7 @@
 use super::recording::RecordingReport;
 use crate::replay::{L2Totals, ReplayRun, StorageTotals, TraceExtent};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
+use crate::storage::l2::AdapterStatus;
 use crate::trace::Trace;
 
 /// The results of one replay.
@@ -57,4 +58,9 @@ impl ReplayReport {
     pub(super) fn is_same_config(&self) -> Option<bool> {
         (!self.recorded_digest.is_empty()).then(|| self.recorded_digest == self.replay_digest)
     }
+}
+
+/// How an adapter is called: by the place of its flag, counted from 1 as in errors and warnings about the flags.
+pub(super) fn adapter_name(position: usize, adapter: &AdapterStatus) -> String {
+    format!("#{} ({})", position + 1, adapter.class_name)
 }

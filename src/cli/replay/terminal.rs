@@ -8,7 +8,7 @@ use crate::replay::{L2Totals, NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::recording::RecordingReport;
-use super::report::ReplayReport;
+use super::report::{ReplayReport, adapter_name};
 use crate::cli::text::{bytes, printable, short};
 
 /// Characters of a line.
@@ -111,11 +111,12 @@ fn l2(table: &mut Table, l2: &L2Totals) {
     table.row("Keys that could not be stored", l2.lost_keys);
     table.row("Keys dropped by a full queue", l2.dropped_keys);
     table.row("Keys tried again", l2.retried_keys);
-    for (id, adapter) in l2.adapters.iter().enumerate() {
-        table.row(&format!("#{id} {}: failed operations", adapter.class_name), adapter.failed_operations());
+    for (position, adapter) in l2.adapters.iter().enumerate() {
+        let name = adapter_name(position, adapter);
+        table.row(&format!("{name}: failed operations"), adapter.failed_operations());
         let used = adapter.fields.get("current_size_bytes").and_then(serde_json::Value::as_u64);
         if let Some(used) = used {
-            table.row(&format!("#{id} {}: bytes", adapter.class_name), used);
+            table.row(&format!("{name}: bytes"), used);
         }
     }
 }

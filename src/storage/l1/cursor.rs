@@ -61,16 +61,10 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The number of the held shard.
-    #[inline]
-    fn held_number(&self) -> u32 {
-        self.held.as_ref().map_or(0, |(number, _)| *number)
-    }
-
     /// The place of the key that was looked for last, with the slot that was found.
     #[inline]
     pub(super) fn place(&self, slot: SlotId) -> Place {
-        Place { shard: self.held_number(), slot }
+        Place { shard: self.held.as_ref().map_or(0, |(number, _)| *number), slot }
     }
 
     /// Says which key of the call is looked for next; without, it is the one behind the last.
@@ -107,7 +101,7 @@ impl<'a> Cursor<'a> {
         self.hash = self.tables.hash(key);
         let (hash, number) = (self.hash, self.tables.number(self.hash));
         let found = self.hold(number).find(hash, key)?;
-        self.notes.set(position, Place { shard: number, slot: found });
+        self.notes.set(position, self.place(found));
         Some(found)
     }
 

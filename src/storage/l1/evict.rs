@@ -97,7 +97,7 @@ impl Tables {
         let (mut victims, mut kept, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         let mut last = None;
         while !matches!(left, Left::Keys(0) | Left::Bytes(0))
-            && let Some(candidate) = recency.next(last, self.keys(), |offer| self.each_candidate(offer))
+            && let Some(candidate) = recency.next(last, || self.keys(), |offer| self.each_candidate(offer))
         {
             last = Some(candidate);
             let mut shard = self.lock_shard(candidate.place.shard);

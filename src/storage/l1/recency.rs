@@ -34,16 +34,16 @@ pub(super) struct Recency {
 }
 
 impl Recency {
-    /// The next candidate behind `after`, which is the last that the caller has seen. `visit` shows every one of the
-    /// `keys` slots; it is called if the queue is empty.
+    /// The next candidate behind `after`, which is the last that the caller has seen. `keys` says how many slots there
+    /// are, and `visit` shows them; both look at all shards, and are called only if the queue is empty.
     pub(super) fn next(
         &mut self,
         after: Option<Candidate>,
-        keys: usize,
+        keys: impl FnOnce() -> usize,
         visit: impl FnOnce(&mut dyn FnMut(Candidate)),
     ) -> Option<Candidate> {
         if self.queue.is_empty() {
-            let wanted = (keys / QUEUED_SHARE).max(QUEUED_MIN);
+            let wanted = (keys() / QUEUED_SHARE).max(QUEUED_MIN);
             self.queue = least(wanted, |offer| {
                 visit(&mut |candidate| {
                     if after.is_none_or(|after| after < candidate) {
@@ -84,6 +84,21 @@ fn least(wanted: usize, visit: impl FnOnce(&mut dyn FnMut(Candidate))) -> VecDeq
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_that_has_candidates_looks_at_no_shard() {
+        let candidate = |used| Candidate { used, place: Place { shard: 0, slot: 0 } };
+        let (mut recency, mut last, mut looks) = (Recency::default(), None, 0);
+        for used in 0..100 {
+            let count = || {
+                looks += 1;
+                100
+            };
+            last = recency.next(last, count, |offer| (0..100).for_each(|used| offer(candidate(used))));
+            assert_eq!(last, Some(candidate(used)));
+        }
+        assert_eq!(looks, 1);
+    }
 
     #[test]
     fn the_least_are_found_in_order_whatever_comes_first() {
