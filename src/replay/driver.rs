@@ -170,7 +170,8 @@ impl<'a, T: ReplayTarget> Dispatcher<'a, T> {
             let _ = spent.try_send(batch);
             next = self.next_batch(batches);
         }
-        self.target.finish();
+        self.target.finish(self.stop);
+        self.run.interrupted |= self.stop.is_set();
         self.run.duration_ns = monotonic_ns().saturating_sub(self.origin_ns);
     }
 

@@ -11,6 +11,7 @@ use crate::clock::monotonic_ns;
 use crate::error::Result;
 use crate::format::model::{FetchingPolicy, StorageCall};
 use crate::replay::plan::ReadSlot;
+use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
 use crate::replay::totals::{L2Totals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
@@ -30,6 +31,9 @@ pub struct ManagerTarget {
 
 /// How long the end of a replay waits for the prefetches that are under way.
 const LAST_RESULTS: Duration = Duration::from_secs(30);
+
+/// How often a wait for them looks whether the replay is to stop.
+const STOP_LOOK: Duration = Duration::from_millis(50);
 
 /// What the last call answered, as far as it is still to be counted.
 #[derive(Debug)]
@@ -151,11 +155,16 @@ impl ManagerTarget {
         }
     }
 
-    fn count_last_results(&mut self) {
+    fn count_last_results(&mut self, stop: &StopFlag) {
         let deadline_ns = monotonic_ns() + LAST_RESULTS.as_nanos() as u64;
         while let Some(oldest) = self.prefetching.pop_front() {
-            let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
-            self.manager.wait_prefetch_status(&oldest.handle, left);
+            loop {
+                let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
+                let is_done = self.manager.wait_prefetch_status(&oldest.handle, left.min(STOP_LOOK));
+                if is_done || left.is_zero() || stop.is_set() {
+                    break;
+                }
+            }
             self.totals.unresolved_prefetches += u64::from(!self.count_result(&oldest));
         }
     }
@@ -228,8 +237,8 @@ impl ReplayTarget for ManagerTarget {
         self.count_results();
     }
 
-    fn finish(&mut self) {
-        self.count_last_results();
+    fn finish(&mut self, stop: &StopFlag) {
+        self.count_last_results(stop);
         for context in self.open_reads.drain(..).flatten() {
             context.exit(false);
             self.totals.closed_leftovers += 1;

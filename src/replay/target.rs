@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::format::model::StorageCall;
 use crate::replay::plan::ReadSlot;
+use crate::replay::stop::StopFlag;
 
 /// Takes the calls of a replay, one after the other, on the dispatcher thread.
 ///
@@ -18,6 +19,7 @@ pub trait ReplayTarget {
     /// Runs after each call, outside the time that is measured.
     fn settle(&mut self) {}
 
-    /// Runs after the last call: closes what the trace left open.
-    fn finish(&mut self) {}
+    /// Runs after the last call: closes what the trace left open, and waits for what is under way, unless `stop` says
+    /// not to.
+    fn finish(&mut self, _stop: &StopFlag) {}
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use lmcache::clock::{NS_PER_S, monotonic_ns};
 use serde_json::Value;
 
 use crate::common::{UnpackedFile, unpack_to_file};
@@ -26,6 +27,9 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 pub(crate) const L1: &str = "--l1-size-gb 0.1 --eviction-policy LRU";
+
+/// How many records tiny.lct has.
+const TINY_RECORDS: usize = 59;
 
 /// LMCache's own report of this trace, but for what depends on the machine.
 #[test]
@@ -200,6 +204,33 @@ fn an_interrupt_ends_with_the_partial_report() {
     assert_eq!(summary["interrupted"], true);
     let replayed = summary["totals"]["records_replayed"].as_u64().expect("a number");
     assert!((1..112).contains(&replayed), "{replayed}");
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_for_prefetches_too() {
+    let (trace, folder) = (unpack_to_file("traces/tiny.lct"), tempfile::tempdir().expect("a folder"));
+    let slow = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":10,"latency_ms":60000}"#;
+    let begun_ns = monotonic_ns();
+    let mut child = command(folder.path(), &trace.path, &format!("{L1} --verbose --format json"))
+        .args(["--l2-adapter", slow])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut lines =
+        BufReader::new(child.stderr.take().expect("piped")).lines().map(|line| line.expect("UTF-8"));
+    let records = lines.by_ref().filter(|line| line.contains("ms  lmcache.v1"));
+    assert_eq!(records.take(TINY_RECORDS).count(), TINY_RECORDS);
+    let killed = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    lines.for_each(drop);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(monotonic_ns() - begun_ns < 15 * NS_PER_S, "nothing waits for the adapter");
+    assert_eq!(output.status.code(), Some(130));
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("a JSON object and nothing else");
+    assert_eq!(summary["interrupted"], true);
+    assert_eq!(summary["totals"]["records_replayed"], TINY_RECORDS);
+    assert!(summary["totals"]["unresolved_prefetches"].as_u64() > Some(0), "{summary}");
 }
 
 #[test]

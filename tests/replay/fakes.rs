@@ -82,7 +82,7 @@ impl ReplayTarget for FakeTarget {
         self.settled += 1;
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, _stop: &StopFlag) {
         self.finished_with_open = Some(self.open.len());
     }
 }

@@ -70,7 +70,7 @@ fn a_blocked_observer_loses_outcomes_and_they_are_counted() {
         ) -> lmcache::error::Result<()> {
             Ok(())
         }
-        fn finish(&mut self) {
+        fn finish(&mut self, _stop: &StopFlag) {
             self.0.send(()).unwrap();
         }
     }
