@@ -160,12 +160,17 @@ fn a_request_that_takes_too_long_ends_with_what_l1_has() {
     assert_eq!(bench.manager.report_status().prefetch_controller.timed_out_requests, 2);
 }
 
-#[test]
-fn what_was_deleted_by_force_is_no_hit_of_a_request_that_takes_too_long() {
+/// Requests give up after half a second, and only one is under way.
+fn impatient_bench_of_one_place() -> Bench {
     let mut config = config(Compat::Native, 16);
     config.prefetch_max_in_flight = 1;
     config.prefetch.timeout_ms = Some(500);
-    let bench = Bench::with(config, 1);
+    Bench::with(config, 1)
+}
+
+#[test]
+fn what_was_deleted_by_force_is_no_hit_of_a_request_that_takes_too_long() {
+    let bench = impatient_bench_of_one_place();
     let keys = keys(0, 4);
     bench.write_to_l2(&keys);
     bench.write(&keys[..2]);
@@ -185,10 +190,7 @@ fn what_was_deleted_by_force_is_no_hit_of_a_request_that_takes_too_long() {
 
 #[test]
 fn a_request_that_waits_for_a_place_times_out_too() {
-    let mut config = config(Compat::Native, 16);
-    config.prefetch_max_in_flight = 1;
-    config.prefetch.timeout_ms = Some(500);
-    let bench = Bench::with(config, 1);
+    let bench = impatient_bench_of_one_place();
     let keys = keys(0, 4);
     bench.write_to_l2(&keys);
     bench.hold(Kind::Lookup, true);
@@ -203,10 +205,7 @@ fn a_request_that_waits_for_a_place_times_out_too() {
 
 #[test]
 fn a_request_that_times_out_in_the_queue_locks_each_hit_once() {
-    let mut config = config(Compat::Native, 16);
-    config.prefetch_max_in_flight = 1;
-    config.prefetch.timeout_ms = Some(500);
-    let bench = Bench::with(config, 1);
+    let bench = impatient_bench_of_one_place();
     let keys = keys(0, 4);
     bench.write_to_l2(&keys);
     bench.write(&keys[..2]);
