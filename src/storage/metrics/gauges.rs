@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sync::atomic::AtomicU64;
+use crate::sync::atomic::GaugeCell;
 
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,7 +12,7 @@ use super::families::Labels;
 use crate::storage::l1::L1Status;
 use crate::storage::manager::StorageManager;
 
-type Gauges64 = Family<Labels, Gauge<f64, AtomicU64>>;
+type Gauges64 = Family<Labels, Gauge<f64, GaugeCell>>;
 
 /// LMCache's gauges of the storage manager.
 #[derive(Debug)]
