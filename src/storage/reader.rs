@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::events::Events;
+use crate::storage::l1::code::Codes;
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
 use crate::storage::memory::{Arena, Span};
 use crate::sync::Arc;
@@ -102,7 +103,7 @@ impl Reader {
             return Ok(Found { codes, spans, owners: Vec::new() });
         }
         let owners = self.owners_of(keys, owners)?;
-        let (mut codes, mut spans) = (vec![L1Error::KeyNotExist; keys.len()], vec![None; keys.len()]);
+        let (mut codes, mut spans) = (Codes::from_elem(L1Error::KeyNotExist, keys.len()), vec![None; keys.len()]);
         for (owner, l1) in self.l1s.iter().enumerate() {
             let (positions, of_owner) = of_owner(keys, &owners, owner);
             let (part_codes, part_spans): (KeyCodes, Vec<Option<Span>>) = l1.unsafe_read(&of_owner);
@@ -140,7 +141,7 @@ impl Reader {
         if owners.is_empty() {
             return self.l1s[0].finish_read(keys, read_locks);
         }
-        let mut codes = vec![L1Error::KeyNotExist; keys.len()];
+        let mut codes = Codes::from_elem(L1Error::KeyNotExist, keys.len());
         for (owner, l1) in self.l1s.iter().enumerate() {
             let (positions, of_owner) = of_owner(keys, owners, owner);
             let part = l1.finish_read(&of_owner, read_locks);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
 use crate::format::model::ObjectKey;
 
 /// LMCache's `L1Error`: the outcome of an operation on one key. The numbers are LMCache's.
@@ -65,12 +67,15 @@ impl fmt::Display for L1Error {
     }
 }
 
+/// The codes of a usual call take no allocation.
+pub(in crate::storage) type Codes = SmallVec<[L1Error; 32]>;
+
 /// One code for each key of a call, in the order of the call.
 ///
 /// LMCache answers with a dictionary, in which the last outcome of a key that was named more than once hides
 /// the others; [`KeyCodes::per_distinct_key`] is that dictionary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyCodes(pub(in crate::storage) Vec<L1Error>);
+pub struct KeyCodes(pub(in crate::storage) Codes);
 
 impl KeyCodes {
     /// The codes, parallel to the keys of the call.

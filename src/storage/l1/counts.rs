@@ -73,6 +73,17 @@ impl Counts {
         }
     }
 
+    /// The locks of a resident object, which were live until a moment (0 if nobody held one), are so until another.
+    #[inline]
+    pub(super) fn move_resident(&mut self, from_ns: u64, to_ns: u64) {
+        self.held_residents = self.held_residents - u64::from(from_ns > 0) + u64::from(to_ns > 0);
+        if to_ns > 0 {
+            self.first_expiry_ns = self.first_expiry_ns.min(to_ns);
+        } else if self.held_residents + self.held_staged == 0 {
+            self.first_expiry_ns = u64::MAX;
+        }
+    }
+
     /// Whether no lock that is counted as held has run out.
     pub(super) fn is_exact(&self, now_ns: u64) -> bool {
         now_ns < self.first_expiry_ns

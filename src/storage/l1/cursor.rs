@@ -1,12 +1,15 @@
 //! An operation on its way from shard to shard, and where it guesses its keys to be.
 //!
-//! The calls of an engine come in pairs and threes with the same keys: reserve and finish a write; prefetch, read and
-//! finish. So a thread notes where it found the keys of a call, by their positions, and the next call looks there first.
-//! That saves the hash and the way through the index. The key that lies there is compared, under the shard's mutex, so
-//! a wrong guess costs a look into another shard, if that is free, and nothing else; a call that made one guesses no more.
+//! The keys that a call adds get slots beside each other, and mostly the calls that follow have the same keys: the write
+//! is finished; the prompt is prefetched, read and finished. So a call looks first in the slot beside that of its last
+//! key, and for its first key where the thread's last call found its own; so too where the slots do not lie together: a
+//! thread notes where it found the keys of a call, by their positions. That saves the hash and the way through the index.
+//! The key that lies there is compared, under the shard's mutex, so a wrong guess costs a look, and nothing else. A note
+//! is looked up in another shard only if that is free, and a call with a wrong one looks at no other.
 
+use super::index::{Part, Sight};
 use super::notes::Notes;
-use super::shard::{Place, Shard, SlotId};
+use super::shard::{BLOCK_SLOTS, Place, Shard, SlotId};
 use super::slot::Object;
 use super::tables::{Order, Tables};
 use crate::format::model::ObjectKey;
@@ -21,17 +24,40 @@ pub(super) struct Cursor<'a> {
     notes: &'a Notes,
     /// How many keys were looked for.
     position: usize,
-    /// No guess was wrong so far.
+    /// The slot behind that of the key that was found or added last, in the shard that is held.
+    beside: SlotId,
+    /// No note was wrong so far.
     is_on_track: bool,
     /// Of the key that was looked for last, unless it was found by a guess.
     hash: u64,
+    /// That key is nowhere, and stays so while this is locked.
+    vacancy: Option<MutexGuard<'a, Part>>,
+    home: Home,
+}
+
+/// The shard that takes the keys which a call adds.
+#[derive(Debug, Default)]
+struct Home {
+    shard: u32,
+    /// It takes so many more; then another one is chosen.
+    room: usize,
 }
 
 impl Tables {
     /// For operations that go from shard to shard.
     pub(super) fn cursor(&self) -> Cursor<'_> {
         let notes = self.notes.mine();
-        Cursor { tables: self, held: None, notes, position: 0, is_on_track: true, hash: 0 }
+        Cursor {
+            tables: self,
+            held: None,
+            notes,
+            position: 0,
+            beside: 0,
+            is_on_track: true,
+            hash: 0,
+            vacancy: None,
+            home: Home::default(),
+        }
     }
 }
 
@@ -44,6 +70,7 @@ impl<'a> Cursor<'a> {
     /// A shard, locked.
     #[inline]
     pub(super) fn hold(&mut self, number: u32) -> &mut Shard {
+        self.vacancy = None;
         if self.held.as_ref().is_none_or(|(held, _)| *held != number) {
             // Nobody holds two shards.
             self.held = None;
@@ -52,7 +79,7 @@ impl<'a> Cursor<'a> {
         self.held()
     }
 
-    /// The shard of the key that was looked for last, locked.
+    /// The shard of the key that was looked for last and found, locked.
     #[inline]
     pub(super) fn held(&mut self) -> &mut Shard {
         match &mut self.held {
@@ -88,29 +115,112 @@ impl<'a> Cursor<'a> {
     /// Looks for a key; its shard is held from then on. Keys are looked for in the order of the call.
     #[inline]
     pub(super) fn find(&mut self, key: &ObjectKey) -> Option<SlotId> {
-        let position = self.position;
-        self.position += 1;
-        if self.is_on_track
-            && let Some(guess) = self.notes.get(position)
-        {
-            if self.try_hold(guess.shard) && self.held().is_at(guess.slot, key) {
-                return Some(guess.slot);
-            }
-            self.is_on_track = false;
-        }
-        self.hash = self.tables.hash(key);
-        let (hash, number) = (self.hash, self.tables.number(self.hash));
-        let found = self.hold(number).find(hash, key)?;
-        self.notes.set(position, self.place(found));
-        Some(found)
+        let place = match self.guess(key) {
+            Some(place) => place,
+            None => self.find_by_hash(key)?,
+        };
+        Some(self.note(place))
     }
 
-    /// Adds the key that was looked for last, and not found, with its first object.
+    /// [`Self::find`] for who adds the key if it is nowhere: [`Self::insert`] can be called next.
+    pub(super) fn find_to_write(&mut self, key: &ObjectKey) -> Option<SlotId> {
+        let place = match self.guess(key) {
+            Some(place) => place,
+            None => self.find_by_hash_to_write(key)?,
+        };
+        Some(self.note(place))
+    }
+
+    #[inline]
+    fn guess(&mut self, key: &ObjectKey) -> Option<Place> {
+        self.vacancy = None;
+        self.position += 1;
+        self.find_beside(key).or_else(|| self.find_noted(key))
+    }
+
+    #[inline]
+    fn note(&mut self, place: Place) -> SlotId {
+        self.beside = place.slot.wrapping_add(1);
+        self.notes.set(self.position - 1, place);
+        place.slot
+    }
+
+    /// Looks beside the key that was found or added last.
+    #[inline]
+    fn find_beside(&mut self, key: &ObjectKey) -> Option<Place> {
+        let (number, shard) = self.held.as_ref()?;
+        let place = Place { shard: *number, slot: self.beside };
+        shard.is_at(place.slot, key).then_some(place)
+    }
+
+    /// Looks where the last call found its key of this position.
+    fn find_noted(&mut self, key: &ObjectKey) -> Option<Place> {
+        let place = if self.is_on_track { self.notes.get(self.position - 1)? } else { return None };
+        self.is_on_track = self.try_hold(place.shard) && self.held().is_at(place.slot, key);
+        self.is_on_track.then_some(place)
+    }
+
+    /// [`Self::find`] for a question in between, which is to put no later call off its track.
+    pub(super) fn find_aside(&mut self, key: &ObjectKey) -> Option<SlotId> {
+        Some(self.find_by_hash(key)?.slot)
+    }
+
+    /// Looks for a key in the index, until it is found or known to be nowhere.
+    fn find_by_hash(&mut self, key: &ObjectKey) -> Option<Place> {
+        let index = &self.tables.index;
+        self.hash = self.tables.hash(key);
+        let mut before: Option<Sight> = None;
+        loop {
+            let seen = index.lock(self.hash).look(self.hash);
+            if seen.is_empty() || before.is_some_and(|before| seen.is_as(&before)) {
+                return None;
+            }
+            if let Some(place) = self.find_at(seen.places(), key) {
+                return Some(place);
+            }
+            before = Some(seen);
+        }
+    }
+
+    /// The same; if it is nowhere, the shard that takes it is held then, and the part of its hash.
+    fn find_by_hash_to_write(&mut self, key: &ObjectKey) -> Option<Place> {
+        let index = &self.tables.index;
+        self.hash = self.tables.hash(key);
+        if self.home.room == 0 {
+            self.home = Home { shard: self.tables.number(self.hash), room: BLOCK_SLOTS };
+        }
+        let mut before: Option<Sight> = None;
+        loop {
+            self.hold(self.home.shard);
+            let part = index.lock(self.hash);
+            let seen = part.look(self.hash);
+            if seen.is_empty() || before.is_some_and(|before| seen.is_as(&before)) {
+                self.vacancy = Some(part);
+                return None;
+            }
+            drop(part);
+            if let Some(place) = self.find_at(seen.places(), key) {
+                return Some(place);
+            }
+            before = Some(seen);
+        }
+    }
+
+    fn find_at(&mut self, mut places: impl Iterator<Item = Place>, key: &ObjectKey) -> Option<Place> {
+        places.find(|place| self.hold(place.shard).is_at(place.slot, key))
+    }
+
+    /// Adds the key that was [looked for last](Self::find_to_write), and not found, with its first object.
     pub(super) fn insert(&mut self, key: &ObjectKey, object: Object) -> SlotId {
         let hash = self.hash;
-        let slot = self.held().insert(hash, key, object);
-        self.notes.set(self.position - 1, self.place(slot));
-        slot
+        let (Some(mut part), Some((number, shard))) = (self.vacancy.take(), &mut self.held) else {
+            unreachable!("a key was looked for before, and not found");
+        };
+        let slot = shard.insert(&mut part, hash, key, object);
+        let place = Place { shard: *number, slot };
+        drop(part);
+        self.home.room -= 1;
+        self.note(place)
     }
 
     /// Tells the policy, if there is one, in the same step as what the operation did.

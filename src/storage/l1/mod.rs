@@ -14,8 +14,8 @@
 //! ```
 //!
 //! * [`slot`]: one key with its objects. `shard`: a part of the slots behind a mutex, with `scopes` and `counts` of
-//!   them. `tables`: all shards, the allocator, and the order of eviction. `cursor`: an operation's way through them,
-//!   with `notes` of where it found its keys.
+//!   them. `index`: where the slot of a key is. `tables`: all shards, the index, the allocator, and the order of
+//!   eviction. `cursor`: an operation's way through them, with `notes` of where it found its keys.
 //! * `write`, `read`, `remove`, `evict`: the operations, each on a whole list of keys. `reserve` and
 //!   `reserve_lmcache`: the one in which ours and LMCache's differ most; `allocate`: its addresses.
 //! * `recency`: who was used least recently.
@@ -29,6 +29,7 @@ pub mod code;
 mod counts;
 mod cursor;
 mod evict;
+mod index;
 mod notes;
 mod read;
 mod recency;

@@ -1,13 +1,25 @@
 //! Reading: `reserve_read`, `unsafe_read`, `finish_read`, `touch_keys`.
 
+use smallvec::SmallVec;
+
 use super::shard::Place;
 use super::slot::Object;
-use super::slot::ObjectStage::Resident;
 use super::tables::Tables;
-use super::{KeyCodes, L1Error};
+use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::memory::Span;
+
+/// So many uses are noted without an allocation.
+const USUAL_KEYS: usize = 32;
+
+/// A use that may have to be taken back.
+struct Use {
+    place: Place,
+    used: u64,
+    /// When the key was used last before.
+    before: u64,
+}
 
 impl Tables {
     /// Locks the resident ones of `keys`, each occurrence `read_locks` times.
@@ -22,7 +34,7 @@ impl Tables {
         let codes = keys.into_iter().map(|key| {
             let locked = cursor.find(key).and_then(|id| {
                 let lock = |object: &mut Object| object.lock.lock(read_locks, now_ns, ttl_ns, compat);
-                cursor.held().change(id, Resident, lock)
+                cursor.held().change_locks(id, lock)
             });
             code_of(locked)
         });
@@ -40,17 +52,18 @@ impl Tables {
     ) -> KeyCodes {
         let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
         let mut cursor = self.cursor();
-        let (mut codes, mut used_before) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut codes = Codes::with_capacity(count);
+        let mut used_before: SmallVec<[Use; USUAL_KEYS]> = SmallVec::new();
         let mut used = self.now_used() + count as u64;
         for key in keys.clone() {
             let locked = cursor.find(key).and_then(|id| {
                 let lock = |object: &mut Object| object.lock.lock(read_locks, now_ns, ttl_ns, compat);
-                cursor.held().change(id, Resident, lock).map(|()| id)
+                cursor.held().change_locks(id, lock).map(|()| id)
             });
             used = used.saturating_sub(1);
             if let Some(slot) = locked {
                 let before = cursor.held().set_used(slot, used);
-                used_before.push((cursor.place(slot), used, before));
+                used_before.push(Use { place: cursor.place(slot), used, before });
             }
             codes.push(code_of(locked));
         }
@@ -64,9 +77,9 @@ impl Tables {
     }
 
     /// Takes uses back, as far as the slots were not used again.
-    fn unuse(&self, used_before: &[(Place, u64, u64)]) {
+    fn unuse(&self, uses: &[Use]) {
         // From the last: a key that was named twice goes back in two steps.
-        for (place, used, before) in used_before.iter().rev() {
+        for Use { place, used, before } in uses.iter().rev() {
             let mut shard = self.lock_shard(place.shard);
             if shard.slot(place.slot).is_some_and(|slot| slot.used == *used) {
                 shard.set_used(place.slot, *before);
@@ -83,16 +96,18 @@ impl Tables {
         mut make: impl FnMut(Span) -> B,
     ) -> (KeyCodes, Vec<Option<B>>) {
         let mut cursor = self.cursor();
-        let outcomes = keys.iter().map(|key| {
+        let mut made = Vec::with_capacity(keys.len());
+        let codes = keys.iter().map(|key| {
             let found = cursor.find(key);
-            match found.and_then(|id| cursor.held().slot(id)).and_then(|slot| slot.resident()) {
+            let (code, object) = match found.and_then(|id| cursor.held().slot(id)).and_then(|slot| slot.resident()) {
                 None => (L1Error::KeyNotExist, None),
                 Some(object) if !object.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
                 Some(object) => (L1Error::Success, Some(make(object.span))),
-            }
+            };
+            made.push(object);
+            code
         });
-        let (codes, made) = outcomes.unzip();
-        (KeyCodes(codes), made)
+        (KeyCodes(codes.collect()), made)
     }
 
     /// Releases each occurrence of `keys` `read_locks` times. A temporary object leaves with its last lock; in LMCache
@@ -104,7 +119,7 @@ impl Tables {
         now_ns: u64,
     ) -> KeyCodes {
         let keys = keys.into_iter();
-        let mut codes = Vec::with_capacity(keys.size_hint().0);
+        let mut codes = Codes::with_capacity(keys.size_hint().0);
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();
         for key in keys {
@@ -113,7 +128,7 @@ impl Tables {
                 continue;
             };
             let shard = cursor.held();
-            let released = shard.change(id, Resident, |object| {
+            let released = shard.change_locks(id, |object| {
                 let was_locked = object.lock.is_locked(now_ns);
                 if was_locked || self.compat == Compat::Native {
                     object.lock.unlock(read_locks);
@@ -149,9 +164,10 @@ impl Tables {
     ) -> (KeyCodes, Vec<Option<B>>) {
         let (ttl_ns, compat) = (self.read_ttl_ns, self.compat);
         let mut cursor = self.cursor();
-        let outcomes = keys.iter().map(|key| {
+        let mut all_made = Vec::with_capacity(keys.len());
+        let codes = keys.iter().map(|key| {
             let made = cursor.find(key).and_then(|id| {
-                cursor.held().change(id, Resident, |object| {
+                cursor.held().change_locks(id, |object| {
                     match compat {
                         Compat::Lmcache => object.lock.lock(1, now_ns, ttl_ns, compat),
                         Compat::Native => object.store_holds = object.store_holds.saturating_add(1),
@@ -159,10 +175,11 @@ impl Tables {
                     make(object.span)
                 })
             });
-            (code_of(made.as_ref()), made)
+            let code = code_of(made.as_ref());
+            all_made.push(made);
+            code
         });
-        let (codes, made) = outcomes.unzip();
-        (KeyCodes(codes), made)
+        (KeyCodes(codes.collect()), all_made)
     }
 
     /// Takes back one hold on each of `keys`.
@@ -176,7 +193,7 @@ impl Tables {
         for key in keys {
             let Some(id) = cursor.find(key) else { continue };
             let shard = cursor.held();
-            let leaves = shard.change(id, Resident, |object| {
+            let leaves = shard.change_locks(id, |object| {
                 object.store_holds = object.store_holds.saturating_sub(1);
                 object.is_temporary && object.live_until_ns() == 0
             });

@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::shard::{Shard, SlotId};
 use super::slot::Object;
 use super::tables::Tables;
-use super::{KeyCodes, L1Error};
+use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::memory::{Arena, Span};
 
@@ -69,7 +69,7 @@ impl Tables {
         force: bool,
         now_ns: u64,
     ) -> KeyCodes {
-        let mut codes = Vec::with_capacity(keys.len());
+        let mut codes = Codes::with_capacity(keys.len());
         // LMCache's policies hear of deleted objects first, and of reservations that alone were there after.
         let (mut deleted, mut reclaimed, mut freed) = (Vec::new(), Vec::new(), Vec::new());
         for key in keys {

@@ -8,7 +8,7 @@ use super::cursor::Cursor;
 use super::slot::{Object, ObjectStage, Slot};
 use super::tables::Tables;
 use super::write::WriteRequest;
-use super::{KeyCodes, L1Error};
+use super::code::{Codes, KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
@@ -113,7 +113,7 @@ impl Tables {
             reopened: Vec::new(),
             freed: Vec::new(),
         };
-        let mut codes = Vec::with_capacity(keys.len());
+        let mut codes = Codes::with_capacity(keys.len());
         let mut buffers = Vec::with_capacity(keys.len());
         let mut reserved = Vec::new();
         let mut used = self.now_used() + keys.len() as u64;
@@ -121,7 +121,7 @@ impl Tables {
         let mut open = self.check_open();
         for key in keys {
             used = used.saturating_sub(1);
-            let found = cursor.find(key);
+            let found = cursor.find_to_write(key);
             open = self.check_open();
             if open.is_err() {
                 break;
@@ -197,7 +197,11 @@ impl Call<'_> {
             cursor.held().set_used(id, used);
             return Ok(span);
         };
-        let shard = cursor.held();
+        self.reserve_found(cursor.held(), id, used)
+    }
+
+    /// Reserves a key that has a slot.
+    fn reserve_found(&mut self, shard: &mut Shard, id: SlotId, used: u64) -> Result<Span, L1Error> {
         let Some(slot) = shard.slot(id) else { return Err(L1Error::KeyNotWritable) };
         let span = match present(slot, self.request, self.now_ns, self.tables.write_ttl_ns) {
             Present::Refused => return Err(L1Error::KeyNotWritable),

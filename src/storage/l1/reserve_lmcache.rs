@@ -10,7 +10,7 @@ use super::reserve::Reserved;
 use super::slot::{Object, ObjectStage};
 use super::tables::Tables;
 use super::write::WriteRequest;
-use super::{KeyCodes, L1Error};
+use super::code::{Codes, KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
@@ -28,7 +28,7 @@ enum Reservation {
 
 /// What `reserve_write` says of its keys, parallel to them, and whom it served.
 struct Outcomes<'a> {
-    codes: Vec<L1Error>,
+    codes: Codes,
     spans: Vec<Option<Span>>,
     reserved: Vec<&'a ObjectKey>,
 }
@@ -36,7 +36,7 @@ struct Outcomes<'a> {
 impl<'a> Outcomes<'a> {
     fn none_reserved(keys: usize) -> Self {
         Self {
-            codes: vec![L1Error::OutOfMemory; keys],
+            codes: Codes::from_elem(L1Error::OutOfMemory, keys),
             spans: vec![None; keys],
             reserved: Vec::with_capacity(keys),
         }
@@ -199,7 +199,7 @@ impl Batch {
         let mut lock = TtlLock::default();
         lock.lock(1, self.now_ns, tables.write_ttl_ns, Compat::Lmcache);
         let object = Object::new(span, stage, lock, is_temporary);
-        let Some(id) = cursor.find(key) else {
+        let Some(id) = cursor.find_to_write(key) else {
             cursor.insert(key, object);
             return None;
         };

@@ -2,15 +2,15 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
-use hashbrown::HashTable;
-
 use super::ObjectInfo;
 use super::counts::Counts;
+use super::index::{Index, Part};
 use super::scopes::Scopes;
 use super::slot::{Object, ObjectStage, Slot};
 use crate::format::model::{ChunkHash, KeyScope, ObjectKey};
 use crate::storage::eviction::EvictionPolicy;
 use crate::storage::memory::{Arena, Released, Span};
+use crate::sync::Arc;
 
 /// A slot's place in its shard. It stays the same while the slot is there.
 pub(super) type SlotId = u32;
@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 /// Slots are taken in blocks of this many, so that a shard that grows moves nothing.
-const BLOCK_SLOTS: usize = 64;
+pub(super) const BLOCK_SLOTS: usize = 64;
 
 /// The slots of a shard.
 #[derive(Debug, Default)]
@@ -97,13 +97,19 @@ impl Slab {
         slot
     }
 
+    /// How many slots there are.
+    fn len(&self) -> usize {
+        let last = self.blocks.last().map_or(0, Vec::len);
+        self.first.len() + self.blocks.len().saturating_sub(1) * BLOCK_SLOTS + last - self.vacant.len()
+    }
+
     fn iter(&self) -> impl Iterator<Item = (SlotId, &Slot)> {
         let all = self.first.iter().chain(self.blocks.iter().flatten()).zip(0..);
         all.filter_map(|(slot, id)| Some((id, slot.as_ref()?)))
     }
 }
 
-/// Hashes keys: one hash serves to choose the shard and to find the key in it. All shards have the same.
+/// Hashes keys, for the index. All shards have the same.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KeyHasher(foldhash::fast::RandomState);
 
@@ -121,8 +127,10 @@ impl KeyHasher {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Shard {
+    number: u32,
     hasher: KeyHasher,
-    index: HashTable<SlotId>,
+    /// Of all shards.
+    index: Arc<Index>,
     slots: Slab,
     scopes: Scopes,
     counts: Counts,
@@ -131,10 +139,16 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn new(hasher: KeyHasher, policy: Option<Box<dyn EvictionPolicy>>) -> Self {
+    pub(super) fn new(
+        number: u32,
+        hasher: KeyHasher,
+        index: Arc<Index>,
+        policy: Option<Box<dyn EvictionPolicy>>,
+    ) -> Self {
         Self {
+            number,
             hasher,
-            index: HashTable::new(),
+            index,
             slots: Slab::default(),
             scopes: Scopes::default(),
             counts: Counts::default(),
@@ -150,10 +164,11 @@ impl Shard {
         })
     }
 
-    /// The slot of `key`. `hash` is the key's, here and below.
-    #[inline]
+    /// The slot of `key`, if it is in this shard. `hash` is the key's, here and below.
     pub(super) fn find(&self, hash: u64, key: &ObjectKey) -> Option<SlotId> {
-        self.index.find(hash, |id| self.is_at(*id, key)).copied()
+        let seen = self.index.lock(hash).look(hash);
+        let mut slots = seen.places().filter(|place| place.shard == self.number).map(|place| place.slot);
+        slots.find(|id| self.is_at(*id, key))
     }
 
     pub(super) fn slot(&self, id: SlotId) -> Option<&Slot> {
@@ -165,16 +180,17 @@ impl Shard {
         ObjectKey::new(slot.chunk_hash.clone(), self.scopes.get(slot.scope).clone())
     }
 
-    /// Adds a key that has no slot, with its first object.
-    pub(super) fn insert(&mut self, hash: u64, key: &ObjectKey, object: Object) -> SlotId {
+    /// Adds a key that has no slot, with its first object. `part` is that of its hash.
+    pub(super) fn insert(&mut self, part: &mut Part, hash: u64, key: &ObjectKey, object: Object) -> SlotId {
         self.counts.add(&object);
         let scope = self.scopes.take(key.scope());
         let id = self.slots.insert(Slot::new(key.chunk_hash().clone(), scope, object));
-        let (slots, scopes, hasher) = (&self.slots, &self.scopes, &self.hasher);
-        self.index.insert_unique(hash, id, |other| {
-            slots.get(*other).map_or(0, |slot| hasher.hash(scopes.get(slot.scope), &slot.chunk_hash))
-        });
+        part.add(hash, self.place(id));
         id
+    }
+
+    fn place(&self, slot: SlotId) -> Place {
+        Place { shard: self.number, slot }
     }
 
     /// Adds an object of a stage that the slot does not have.
@@ -197,6 +213,20 @@ impl Shard {
         self.counts.remove(object);
         let result = change(object);
         self.counts.add(object);
+        Some(result)
+    }
+
+    /// [`Self::change`] of the resident object that does nothing but take or release locks of readers.
+    #[inline]
+    pub(super) fn change_locks<R>(
+        &mut self,
+        id: SlotId,
+        change: impl FnOnce(&mut Object) -> R,
+    ) -> Option<R> {
+        let object = self.slots.get_mut(id)?.find_mut(ObjectStage::Resident)?;
+        let before_ns = object.live_until_ns();
+        let result = change(object);
+        self.counts.move_resident(before_ns, object.live_until_ns());
         Some(result)
     }
 
@@ -228,9 +258,7 @@ impl Shard {
         });
         if !taken.key_is_left {
             let hash = self.hasher.hash(self.scopes.get(slot.scope), &slot.chunk_hash);
-            if let Ok(entry) = self.index.find_entry(hash, |other| *other == id) {
-                entry.remove();
-            }
+            self.index.lock(hash).remove(hash, self.place(id));
             if let Some(slot) = self.slots.remove(id) {
                 self.scopes.release(slot.scope);
             }
@@ -256,7 +284,7 @@ impl Shard {
 
     /// How many keys are here.
     pub(super) fn keys(&self) -> usize {
-        self.index.len()
+        self.slots.len()
     }
 
     pub(super) fn objects_of(&self, slot: &Slot, now_ns: u64, objects: &mut Vec<ObjectInfo>) {

@@ -4,6 +4,7 @@ use crossbeam::utils::CachePadded;
 
 use super::ObjectInfo;
 use super::counts::Counts;
+use super::index::Index;
 use super::notes::Notes;
 use super::recency::Recency;
 use super::shard::{KeyHasher, Shard};
@@ -40,15 +41,18 @@ pub(super) enum Order {
 
 /// All of L1's state.
 ///
-/// The keys are dealt to shards by their hash, each with a mutex of its own. An operation takes them one at a time,
-/// key by key, and the mutex of the allocator once for all keys: it is atomic for each key, not for the list. Where a
-/// policy keeps the order of all keys there is one shard, which an operation holds for its whole list, as in LMCache.
-/// So it is under [`Compat::Lmcache`], and ours for every policy but LRU and noop.
+/// The keys lie in shards, each with a mutex of its own, those that one call adds in the same; the index says where. An
+/// operation holds one shard at a time, as long as its keys are in the same, and takes the mutex of the allocator once
+/// for all keys: it is atomic for each key, not for the list. Where a policy keeps the order of all keys there is one
+/// shard, which an operation holds for its whole list, as in LMCache. So it is under [`Compat::Lmcache`], and ours for
+/// every policy but LRU and noop.
 ///
-/// Mutexes are taken in this order: recency, shard, allocator. Nothing under them waits or copies bytes.
+/// Mutexes are taken in this order: recency, shard, and last the allocator or a part of the index. Nothing under them
+/// waits or copies bytes.
 #[derive(Debug)]
 pub(super) struct Tables {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    pub(super) index: Arc<Index>,
     hasher: KeyHasher,
     pub(super) notes: Striped<Notes>,
     pub(super) arena: Arc<Arena>,
@@ -89,11 +93,15 @@ impl Tables {
             }
         };
         let hasher = KeyHasher::default();
-        let new_policy = || matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
+        let index = Arc::new(Index::new(shards));
+        let new_shard = |number| {
+            let policy = matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
+            let shard = Shard::new(number as u32, hasher.clone(), Arc::clone(&index), policy);
+            CachePadded::new(Mutex::new(shard))
+        };
         Self {
-            shards: (0..shards)
-                .map(|_| CachePadded::new(Mutex::new(Shard::new(hasher.clone(), new_policy()))))
-                .collect(),
+            shards: (0..shards).map(new_shard).collect(),
+            index,
             hasher,
             notes: Striped::new(Notes::default),
             arena: Arc::clone(space.arena()),
@@ -135,8 +143,7 @@ impl Tables {
         self.hasher.hash(key.scope(), key.chunk_hash())
     }
 
-    /// The shard of the keys with a hash. Its index uses the low and the top bits of the hash; this uses others.
-    #[inline]
+    /// The shard for the keys that a call adds, by the hash of the first.
     pub(super) fn number(&self, hash: u64) -> u32 {
         (hash >> 32) as u32 & (self.shards.len() - 1) as u32
     }
@@ -178,17 +185,18 @@ impl Tables {
     /// The objects of one key.
     pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
         let mut objects = Vec::new();
-        let shard = self.lock_shard(self.number(self.hash(key)));
-        if let Some(slot) = shard.find(self.hash(key), key).and_then(|id| shard.slot(id)) {
-            shard.objects_of(slot, now_ns, &mut objects);
+        let mut cursor = self.cursor();
+        if let Some(id) = cursor.find_aside(key) {
+            let shard = cursor.held();
+            shard.slot(id).into_iter().for_each(|slot| shard.objects_of(slot, now_ns, &mut objects));
         }
         objects
     }
 
     /// Whether `key` has a slot that `ask` says yes of.
     pub(super) fn slot_is(&self, key: &ObjectKey, ask: impl FnOnce(&Slot) -> bool) -> bool {
-        let shard = self.lock_shard(self.number(self.hash(key)));
-        shard.find(self.hash(key), key).and_then(|id| shard.slot(id)).is_some_and(ask)
+        let mut cursor = self.cursor();
+        cursor.find_aside(key).and_then(|id| cursor.held().slot(id)).is_some_and(ask)
     }
 
     /// What all shards have. They are looked at one after the other.

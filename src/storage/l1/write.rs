@@ -3,7 +3,7 @@
 use super::shard::{Shard, SlotId};
 use super::slot::{Object, ObjectStage, WriterTag};
 use super::tables::Tables;
-use super::{KeyCodes, L1Error};
+use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
 use crate::storage::memory::{Arena, Span};
@@ -94,7 +94,7 @@ impl Tables {
         with_temporary: bool,
         mut then: impl FnMut(&mut Object, Admission, &'k ObjectKey),
     ) -> KeyCodes {
-        let mut codes = Vec::with_capacity(keys.len());
+        let mut codes = Codes::with_capacity(keys.len());
         let mut created = Vec::new();
         let mut freed = Vec::new();
         let mut cursor = self.cursor();
@@ -136,7 +136,7 @@ impl Tables {
         tag: WriterTag,
         now_ns: u64,
     ) -> KeyCodes {
-        let mut codes = Vec::with_capacity(keys.len());
+        let mut codes = Codes::with_capacity(keys.len());
         let (mut gone, mut freed) = (Vec::new(), Vec::new());
         let mut cursor = self.cursor();
         let is_own_tag = self.compat == Compat::Native && matches!(tag, WriterTag::Prefetch(_));
@@ -165,7 +165,7 @@ impl Tables {
 
     /// A key that is named twice is finished once. In LMCache the second occurrence finds nothing, and hides the
     /// first's success; ours are both successes.
-    fn settle_repeated(&self, keys: &[ObjectKey], mut codes: Vec<L1Error>) -> KeyCodes {
+    fn settle_repeated(&self, keys: &[ObjectKey], mut codes: Codes) -> KeyCodes {
         let has = |code| codes.contains(&code);
         if self.compat == Compat::Native && has(L1Error::KeyNotExist) && has(L1Error::Success) {
             let done: hashbrown::HashSet<&ObjectKey, foldhash::fast::RandomState> = keys

@@ -1,6 +1,7 @@
 //! Fixed-width bitmaps: which cells of a row were found, hit or kept.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use smallvec::SmallVec;
 
@@ -8,6 +9,46 @@ const WORD_BITS: usize = u64::BITS as usize;
 
 /// Rows of up to 128 cells are kept in the bitmap itself.
 const USUAL_WORDS: usize = 2;
+
+/// The rows of a request, a bitmap for each; the only row of a usual one lies here itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows(SmallVec<[Bitmap; 1]>);
+
+impl Rows {
+    /// `rows` times the same.
+    pub fn of(row: Bitmap, rows: usize) -> Self {
+        Self(SmallVec::from_elem(row, rows))
+    }
+}
+
+impl FromIterator<Bitmap> for Rows {
+    fn from_iter<I: IntoIterator<Item = Bitmap>>(rows: I) -> Self {
+        Self(rows.into_iter().collect())
+    }
+}
+
+impl Deref for Rows {
+    type Target = [Bitmap];
+
+    fn deref(&self) -> &[Bitmap] {
+        &self.0
+    }
+}
+
+impl<'a> IntoIterator for &'a Rows {
+    type Item = &'a Bitmap;
+    type IntoIter = std::slice::Iter<'a, Bitmap>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl DerefMut for Rows {
+    fn deref_mut(&mut self) -> &mut [Bitmap] {
+        &mut self.0
+    }
+}
 
 /// One bit per cell, cell 0 first. LMCache's `Bitmap`.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -1,21 +1,21 @@
 //! The cells of a request: one row per object group and rank, one column per chunk.
 
-use super::bitmap::Bitmap;
+use super::bitmap::{Bitmap, Rows};
 use crate::format::model::{GroupedObjectKeys, ObjectKey};
 
 /// A set of cells. All grids of a request have its shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Grid(Vec<Bitmap>);
+pub(super) struct Grid(Rows);
 
 impl Grid {
     /// No cell of `rows` times `columns`.
     pub(super) fn new(rows: usize, columns: usize) -> Self {
-        Self(vec![Bitmap::new(columns); rows])
+        Self(Rows::of(Bitmap::new(columns), rows))
     }
 
     /// The cells that are set in `rows`.
-    pub(super) fn of_rows(rows: Vec<Bitmap>) -> Self {
-        Self(rows)
+    pub(super) fn of_rows(rows: impl IntoIterator<Item = Bitmap>) -> Self {
+        Self(rows.into_iter().collect())
     }
 
     /// The cells for which `is_set` is true, asked row by row for every key of the request.
@@ -61,7 +61,7 @@ impl Grid {
     }
 
     /// The rows, given away.
-    pub(super) fn into_rows(self) -> Vec<Bitmap> {
+    pub(super) fn into_rows(self) -> Rows {
         self.0
     }
 

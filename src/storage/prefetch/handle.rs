@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use super::bitmap::Bitmap;
+use super::bitmap::{Bitmap, Rows};
 use super::grid::Grid;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
@@ -21,17 +21,20 @@ use crate::sync::{Arc, Condvar, Mutex, lock};
 /// So many rows are kept without an allocation of their own.
 const USUAL_ROWS: usize = 4;
 
+/// The sliding window of each row of a request, in chunks; -1 is full attention.
+pub type Windows = SmallVec<[i64; USUAL_ROWS]>;
+
 /// What a prefetch found. One bitmap per row of the request, in its order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrefetchResult {
     /// The cells that are in L1 and, unless the request asked for no locks, read-locked for its readers.
-    pub hit_cells: Vec<Bitmap>,
+    pub hit_cells: Rows,
     /// Those of them that L1 had.
-    pub l1_hit_cells: Vec<Bitmap>,
+    pub l1_hit_cells: Rows,
     /// Those of them that came from L2.
-    pub l2_hit_cells: Vec<Bitmap>,
+    pub l2_hit_cells: Rows,
     /// What was there when the request was planned, hit or not. For the full policy only.
-    pub found_cells: Option<Vec<Bitmap>>,
+    pub found_cells: Option<Rows>,
     /// Which L1 holds each hit and its locks, row by row; LMCache's `l1_owners`. Empty where the manager has one L1,
     /// and for a request without locks.
     pub l1_owners: Vec<(ObjectKey, L1ManagerId)>,
@@ -40,10 +43,10 @@ pub struct PrefetchResult {
 impl PrefetchResult {
     /// What a request of `rows` rows finds of which L1 has every cell.
     pub(super) fn whole(rows: usize, columns: usize, policy: FetchingPolicy) -> Self {
-        let all = vec![Bitmap::filled(columns); rows];
+        let all = Rows::of(Bitmap::filled(columns), rows);
         Self {
             found_cells: (policy == FetchingPolicy::Full).then(|| all.clone()),
-            l2_hit_cells: vec![Bitmap::new(columns); rows],
+            l2_hit_cells: Rows::of(Bitmap::new(columns), rows),
             l1_hit_cells: all.clone(),
             hit_cells: all,
             l1_owners: Vec::new(),
@@ -67,8 +70,8 @@ pub struct PrefetchHandle {
     pub total_requested_keys: usize,
     /// When it was submitted, on the manager's clock.
     pub submit_time_ns: u64,
-    /// The window of each row, in chunks; -1 is full attention.
-    pub sliding_windows: Vec<i64>,
+    /// The window of each row.
+    pub sliding_windows: Windows,
     pub(super) result: Arc<ResultSlot>,
 }
 
@@ -263,7 +266,7 @@ mod tests {
             external_request_id: String::new(),
             total_requested_keys: 0,
             submit_time_ns: 0,
-            sliding_windows: Vec::new(),
+            sliding_windows: Windows::new(),
             result: Arc::clone(&slot),
         };
         let woken = Arc::new(AtomicU64::new(0));

@@ -36,8 +36,8 @@ mod plan;
 mod request;
 mod reserve;
 
-pub use bitmap::Bitmap;
+pub use bitmap::{Bitmap, Rows};
 pub use controller::validate_spec;
 pub(super) use controller::{PrefetchController, PrefetchSettings};
-pub use handle::{PrefetchHandle, PrefetchResult};
+pub use handle::{PrefetchHandle, PrefetchResult, Windows};
 pub(super) use request::Tiers;

@@ -75,7 +75,7 @@ mod tests {
 
     fn grid(rows: &[&str]) -> Grid {
         let row = |row: &&str| Bitmap::from_fn(row.len(), |cell| row.as_bytes()[cell] == b'1');
-        Grid::of_rows(rows.iter().map(row).collect())
+        Grid::of_rows(rows.iter().map(row))
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! the same step. So a request can be given up at any point: what its grids say is all there is to give back.
 
 use super::grid::Grid;
-use super::handle::{PrefetchResult, ResultSlot};
+use super::handle::{PrefetchResult, ResultSlot, Windows};
 use super::plan::{self, Question};
 use crate::clock::Clock;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, ObjectKey, PrefetchTaskSpec};
@@ -68,7 +68,7 @@ pub(super) enum Phase {
 pub(super) struct Request {
     pub(super) id: u64,
     pub(super) spec: PrefetchTaskSpec,
-    pub(super) windows: Vec<i64>,
+    pub(super) windows: Windows,
     pub(super) columns: usize,
     pub(super) slot: Arc<ResultSlot>,
     /// When it is given up, on the manager's clock.
@@ -337,6 +337,6 @@ impl Leg {
 }
 
 /// The window of each row.
-pub(super) fn windows(rows: &[GroupedObjectKeys]) -> Vec<i64> {
+pub(super) fn windows(rows: &[GroupedObjectKeys]) -> Windows {
     rows.iter().map(|row| row.sliding_window_size).collect()
 }
