@@ -232,3 +232,101 @@ impl<'a> Cursor<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::{ChunkHash, KeyScope};
+    use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
+    use crate::storage::events::Events;
+    use crate::storage::l1::shard::KeyHasher;
+    use crate::storage::l1::slot::ObjectStage;
+    use crate::storage::l1::tell::Teller;
+    use crate::storage::memory::{L1MemoryManager, Span};
+    use crate::storage::ttl_lock::TtlLock;
+    use crate::sync::Arc;
+
+    const KEYS: usize = 48;
+    const THREADS: usize = 3;
+
+    /// Four shards, and eight hashes for all keys.
+    fn crowded() -> Tables {
+        let config = L1ManagerConfig::dram(256 * 4096, EvictionConfig::default());
+        let space = L1MemoryManager::new(&config.memory).unwrap();
+        let teller = Teller::new("l1", Events::default());
+        let tables = Tables::with_hasher(
+            &config,
+            Compat::Native,
+            space,
+            teller,
+            KeyHasher::with_mask(0x0000_0003_0000_0001),
+        );
+        assert!(!tables.has_one_shard());
+        tables
+    }
+
+    fn keys() -> Vec<ObjectKey> {
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
+        (0..KEYS).map(|key| ObjectKey::new(ChunkHash::new(&[key as u8]), Arc::clone(&scope))).collect()
+    }
+
+    fn add(cursor: &mut Cursor<'_>, key: &ObjectKey) -> bool {
+        let span = Span { offset_bytes: 0, phy_size_bytes: 1, size_bytes: 1 };
+        let is_absent = cursor.find_to_write(key).is_none();
+        if is_absent {
+            cursor.insert(key, Object::new(span, ObjectStage::Resident, TtlLock::default(), false));
+        }
+        is_absent
+    }
+
+    fn remove(cursor: &mut Cursor<'_>, key: &ObjectKey) -> bool {
+        let Some(id) = cursor.find(key) else { return false };
+        let arena = &cursor.tables().arena;
+        !cursor.held().take(id, |_| false, arena, &mut Vec::new()).key_is_left
+    }
+
+    /// Every thread adds and removes keys of its own, of which it knows whether they are there, and keys of all threads,
+    /// of which it counts what it did; all of them share a few hashes.
+    fn churn(tables: &Tables, keys: &[ObjectKey], thread: usize) -> Vec<i64> {
+        let mut net = vec![0; KEYS];
+        let mut random = thread as u64;
+        for _ in 0..4000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let first = (random >> 33) as usize % KEYS;
+            let mut cursor = tables.cursor();
+            for number in (first..KEYS).take((random >> 60) as usize) {
+                let is_own = number % (THREADS + 1) == thread;
+                if !is_own && number % (THREADS + 1) != THREADS {
+                    continue;
+                }
+                let change = if random >> 59 & 1 == 1 { 1 } else { -1 };
+                let is_done = if change == 1 {
+                    add(&mut cursor, &keys[number])
+                } else {
+                    remove(&mut cursor, &keys[number])
+                };
+                assert!(!is_own || is_done == (net[number] == i64::from(change == -1)), "{number}");
+                net[number] += if is_done { change } else { 0 };
+            }
+        }
+        net
+    }
+
+    #[test]
+    fn keys_that_share_hashes_are_told_apart_whatever_others_add_and_remove() {
+        let (tables, keys) = (crowded(), keys());
+        let nets: Vec<Vec<i64>> = std::thread::scope(|scope| {
+            let (tables, keys) = (&tables, &keys);
+            let threads: Vec<_> =
+                (0..THREADS).map(|thread| scope.spawn(move || churn(tables, keys, thread))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut there = 0;
+        for (number, key) in keys.iter().enumerate() {
+            let net: i64 = nets.iter().map(|net| net[number]).sum();
+            assert_eq!(i64::from(tables.slot_is(key, |_| true)), net, "{number}");
+            there += net as usize;
+        }
+        assert!(there > 0 && tables.keys() == there);
+    }
+}

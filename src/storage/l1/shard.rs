@@ -110,17 +110,31 @@ impl Slab {
 }
 
 /// Hashes keys, for the index. All shards have the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct KeyHasher(foldhash::fast::RandomState);
+#[derive(Clone, Debug)]
+pub(super) struct KeyHasher {
+    state: foldhash::fast::RandomState,
+    /// Tests have few hashes, so that keys share them.
+    mask: u64,
+}
+
+impl Default for KeyHasher {
+    fn default() -> Self {
+        Self::with_mask(u64::MAX)
+    }
+}
 
 impl KeyHasher {
+    pub(super) fn with_mask(mask: u64) -> Self {
+        Self { state: foldhash::fast::RandomState::default(), mask }
+    }
+
     /// The hash of a key of these parts.
     #[inline]
     pub(super) fn hash(&self, scope: &KeyScope, chunk_hash: &ChunkHash) -> u64 {
-        let mut hash = self.0.build_hasher();
+        let mut hash = self.state.build_hasher();
         hash.write_u64(scope.hash64());
         chunk_hash.hash(&mut hash);
-        hash.finish()
+        hash.finish() & self.mask
     }
 }
 

@@ -78,6 +78,16 @@ impl Tables {
         space: L1MemoryManager,
         teller: Teller,
     ) -> Self {
+        Self::with_hasher(config, compat, space, teller, KeyHasher::default())
+    }
+
+    pub(super) fn with_hasher(
+        config: &L1ManagerConfig,
+        compat: Compat,
+        space: L1MemoryManager,
+        teller: Teller,
+        hasher: KeyHasher,
+    ) -> Self {
         let memory = &config.memory;
         let kind = config.eviction.policy;
         let order = match (compat, kind) {
@@ -92,7 +102,6 @@ impl Tables {
                 (units / SHARD_UNITS).clamp(1, MAX_SHARDS).next_power_of_two()
             }
         };
-        let hasher = KeyHasher::default();
         let index = Arc::new(Index::new(shards));
         let new_shard = |number| {
             let policy = matches!(order, Order::Policy).then(|| eviction::create(kind, compat));
