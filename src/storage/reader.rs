@@ -103,7 +103,8 @@ impl Reader {
             return Ok(Found { codes, spans, owners: Vec::new() });
         }
         let owners = self.owners_of(keys, owners)?;
-        let (mut codes, mut spans) = (Codes::from_elem(L1Error::KeyNotExist, keys.len()), vec![None; keys.len()]);
+        let (mut codes, mut spans) =
+            (Codes::from_elem(L1Error::KeyNotExist, keys.len()), vec![None; keys.len()]);
         for (owner, l1) in self.l1s.iter().enumerate() {
             let (positions, of_owner) = of_owner(keys, &owners, owner);
             let (part_codes, part_spans): (KeyCodes, Vec<Option<Span>>) = l1.unsafe_read(&of_owner);

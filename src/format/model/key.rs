@@ -23,7 +23,10 @@ pub struct ChunkHash(HashRepr);
 #[derive(Clone)]
 enum HashRepr {
     /// The bytes in words, so that they lie where words do: copies and comparisons take half as long.
-    Inline { len_bytes: u8, words: [u64; INLINE_HASH_BYTES / 8] },
+    Inline {
+        len_bytes: u8,
+        words: [u64; INLINE_HASH_BYTES / 8],
+    },
     Long(Arc<[u8]>),
 }
 
@@ -51,9 +54,7 @@ impl ChunkHash {
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            HashRepr::Inline { len_bytes, words } => {
-                &bytemuck::bytes_of(words)[..usize::from(*len_bytes)]
-            }
+            HashRepr::Inline { len_bytes, words } => &bytemuck::bytes_of(words)[..usize::from(*len_bytes)],
             HashRepr::Long(bytes) => bytes,
         }
     }

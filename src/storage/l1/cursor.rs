@@ -165,16 +165,21 @@ impl<'a> Cursor<'a> {
         Some(self.find_by_hash(key)?.slot)
     }
 
-    /// Looks for a key in the index, until it is found or known to be nowhere.
+    /// Looks for a key where the index says. If it is not there by then it was removed meanwhile, so that it was nowhere at
+    /// one moment of the call.
     fn find_by_hash(&mut self, key: &ObjectKey) -> Option<Place> {
-        let index = &self.tables.index;
         self.hash = self.tables.hash(key);
-        let mut before: Option<Sight> = None;
+        let seen = self.tables.index.lock(self.hash).look(self.hash);
+        self.find_at(seen.places(), key)
+    }
+
+    /// Looks for a key where the index says, until it is found or known to be nowhere. Then the shard that takes it is
+    /// held, and the part of its hash.
+    fn find_by_hash_to_write(&mut self, key: &ObjectKey) -> Option<Place> {
+        self.hash = self.tables.hash(key);
+        let mut before = None;
         loop {
-            let seen = index.lock(self.hash).look(self.hash);
-            if seen.is_empty() || before.is_some_and(|before| seen.is_as(&before)) {
-                return None;
-            }
+            let seen = self.seen_unless_vacant(before.as_ref())?;
             if let Some(place) = self.find_at(seen.places(), key) {
                 return Some(place);
             }
@@ -182,28 +187,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The same; if it is nowhere, the shard that takes it is held then, and the part of its hash.
-    fn find_by_hash_to_write(&mut self, key: &ObjectKey) -> Option<Place> {
-        let index = &self.tables.index;
-        self.hash = self.tables.hash(key);
+    /// What stands in the index under the hash. `None` if the key is nowhere: it was not at the places of `before`, and
+    /// nothing changed since. Then the vacancy is taken.
+    fn seen_unless_vacant(&mut self, before: Option<&Sight>) -> Option<Sight> {
         if self.home.room == 0 {
             self.home = Home { shard: self.tables.number(self.hash), room: BLOCK_SLOTS };
         }
-        let mut before: Option<Sight> = None;
-        loop {
-            self.hold(self.home.shard);
-            let part = index.lock(self.hash);
-            let seen = part.look(self.hash);
-            if seen.is_empty() || before.is_some_and(|before| seen.is_as(&before)) {
-                self.vacancy = Some(part);
-                return None;
-            }
-            drop(part);
-            if let Some(place) = self.find_at(seen.places(), key) {
-                return Some(place);
-            }
-            before = Some(seen);
+        self.hold(self.home.shard);
+        let part = self.tables.index.lock(self.hash);
+        let seen = part.look(self.hash);
+        if seen.is_empty() || before.is_some_and(|before| seen.is_as(before)) {
+            self.vacancy = Some(part);
+            return None;
         }
+        Some(seen)
     }
 
     fn find_at(&mut self, mut places: impl Iterator<Item = Place>, key: &ObjectKey) -> Option<Place> {
@@ -246,10 +243,10 @@ mod tests {
     use crate::storage::ttl_lock::TtlLock;
     use crate::sync::Arc;
 
-    const KEYS: usize = 48;
+    const KEYS: usize = 16;
     const THREADS: usize = 3;
 
-    /// Four shards, and eight hashes for all keys.
+    /// Four shards, and four hashes for all keys.
     fn crowded() -> Tables {
         let config = L1ManagerConfig::dram(256 * 4096, EvictionConfig::default());
         let space = L1MemoryManager::new(&config.memory).unwrap();
@@ -259,7 +256,7 @@ mod tests {
             Compat::Native,
             space,
             teller,
-            KeyHasher::with_mask(0x0000_0003_0000_0001),
+            KeyHasher::with_mask(0x0000_0001_0000_0001),
         );
         assert!(!tables.has_one_shard());
         tables
@@ -290,7 +287,7 @@ mod tests {
     fn churn(tables: &Tables, keys: &[ObjectKey], thread: usize) -> Vec<i64> {
         let mut net = vec![0; KEYS];
         let mut random = thread as u64;
-        for _ in 0..4000 {
+        for _ in 0..20_000 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let first = (random >> 33) as usize % KEYS;
             let mut cursor = tables.cursor();
@@ -310,6 +307,22 @@ mod tests {
             }
         }
         net
+    }
+
+    #[test]
+    fn a_key_that_came_between_two_looks_is_not_added_again() {
+        let (tables, keys) = (crowded(), keys());
+        let mut alike = keys.iter().filter(|key| tables.hash(key) == tables.hash(&keys[0]));
+        let [other, key] = [(); 2].map(|()| alike.next().expect("four hashes for all keys"));
+        assert!(add(&mut tables.cursor(), other));
+        let mut cursor = Cursor { hash: tables.hash(key), ..tables.cursor() };
+        let seen = cursor.seen_unless_vacant(None).expect("the other one has the hash");
+        assert_eq!(cursor.find_at(seen.places(), key), None);
+        cursor.held = None;
+        assert!(add(&mut tables.cursor(), key));
+        let seen = cursor.seen_unless_vacant(Some(&seen)).expect("it changed");
+        assert!(cursor.find_at(seen.places(), key).is_some());
+        assert!(cursor.seen_unless_vacant(Some(&seen)).is_none(), "nothing changed since");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! keys take one mutex and read memory that lies together. So the hash of a key does not say its shard; this index does.
 //!
 //! It knows hashes, not keys: whoever finds a place looks there, under the shard's mutex, whether it is that of his key. An
-//! entry is added and taken out by who holds the shard of its slot. So a key that is nowhere where the index points is
-//! nowhere at all if the index has not changed meanwhile; and who adds it keeps the [part](Part) locked from then on.
+//! entry is added and taken out by who holds the shard of its slot. So a key that is not where the index points is nowhere
+//! if the index has not changed meanwhile; and who adds it keeps the [part](Part) locked from then on.
 
 use crossbeam::utils::CachePadded;
 use hashbrown::HashTable;

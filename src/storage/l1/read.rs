@@ -2,10 +2,10 @@
 
 use smallvec::SmallVec;
 
+use super::code::{Codes, KeyCodes, L1Error};
 use super::shard::Place;
 use super::slot::Object;
 use super::tables::Tables;
-use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
 use crate::storage::memory::Span;
@@ -99,11 +99,12 @@ impl Tables {
         let mut made = Vec::with_capacity(keys.len());
         let codes = keys.iter().map(|key| {
             let found = cursor.find(key);
-            let (code, object) = match found.and_then(|id| cursor.held().slot(id)).and_then(|slot| slot.resident()) {
-                None => (L1Error::KeyNotExist, None),
-                Some(object) if !object.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
-                Some(object) => (L1Error::Success, Some(make(object.span))),
-            };
+            let (code, object) =
+                match found.and_then(|id| cursor.held().slot(id)).and_then(|slot| slot.resident()) {
+                    None => (L1Error::KeyNotExist, None),
+                    Some(object) if !object.is_locked(now_ns) => (L1Error::KeyNotReadable, None),
+                    Some(object) => (L1Error::Success, Some(make(object.span))),
+                };
             made.push(object);
             code
         });

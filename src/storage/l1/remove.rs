@@ -1,10 +1,10 @@
 //! Removing: `delete` and `clear`.
 
+use super::code::{Codes, KeyCodes, L1Error};
 use super::cursor::Cursor;
 use super::shard::{Shard, SlotId};
 use super::slot::Object;
 use super::tables::Tables;
-use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::ObjectKey;
 use crate::storage::memory::{Arena, Span};
 

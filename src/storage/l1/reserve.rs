@@ -4,11 +4,11 @@
 //! reservation that ran out is not handed over, because its writer may still be writing. The next writer gets a buffer
 //! of its own, of the size that it asks for, and the old one is freed.
 
+use super::code::{Codes, KeyCodes, L1Error};
 use super::cursor::Cursor;
 use super::slot::{Object, ObjectStage, Slot};
 use super::tables::Tables;
 use super::write::WriteRequest;
-use super::code::{Codes, KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;

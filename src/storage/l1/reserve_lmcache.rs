@@ -5,12 +5,12 @@
 //! the layout; and if nothing else is reserved, the policy does not hear of it.
 
 use super::allocate::Addresses;
+use super::code::{Codes, KeyCodes, L1Error};
 use super::cursor::Cursor;
 use super::reserve::Reserved;
 use super::slot::{Object, ObjectStage};
 use super::tables::Tables;
 use super::write::WriteRequest;
-use super::code::{Codes, KeyCodes, L1Error};
 use crate::error::Result;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;

@@ -232,11 +232,7 @@ impl Shard {
 
     /// [`Self::change`] of the resident object that does nothing but take or release locks of readers.
     #[inline]
-    pub(super) fn change_locks<R>(
-        &mut self,
-        id: SlotId,
-        change: impl FnOnce(&mut Object) -> R,
-    ) -> Option<R> {
+    pub(super) fn change_locks<R>(&mut self, id: SlotId, change: impl FnOnce(&mut Object) -> R) -> Option<R> {
         let object = self.slots.get_mut(id)?.find_mut(ObjectStage::Resident)?;
         let before_ns = object.live_until_ns();
         let result = change(object);

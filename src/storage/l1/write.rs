@@ -1,9 +1,9 @@
 //! Writing: what a reservation asks for, and the three ways to finish it.
 
+use super::code::{Codes, KeyCodes, L1Error};
 use super::shard::{Shard, SlotId};
 use super::slot::{Object, ObjectStage, WriterTag};
 use super::tables::Tables;
-use super::code::{Codes, KeyCodes, L1Error};
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::config::Compat;
 use crate::storage::memory::{Arena, Span};
