@@ -2,20 +2,25 @@
 //!
 //! What a call answers is looked at in `settle`, outside the call's latency. As in LMCache's replay buffers
 //! are neither written nor read, and nothing waits for a prefetch but the trace's own pace. A prefetch that goes to L2
-//! is counted when its result is there, or at the end, which waits for it a while.
+//! is counted when its result is there, or at the end, which waits for it a while. Where there are several L1s, what
+//! is open is remembered with the L1 that holds it: a trace does not say which one a call means.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::monotonic_ns;
 use crate::error::Result;
-use crate::format::model::{FetchingPolicy, StorageCall};
+use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
+use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
 use crate::replay::totals::{L2Totals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
-use crate::storage::{Bitmap, L1Error, PrefetchHandle, ReadContext, StorageManager, WriteReservation};
+use crate::storage::l1::L1Manager;
+use crate::storage::{
+    Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
+};
 
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub struct ManagerTarget {
     answer: Answer,
     /// Prefetches whose result was not there yet, the oldest first.
     prefetching: VecDeque<Prefetching>,
+    /// Where the manager has several L1s.
+    open_keys: Option<OpenKeys>,
     totals: StorageTotals,
 }
 
@@ -51,6 +58,8 @@ struct Prefetching {
     handle: PrefetchHandle,
     requested_chunks: usize,
     policy: FetchingPolicy,
+    /// Locks on each hit.
+    read_locks: i64,
 }
 
 impl ManagerTarget {
@@ -61,6 +70,7 @@ impl ManagerTarget {
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
         config.check()?;
         Ok(Self {
+            open_keys: OpenKeys::of(&config),
             manager: StorageManager::new(config)?,
             open_reads: Vec::new(),
             answer: Answer::Nothing,
@@ -111,9 +121,63 @@ impl ManagerTarget {
         let open = slot.and_then(|slot| self.open_reads.get_mut(slot.0 as usize)?.take());
         match open {
             // LMCache's replay never passes on that a reader failed: it does not know.
-            Some(context) => drop(context.exit(false)),
+            Some(context) => {
+                let released = context.exit(false);
+                if let Some(open) = &mut self.open_keys {
+                    open.released(released.iter().map(|(key, _)| key), 1);
+                }
+            }
             None => self.answer = Answer::UnmatchedExit,
         }
+    }
+
+    fn reserve_write(
+        &mut self,
+        keys: &[ObjectKey],
+        layout: &MemoryLayoutDesc,
+        mode: WriteMode,
+    ) -> Result<()> {
+        let reservation = self.manager.reserve_write_with_mode(keys, layout, mode)?;
+        if let Some(open) = &mut self.open_keys {
+            open.reserved(keys, &reservation, monotonic_ns());
+        }
+        self.answer = Answer::Reserved(reservation);
+        Ok(())
+    }
+
+    fn finish_write(&mut self, keys: &[ObjectKey]) -> Result<()> {
+        let Some(open) = &mut self.open_keys else { return self.manager.finish_write(keys).map(drop) };
+        let groups = open.finished(keys);
+        let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
+        self.manager.finish_write_by_owner(&groups).map(drop)
+    }
+
+    /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
+    /// the last call, and the recorded engine read because of its answer.
+    fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
+        if !self.open_keys.as_ref()?.are_locked(keys) {
+            let waiting = std::mem::take(&mut self.prefetching);
+            self.prefetching = waiting.into_iter().filter(|waiting| !self.count_result(waiting)).collect();
+        }
+        self.open_keys.as_ref().map(|open| open.readers(keys, |key| self.place(key)))
+    }
+
+    /// The first L1 that has `key`, whatever its state; the first of all if none has.
+    fn place(&self, key: &ObjectKey) -> L1ManagerId {
+        let has_key = |l1: &L1Manager| {
+            let (codes, _) = l1.unsafe_read(std::slice::from_ref(key));
+            codes.count(L1Error::KeyNotExist) == 0
+        };
+        self.manager.l1_managers().position(has_key).unwrap_or(0) as L1ManagerId
+    }
+
+    fn finish_read(&mut self, keys: &[ObjectKey], read_locks: i64) -> Result<()> {
+        let owners = self.readers(keys);
+        self.manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
+        if let Some(open) = &mut self.open_keys {
+            open.released(keys, read_locks);
+        }
+        Ok(())
     }
 
     fn count_reservation(&mut self, reservation: &WriteReservation) {
@@ -138,6 +202,9 @@ impl ManagerTarget {
     fn count_result(&mut self, prefetching: &Prefetching) -> bool {
         let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else { return false };
         self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        if let Some(open) = &mut self.open_keys {
+            open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
+        }
         let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
         self.totals.hit_keys += cells(&result.hit_cells);
         self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
@@ -201,26 +268,23 @@ fn served_chunks(hit_cells: &[Bitmap], policy: FetchingPolicy) -> usize {
 impl ReplayTarget for ManagerTarget {
     fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()> {
         match call {
-            StorageCall::ReserveWrite { keys, layout, mode } => {
-                let reservation = self.manager.reserve_write_with_mode(keys, layout, *mode)?;
-                self.answer = Answer::Reserved(reservation);
-            }
-            StorageCall::FinishWrite { keys } => drop(self.manager.finish_write(keys)?),
+            StorageCall::ReserveWrite { keys, layout, mode } => self.reserve_write(keys, layout, *mode)?,
+            StorageCall::FinishWrite { keys } => self.finish_write(keys)?,
             StorageCall::ReadEnter { keys } => {
-                let context = self.manager.read_prefetched_results(keys, None)?;
+                let owners = self.readers(keys);
+                let context = self.manager.read_prefetched_results(keys, owners.as_ref())?;
                 if let Some(slot) = slot {
                     self.enter(context, slot);
                 }
             }
             StorageCall::ReadExit { .. } => self.exit(slot),
-            StorageCall::FinishRead { keys, read_locks } => {
-                drop(self.manager.finish_read_prefetched(keys, *read_locks, None)?);
-            }
+            StorageCall::FinishRead { keys, read_locks } => self.finish_read(keys, *read_locks)?,
             StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 } => {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
-                let policy = spec.fetching_policy;
-                self.answer = Answer::Prefetching(Prefetching { handle, requested_chunks, policy });
+                let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
+                self.answer =
+                    Answer::Prefetching(Prefetching { handle, requested_chunks, policy, read_locks });
             }
         }
         Ok(())

@@ -14,7 +14,8 @@
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
 //! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
 //!   adds up; between a deadline and its call it allocates nothing, takes no lock, makes no system call.
-//! * [`target`]: what a call is dispatched to.
+//! * [`target`]: what a call is dispatched to. [`manager_target`]: the storage manager as one. `owners`: which of several
+//!   L1s holds what is open.
 //! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
 //!
@@ -29,6 +30,7 @@ pub mod lag;
 pub mod manager_target;
 mod native_source;
 pub mod observe;
+mod owners;
 pub mod plan;
 pub mod schedule;
 pub mod source;

@@ -14,4 +14,5 @@ mod outcomes;
 mod pacing;
 mod pairing;
 mod real_traces;
+mod several_l1s;
 mod specs;
