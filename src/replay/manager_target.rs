@@ -15,7 +15,7 @@ use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
-use crate::replay::totals::{L2Totals, StorageTotals};
+use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::l1::L1Manager;
 use crate::storage::{
@@ -89,14 +89,14 @@ impl ManagerTarget {
     /// # Errors
     /// If one of its threads had panicked: then the totals are not to be trusted.
     pub fn close(self) -> Result<StorageTotals> {
-        self.close_with_l2().map(|(totals, _)| totals)
+        self.close_in_full().map(|totals| totals.storage)
     }
 
-    /// [`Self::close`], and what became of the objects in L2.
+    /// [`Self::close`], and everything else that the manager had to say.
     ///
     /// # Errors
     /// As [`Self::close`].
-    pub fn close_with_l2(self) -> Result<(StorageTotals, L2Totals)> {
+    pub fn close_in_full(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
         self.manager.close()?;
@@ -105,7 +105,11 @@ impl ManagerTarget {
         for (adapter, open) in l2.adapters.iter_mut().zip(&open.l2_adapters) {
             adapter.is_healthy = open.is_healthy;
         }
-        Ok((StorageTotals { evicted_keys, ..self.totals }, l2))
+        Ok(ManagerTotals {
+            storage: StorageTotals { evicted_keys, ..self.totals },
+            failed_evictions: FailedEviction::all_of(&open),
+            l2,
+        })
     }
 
     fn enter(&mut self, context: ReadContext, slot: ReadSlot) {

@@ -50,4 +50,4 @@ pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
 pub use timed::{RecordBody, TimedRecord};
-pub use totals::{L2Totals, StorageTotals};
+pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};

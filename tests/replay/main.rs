@@ -14,5 +14,7 @@ mod outcomes;
 mod pacing;
 mod pairing;
 mod real_traces;
+#[cfg(feature = "cli")]
+mod reported;
 mod several_l1s;
 mod specs;

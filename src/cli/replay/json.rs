@@ -53,6 +53,7 @@ fn summary(report: &ReplayReport) -> Value {
             "keys_not_writable": report.totals.keys_not_writable,
             "keys_out_of_memory": report.totals.keys_out_of_memory,
         },
+        "evictions": evictions(report),
         "l2": l2(report),
         "trace": trace(&report.extent),
         "config": config(report),
@@ -60,6 +61,19 @@ fn summary(report: &ReplayReport) -> Value {
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })
+}
+
+/// The L1s whose policy could not choose, and why.
+fn evictions(report: &ReplayReport) -> Value {
+    let failures = report.failed_evictions.iter().map(|failed| {
+        json!({
+            "l1": failed.l1_tag,
+            "policy": failed.policy,
+            "failed_passes": failed.failed_passes,
+            "reason": failed.reason,
+        })
+    });
+    json!({ "failed_passes": report.failed_eviction_passes(), "failures": failures.collect::<Vec<_>>() })
 }
 
 /// Adapters as in `report_status()`.

@@ -28,7 +28,7 @@ use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 use crate::trace::Trace;
@@ -156,6 +156,7 @@ impl ReplayArgs {
         let record = self.record.as_deref();
         let report = play(&trace, keys.as_ref(), &extent, &config, record, &stop, &mut live)?;
         warn_about_the_recording(&report);
+        warn_about_evictions(&report);
         warn_about_l2(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
@@ -243,7 +244,7 @@ fn play(
     let recording = record.map(|path| Recording::start(path, target.manager(), config)).transpose()?;
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
     let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
-    let totals = target.close_with_l2()?;
+    let totals = target.close_in_full()?;
     let recording = recording.map(Recording::close);
     Ok(ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) })
 }
@@ -267,6 +268,17 @@ fn warn_about_what_is_given_up(target: &ManagerTarget) {
             let name = adapter_name(position, adapter);
             print_warning(&format!("L2 adapter {name} cannot use what it held, and overwrites it: {reason}"));
         }
+    }
+}
+
+/// L1s that could not evict: what found no memory there is missing in the hits of the report.
+fn warn_about_evictions(report: &ReplayReport) {
+    for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
+        let reason = reason.as_deref().unwrap_or("the last pass worked again");
+        print_warning(&format!(
+            "L1 {l1_tag} could not evict {failed_passes} times, and stayed full ({policy}: {reason}); choose another \
+             --eviction-policy, or --compat native"
+        ));
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::model::Op;
 use crate::replay::driver::RecordNote;
-use crate::replay::{L2Totals, NativeExtent, OpSummary, RecordName};
+use crate::replay::{FailedEviction, L2Totals, NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::recording::RecordingReport;
@@ -148,6 +148,11 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.row("Keys there already, not reserved", totals.keys_not_writable);
     table.row("Keys without memory, not reserved", totals.keys_out_of_memory);
     table.row("Keys evicted", totals.evicted_keys);
+    table.row_if_any("Eviction passes that failed", report.failed_eviction_passes());
+    for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
+        let reason = reason.as_deref().unwrap_or("the last pass worked again");
+        table.line(&printable(&format!("  L1 {l1_tag}, {policy}, {failed_passes} times: {reason}")));
+    }
 }
 
 /// The trace that the replay left of itself.
