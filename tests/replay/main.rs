@@ -9,6 +9,8 @@ mod command;
 mod fakes;
 #[cfg(feature = "cli")]
 mod files;
+#[cfg(feature = "cli")]
+mod interrupted;
 mod made;
 mod outcomes;
 mod pacing;

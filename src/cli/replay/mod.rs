@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`live`]: what is shown and written while the replay runs. [`signals`]: Ctrl-C.
+//! * [`live`]: what is shown and written while the replay runs.
 //! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
@@ -11,7 +11,6 @@ mod json;
 mod live;
 mod recording;
 mod report;
-mod signals;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
+use super::signals::stop_on_interrupt;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
@@ -151,7 +151,7 @@ impl ReplayArgs {
             warn_about_the_environment();
         }
         let stop = StopFlag::default();
-        signals::stop_on_interrupt(&stop)?;
+        stop_on_interrupt(&stop)?;
         let mut live = LiveOutput::open(self.jsonl_out.as_deref(), self.shown(), &extent)?;
         let record = self.record.as_deref();
         let report = play(&trace, keys.as_ref(), &extent, &config, record, &stop, &mut live)?;
