@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::clock::monotonic_ns;
 use crate::error::Result;
 use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
+use crate::replay::answers::{AnswerRecorder, AnswerSummary};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
@@ -33,6 +34,7 @@ pub struct ManagerTarget {
     prefetching: VecDeque<Prefetching>,
     /// Where the manager has several L1s.
     open_keys: Option<OpenKeys>,
+    answers: AnswerRecorder,
     totals: StorageTotals,
 }
 
@@ -60,6 +62,8 @@ struct Prefetching {
     policy: FetchingPolicy,
     /// Locks on each hit.
     read_locks: i64,
+    /// How often the result was asked for and not there.
+    early_queries: u64,
 }
 
 impl ManagerTarget {
@@ -75,6 +79,7 @@ impl ManagerTarget {
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
+            answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
         })
     }
@@ -107,6 +112,10 @@ impl ManagerTarget {
         }
         Ok(ManagerTotals {
             storage: StorageTotals { evicted_keys, ..self.totals },
+            answers: AnswerSummary {
+                timed_out: open.prefetch_controller.timed_out_requests,
+                ..self.answers.summary()
+            },
             failed_evictions: FailedEviction::all_of(&open),
             l2,
         })
@@ -160,8 +169,9 @@ impl ManagerTarget {
     /// the last call, and the recorded engine read because of its answer.
     fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
         if !self.open_keys.as_ref()?.are_locked(keys) {
-            let waiting = std::mem::take(&mut self.prefetching);
-            self.prefetching = waiting.into_iter().filter(|waiting| !self.count_result(waiting)).collect();
+            let mut waiting = std::mem::take(&mut self.prefetching);
+            waiting.retain_mut(|waiting| !self.count_result(waiting));
+            self.prefetching = waiting;
         }
         self.open_keys.as_ref().map(|open| open.readers(keys, |key| self.place(key)))
     }
@@ -194,17 +204,22 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, prefetching: Prefetching) {
+    fn count_prefetch(&mut self, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        if !self.count_result(&prefetching) {
+        if !self.count_result(&mut prefetching) {
             self.prefetching.push_back(prefetching);
         }
     }
 
     /// Counts what a prefetch found. False if it is still under way.
-    fn count_result(&mut self, prefetching: &Prefetching) -> bool {
-        let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else { return false };
+    fn count_result(&mut self, prefetching: &mut Prefetching) -> bool {
+        let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
+            prefetching.early_queries += 1;
+            self.answers.asked_too_early();
+            return false;
+        };
+        self.answers.answered(&prefetching.handle, prefetching.early_queries);
         self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
         if let Some(open) = &mut self.open_keys {
             open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
@@ -219,8 +234,8 @@ impl ManagerTarget {
     /// Counts what has come since the last call, at most two results, so that a call stays short.
     fn count_results(&mut self) {
         for _ in 0..2 {
-            let Some(oldest) = self.prefetching.pop_front() else { return };
-            if !self.count_result(&oldest) {
+            let Some(mut oldest) = self.prefetching.pop_front() else { return };
+            if !self.count_result(&mut oldest) {
                 return self.prefetching.push_front(oldest);
             }
         }
@@ -228,7 +243,7 @@ impl ManagerTarget {
 
     fn count_last_results(&mut self, stop: &StopFlag) {
         let deadline_ns = monotonic_ns() + LAST_RESULTS.as_nanos() as u64;
-        while let Some(oldest) = self.prefetching.pop_front() {
+        while let Some(mut oldest) = self.prefetching.pop_front() {
             loop {
                 let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
                 let is_done = self.manager.wait_prefetch_status(&oldest.handle, left.min(STOP_LOOK));
@@ -236,7 +251,10 @@ impl ManagerTarget {
                     break;
                 }
             }
-            self.totals.unresolved_prefetches += u64::from(!self.count_result(&oldest));
+            if !self.count_result(&mut oldest) {
+                self.totals.unresolved_prefetches += 1;
+                self.answers.never_answered();
+            }
         }
     }
 
@@ -287,14 +305,16 @@ impl ReplayTarget for ManagerTarget {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
-                self.answer =
-                    Answer::Prefetching(Prefetching { handle, requested_chunks, policy, read_locks });
+                let prefetching =
+                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0 };
+                self.answer = Answer::Prefetching(prefetching);
             }
         }
         Ok(())
     }
 
     fn settle(&mut self) {
+        self.count_results();
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
             Answer::Reserved(reservation) => self.count_reservation(&reservation),
@@ -302,7 +322,6 @@ impl ReplayTarget for ManagerTarget {
             Answer::Read(slot) => self.count_read(slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
-        self.count_results();
     }
 
     fn finish(&mut self, stop: &StopFlag) {

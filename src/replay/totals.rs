@@ -1,5 +1,6 @@
 //! What the storage manager answered, summed over a replay.
 
+use crate::replay::answers::AnswerSummary;
 use crate::storage::l1_eviction::EvictionStatus;
 use crate::storage::l2::AdapterStatus;
 use crate::storage::status::StorageManagerStatus;
@@ -9,6 +10,8 @@ use crate::storage::status::StorageManagerStatus;
 pub struct ManagerTotals {
     /// What it answered.
     pub storage: StorageTotals,
+    /// When it answered prefetches.
+    pub answers: AnswerSummary,
     /// The L1s that could not evict.
     pub failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.

@@ -231,6 +231,7 @@ fn an_interrupt_ends_the_wait_for_prefetches_too() {
     assert_eq!(summary["interrupted"], true);
     assert_eq!(summary["totals"]["records_replayed"], TINY_RECORDS);
     assert!(summary["totals"]["unresolved_prefetches"].as_u64() > Some(0), "{summary}");
+    assert_eq!(summary["prefetches"]["never_answered"], summary["totals"]["unresolved_prefetches"]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Everything that a replay has to say, before anybody renders it.
 
 use super::recording::RecordingReport;
-use crate::replay::{FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent};
+use crate::replay::{
+    AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
+};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
 use crate::trace::Trace;
@@ -17,6 +19,8 @@ pub(super) struct ReplayReport {
     pub(super) run: ReplayRun,
     /// What the storage manager answered.
     pub(super) totals: StorageTotals,
+    /// When it answered prefetches.
+    pub(super) answers: AnswerSummary,
     /// The L1s that could not evict.
     pub(super) failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.
@@ -44,6 +48,7 @@ impl ReplayReport {
             extent: *extent,
             run,
             totals: totals.storage,
+            answers: totals.answers,
             failed_evictions: totals.failed_evictions,
             l2: totals.l2,
             recorded_digest: trace.sm_config_digest().to_owned(),
