@@ -1,11 +1,10 @@
-//! Work that takes a while: how far it is, and Ctrl-C.
+//! Work that takes a while: how far it is, and whether it is to end.
 
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::exit::EXIT_INTERRUPTED;
+use super::signals::stop_on_interrupt;
 use crate::error::{Error, Result};
 use crate::replay::StopFlag;
 
@@ -22,16 +21,7 @@ impl LongWork {
     /// Begins work over `size_bytes`.
     pub(super) fn begin(size_bytes: u64) -> Result<Self> {
         let stop = StopFlag::default();
-        for signal in [SIGINT, SIGTERM] {
-            // Registered first, so that it runs first: on the first signal it finds the flag unset.
-            signal_hook::flag::register_conditional_shutdown(
-                signal,
-                i32::from(EXIT_INTERRUPTED),
-                stop.shared(),
-            )
-            .and_then(|_| signal_hook::flag::register(signal, stop.shared()))
-            .map_err(|error| Error::io("cannot handle Ctrl-C", error))?;
-        }
+        stop_on_interrupt(&stop)?;
         Ok(Self { bar: progress_bar(size_bytes), stop })
     }
 

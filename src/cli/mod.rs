@@ -3,7 +3,7 @@
 //! [`program`] lists the verbs. A verb parses its arguments into plain values, resolves them into values of the
 //! library, calls it, and prints. What verbs share lies below them: [`options`], [`storage_flags`]; [`output`] for lines as
 //! they come and [`files`] for results that are whole or not there; [`exit`] with the exit codes and the one place that prints an error;
-//! [`following`] for files that grow; [`long_work`] with progress and Ctrl-C; [`text`] with the forms of numbers and names.
+//! [`following`] for files that grow; [`long_work`] with progress, and [`signals`] that end it; [`text`] with the forms of numbers and names.
 
 mod convert;
 mod dump;
@@ -18,6 +18,7 @@ mod pages;
 mod program;
 mod repair;
 mod replay;
+mod signals;
 mod storage_flags;
 mod text;
 mod verify;

@@ -6,6 +6,7 @@
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
+//! * [`signal`]: what the process ignores.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
 //! * [`transfer`]: reading and writing raw memory; [`request`] and [`uring`]: the same, many at once.
@@ -25,6 +26,7 @@ pub mod numa;
 pub mod region;
 pub mod request;
 pub mod shm;
+pub mod signal;
 pub mod stdio;
 pub mod thread;
 pub mod ticks;

@@ -2,20 +2,26 @@
 //!
 //! What a call answers is looked at in `settle`, outside the call's latency. As in LMCache's replay buffers
 //! are neither written nor read, and nothing waits for a prefetch but the trace's own pace. A prefetch that goes to L2
-//! is counted when its result is there, or at the end, which waits for it a while.
+//! is counted when its result is there, or at the end, which waits for it a while. Where there are several L1s, what
+//! is open is remembered with the L1 that holds it: a trace does not say which one a call means.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::monotonic_ns;
 use crate::error::Result;
-use crate::format::model::{FetchingPolicy, StorageCall};
+use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
+use crate::replay::answers::{AnswerRecorder, AnswerSummary};
+use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
-use crate::replay::totals::{L2Totals, StorageTotals};
+use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
-use crate::storage::{Bitmap, L1Error, PrefetchHandle, ReadContext, StorageManager, WriteReservation};
+use crate::storage::l1::L1Manager;
+use crate::storage::{
+    Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
+};
 
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
@@ -26,6 +32,9 @@ pub struct ManagerTarget {
     answer: Answer,
     /// Prefetches whose result was not there yet, the oldest first.
     prefetching: VecDeque<Prefetching>,
+    /// Where the manager has several L1s.
+    open_keys: Option<OpenKeys>,
+    answers: AnswerRecorder,
     totals: StorageTotals,
 }
 
@@ -51,6 +60,10 @@ struct Prefetching {
     handle: PrefetchHandle,
     requested_chunks: usize,
     policy: FetchingPolicy,
+    /// Locks on each hit.
+    read_locks: i64,
+    /// How often the result was asked for and not there.
+    early_queries: u64,
 }
 
 impl ManagerTarget {
@@ -61,10 +74,12 @@ impl ManagerTarget {
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
         config.check()?;
         Ok(Self {
+            open_keys: OpenKeys::of(&config),
             manager: StorageManager::new(config)?,
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
+            answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
         })
     }
@@ -79,14 +94,14 @@ impl ManagerTarget {
     /// # Errors
     /// If one of its threads had panicked: then the totals are not to be trusted.
     pub fn close(self) -> Result<StorageTotals> {
-        self.close_with_l2().map(|(totals, _)| totals)
+        self.close_in_full().map(|totals| totals.storage)
     }
 
-    /// [`Self::close`], and what became of the objects in L2.
+    /// [`Self::close`], and everything else that the manager had to say.
     ///
     /// # Errors
     /// As [`Self::close`].
-    pub fn close_with_l2(self) -> Result<(StorageTotals, L2Totals)> {
+    pub fn close_in_full(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
         self.manager.close()?;
@@ -95,7 +110,15 @@ impl ManagerTarget {
         for (adapter, open) in l2.adapters.iter_mut().zip(&open.l2_adapters) {
             adapter.is_healthy = open.is_healthy;
         }
-        Ok((StorageTotals { evicted_keys, ..self.totals }, l2))
+        Ok(ManagerTotals {
+            storage: StorageTotals { evicted_keys, ..self.totals },
+            answers: AnswerSummary {
+                timed_out: open.prefetch_controller.timed_out_requests,
+                ..self.answers.summary()
+            },
+            failed_evictions: FailedEviction::all_of(&open),
+            l2,
+        })
     }
 
     fn enter(&mut self, context: ReadContext, slot: ReadSlot) {
@@ -111,9 +134,64 @@ impl ManagerTarget {
         let open = slot.and_then(|slot| self.open_reads.get_mut(slot.0 as usize)?.take());
         match open {
             // LMCache's replay never passes on that a reader failed: it does not know.
-            Some(context) => drop(context.exit(false)),
+            Some(context) => {
+                let released = context.exit(false);
+                if let Some(open) = &mut self.open_keys {
+                    open.released(released.iter().map(|(key, _)| key), 1);
+                }
+            }
             None => self.answer = Answer::UnmatchedExit,
         }
+    }
+
+    fn reserve_write(
+        &mut self,
+        keys: &[ObjectKey],
+        layout: &MemoryLayoutDesc,
+        mode: WriteMode,
+    ) -> Result<()> {
+        let reservation = self.manager.reserve_write_with_mode(keys, layout, mode)?;
+        if let Some(open) = &mut self.open_keys {
+            open.reserved(keys, &reservation, monotonic_ns());
+        }
+        self.answer = Answer::Reserved(reservation);
+        Ok(())
+    }
+
+    fn finish_write(&mut self, keys: &[ObjectKey]) -> Result<()> {
+        let Some(open) = &mut self.open_keys else { return self.manager.finish_write(keys).map(drop) };
+        let groups = open.finished(keys);
+        let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
+        self.manager.finish_write_by_owner(&groups).map(drop)
+    }
+
+    /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
+    /// the last call, and the recorded engine read because of its answer.
+    fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
+        if !self.open_keys.as_ref()?.are_locked(keys) {
+            let mut waiting = std::mem::take(&mut self.prefetching);
+            waiting.retain_mut(|waiting| !self.count_result(waiting));
+            self.prefetching = waiting;
+        }
+        self.open_keys.as_ref().map(|open| open.readers(keys, |key| self.place(key)))
+    }
+
+    /// The first L1 that has `key`, whatever its state; the first of all if none has.
+    fn place(&self, key: &ObjectKey) -> L1ManagerId {
+        let has_key = |l1: &L1Manager| {
+            let (codes, _) = l1.unsafe_read(std::slice::from_ref(key));
+            codes.count(L1Error::KeyNotExist) == 0
+        };
+        self.manager.l1_managers().position(has_key).unwrap_or(0) as L1ManagerId
+    }
+
+    fn finish_read(&mut self, keys: &[ObjectKey], read_locks: i64) -> Result<()> {
+        let owners = self.readers(keys);
+        self.manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
+        if let Some(open) = &mut self.open_keys {
+            open.released(keys, read_locks);
+        }
+        Ok(())
     }
 
     fn count_reservation(&mut self, reservation: &WriteReservation) {
@@ -126,18 +204,26 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, prefetching: Prefetching) {
+    fn count_prefetch(&mut self, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        if !self.count_result(&prefetching) {
+        if !self.count_result(&mut prefetching) {
             self.prefetching.push_back(prefetching);
         }
     }
 
     /// Counts what a prefetch found. False if it is still under way.
-    fn count_result(&mut self, prefetching: &Prefetching) -> bool {
-        let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else { return false };
+    fn count_result(&mut self, prefetching: &mut Prefetching) -> bool {
+        let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
+            prefetching.early_queries += 1;
+            self.answers.asked_too_early();
+            return false;
+        };
+        self.answers.answered(&prefetching.handle, prefetching.early_queries);
         self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        if let Some(open) = &mut self.open_keys {
+            open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
+        }
         let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
         self.totals.hit_keys += cells(&result.hit_cells);
         self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
@@ -148,8 +234,8 @@ impl ManagerTarget {
     /// Counts what has come since the last call, at most two results, so that a call stays short.
     fn count_results(&mut self) {
         for _ in 0..2 {
-            let Some(oldest) = self.prefetching.pop_front() else { return };
-            if !self.count_result(&oldest) {
+            let Some(mut oldest) = self.prefetching.pop_front() else { return };
+            if !self.count_result(&mut oldest) {
                 return self.prefetching.push_front(oldest);
             }
         }
@@ -157,7 +243,7 @@ impl ManagerTarget {
 
     fn count_last_results(&mut self, stop: &StopFlag) {
         let deadline_ns = monotonic_ns() + LAST_RESULTS.as_nanos() as u64;
-        while let Some(oldest) = self.prefetching.pop_front() {
+        while let Some(mut oldest) = self.prefetching.pop_front() {
             loop {
                 let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
                 let is_done = self.manager.wait_prefetch_status(&oldest.handle, left.min(STOP_LOOK));
@@ -165,7 +251,10 @@ impl ManagerTarget {
                     break;
                 }
             }
-            self.totals.unresolved_prefetches += u64::from(!self.count_result(&oldest));
+            if !self.count_result(&mut oldest) {
+                self.totals.unresolved_prefetches += 1;
+                self.answers.never_answered();
+            }
         }
     }
 
@@ -201,32 +290,31 @@ fn served_chunks(hit_cells: &[Bitmap], policy: FetchingPolicy) -> usize {
 impl ReplayTarget for ManagerTarget {
     fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()> {
         match call {
-            StorageCall::ReserveWrite { keys, layout, mode } => {
-                let reservation = self.manager.reserve_write_with_mode(keys, layout, *mode)?;
-                self.answer = Answer::Reserved(reservation);
-            }
-            StorageCall::FinishWrite { keys } => drop(self.manager.finish_write(keys)?),
+            StorageCall::ReserveWrite { keys, layout, mode } => self.reserve_write(keys, layout, *mode)?,
+            StorageCall::FinishWrite { keys } => self.finish_write(keys)?,
             StorageCall::ReadEnter { keys } => {
-                let context = self.manager.read_prefetched_results(keys, None)?;
+                let owners = self.readers(keys);
+                let context = self.manager.read_prefetched_results(keys, owners.as_ref())?;
                 if let Some(slot) = slot {
                     self.enter(context, slot);
                 }
             }
             StorageCall::ReadExit { .. } => self.exit(slot),
-            StorageCall::FinishRead { keys, read_locks } => {
-                drop(self.manager.finish_read_prefetched(keys, *read_locks, None)?);
-            }
+            StorageCall::FinishRead { keys, read_locks } => self.finish_read(keys, *read_locks)?,
             StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 } => {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
-                let policy = spec.fetching_policy;
-                self.answer = Answer::Prefetching(Prefetching { handle, requested_chunks, policy });
+                let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
+                let prefetching =
+                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0 };
+                self.answer = Answer::Prefetching(prefetching);
             }
         }
         Ok(())
     }
 
     fn settle(&mut self) {
+        self.count_results();
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
             Answer::Reserved(reservation) => self.count_reservation(&reservation),
@@ -234,7 +322,6 @@ impl ReplayTarget for ManagerTarget {
             Answer::Read(slot) => self.count_read(slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
-        self.count_results();
     }
 
     fn finish(&mut self, stop: &StopFlag) {

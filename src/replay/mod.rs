@@ -14,14 +14,17 @@
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
 //! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
 //!   adds up; between a deadline and its call it allocates nothing, takes no lock, makes no system call.
-//! * [`target`]: what a call is dispatched to.
-//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
+//! * [`target`]: what a call is dispatched to. [`manager_target`]: the storage manager as one. `owners`: which of several
+//!   L1s holds what is open.
+//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered; [`answers`]:
+//!   when it answered prefetches.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
 //! and named.
 
+pub mod answers;
 pub mod driver;
 pub mod extent;
 mod feed;
@@ -29,6 +32,7 @@ pub mod lag;
 pub mod manager_target;
 mod native_source;
 pub mod observe;
+mod owners;
 pub mod plan;
 pub mod schedule;
 pub mod source;
@@ -38,6 +42,7 @@ pub mod target;
 pub mod timed;
 pub mod totals;
 
+pub use answers::AnswerSummary;
 pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
 pub use lag::LagSummary;
@@ -48,4 +53,4 @@ pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
 pub use timed::{RecordBody, TimedRecord};
-pub use totals::{L2Totals, StorageTotals};
+pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};

@@ -1,7 +1,22 @@
 //! What the storage manager answered, summed over a replay.
 
+use crate::replay::answers::AnswerSummary;
+use crate::storage::l1_eviction::EvictionStatus;
 use crate::storage::l2::AdapterStatus;
 use crate::storage::status::StorageManagerStatus;
+
+/// Everything that a manager had to say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ManagerTotals {
+    /// What it answered.
+    pub storage: StorageTotals,
+    /// When it answered prefetches.
+    pub answers: AnswerSummary,
+    /// The L1s that could not evict.
+    pub failed_evictions: Vec<FailedEviction>,
+    /// What became of the objects in L2.
+    pub l2: L2Totals,
+}
 
 /// Counts of keys and reads. A key that is asked for twice counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +55,34 @@ pub struct StorageTotals {
     pub keys_not_writable: u64,
     /// Keys of writes for which there was no memory.
     pub keys_out_of_memory: u64,
+}
+
+/// An L1 whose eviction policy could not choose, so that it stayed as full as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedEviction {
+    /// Which L1.
+    pub l1_tag: String,
+    /// The policy's name.
+    pub policy: &'static str,
+    /// How many eviction passes failed.
+    pub failed_passes: u64,
+    /// Why the last pass failed; nothing if one after it did not.
+    pub reason: Option<String>,
+}
+
+impl FailedEviction {
+    /// Those of a manager's L1s, in the order of their tags.
+    pub fn all_of(status: &StorageManagerStatus) -> Vec<Self> {
+        let failed = |(l1_tag, status): (&String, &EvictionStatus)| {
+            (status.failed_passes > 0).then(|| Self {
+                l1_tag: l1_tag.clone(),
+                policy: status.eviction_policy,
+                failed_passes: status.failed_passes,
+                reason: status.last_error.clone(),
+            })
+        };
+        status.l1_eviction_controllers.iter().filter_map(failed).collect()
+    }
 }
 
 /// What became of the objects that a replay was to store to L2, and load from it.

@@ -47,6 +47,8 @@ pub struct EvictionStatus {
     pub passes: u64,
     /// Passes that found L1 above the watermark.
     pub triggered_passes: u64,
+    /// Passes that evicted nothing because the policy could not choose.
+    pub failed_passes: u64,
     /// Objects that passes deleted.
     pub evicted_keys: u64,
     /// Why the last pass that triggered evicted nothing, if the policy failed.
@@ -69,6 +71,7 @@ struct Shared {
     events: Events,
     passes: AtomicU64,
     triggered_passes: AtomicU64,
+    failed_passes: AtomicU64,
     evicted_keys: AtomicU64,
     last_error: Mutex<Option<String>>,
 }
@@ -83,6 +86,7 @@ impl L1EvictionController {
             events,
             passes: AtomicU64::new(0),
             triggered_passes: AtomicU64::new(0),
+            failed_passes: AtomicU64::new(0),
             evicted_keys: AtomicU64::new(0),
             last_error: Mutex::new(None),
         };
@@ -132,6 +136,7 @@ impl L1EvictionController {
             // Relaxed, here and below: counters that order nothing.
             passes: shared.passes.load(Ordering::Relaxed),
             triggered_passes: shared.triggered_passes.load(Ordering::Relaxed),
+            failed_passes: shared.failed_passes.load(Ordering::Relaxed),
             evicted_keys: self.evicted_keys(),
             last_error,
         }
@@ -150,8 +155,9 @@ impl Shared {
             self.triggered_passes.fetch_add(1, Ordering::Relaxed);
             *lock(&self.last_error) = victims.as_ref().err().map(Error::to_string);
         }
-        if let Ok(victims) = &victims {
-            self.count(victims);
+        match &victims {
+            Ok(victims) => self.count(victims),
+            Err(_) => drop(self.failed_passes.fetch_add(1, Ordering::Relaxed)),
         }
         self.events.publish(|| Event::L1EvictionLoopTick {
             l1_tag: &self.l1.config().tag,

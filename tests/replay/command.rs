@@ -114,13 +114,18 @@ fn verbose_prints_a_line_per_record_and_quiet_prints_nothing() {
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
 
+/// An adapter whose flag is right, and whose folder cannot be made.
+const FS_NOWHERE: &str = r#"{"type":"fs","base_path":"/dev/null/x"}"#;
+
 #[test]
 fn what_is_wrong_is_said_before_the_replay_starts() {
     let trace = unpack_to_file("traces/server_demo.lct");
     let events = unpack_to_file("traces/server_events.lct");
+    let fs_nowhere = format!("{L1} --l2-adapter {FS_NOWHERE}");
     let cases = [
         (&trace, "", "--l1-size-gb and --eviction-policy"),
         (&trace, "--l1-size-gb 1 --eviction-policy LRU --l2-adapter {}", "flag --l2-adapter"),
+        (&trace, fs_nowhere.as_str(), "/dev/null/x"),
         (&trace, "--l1-size-gb 1 --eviction-policy LRU --output-dir /dev/null/x", "/dev/null/x"),
         (&trace, "--l1-size-gb 1 --eviction-policy LRU --jsonl-out /dev/null/x/y", "/dev/null/x"),
         (&trace, "--l1-size-gb 1 --eviction-policy LRU --output /dev/null/x", "/dev/null/x"),
@@ -131,7 +136,19 @@ fn what_is_wrong_is_said_before_the_replay_starts() {
         assert_eq!(output.status.code(), Some(2), "{words}");
         let error = text(&output.stderr);
         assert!(error.starts_with("error: ") && error.contains(expected), "{words}: {error}");
+        assert!(!error.contains("warning"), "{words}: {error}");
     }
+}
+
+#[test]
+fn an_adapter_that_cannot_start_leaves_an_earlier_file_as_it_was() {
+    let (trace, folder) = (unpack_to_file("traces/tiny.lct"), tempfile::tempdir().expect("a folder"));
+    let lines = folder.path().join("x.jsonl");
+    std::fs::write(&lines, "earlier").expect("room");
+    let words = format!("{L1} --jsonl-out x.jsonl --l2-adapter {FS_NOWHERE}");
+    let output = command(folder.path(), &trace.path, &words).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(std::fs::read_to_string(&lines).expect("the file"), "earlier");
 }
 
 #[test]
@@ -231,6 +248,7 @@ fn an_interrupt_ends_the_wait_for_prefetches_too() {
     assert_eq!(summary["interrupted"], true);
     assert_eq!(summary["totals"]["records_replayed"], TINY_RECORDS);
     assert!(summary["totals"]["unresolved_prefetches"].as_u64() > Some(0), "{summary}");
+    assert_eq!(summary["prefetches"]["never_answered"], summary["totals"]["unresolved_prefetches"]);
 }
 
 #[test]

@@ -9,9 +9,14 @@ mod command;
 mod fakes;
 #[cfg(feature = "cli")]
 mod files;
+#[cfg(feature = "cli")]
+mod interrupted;
 mod made;
 mod outcomes;
 mod pacing;
 mod pairing;
 mod real_traces;
+#[cfg(feature = "cli")]
+mod reported;
+mod several_l1s;
 mod specs;

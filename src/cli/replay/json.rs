@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::replay::driver::RecordNote;
-use crate::replay::{OpSummary, RecordName, TraceExtent};
+use crate::replay::{AnswerSummary, OpSummary, RecordName, TraceExtent};
 
 use super::recording::RecordingReport;
 use super::report::ReplayReport;
@@ -53,6 +53,8 @@ fn summary(report: &ReplayReport) -> Value {
             "keys_not_writable": report.totals.keys_not_writable,
             "keys_out_of_memory": report.totals.keys_out_of_memory,
         },
+        "prefetches": prefetches(&report.answers),
+        "evictions": evictions(report),
         "l2": l2(report),
         "trace": trace(&report.extent),
         "config": config(report),
@@ -60,6 +62,35 @@ fn summary(report: &ReplayReport) -> Value {
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })
+}
+
+/// How long prefetches took.
+fn prefetches(answers: &AnswerSummary) -> Value {
+    json!({
+        "answered": answers.answered,
+        "answered_after_call": answers.answered_after_call,
+        "timed_out": answers.timed_out,
+        "early_queries": answers.early_queries,
+        "never_answered": answers.never_answered,
+        "submit_to_result_us": {
+            "p50": microseconds(answers.p50_ns),
+            "p99": microseconds(answers.p99_ns),
+            "max": microseconds(answers.max_ns),
+        },
+    })
+}
+
+/// The L1s whose policy could not choose, and why.
+fn evictions(report: &ReplayReport) -> Value {
+    let failures = report.failed_evictions.iter().map(|failed| {
+        json!({
+            "l1": failed.l1_tag,
+            "policy": failed.policy,
+            "failed_passes": failed.failed_passes,
+            "reason": failed.reason,
+        })
+    });
+    json!({ "failed_passes": report.failed_eviction_passes(), "failures": failures.collect::<Vec<_>>() })
 }
 
 /// Adapters as in `report_status()`.

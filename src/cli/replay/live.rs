@@ -1,6 +1,7 @@
 //! What is shown and written while a replay runs: lines per record, the JSONL file, the progress bar.
 //!
-//! All of it happens on the observer's thread. A file that cannot be written any more (a full disk) does not
+//! All of it happens on the observer's thread. Whoever kills the process loses what was written in the last moments
+//! alone. A file that cannot be written any more (a full disk) does not
 //! end the replay: it is said at once, the replay goes on, and the command fails at its end.
 
 use std::fs::File;
@@ -23,6 +24,9 @@ const DRAWS_PER_S: u8 = 10;
 
 /// Nanoseconds of a millisecond.
 const NS_PER_MS: u64 = 1_000_000;
+
+/// How long a record waits in memory at most before it goes to the JSONL file.
+const FLUSH_EVERY_NS: u64 = 200 * NS_PER_MS;
 
 /// What people are shown while a replay runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +99,9 @@ impl ReplayObserver for LiveOutput {
         if let Some(lines) = &mut self.lines {
             lines.flush();
         }
+        if let Some(jsonl) = &mut self.jsonl {
+            jsonl.flush_if_due(monotonic_ns());
+        }
     }
 }
 
@@ -156,6 +163,8 @@ impl Lines {
 struct JsonLines {
     path: PathBuf,
     out: BufWriter<File>,
+    /// When it is to be flushed; nothing if nothing waits.
+    due_ns: Option<u64>,
     failure: Option<std::io::Error>,
 }
 
@@ -172,7 +181,7 @@ impl JsonLines {
     fn create(path: &Path) -> Result<Self> {
         let file = File::create(path)
             .map_err(|error| Error::io("cannot create file", error).with_context("path", path.display()))?;
-        Ok(Self { path: path.to_owned(), out: BufWriter::new(file), failure: None })
+        Ok(Self { path: path.to_owned(), out: BufWriter::new(file), due_ns: None, failure: None })
     }
 
     fn write(&mut self, outcome: &Outcome, qualname: &str) {
@@ -190,6 +199,18 @@ impl JsonLines {
         let written = serde_json::to_writer(&mut self.out, &line)
             .map_err(std::io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"));
+        self.due_ns.get_or_insert_with(|| monotonic_ns() + FLUSH_EVERY_NS);
+        self.note(written);
+    }
+
+    fn flush_if_due(&mut self, now_ns: u64) {
+        if self.failure.is_none() && self.due_ns.take_if(|due_ns| *due_ns <= now_ns).is_some() {
+            let written = self.out.flush();
+            self.note(written);
+        }
+    }
+
+    fn note(&mut self, written: std::io::Result<()>) {
         if let Err(error) = written {
             print_warning(&format!("no more records go to {}: {error}", self.path.display()));
             self.failure = Some(error);

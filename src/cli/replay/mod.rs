@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`live`]: what is shown and written while the replay runs. [`signals`]: Ctrl-C.
+//! * [`live`]: what is shown and written while the replay runs.
 //! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
@@ -11,9 +11,9 @@ mod json;
 mod live;
 mod recording;
 mod report;
-mod signals;
 mod terminal;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -22,13 +22,14 @@ use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
+use super::signals::stop_on_interrupt;
 use super::storage_flags::StorageFlags;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 use crate::trace::Trace;
@@ -147,18 +148,14 @@ impl ReplayArgs {
         prepare_outputs(&self)?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
-        if !self.report.quiet {
-            warn_about_the_environment();
-        }
         let stop = StopFlag::default();
-        signals::stop_on_interrupt(&stop)?;
-        let mut live = LiveOutput::open(self.jsonl_out.as_deref(), self.shown(), &extent)?;
-        let record = self.record.as_deref();
-        let report = play(&trace, keys.as_ref(), &extent, &config, record, &stop, &mut live)?;
+        stop_on_interrupt(&stop)?;
+        let (report, lines) = play(&self, &trace, keys.as_ref(), &extent, &config, &stop)?;
         warn_about_the_recording(&report);
+        warn_about_evictions(&report);
         warn_about_l2(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
-        live.close().and(deliver(&self, &report)).map(|()| finding(&self, &report))
+        lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
 }
 
@@ -213,10 +210,12 @@ fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceEx
     extent
 }
 
-/// What LMCache's replay warns about.
+/// What LMCache's replay warns about. Printed when nothing can be refused any more: an error is not to stand below it.
 fn warn_about_the_environment() {
     let bold = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
-    anstream::eprintln!(
+    // If standard error is gone there is nobody left to tell.
+    let _ = writeln!(
+        anstream::stderr(),
         "{bold}warning: a replay can miss what the recorded server found{bold:#}\n\
          \x20 * It runs under this command's storage configuration, which may differ from the recorded one.\n\
          \x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
@@ -226,26 +225,32 @@ fn warn_about_the_environment() {
     );
 }
 
+/// Replays. Returns the report, and whether what was to be written while the replay ran could be.
 fn play(
+    args: &ReplayArgs,
     trace: &Trace,
     keys: Option<&KeyTable<'_>>,
     extent: &TraceExtent,
     config: &StorageManagerConfig,
-    record: Option<&Path>,
     stop: &StopFlag,
-    live: &mut LiveOutput,
-) -> Result<ReplayReport> {
+) -> Result<(ReplayReport, Result<()>)> {
     // Before the manager starts its thread, which inherits what this one keeps off.
     let reserved = ReservedCpu::take();
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let mut target = ManagerTarget::new(config.clone())?;
     warn_about_what_is_given_up(&target);
-    let recording = record.map(|path| Recording::start(path, target.manager(), config)).transpose()?;
+    let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), extent)?;
+    let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
+    let recording = args.record.as_ref().map(record).transpose()?;
+    if !args.report.quiet {
+        warn_about_the_environment();
+    }
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, live)?;
-    let totals = target.close_with_l2()?;
+    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let lines = live.close();
+    let totals = target.close_in_full()?;
     let recording = recording.map(Recording::close);
-    Ok(ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) })
+    Ok((ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
 }
 
 /// What a recording that is not whole is not told by its file alone.
@@ -267,6 +272,17 @@ fn warn_about_what_is_given_up(target: &ManagerTarget) {
             let name = adapter_name(position, adapter);
             print_warning(&format!("L2 adapter {name} cannot use what it held, and overwrites it: {reason}"));
         }
+    }
+}
+
+/// L1s that could not evict: what found no memory there is missing in the hits of the report.
+fn warn_about_evictions(report: &ReplayReport) {
+    for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
+        let reason = reason.as_deref().unwrap_or("the last pass worked again");
+        print_warning(&format!(
+            "L1 {l1_tag} could not evict {failed_passes} times, and stayed full ({policy}: {reason}); choose another \
+             --eviction-policy, or --compat native"
+        ));
     }
 }
 

@@ -1,7 +1,9 @@
 //! Everything that a replay has to say, before anybody renders it.
 
 use super::recording::RecordingReport;
-use crate::replay::{L2Totals, ReplayRun, StorageTotals, TraceExtent};
+use crate::replay::{
+    AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
+};
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
 use crate::trace::Trace;
@@ -17,6 +19,10 @@ pub(super) struct ReplayReport {
     pub(super) run: ReplayRun,
     /// What the storage manager answered.
     pub(super) totals: StorageTotals,
+    /// When it answered prefetches.
+    pub(super) answers: AnswerSummary,
+    /// The L1s that could not evict.
+    pub(super) failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.
     pub(super) l2: L2Totals,
     /// The digest in the trace; empty if the recorder was given no configuration.
@@ -35,14 +41,16 @@ impl ReplayReport {
         extent: &TraceExtent,
         config: &StorageManagerConfig,
         run: ReplayRun,
-        (totals, l2): (StorageTotals, L2Totals),
+        totals: ManagerTotals,
     ) -> Self {
         let mut report = Self {
             level: trace.level().to_owned(),
             extent: *extent,
             run,
-            totals,
-            l2,
+            totals: totals.storage,
+            answers: totals.answers,
+            failed_evictions: totals.failed_evictions,
+            l2: totals.l2,
             recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
@@ -52,6 +60,11 @@ impl ReplayReport {
             report.differences = differences(trace.sm_config_json(), config);
         }
         report
+    }
+
+    /// The eviction passes that failed, of all L1s.
+    pub(super) fn failed_eviction_passes(&self) -> u64 {
+        self.failed_evictions.iter().map(|failed| failed.failed_passes).sum()
     }
 
     /// Whether the trace was recorded under our configuration; nothing if the trace does not say.

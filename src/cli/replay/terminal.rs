@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::model::Op;
 use crate::replay::driver::RecordNote;
-use crate::replay::{L2Totals, NativeExtent, OpSummary, RecordName};
+use crate::replay::{AnswerSummary, FailedEviction, L2Totals, NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
 use super::recording::RecordingReport;
@@ -34,6 +34,7 @@ pub(super) fn render(report: &ReplayReport) -> String {
     fine_latencies(&mut table, &report.run.ops);
     schedule(&mut table, report);
     prefetches(&mut table, report);
+    answers(&mut table, &report.answers);
     reads_and_writes(&mut table, report);
     l2(&mut table, &report.l2);
     recording(&mut table, report);
@@ -132,8 +133,24 @@ fn prefetches(table: &mut Table, report: &ReplayReport) {
     table.row("Hit rate (hit / requested)", percent(totals.hit_keys, totals.requested_keys));
     table.row("Keys hit in L1", totals.l1_hit_keys);
     table.row("Keys hit in L2", totals.l2_hit_keys);
-    table.row_if_any("Prefetches without a result", totals.unresolved_prefetches);
     CELLS_NOTE.iter().for_each(|line| table.line(line));
+}
+
+/// How long prefetches took; nothing if the trace has none.
+fn answers(table: &mut Table, answers: &AnswerSummary) {
+    if answers.answered + answers.never_answered == 0 {
+        return;
+    }
+    let microseconds = |ns: u64| two_decimals(ns as f64 / 1e3);
+    table.heading("Prefetch Time (us): from submission to result", '-');
+    table.row("Prefetch p50", microseconds(answers.p50_ns));
+    table.row("Prefetch p99", microseconds(answers.p99_ns));
+    table.row("Prefetch max", microseconds(answers.max_ns));
+    table.row("Prefetches with a result", answers.answered);
+    table.row("  that came after their call had returned", answers.answered_after_call);
+    table.row_if_any("  that were given up by --prefetch-timeout-ms", answers.timed_out);
+    table.row("Queries that came before the result", answers.early_queries);
+    table.row("Prefetches without a result", answers.never_answered);
 }
 
 fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
@@ -148,6 +165,11 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.row("Keys there already, not reserved", totals.keys_not_writable);
     table.row("Keys without memory, not reserved", totals.keys_out_of_memory);
     table.row("Keys evicted", totals.evicted_keys);
+    table.row_if_any("Eviction passes that failed", report.failed_eviction_passes());
+    for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
+        let reason = reason.as_deref().unwrap_or("the last pass worked again");
+        table.line(&printable(&format!("  L1 {l1_tag}, {policy}, {failed_passes} times: {reason}")));
+    }
 }
 
 /// The trace that the replay left of itself.

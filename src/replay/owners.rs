@@ -1,0 +1,215 @@
+//! Which L1 holds what a replay has open, where there are several.
+//!
+//! A trace does not say which L1 its calls mean, and with several of them the manager has to be told. So the L1 that
+//! a key was reserved in is remembered until the key is finished, and the L1 that a prefetch locked it in until the
+//! locks are released.
+//!
+//! A key that a trace never finishes, or never releases, is forgotten when its reservation or its lock has run out:
+//! what is remembered is bounded by what the L1s can hold open.
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::clock::NS_PER_S;
+use crate::format::model::ObjectKey;
+use crate::storage::config::{L1ManagerConfig, StorageManagerConfig};
+use crate::storage::{L1Error, L1ManagerId, L1Owners, WriteReservation};
+
+/// So many keys are remembered before anybody looks which of them have run out.
+const FIRST_SWEEP: usize = 1024;
+
+/// The bounds that the manager sets to the locks of one call.
+const LOCKS: (i64, i64) = (1, 128);
+
+/// The keys that are open in several L1s.
+#[derive(Debug)]
+pub(super) struct OpenKeys {
+    writes: OwnerBook,
+    reads: OwnerBook,
+}
+
+impl OpenKeys {
+    /// Books for the L1s of `config`; none if there is only one, which needs no telling.
+    pub(super) fn of(config: &StorageManagerConfig) -> Option<Self> {
+        let longest_ns = |seconds: fn(&L1ManagerConfig) -> i64| {
+            let seconds = config.l1_managers.iter().map(seconds).max().unwrap_or(0);
+            u64::try_from(seconds).unwrap_or(0).saturating_mul(NS_PER_S)
+        };
+        (config.l1_managers.len() > 1).then(|| Self {
+            writes: OwnerBook::new(longest_ns(|l1| l1.write_ttl_seconds), 1),
+            reads: OwnerBook::new(longest_ns(|l1| l1.read_ttl_seconds), u64::MAX),
+        })
+    }
+
+    /// Some of `keys` were reserved.
+    pub(super) fn reserved(&mut self, keys: &[ObjectKey], reservation: &WriteReservation, now_ns: u64) {
+        for (position, (key, code)) in keys.iter().zip(reservation.codes().as_slice()).enumerate() {
+            if *code == L1Error::Success {
+                self.writes.open(key, reservation.owner(position), 1, now_ns);
+            }
+        }
+    }
+
+    /// `keys` are finished: returns them in their order, in groups by the L1 that they were reserved in. One that is not reserved anywhere goes to
+    /// the first L1, which says so.
+    pub(super) fn finished(&mut self, keys: &[ObjectKey]) -> Vec<(L1ManagerId, Vec<ObjectKey>)> {
+        let mut groups: Vec<(L1ManagerId, Vec<ObjectKey>)> = Vec::new();
+        for key in keys {
+            let owner = self.writes.close(key, 1).unwrap_or(0);
+            match groups.last_mut() {
+                Some((of_group, group)) if *of_group == owner => group.push(key.clone()),
+                _ => groups.push((owner, vec![key.clone()])),
+            }
+        }
+        groups
+    }
+
+    /// A prefetch took `read_locks` on each of `owners`.
+    pub(super) fn locked(&mut self, owners: &[(ObjectKey, L1ManagerId)], read_locks: i64, now_ns: u64) {
+        for (key, owner) in owners {
+            self.reads.open(key, *owner, lock_count(read_locks), now_ns);
+        }
+    }
+
+    /// Whether all of `keys` are locked as far as is known.
+    pub(super) fn are_locked(&self, keys: &[ObjectKey]) -> bool {
+        keys.iter().all(|key| self.reads.open.contains_key(key))
+    }
+
+    /// The L1 to read each of `keys` from; `place` says it of one that is not locked.
+    pub(super) fn readers(&self, keys: &[ObjectKey], place: impl Fn(&ObjectKey) -> L1ManagerId) -> L1Owners {
+        let owner = |key: &ObjectKey| self.reads.owner(key).unwrap_or_else(|| place(key));
+        keys.iter().map(|key| (key.clone(), owner(key))).collect()
+    }
+
+    /// `read_locks` were released on each of `keys`.
+    pub(super) fn released<'a>(&mut self, keys: impl IntoIterator<Item = &'a ObjectKey>, read_locks: i64) {
+        for key in keys {
+            self.reads.close(key, lock_count(read_locks));
+        }
+    }
+}
+
+fn lock_count(read_locks: i64) -> u64 {
+    read_locks.clamp(LOCKS.0, LOCKS.1).unsigned_abs()
+}
+
+/// Who holds a key, how often, and how long at most.
+#[derive(Debug)]
+struct Holding {
+    owner: L1ManagerId,
+    locks: u64,
+    until_ns: u64,
+}
+
+#[derive(Debug)]
+struct OwnerBook {
+    /// A key can be open in more than one L1: the oldest comes first.
+    open: HashMap<ObjectKey, SmallVec<[Holding; 1]>, foldhash::fast::RandomState>,
+    ttl_ns: u64,
+    /// How many locks an L1 has on a key at most.
+    most_locks: u64,
+    sweep_at: usize,
+}
+
+impl OwnerBook {
+    fn new(ttl_ns: u64, most_locks: u64) -> Self {
+        Self { open: HashMap::default(), ttl_ns, most_locks, sweep_at: FIRST_SWEEP }
+    }
+
+    fn open(&mut self, key: &ObjectKey, owner: L1ManagerId, locks: u64, now_ns: u64) {
+        self.sweep_if_full(now_ns);
+        let until_ns = now_ns.saturating_add(self.ttl_ns);
+        let holdings = self.open.entry(key.clone()).or_default();
+        holdings.retain(|holding| holding.until_ns > now_ns);
+        match holdings.iter_mut().find(|holding| holding.owner == owner) {
+            Some(holding) => {
+                holding.locks = holding.locks.saturating_add(locks).min(self.most_locks);
+                holding.until_ns = until_ns;
+            }
+            None => holdings.push(Holding { owner, locks, until_ns }),
+        }
+    }
+
+    /// The L1 that has held the key for longest.
+    fn owner(&self, key: &ObjectKey) -> Option<L1ManagerId> {
+        Some(self.open.get(key)?.first()?.owner)
+    }
+
+    /// Takes locks off the L1 that has held the key for longest, and returns which one that is.
+    fn close(&mut self, key: &ObjectKey, locks: u64) -> Option<L1ManagerId> {
+        let holdings = self.open.get_mut(key)?;
+        let oldest = holdings.first_mut()?;
+        oldest.locks = oldest.locks.saturating_sub(locks);
+        let owner = oldest.owner;
+        holdings.retain(|holding| holding.locks > 0);
+        if holdings.is_empty() {
+            self.open.remove(key);
+        }
+        Some(owner)
+    }
+
+    /// Forgets what has run out, once the book has twice the keys that the last look left in it.
+    fn sweep_if_full(&mut self, now_ns: u64) {
+        if self.open.len() < self.sweep_at {
+            return;
+        }
+        self.open.retain(|_, holdings| {
+            holdings.retain(|holding| holding.until_ns > now_ns);
+            !holdings.is_empty()
+        });
+        self.sweep_at = (self.open.len() * 2).max(FIRST_SWEEP);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::{ChunkHash, KeyScope};
+    use crate::sync::Arc;
+
+    const TTL_NS: u64 = 100;
+
+    fn key(number: u32) -> ObjectKey {
+        let scope = KeyScope::new("m", 0, 0, "").expect("a valid scope");
+        ObjectKey::new(ChunkHash::new(&number.to_le_bytes()), Arc::new(scope))
+    }
+
+    #[test]
+    fn the_oldest_holder_comes_first_until_its_locks_are_gone() {
+        let mut book = OwnerBook::new(TTL_NS, u64::MAX);
+        book.open(&key(1), 2, 2, 0);
+        book.open(&key(1), 1, 1, 0);
+        book.open(&key(1), 2, 1, 0);
+        assert_eq!((book.owner(&key(1)), book.owner(&key(7))), (Some(2), None));
+        let closed = [1, 2, 1, 1].map(|locks| book.close(&key(1), locks));
+        assert_eq!(closed, [Some(2), Some(2), Some(1), None]);
+        assert!(book.open.is_empty());
+    }
+
+    /// A writer that never finishes, and the next one in another L1.
+    #[test]
+    fn who_has_run_out_stands_in_nobodys_way() {
+        let mut book = OwnerBook::new(TTL_NS, 1);
+        book.open(&key(1), 1, 1, 0);
+        book.open(&key(1), 0, 1, TTL_NS);
+        assert_eq!((book.close(&key(1), 1), book.open.len()), (Some(0), 0));
+        // A reservation that its L1 gave away anew is one reservation.
+        book.open(&key(1), 1, 1, 0);
+        book.open(&key(1), 1, 1, TTL_NS - 1);
+        book.close(&key(1), 1);
+        assert!(book.open.is_empty());
+    }
+
+    #[test]
+    fn what_is_never_closed_is_forgotten_when_it_has_run_out() {
+        let mut book = OwnerBook::new(TTL_NS, 1);
+        let most = (0..100_000_u32)
+            .map(|number| {
+                book.open(&key(number), 0, 1, u64::from(number));
+                book.open.len()
+            })
+            .max();
+        assert_eq!(most, Some(FIRST_SWEEP));
+    }
+}
