@@ -69,6 +69,10 @@ impl Device {
         Ok(Self { file, path: path.to_owned(), is_direct, is_zero_copy, block_align, size_bytes, buffers })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes
     }

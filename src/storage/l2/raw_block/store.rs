@@ -86,7 +86,7 @@ impl RawBlock {
     /// Opens the device and finds its index.
     ///
     /// # Errors
-    /// If the device cannot be opened or read, or has no room for a slot.
+    /// If the device cannot be opened or read, has no room for a slot, or holds something that is not raw_block's.
     pub fn open(options: RawBlockOptions) -> Result<Self> {
         let config = &options.config;
         let path = &config.device_path;
