@@ -18,18 +18,6 @@ pub(super) const MAX_CAPACITY_BYTES: u64 = i64::MAX as u64;
 /// The longest time that a setting can name: a day.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads `json` as one object.
-///
-/// # Errors
-/// If it is not JSON, nests deeper than serde_json follows (128 levels), or is not an object.
-pub(super) fn parse_object(json: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(json) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Error::invalid("not a JSON object")),
-        Err(error) => Err(Error::invalid("not a JSON object").with_source(error)),
-    }
-}
-
 /// One object.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);

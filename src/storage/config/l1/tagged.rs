@@ -13,7 +13,8 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
-use crate::storage::config::fields::{Fields, parse_object};
+use crate::storage::config::fields::Fields;
+use crate::storage::config::strict_json::parse_object;
 use crate::storage::config::{EvictionConfig, EvictionMeasure, EvictionPolicyKind};
 
 /// The fields of every object.

@@ -6,8 +6,9 @@ use super::known::{refuse_keys, unknown_type};
 use super::spec::{Environment, Spec};
 use super::{AdapterKind, L2AdapterConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 use crate::error::{Error, Result};
-use crate::storage::config::fields::{Fields, parse_object};
+use crate::storage::config::fields::Fields;
 use crate::storage::config::secret::masked;
+use crate::storage::config::strict_json::parse_object;
 use crate::storage::config::{DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind};
 use crate::storage::serde::SerdeConfig;
 
@@ -21,8 +22,8 @@ impl L2AdapterConfig {
     /// Reads one object.
     ///
     /// # Errors
-    /// If it is not a JSON object, its type is unknown or not part of this build, or a field is unknown or
-    /// wrong. No value of a field is part of the message.
+    /// If it is not a JSON object, its type is unknown or not part of this build, or a field is unknown, wrong, or there
+    /// twice. No value of a field is part of the message.
     pub fn from_json(json: &str) -> Result<Self> {
         Self::from_json_in(json, &|name| std::env::var(name).ok())
     }
