@@ -481,10 +481,69 @@ fn unknown_keys_are_refused_by_name() {
         assert!(error.to_string().contains(&format!("type {}", config.kind.name())), "{error}");
     }
     let inner = r#"{"type":"fault_inject","inner":{"type":"fs","base_path":"/x","x":1}}"#;
-    assert!(error(inner).to_string().contains("field x, type fs, type fault_inject"), "{}", error(inner));
+    assert!(
+        error(inner).to_string().contains("field x, type fs, in inner, type fault_inject"),
+        "{}",
+        error(inner)
+    );
     let hostile = format!(r#"{{"type":"fs","base_path":"/x","\u001b[31m{}":1}}"#, "y".repeat(10_000));
     let said = error(&hostile).to_string();
     assert!(said.len() < 300 && !said.contains('\u{1b}'), "{said}");
+}
+
+/// A key that is not there does not read like a value that is wrong.
+#[test]
+fn a_key_that_is_missing_is_named_with_an_example() {
+    for (json, words, hint) in [
+        ("{}", "misses the key type", r#"add "type": "fs""#),
+        (r#"{"type":"fs"}"#, "misses the key base_path (type fs)", r#"add "base_path": "/data/kv""#),
+        (r#"{"type":"mock"}"#, "misses the key max_size_gb (", r#"add "max_size_gb": 8"#),
+        (
+            r#"{"type":"mock","max_size_gb":1}"#,
+            "misses the key mock_bandwidth_gb",
+            r#""mock_bandwidth_gb": 2"#,
+        ),
+        (r#"{"type":"raw_block"}"#, "misses the key device_path", "/dev/nvme1n1"),
+        (
+            r#"{"type":"raw_block","device_path":"/x"}"#,
+            "misses the key slot_bytes",
+            r#"add "slot_bytes": 1052672"#,
+        ),
+        (r#"{"type":"resp","port":1}"#, "misses the key host", "LMCACHE_RESP_HOST"),
+        (r#"{"type":"resp","host":"h"}"#, "misses the key port", "LMCACHE_RESP_PORT"),
+        (r#"{"type":"s3","s3_region":"r"}"#, "misses the key s3_endpoint", "bucket."),
+        (r#"{"type":"s3","s3_endpoint":"b.h"}"#, "misses the key s3_region", "eu-central-1"),
+        (r#"{"type":"plugin"}"#, "misses the key library_path", ".so"),
+        (r#"{"type":"fault_inject"}"#, "misses the key inner (type fault_inject)", r#"{"type": "fs""#),
+        (
+            r#"{"type":"fs","base_path":"/x","eviction":{}}"#,
+            "misses the key eviction_policy (in eviction, type fs)",
+            r#"add "eviction_policy": "LRU""#,
+        ),
+        (r#"{"type":"fs","base_path":"/x","serde":{}}"#, "misses the key type (field serde, type fs)", "fp8"),
+    ] {
+        let error = error(json);
+        assert!(error.to_string().contains(words), "{json}: {error}");
+        assert!(error.hint().is_some_and(|said| said.contains(hint)), "{json}: {:?}", error.hint());
+    }
+    let wrong = error(r#"{"type":"fs","base_path":""}"#).to_string();
+    assert_eq!(wrong, "base_path must be a non-empty string (type fs)");
+}
+
+#[test]
+fn what_is_wrong_in_a_wrapped_adapter_says_that_it_is_inside() {
+    for (inner, words) in [
+        (r#"{"type":"fs"}"#, "misses the key base_path (type fs, in inner, type fault_inject)"),
+        ("{}", "misses the key type (in inner, type fault_inject)"),
+        (r#"{"type":"valkey"}"#, "not part of this build (type valkey, in inner, type fault_inject)"),
+        (
+            r#"{"type":"fault_inject","inner":{"type":"fs","base_path":1}}"#,
+            "(type fs, in inner, type fault_inject, in inner, type fault_inject)",
+        ),
+    ] {
+        let error = error(&format!(r#"{{"type":"fault_inject","inner":{inner}}}"#)).to_string();
+        assert!(error.contains(words), "{error}");
+    }
 }
 
 #[test]

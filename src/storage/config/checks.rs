@@ -66,8 +66,15 @@ impl StorageManagerConfig {
             )
             .with_hint(format!("the tags are {}", tags.join(", "))));
         };
-        match &adapter.innermost().kind {
-            AdapterKind::RawBlock(raw_block) => raw_block.check_l1(&l1.memory).map_err(named),
+        let inner = adapter.innermost();
+        let in_inner = |error: Error| match std::ptr::eq(inner, adapter) {
+            true => error,
+            false => error.with_context("in", "inner"),
+        };
+        match &inner.kind {
+            AdapterKind::RawBlock(raw_block) => {
+                raw_block.check_l1(&l1.memory).map_err(|error| named(in_inner(error)))
+            }
             _ => Ok(()),
         }
     }

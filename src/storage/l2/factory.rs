@@ -57,9 +57,10 @@ fn without_serde(config: &L2AdapterConfig, context: &AdapterContext) -> Result<A
         AdapterKind::FaultInject(wrapper) => {
             // LMCache reads the serde of the inner adapter and forgets it.
             let inner = match context.compat {
-                Compat::Lmcache => without_serde(&wrapper.inner, context)?,
-                Compat::Native => create(&wrapper.inner, context)?,
+                Compat::Lmcache => without_serde(&wrapper.inner, context),
+                Compat::Native => create(&wrapper.inner, context),
             };
+            let inner = inner.map_err(|error| error.with_context("in", "inner"))?;
             Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
         }
         AdapterKind::Fs(fs) => fs_adapter(fs, FsKind::Fs, context),

@@ -94,7 +94,7 @@ fn read(value: &Value) -> Result<SerdeConfig> {
         Some("fp8") => Ok(SerdeConfig::Fp8(fields.fp8()?)),
         Some("aesgcm") => Ok(SerdeConfig::AesGcm(fields.aesgcm()?)),
         Some(other) => Err(unknown_type(other)),
-        None => Err(Error::invalid("serde must have a type").with_hint(KNOWN_TYPES)),
+        None => Err(Error::invalid("the JSON misses the key type").with_hint(KNOWN_TYPES)),
     }
 }
 
@@ -150,7 +150,11 @@ impl<'a> Fields<'a> {
         let path = self.text("master_key_path")?.filter(|path| !path.is_empty());
         let master_key_path = path
             .ok_or_else(|| {
-                Error::invalid("the serde aesgcm needs a master_key_path").with_hint(
+                let error = match self.0.get("master_key_path") {
+                    None => Error::invalid("the JSON misses the key master_key_path"),
+                    Some(_) => Error::invalid("master_key_path must be a non-empty string"),
+                };
+                error.with_hint(
                     "make a key by `head -c 32 /dev/urandom > FILE`, and give every server the same file",
                 )
             })?

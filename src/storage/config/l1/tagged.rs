@@ -122,7 +122,7 @@ fn read(json: &str, defaults: &TaggedDefaults) -> Result<L1ManagerConfig> {
 }
 
 fn backend(fields: Fields<'_>) -> Result<Backend> {
-    match fields.get("type").and_then(Value::as_str) {
+    match fields.required("type", "\"DRAM\"")?.as_str() {
         Some("DRAM") => Ok(Backend::Dram),
         Some("DEVDAX") => Ok(Backend::DevDax),
         Some("GDS") => Ok(Backend::Gds),
@@ -144,7 +144,7 @@ fn read_common(fields: Fields<'_>, backend: Backend, defaults: &TaggedDefaults) 
         Backend::Gds => GDS_FIELDS,
     };
     fields.check_names(&[COMMON_FIELDS, own_fields])?;
-    let tag = fields.required_text("tag")?;
+    let tag = fields.required_text("tag", DEFAULT_L1_TAG)?;
     if tag == DEFAULT_L1_TAG && backend != Backend::Dram {
         return Err(Error::invalid("only an L1 of type DRAM can have the tag _default"));
     }
@@ -154,7 +154,7 @@ fn read_common(fields: Fields<'_>, backend: Backend, defaults: &TaggedDefaults) 
     if !align_bytes.is_power_of_two() {
         return Err(Error::invalid("align_bytes must be a power of two"));
     }
-    let size_bytes = gib_to_bytes(fields.positive_number("size_gb", None)?)?;
+    let size_bytes = gib_to_bytes(fields.required_positive_number("size_gb", "4")?)?;
     if size_bytes < align_bytes {
         return Err(Error::invalid("size_gb must provide at least align_bytes bytes"));
     }
@@ -164,7 +164,8 @@ fn read_common(fields: Fields<'_>, backend: Backend, defaults: &TaggedDefaults) 
         align_bytes,
         ..L1MemoryManagerConfig::default()
     };
-    let eviction = read_eviction(fields, defaults.eviction.as_ref())?;
+    let eviction = read_eviction(fields, defaults.eviction.as_ref())
+        .map_err(|error| error.with_context("in", "eviction"))?;
     Ok(L1ManagerConfig { tag: tag.to_owned(), memory, write_ttl_seconds, read_ttl_seconds, eviction })
 }
 
@@ -174,7 +175,7 @@ fn read_dram(
     defaults: &TaggedDefaults,
 ) -> Result<L1ManagerConfig> {
     let size_bytes = config.memory.size_bytes;
-    let init_size_gb = fields.positive_number("init_size_gb", Some(DEFAULT_INIT_SIZE_GB))?;
+    let init_size_gb = fields.positive_number("init_size_gb", DEFAULT_INIT_SIZE_GB)?;
     // LMCache's default, by which it judges what goes with what.
     let use_lazy = fields.bool("use_lazy", true)?;
     let use_hugepages = fields.bool("use_hugepages", false)?;
@@ -230,7 +231,10 @@ fn read_eviction(fields: Fields<'_>, defaults: Option<&EvictionConfig>) -> Resul
     let own = match fields.get("eviction") {
         None => Fields(&empty),
         Some(Value::Object(own)) => Fields(own),
-        Some(_) => return Err(Error::invalid("eviction must be an object")),
+        Some(_) => {
+            return Err(Error::invalid("eviction must be an object")
+                .with_hint("write {\"eviction_policy\": \"LRU\"}"));
+        }
     };
     own.check_names(&[EVICTION_FIELDS])?;
     let mut config = defaults.cloned().unwrap_or_default();
@@ -238,8 +242,9 @@ fn read_eviction(fields: Fields<'_>, defaults: Option<&EvictionConfig>) -> Resul
         (Some(Value::String(name)), _) => config.policy = EvictionPolicyKind::from_name(name)?,
         (None, Some(_)) => {}
         _ => {
-            return Err(Error::invalid("an eviction policy is required for each L1")
-                .with_hint("add --eviction-policy LRU"));
+            return Err(Error::invalid("an eviction policy is required for each L1").with_hint(
+                "add --eviction-policy LRU, or \"eviction\": {\"eviction_policy\": \"LRU\"} to this L1",
+            ));
         }
     }
     let whole = &mut config.whole_numbers;

@@ -84,7 +84,8 @@ fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
     if depth > MAX_DEPTH {
         return Err(Error::invalid("adapters are nested too deeply").with_context("most", MAX_DEPTH));
     }
-    let Some(object) = spec.fields.get("inner").and_then(Value::as_object) else {
+    let inner = spec.fields.required("inner", "{\"type\": \"fs\", \"base_path\": \"/data/kv\"}")?;
+    let Some(object) = inner.as_object() else {
         return Err(Error::invalid("inner must be the object of an adapter, with a type"));
     };
     if let Some(name) = OUTER_KEYS.into_iter().find(|name| object.contains_key(*name)) {
@@ -93,6 +94,7 @@ fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
             .with_hint("move it to the object around it; LMCache reads it and then passes over it"));
     }
     (spec.read_inner)(Spec { fields: Fields(object), depth, ..spec })
+        .map_err(|error| error.with_context("in", "inner"))
 }
 
 fn gap_indices(spec: Spec<'_>) -> Result<Vec<u64>> {

@@ -107,7 +107,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<FsAdapterConfig> {
     let fields = spec.fields;
     let temporary = fields.optional_text("relative_tmp_dir")?;
     Ok(FsAdapterConfig {
-        base_path: fields.required_text("base_path")?.into(),
+        base_path: fields.required_text("base_path", "/data/kv")?.into(),
         relative_tmp_dir: temporary.filter(|path| !path.is_empty()).map(below).transpose()?,
         read_ahead_bytes: fields.optional_integer("read_ahead_size", 1..=u64::MAX)?,
         use_odirect: fields.bool("use_odirect", false)?,

@@ -47,7 +47,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<PluginAdapterConfig> {
         Some(_) => return Err(Error::invalid("adapter_params must be an object")),
     };
     Ok(PluginAdapterConfig {
-        library_path: fields.required_text("library_path")?.into(),
+        library_path: fields.required_text("library_path", "/opt/libmyadapter.so")?.into(),
         adapter_params,
         max_capacity_bytes: fields.capacity_gb("max_capacity_gb")?,
     })

@@ -132,8 +132,8 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
     let io_engine = io_engine(fields)?;
     refuse_passthrough(fields, io_engine)?;
     let config = RawBlockAdapterConfig {
-        device_path: fields.required_text("device_path")?.into(),
-        slot_bytes: fields.integer("slot_bytes", 0, 1..=MAX_CAPACITY_BYTES)?,
+        device_path: fields.required_text("device_path", "/dev/nvme1n1")?.into(),
+        slot_bytes: slot_bytes(fields)?,
         capacity_bytes: Some(bytes(fields, "capacity_bytes", 0)?).filter(|bytes| *bytes > 0),
         use_odirect: fields.bool("use_odirect", true)?,
         block_align: bytes(fields, "block_align", 4096)?,
@@ -236,6 +236,12 @@ fn is_chosen(fields: Fields<'_>, name: &str) -> bool {
 fn magic(text: &str) -> Result<[u8; MAGIC_BYTES]> {
     let bytes = text.as_bytes().try_into().ok().filter(|_| text.is_ascii());
     bytes.ok_or_else(|| Error::invalid("meta_magic must be 8 ASCII characters"))
+}
+
+fn slot_bytes(fields: Fields<'_>) -> Result<u64> {
+    // A MiB and the header.
+    fields.required("slot_bytes", "1052672")?;
+    fields.integer("slot_bytes", 0, 1..=MAX_CAPACITY_BYTES)
 }
 
 fn bytes(fields: Fields<'_>, name: &str, default: u64) -> Result<u64> {

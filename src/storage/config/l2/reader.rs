@@ -55,10 +55,8 @@ impl L2AdapterConfig {
 /// Reads an object of any kind.
 pub(super) fn read(spec: Spec<'_>) -> Result<L2AdapterConfig> {
     let fields = spec.fields;
-    let name = match fields.get("type") {
-        Some(Value::String(name)) => name.as_str(),
-        Some(_) => return Err(Error::invalid("type must be a string")),
-        None => return Err(Error::invalid("an adapter must have a type").with_hint("add \"type\": \"fs\"")),
+    let Value::String(name) = fields.required("type", "\"fs\"")? else {
+        return Err(Error::invalid("type must be a string"));
     };
     let (keys, read_kind) = kind(name).ok_or_else(|| unknown_type(name))?;
     refuse_keys(name, fields)
@@ -90,13 +88,17 @@ fn read_as(spec: Spec<'_>, keys: &[&str], read_kind: ReadKind) -> Result<L2Adapt
     fields.check_names(&[COMMON_KEYS, keys])?;
     let affinity_tag = match fields.get("affinity_tag") {
         None => DEFAULT_L1_TAG,
-        Some(_) => fields.required_text("affinity_tag")?,
+        Some(_) => fields.required_text("affinity_tag", DEFAULT_L1_TAG)?,
     };
     let config = L2AdapterConfig {
         kind: read_kind(spec)?,
         affinity_tag: affinity_tag.to_owned(),
         shared: fields.bool("shared", false)?,
-        eviction: fields.given("eviction").map(read_eviction).transpose()?,
+        eviction: fields
+            .given("eviction")
+            .map(read_eviction)
+            .transpose()
+            .map_err(|error| error.with_context("in", "eviction"))?,
         persist_enabled: fields.bool("persist_enabled", true)?,
         serde: fields.given("serde").map(SerdeConfig::from_json).transpose()?,
         spec: masked(&Value::Object(fields.0.clone())),
@@ -113,10 +115,12 @@ fn read_eviction(value: &Value) -> Result<EvictionConfig> {
     let empty = Map::new();
     let fields = Fields(value.as_object().unwrap_or(&empty));
     if !value.is_object() {
-        return Err(Error::invalid("eviction must be an object"));
+        return Err(
+            Error::invalid("eviction must be an object").with_hint("write {\"eviction_policy\": \"LRU\"}")
+        );
     }
     fields.check_names(&[EVICTION_KEYS])?;
-    let policy = EvictionPolicyKind::from_name(fields.required_text("eviction_policy")?)?;
+    let policy = EvictionPolicyKind::from_name(fields.required_text("eviction_policy", "LRU")?)?;
     let defaults = EvictionConfig::default();
     Ok(EvictionConfig {
         policy,
