@@ -199,10 +199,6 @@ fn what_raw_block_cannot_be_is_said() {
         (r#","meta_magic":"LMCIDX0""#, "meta_magic must be 8"),
         (r#","meta_magic":"LMCIDX012""#, "meta_magic must be 8"),
         (r#","iouring_queue_depth":32769"#, "iouring_queue_depth"),
-        (r#","use_uring_cmd":true"#, "use_uring_cmd requires"),
-        (r#","fdp_enabled":true"#, "fdp_enabled requires"),
-        (r#","meta_checkpoint_placement_id":1"#, "meta_checkpoint_placement_id requires"),
-        (r#","fdp_slot_reuse_policy":"pid_affinity""#, "fdp_slot_reuse_policy requires fdp_enabled"),
         (r#","persist_enabled":false"#, "raw_block requires persist_enabled"),
     ] {
         let error = error(&with(fields));
@@ -212,10 +208,51 @@ fn what_raw_block_cannot_be_is_said() {
     read(&with(r#","capacity_bytes":268435457"#));
     read(&with(r#","meta_total_bytes":16384"#));
     read(&with(r#","block_align":8,"header_bytes":24"#));
-    for fields in
-        [r#","use_uring_cmd":true,"io_engine":"io_uring""#, r#","use_uring_cmd":true,"use_iouring":true"#]
-    {
-        assert_eq!(error(&with(fields)).kind(), ErrorKind::Unsupported, "{fields}");
+}
+
+/// Whatever else is wrong: who mends that would hear it next.
+#[test]
+fn what_is_not_part_of_this_build_is_said_before_anything_else() {
+    let raw_block = |fields: &str| format!(r#"{{"type":"raw_block","slot_byte":1{fields}}}"#);
+    for (json, words) in [
+        (raw_block(r#","use_uring_cmd":true"#), "field use_uring_cmd, type raw_block"),
+        (raw_block(r#","fdp_enabled":true"#), "field fdp_enabled"),
+        (raw_block(r#","fdp_placement_ids":[]"#), "field fdp_placement_ids"),
+        (raw_block(r#","fdp_data_placement_policy":"cache_salt_rank""#), "field fdp_data_placement_policy"),
+        (raw_block(r#","fdp_slot_reuse_policy":"pid_affinity""#), "field fdp_slot_reuse_policy"),
+        (raw_block(r#","meta_checkpoint_placement_id":0"#), "field meta_checkpoint_placement_id"),
+        (raw_block(r#","per_tp_device_paths":{}"#), "field per_tp_device_paths"),
+        (r#"{"type":"plugin","module_path":"a","library":"b"}"#.to_owned(), "field module_path"),
+        (r#"{"type":"valkey","shared":1}"#.to_owned(), "type valkey"),
+        (r#"{"type":"fs","serde":{"type":"turboquant"}}"#.to_owned(), "turboquant"),
+        (r#"{"type":"fault_inject","rate":2,"inner":{"type":"dax"}}"#.to_owned(), "type dax, in inner"),
+    ] {
+        let error = error(&json);
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{json}: {error}");
+        assert!(error.to_string().contains(words) && error.hint().is_some(), "{error}");
+    }
+    let list = [r#"{"type":"fs"}"#, r#"{"type":"hf3fs"}"#];
+    let error = L2AdapterConfig::from_json_list(&list).unwrap_err().to_string();
+    assert!(error.contains("(type hf3fs, flag --l2-adapter #2)"), "{error}");
+    // Off, they are LMCache's defaults.
+    read(
+        r#"{"type":"raw_block","device_path":"/x","slot_bytes":8192,"use_uring_cmd":false,"fdp_enabled":false,
+            "fdp_placement_ids":null,"fdp_data_placement_policy":"none","fdp_slot_reuse_policy":""}"#,
+    );
+}
+
+/// Only the reader of flags: a program may read what another build has.
+#[cfg(not(feature = "s3"))]
+#[test]
+fn flags_for_s3_are_refused_first_in_a_build_without_it() {
+    for json in [r#"{"type":"s3"}"#, r#"{"type":"fault_inject","inner":{"type":"s3","s3_endpoint":1}}"#] {
+        let error = L2AdapterConfig::from_json_list(&[r#"{"type":"fs"}"#, json]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("the adapter s3 is not part of this build (type s3"),
+            "{error}"
+        );
+        assert!(error.to_string().ends_with("flag --l2-adapter #2)"), "{error}");
+        assert!(error.hint().unwrap().contains("--features s3"));
     }
 }
 

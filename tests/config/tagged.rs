@@ -113,11 +113,17 @@ fn a_policy_must_come_from_somewhere() {
 }
 
 #[test]
-fn backends_that_this_build_lacks_are_unsupported() {
-    for fields in [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#] {
-        let error = read(fields).expect_err(fields);
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{fields}");
-        assert!(error.to_string().contains("not part of this build"), "{error}");
+fn backends_that_this_build_lacks_are_unsupported_whatever_else_is_wrong() {
+    for backend in ["GDS", "DEVDAX"] {
+        for fields in [r#""path":"/x""#, r#""unknown":1"#, r#""size_gb":"much""#] {
+            let json = format!(r#"{{"type":"{backend}",{fields}}}"#);
+            let error = L1ManagerConfig::from_tagged_json(&json, &defaults()).expect_err(&json);
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{json}");
+            assert!(error.to_string().contains("not part of this build"), "{error}");
+        }
+        let list = ["{}".to_owned(), format!(r#"{{"type":"{backend}"}}"#)];
+        let error = L1ManagerConfig::from_tagged_json_list(&list, &defaults()).unwrap_err().to_string();
+        assert!(error.contains(backend) && error.contains("--l1-manager #2"), "{error}");
     }
 }
 

@@ -61,6 +61,20 @@ impl SerdeConfig {
         read(value).map_err(|error| error.with_context("field", "serde"))
     }
 
+    /// Refuses a type of LMCache's that no build of this program has; other mistakes are left to [`Self::from_json`].
+    pub(in crate::storage) fn refuse_absent(value: &Value) -> Result<()> {
+        let name = value.get("type").and_then(Value::as_str);
+        name.and_then(absent_type).map_or(Ok(()), |error| Err(error.with_context("field", "serde")))
+    }
+
+    /// Refuses a type that another build of this program has.
+    pub(in crate::storage) fn refuse_unbuilt(value: &Value) -> Result<()> {
+        if value.get("type").and_then(Value::as_str) != Some("aesgcm") || cfg!(feature = "aesgcm") {
+            return Ok(());
+        }
+        Err(aesgcm_is_not_built().with_context("field", "serde"))
+    }
+
     /// The name of the type.
     pub fn name(&self) -> &'static str {
         match self {
@@ -93,28 +107,36 @@ fn read(value: &Value) -> Result<SerdeConfig> {
     match fields.text("type")? {
         Some("fp8") => Ok(SerdeConfig::Fp8(fields.fp8()?)),
         Some("aesgcm") => Ok(SerdeConfig::AesGcm(fields.aesgcm()?)),
-        Some(other) => Err(unknown_type(other)),
+        Some(other) => Err(absent_type(other).unwrap_or_else(|| unknown_type(other))),
         None => Err(Error::invalid("the JSON misses the key type").with_hint(KNOWN_TYPES)),
     }
 }
 
 const KNOWN_TYPES: &str = "the types are aesgcm and fp8";
 
-fn unknown_type(name: &str) -> Error {
+fn absent_type(name: &str) -> Option<Error> {
     match name {
-        "turboquant" => {
+        "turboquant" => Some(
             Error::unsupported("the serde turboquant needs CUDA kernels, which this build does not have")
-                .with_hint("use fp8, which halves bfloat16 on the CPU")
-        }
-        "multi" | "asym_k16_v8" => {
+                .with_hint("use fp8, which halves bfloat16 on the CPU"),
+        ),
+        "multi" | "asym_k16_v8" => Some(
             Error::unsupported("LMCache has this serde as a class, but no configuration can name it")
                 .with_context("type", name)
-                .with_hint(KNOWN_TYPES)
-        }
-        _ => Error::invalid("unknown type of serde")
-            .with_context("type", name.escape_debug())
-            .with_hint(KNOWN_TYPES),
+                .with_hint(KNOWN_TYPES),
+        ),
+        _ => None,
     }
+}
+
+fn unknown_type(name: &str) -> Error {
+    Error::invalid("unknown type of serde").with_context("type", name.escape_debug()).with_hint(KNOWN_TYPES)
+}
+
+/// The error of a build without `aesgcm`.
+pub(super) fn aesgcm_is_not_built() -> Error {
+    Error::unsupported("the serde aesgcm is not part of this build")
+        .with_hint("build with the cargo feature aesgcm, which is a default one, or use the serde fp8")
 }
 
 struct Fields<'a>(&'a Map<String, Value>);

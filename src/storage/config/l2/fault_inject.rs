@@ -82,11 +82,14 @@ pub(super) fn read(spec: Spec<'_>) -> Result<FaultInjectAdapterConfig> {
 fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
     let depth = spec.depth + 1;
     if depth > MAX_DEPTH {
-        return Err(Error::invalid("adapters are nested too deeply").with_context("most", MAX_DEPTH));
+        return Err(Error::invalid("adapters are nested too deeply")
+            .with_context("most", MAX_DEPTH)
+            .with_hint("one fault_inject can have all kinds of faults at once"));
     }
     let inner = spec.fields.required("inner", "{\"type\": \"fs\", \"base_path\": \"/data/kv\"}")?;
     let Some(object) = inner.as_object() else {
-        return Err(Error::invalid("inner must be the object of an adapter, with a type"));
+        return Err(Error::invalid("inner must be the object of an adapter, with a type")
+            .with_hint("write the object itself, not a text of it"));
     };
     if let Some(name) = OUTER_KEYS.into_iter().find(|name| object.contains_key(*name)) {
         return Err(Error::invalid("a setting of the whole stands in the inner adapter")

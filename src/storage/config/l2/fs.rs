@@ -132,7 +132,9 @@ fn below(path: &str) -> Result<PathBuf> {
     if stays {
         return Ok(path.into());
     }
-    Err(Error::invalid("relative_tmp_dir must be a path below base_path, without .."))
+    Err(Error::invalid("relative_tmp_dir must be a path below base_path, without ..").with_hint(
+        "write it without a slash in front, for instance \"tmp\": it has to be in base_path's file system",
+    ))
 }
 
 /// A number of workers.

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::known::{refuse_keys, unknown_type};
+use super::absent::{refuse_absent, refuse_unbuilt};
+use super::known::unknown_type;
 use super::spec::{Environment, Spec};
 use super::{AdapterKind, L2AdapterConfig, fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ impl L2AdapterConfig {
     /// Those of [`Self::from_json`].
     pub fn from_json_in(json: &str, environment: Environment<'_>) -> Result<Self> {
         let object = parse_object(json)?;
+        refuse_absent(&object)?;
         let mut config = read(Spec { fields: Fields(&object), environment, depth: 0, read_inner: read })?;
         config.spec = masked(&Value::Object(object));
         Ok(config)
@@ -44,12 +46,30 @@ impl L2AdapterConfig {
     /// # Errors
     /// The first of [`Self::from_json`], with the position of the object, counted from 1 as LMCache does.
     pub fn from_json_list<S: AsRef<str>>(list: &[S]) -> Result<Vec<Self>> {
-        let read = list.iter().enumerate().map(|(position, json)| {
-            Self::from_json(json.as_ref())
-                .map_err(|error| error.with_context("flag", format!("--l2-adapter #{}", position + 1)))
-        });
-        read.collect()
+        Self::refuse_absent_in(list)?;
+        each(list, Self::from_json).collect()
     }
+
+    /// Refuses the first of these objects that asks for something that is not part of this build, in whatever place. Who
+    /// reads other settings before the adapters calls it before all of them.
+    ///
+    /// # Errors
+    /// If one is not a JSON object, or asks for such a thing.
+    pub fn refuse_absent_in<S: AsRef<str>>(list: &[S]) -> Result<()> {
+        each(list, |json| {
+            let object = parse_object(json)?;
+            refuse_absent(&object).and_then(|()| refuse_unbuilt(&object))
+        })
+        .collect()
+    }
+}
+
+/// What `read` makes of the objects of all `--l2-adapter` flags, the flag named in its errors.
+fn each<S: AsRef<str>, T>(list: &[S], read: impl Fn(&str) -> Result<T>) -> impl Iterator<Item = Result<T>> {
+    list.iter().enumerate().map(move |(position, json)| {
+        read(json.as_ref())
+            .map_err(|error| error.with_context("flag", format!("--l2-adapter #{}", position + 1)))
+    })
 }
 
 /// Reads an object of any kind.
@@ -59,9 +79,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<L2AdapterConfig> {
         return Err(Error::invalid("type must be a string"));
     };
     let (keys, read_kind) = kind(name).ok_or_else(|| unknown_type(name))?;
-    refuse_keys(name, fields)
-        .and_then(|()| read_as(spec, keys, read_kind))
-        .map_err(|error| error.with_context("type", name))
+    read_as(spec, keys, read_kind).map_err(|error| error.with_context("type", name))
 }
 
 type ReadKind = fn(Spec<'_>) -> Result<AdapterKind>;
@@ -104,7 +122,8 @@ fn read_as(spec: Spec<'_>, keys: &[&str], read_kind: ReadKind) -> Result<L2Adapt
         spec: masked(&Value::Object(fields.0.clone())),
     };
     if matches!(config.innermost().kind, AdapterKind::RawBlock(_)) && !config.persist_enabled {
-        return Err(Error::invalid("raw_block requires persist_enabled to be true"));
+        return Err(Error::invalid("raw_block requires persist_enabled to be true")
+            .with_hint("leave persist_enabled out: what is on a device stays there"));
     }
     Ok(config)
 }

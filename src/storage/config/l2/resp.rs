@@ -82,7 +82,8 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
     }
     if host.contains(['@', '/']) || host.contains(char::is_whitespace) {
         // It may hold a password, so it is not shown.
-        return Err(Error::invalid("host must be a name or an address, without a user or a path"));
+        return Err(Error::invalid("host must be a name or an address, without a user or a path")
+            .with_hint("put the user into \"username\" and the number behind the colon into \"port\""));
     }
     Ok(RespAdapterConfig {
         host,

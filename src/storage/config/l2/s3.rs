@@ -125,7 +125,10 @@ fn endpoint(text: &str) -> Result<(String, bool)> {
     let is_plain_http = match scheme {
         "s3" | "https" => false,
         "http" => true,
-        _ => return Err(Error::invalid("s3_endpoint must begin with s3://, https://, http:// or the host")),
+        _ => {
+            return Err(Error::invalid("s3_endpoint must begin with s3://, https://, http:// or the host")
+                .with_hint("for instance bucket.s3.eu-central-1.amazonaws.com"));
+        }
     };
     let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c));
     if is_host {

@@ -135,7 +135,11 @@ impl Folder {
             let _ = std::fs::remove_file(&path);
             match created {
                 Err(error) if !file::is_full(&error) => {
-                    return Err(failed("cannot write to the folder of an fs adapter", folder, error));
+                    let failed = failed("cannot write to the folder of an fs adapter", folder, error);
+                    return Err(match failed.hint() {
+                        Some(_) => failed,
+                        None => failed.with_hint("no file can be made there: name another folder"),
+                    });
                 }
                 _ => {}
             }

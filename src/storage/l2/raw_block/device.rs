@@ -192,7 +192,9 @@ fn open_error(error: io::Error, is_direct: bool) -> Error {
             "its file system may have no direct I/O: set use_odirect to false"
         }
         io::ErrorKind::ResourceBusy => "it is mounted or in use: unmount it, or name another device",
-        _ => "its user needs to read and write it",
+        _ => {
+            "the process has to be allowed to read and write it: see the owner and the mode of the file by `ls -l`"
+        }
     };
     Error::io("cannot open the raw block device", error).with_hint(hint)
 }
