@@ -22,6 +22,9 @@ use crate::storage::config::l2::RawBlockAdapterConfig;
 /// What the JSON of every checkpoint begins with, LMCache's and ours.
 const JSON_BEGIN: &[u8] = b"{\"version\":";
 
+/// How much of the first block is looked at; whoever else puts something there does so before this.
+const MAX_BLOCK_BYTES: u64 = 1 << 16;
+
 /// How much is read at once when zeros are looked for.
 const STRETCH_BYTES: usize = 1 << 20;
 
@@ -38,7 +41,7 @@ pub(super) fn check_ownership(
     config: &RawBlockAdapterConfig,
     geometry: &Geometry,
 ) -> Result<Option<&'static str>> {
-    let block = device.read_bytes(geometry.block_align as usize, 0)?;
+    let block = device.read_bytes(geometry.block_align.min(MAX_BLOCK_BYTES) as usize, 0)?;
     let has_magic = block.starts_with(&config.meta_magic);
     let json = device.read_bytes(JSON_BEGIN.len(), geometry.block_align)?;
     if has_magic || (json == JSON_BEGIN && is_zero(&block[CONTAINER_HEADER_BYTES..])) {
