@@ -48,6 +48,37 @@ fn texts_that_are_no_object_are_refused() {
     }
 }
 
+/// Python and serde_json take the last one.
+#[test]
+fn a_key_that_stands_twice_is_refused_by_name_at_any_depth() {
+    for (json, key) in [
+        (r#"{"type":"fs","base_path":"/a","base_path":"/b"}"#, "base_path"),
+        (r#"{"type":"fs","base_path":"/a","base_path":"/a"}"#, "base_path"),
+        (r#"{"type":"fs","base_path":"/a","b\u0061se_path":"/b"}"#, "base_path"),
+        (r#"{"type":"fs","type":"mock","base_path":"/a"}"#, "type"),
+        (r#"{"type":"fs","base_path":"/a","eviction":{"by":"keys","by":"bytes"}}"#, "by"),
+        (r#"{"type":"fault_inject","inner":{"type":"fs","base_path":"/a","base_path":"/b"}}"#, "base_path"),
+        (r#"{"type":"plugin","library_path":"a","adapter_params":{"x":[{"y":1,"y":2}]}}"#, "y"),
+        // What follows is not looked at.
+        (r#"{"password":"sesame","password":"sesame""#, "password"),
+    ] {
+        let error = L2AdapterConfig::from_json_list(&[json]).unwrap_err();
+        let expected = format!("a key stands twice in one object (field {key}, flag --l2-adapter #1)");
+        assert_eq!(error.to_string(), expected, "{json}");
+        assert!(error.hint().unwrap().contains("leave one of the two out"));
+    }
+    let l1 = r#"{"type":"DRAM","tag":"a","size_gb":1,"size_gb":2}"#;
+    let error = L1ManagerConfig::from_tagged_json(l1, &TaggedDefaults::default()).unwrap_err();
+    assert_eq!(error.to_string(), "a key stands twice in one object (field size_gb, flag --l1-manager)");
+    let hostile = format!(r#"{{"\u001b{0}":1,"\u001b{0}":2}}"#, "y".repeat(10_000));
+    let said = L2AdapterConfig::from_json(&hostile).unwrap_err().to_string();
+    assert!(said.len() < 200 && !said.contains('\u{1b}'), "{said}");
+    // The same key in two objects is none.
+    let apart =
+        r#"{"type":"fault_inject","inner":{"type":"plugin","library_path":"a","adapter_params":{"type":1}}}"#;
+    assert!(L2AdapterConfig::from_json(apart).is_ok());
+}
+
 #[test]
 fn numbers_that_are_none_are_refused() {
     for value in HOSTILE_VALUES {

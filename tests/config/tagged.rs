@@ -90,6 +90,21 @@ fn what_lmcache_refuses_is_refused_with_the_flag_named() {
 }
 
 #[test]
+fn a_field_that_is_missing_is_named() {
+    for (json, name) in [
+        ("{}", "type"),
+        (r#"{"type":"DRAM","size_gb":1}"#, "tag"),
+        (r#"{"type":"DRAM","tag":"a"}"#, "size_gb"),
+    ] {
+        let error = L1ManagerConfig::from_tagged_json(json, &defaults()).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("the JSON misses the key {name} (")), "{error}");
+        assert!(error.hint().unwrap().contains(&format!("add \"{name}\": ")));
+    }
+    let share = read(r#","eviction":{"trigger_watermark":2}"#).unwrap_err().to_string();
+    assert!(share.contains("(in eviction, flag --l1-manager)"), "{share}");
+}
+
+#[test]
 fn a_policy_must_come_from_somewhere() {
     let without = TaggedDefaults { eviction: None, ..defaults() };
     let json = |eviction| format!(r#"{{"type":"DRAM","tag":"t","size_gb":1,"eviction":{eviction}}}"#);
@@ -98,11 +113,17 @@ fn a_policy_must_come_from_somewhere() {
 }
 
 #[test]
-fn backends_that_this_build_lacks_are_unsupported() {
-    for fields in [r#","type":"GDS","path":"/x""#, r#","type":"DEVDAX","path":"/x""#] {
-        let error = read(fields).expect_err(fields);
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{fields}");
-        assert!(error.to_string().contains("not part of this build"), "{error}");
+fn backends_that_this_build_lacks_are_unsupported_whatever_else_is_wrong() {
+    for backend in ["GDS", "DEVDAX"] {
+        for fields in [r#""path":"/x""#, r#""unknown":1"#, r#""size_gb":"much""#] {
+            let json = format!(r#"{{"type":"{backend}",{fields}}}"#);
+            let error = L1ManagerConfig::from_tagged_json(&json, &defaults()).expect_err(&json);
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{json}");
+            assert!(error.to_string().contains("not part of this build"), "{error}");
+        }
+        let list = ["{}".to_owned(), format!(r#"{{"type":"{backend}"}}"#)];
+        let error = L1ManagerConfig::from_tagged_json_list(&list, &defaults()).unwrap_err().to_string();
+        assert!(error.contains(backend) && error.contains("--l1-manager #2"), "{error}");
     }
 }
 

@@ -122,9 +122,14 @@ fn a_library_that_is_none_is_an_error() {
     let missing = folder().join("libmissing.so");
     let text = folder().join("libtext.so");
     std::fs::write(&text, "not a library").unwrap();
-    for path in [missing, text] {
-        let error = Plugin::load(&path, "{}").unwrap_err().to_string();
-        assert!(error.starts_with("cannot load the plugin"), "{error}");
+    // The linker's words, which differ from one C library to the next, name the file.
+    for (path, name) in [(missing, "libmissing.so"), (text, "libtext.so")] {
+        let error = Plugin::load(&path, "{}").unwrap_err();
+        let said = error.to_string();
+        let (what, why) = said.split_once("): ").expect("a reason");
+        assert!(what.starts_with("cannot load the plugin (library "), "{said}");
+        assert!(why.contains(name) && why.len() > name.len() + 5, "{said}");
+        assert!(error.hint().unwrap().contains("LD_LIBRARY_PATH"), "{said}");
     }
 }
 

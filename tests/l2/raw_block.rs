@@ -1,5 +1,7 @@
 //! Slots on a device: LMCache's bytes, and what a killed process leaves.
 
+mod foreign;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -634,7 +636,8 @@ fn entries_that_cannot_be_right_are_dropped_one_by_one() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
-    /// Whatever stands in the metadata, a device opens, and finds nothing or what is there.
+    /// Whatever stands in the metadata, a device opens, and finds nothing or what is there; or it is refused as somebody
+    /// else's, and left alone.
     #[test]
     fn no_device_harms_who_opens_it(
         noise in prop::collection::vec((0..META as usize, any::<u8>()), 0..40),
@@ -663,7 +666,11 @@ proptest! {
             noise.iter().for_each(|(at, byte)| bytes[*at] = *byte);
         }
         let device = Device::with(&bytes);
-        let ours = open(&device.path());
+        let options = RawBlockOptions { config: config(&device.path(), BUFFERED), compat: Compat::Native };
+        let Ok(ours) = RawBlock::open(options) else {
+            prop_assert!(device.bytes() == bytes && !bytes.starts_with(&MAGIC));
+            return Ok(());
+        };
         prop_assert_eq!(counts(&ours, ["indexed_key_count"]), [0], "no slot has a header");
         put(&ours, &keys(0, 1)[0], &[3; 77]).unwrap();
         prop_assert!(ours.checkpoint_now().unwrap());

@@ -68,11 +68,11 @@ fn types_that_are_not_here_are_refused_each_by_its_reason() {
 fn what_is_wrong_is_named() {
     for (json, words) in [
         (json!("fp8"), "serde must be an object"),
-        (json!({}), "serde must have a type"),
+        (json!({}), "misses the key type"),
         (json!({"type": 8}), "type must be a string"),
         (
             json!({"type": "fp8", "dtype": "x"}),
-            "unknown key (key dtype, field serde); the keys are type, fp8_dtype",
+            "unknown key (key dtype, in serde); the keys are type, fp8_dtype",
         ),
         (json!({"type": "fp8", "aes_bits": 128}), "unknown key (key aes_bits"),
         (json!({"type": "fp8", "fp8_dtype": "float8_e8m0fnu"}), "fp8_dtype is not an 8-bit float"),
@@ -81,8 +81,8 @@ fn what_is_wrong_is_named() {
             "the types are float8_e4m3fn, float8_e5m2",
         ),
         (json!({"type": "fp8", "fp8_dtype": 1}), "fp8_dtype must be a string"),
-        (json!({"type": "aesgcm"}), "needs a master_key_path"),
-        (json!({"type": "aesgcm", "master_key_path": ""}), "needs a master_key_path"),
+        (json!({"type": "aesgcm"}), "misses the key master_key_path"),
+        (json!({"type": "aesgcm", "master_key_path": ""}), "master_key_path must be a non-empty string"),
         (json!({"type": "aesgcm", "master_key_path": "k", "aes_bits": 192}), "aes_bits must be 128 or 256"),
         (json!({"type": "aesgcm", "master_key_path": "k", "aes_bits": "128"}), "aes_bits must be 128 or 256"),
         (

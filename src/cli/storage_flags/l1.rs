@@ -82,6 +82,11 @@ impl L1Flags {
         L1ManagerConfig::from_tagged_json_list(&self.l1_manager, &defaults)
     }
 
+    /// Refuses what is not part of this build, before anything else of these flags is judged.
+    pub(super) fn refuse_absent(&self) -> Result<()> {
+        L1ManagerConfig::refuse_absent_in(&self.l1_manager)
+    }
+
     fn check_numbers(&self) -> Result<()> {
         if self.l1_init_size_gb < 0 {
             return Err(Error::invalid("the initial size must not be negative")

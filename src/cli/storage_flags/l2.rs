@@ -49,6 +49,11 @@ pub(super) struct L2Flags {
 }
 
 impl L2Flags {
+    /// Refuses what is not part of this build, before anything else of these flags is judged.
+    pub(super) fn refuse_absent(&self) -> Result<()> {
+        L2AdapterConfig::refuse_absent_in(&self.l2_adapter)
+    }
+
     /// Puts into `config` what these flags say.
     pub(super) fn apply(&self, config: &mut StorageManagerConfig, compat: Compat) -> Result<()> {
         config.l2_adapters = L2AdapterConfig::from_json_list(&self.l2_adapter)?;

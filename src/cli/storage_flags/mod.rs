@@ -58,6 +58,8 @@ impl StorageFlags {
     /// If a flag is refused, or LMCache's rules do not hold; the message names the flag.
     pub(crate) fn to_config(&self) -> Result<StorageManagerConfig> {
         self.absent.refuse()?;
+        self.l1.refuse_absent()?;
+        self.l2.refuse_absent()?;
         self.observability.check()?;
         let mut eviction = self.eviction.config()?;
         if let Some(eviction) = &mut eviction {

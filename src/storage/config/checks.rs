@@ -66,8 +66,15 @@ impl StorageManagerConfig {
             )
             .with_hint(format!("the tags are {}", tags.join(", "))));
         };
-        match &adapter.innermost().kind {
-            AdapterKind::RawBlock(raw_block) => raw_block.check_l1(&l1.memory).map_err(named),
+        let inner = adapter.innermost();
+        let in_inner = |error: Error| match std::ptr::eq(inner, adapter) {
+            true => error,
+            false => error.with_context("in", "inner"),
+        };
+        match &inner.kind {
+            AdapterKind::RawBlock(raw_block) => {
+                raw_block.check_l1(&l1.memory).map_err(|error| named(in_inner(error)))
+            }
             _ => Ok(()),
         }
     }
@@ -77,7 +84,8 @@ impl StorageManagerConfig {
             check_cache_salt(salt).map_err(|error| error.with_context("setting", "quotas"))?;
             if self.quotas[..position].iter().any(|(other, _)| other == salt) {
                 return Err(Error::invalid("a cache_salt has two quotas")
-                    .with_context("cache_salt", format!("{salt:?}")));
+                    .with_context("cache_salt", format!("{salt:?}"))
+                    .with_hint("leave one --l2-quota of it out"));
             }
         }
         Ok(())
@@ -100,7 +108,9 @@ impl RawBlockAdapterConfig {
 impl L1ManagerConfig {
     fn check(&self) -> Result<()> {
         if self.tag.trim().is_empty() {
-            return Err(Error::invalid("an L1 manager's tag must not be empty"));
+            return Err(Error::invalid("an L1 manager's tag must not be empty").with_hint(
+                "give it a name: adapters choose their L1 by it, and _default if they say nothing",
+            ));
         }
         check_ttl("write", self.write_ttl_seconds)?;
         check_ttl("read", self.read_ttl_seconds)?;
@@ -116,15 +126,16 @@ impl L1MemoryManagerConfig {
         }
         if self.use_hugepages && !self.shm_name.is_empty() {
             return Err(Error::invalid("2 MiB pages cannot be shared memory")
-                .with_hint("leave the name of the shared memory out"));
+                .with_hint("leave --shm-name, or \"shm_name\", out"));
         }
         if self.use_hugepages && self.use_lazy {
             return Err(Error::invalid("2 MiB pages are all there from the start, so L1 cannot be lazy")
-                .with_hint("turn use_lazy off"));
+                .with_hint("add --no-l1-use-lazy, or \"use_lazy\": false"));
         }
         if !self.align_bytes.is_power_of_two() {
             return Err(Error::invalid("the alignment of L1 objects must be a power of two")
-                .with_context("align_bytes", self.align_bytes));
+                .with_context("align_bytes", self.align_bytes)
+                .with_hint("4096, the default, goes with direct I/O too"));
         }
         if self.size_bytes < self.align_bytes || self.size_bytes > MAX_L1_BYTES {
             return Err(Error::invalid("L1 must hold at least one aligned block and at most 2^47 bytes")

@@ -18,18 +18,6 @@ pub(super) const MAX_CAPACITY_BYTES: u64 = i64::MAX as u64;
 /// The longest time that a setting can name: a day.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Reads `json` as one object.
-///
-/// # Errors
-/// If it is not JSON, nests deeper than serde_json follows (128 levels), or is not an object.
-pub(super) fn parse_object(json: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(json) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err(Error::invalid("not a JSON object")),
-        Err(error) => Err(Error::invalid("not a JSON object").with_source(error)),
-    }
-}
-
 /// One object.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
@@ -55,9 +43,14 @@ impl<'a> Fields<'a> {
         self.get(name).filter(|value| !value.is_null())
     }
 
-    /// A text that must be there and must not be blank.
-    pub(super) fn required_text(self, name: &str) -> Result<&'a str> {
-        match self.get(name).and_then(Value::as_str) {
+    /// A field that must be there. `example` is a value of it, as JSON.
+    pub(super) fn required(self, name: &str, example: &str) -> Result<&'a Value> {
+        self.get(name).ok_or_else(|| missing(name, example))
+    }
+
+    /// A text that must be there and must not be blank. `example` is one.
+    pub(super) fn required_text(self, name: &str, example: &str) -> Result<&'a str> {
+        match self.required(name, &format!("\"{example}\""))?.as_str() {
             Some(text) if !text.trim().is_empty() => Ok(text),
             _ => Err(Error::invalid(format!("{name} must be a non-empty string"))),
         }
@@ -109,9 +102,15 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| Error::invalid(format!("{name} must be a positive integer")))
     }
 
-    /// A number above zero. What is missing is `default`; without one it must be there.
-    pub(super) fn positive_number(self, name: &str, default: Option<f64>) -> Result<f64> {
-        let value = self.get(name).map_or(default, Value::as_f64);
+    /// A number above zero that must be there. `example` is one.
+    pub(super) fn required_positive_number(self, name: &str, example: &str) -> Result<f64> {
+        self.required(name, example)?;
+        self.positive_number(name, 0.0)
+    }
+
+    /// A number above zero; what is missing is `default`.
+    pub(super) fn positive_number(self, name: &str, default: f64) -> Result<f64> {
+        let value = self.get(name).map_or(Some(default), Value::as_f64);
         value
             .filter(|value| *value > 0.0 && value.is_finite())
             .ok_or_else(|| Error::invalid(format!("{name} must be a finite positive number")))
@@ -189,6 +188,11 @@ pub(super) fn gib_to_capacity(name: &str, gib: f64) -> Result<u64> {
         return Ok(capacity_bytes as u64);
     }
     Err(Error::invalid(format!("{name} must be less than 8589934592 (2^63 bytes)")))
+}
+
+/// The error for a key that must be there. `example` is a value of it, as JSON.
+pub(super) fn missing(name: &str, example: &str) -> Error {
+    Error::invalid(format!("the JSON misses the key {name}")).with_hint(format!("add \"{name}\": {example}"))
 }
 
 fn not_in(name: &str, range: &RangeInclusive<u64>) -> Error {

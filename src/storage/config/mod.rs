@@ -3,7 +3,7 @@
 //! * This file: the root of the tree. A configuration is built in code ([`StorageManagerConfig::l1_only`]) or
 //!   from flags (the command line does that), which hold LMCache's JSON.
 //! * [`l1`]: the L1 managers, and their tagged JSON. [`l2`]: the L2 adapters, and theirs, a file for each.
-//!   `fields` reads either. [`eviction`]: of both tiers.
+//!   `fields` reads either, after `strict_json`. [`eviction`]: of both tiers.
 //! * [`controllers`]: how objects travel between the tiers. [`compat`]: whose behaviour counts.
 //! * [`checks`]: what must hold before a manager starts under it. [`warnings`]: what is hardly meant.
 //!   [`secret`]: what must not be seen.
@@ -23,6 +23,7 @@ pub mod l1;
 pub mod l2;
 pub mod python_json;
 pub mod secret;
+mod strict_json;
 pub mod warnings;
 
 pub use compare::{ConfigDifference, differences};

@@ -13,6 +13,8 @@ use super::resp::RespConnector;
 use super::serde_wrapper::{DEFAULT_BOUNCE_BYTES, SerdeAdapter, SerdeOptions};
 use super::{L2Adapter, L2AdapterId};
 use crate::error::{Error, Result};
+#[cfg(not(feature = "s3"))]
+use crate::storage::config::l2::s3_is_not_built;
 use crate::storage::config::l2::{
     FsAdapterConfig, MockAdapterConfig, PluginAdapterConfig, RawBlockAdapterConfig, RespAdapterConfig,
     S3AdapterConfig,
@@ -57,9 +59,10 @@ fn without_serde(config: &L2AdapterConfig, context: &AdapterContext) -> Result<A
         AdapterKind::FaultInject(wrapper) => {
             // LMCache reads the serde of the inner adapter and forgets it.
             let inner = match context.compat {
-                Compat::Lmcache => without_serde(&wrapper.inner, context)?,
-                Compat::Native => create(&wrapper.inner, context)?,
+                Compat::Lmcache => without_serde(&wrapper.inner, context),
+                Compat::Native => create(&wrapper.inner, context),
             };
+            let inner = inner.map_err(|error| error.with_context("in", "inner"))?;
             Ok(Arc::new(FaultInjectAdapter::new(inner, wrapper)))
         }
         AdapterKind::Fs(fs) => fs_adapter(fs, FsKind::Fs, context),
@@ -115,7 +118,8 @@ fn raw_block_adapter(config: &RawBlockAdapterConfig, context: &AdapterContext) -
     if is_lmcache && config.use_odirect && context.l1_align_bytes < config.block_align {
         return Err(Error::invalid("raw_block requires l1_align_bytes >= block_align when use_odirect=true")
             .with_context("l1_align_bytes", context.l1_align_bytes)
-            .with_context("block_align", config.block_align));
+            .with_context("block_align", config.block_align)
+            .with_hint("raise --l1-align-bytes, or add \"use_odirect\": false"));
     }
     let workers = config.num_store_workers + config.num_lookup_workers + config.num_load_workers;
     let device = RawBlock::open(RawBlockOptions { config: config.clone(), compat: context.compat })?;
@@ -149,7 +153,7 @@ fn s3_adapter(config: &S3AdapterConfig, context: &AdapterContext) -> Result<Arc<
 
 #[cfg(not(feature = "s3"))]
 fn s3_adapter(_: &S3AdapterConfig, _: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
-    Err(Error::unsupported("this build has no adapter of type s3").with_hint("build it with `--features s3`"))
+    Err(s3_is_not_built())
 }
 
 /// What a mock is made of.
@@ -196,6 +200,6 @@ mod tests {
         };
         let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
         let error = create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).unwrap_err();
-        assert_eq!(error.hint(), Some("build it with `--features s3`"));
+        assert_eq!(error.hint(), Some("build with `cargo build --release --features s3`"));
     }
 }

@@ -13,6 +13,12 @@ use crate::error::{Error, Result};
 /// The most threads that one adapter may transform objects with.
 pub const MAX_WORKERS: usize = 256;
 
+/// The keys of `fp8`.
+pub const FP8_KEYS: &[&str] = &["type", "fp8_dtype", "max_workers"];
+
+/// The keys of `aesgcm`.
+pub const AESGCM_KEYS: &[&str] = &["type", "key_provider", "aes_bits", "master_key_path", "max_workers"];
+
 /// A serde as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SerdeConfig {
@@ -58,7 +64,21 @@ impl SerdeConfig {
     /// # Errors
     /// If it is no object, names a type that this build does not have, or has a key that the type does not.
     pub fn from_json(value: &Value) -> Result<Self> {
-        read(value).map_err(|error| error.with_context("field", "serde"))
+        read(value).map_err(|error| error.with_context("in", "serde"))
+    }
+
+    /// Refuses a type of LMCache's that no build of this program has; other mistakes are left to [`Self::from_json`].
+    pub(in crate::storage) fn refuse_absent(value: &Value) -> Result<()> {
+        let name = value.get("type").and_then(Value::as_str);
+        name.and_then(absent_type).map_or(Ok(()), |error| Err(error.with_context("in", "serde")))
+    }
+
+    /// Refuses a type that another build of this program has.
+    pub(in crate::storage) fn refuse_unbuilt(value: &Value) -> Result<()> {
+        if value.get("type").and_then(Value::as_str) != Some("aesgcm") || cfg!(feature = "aesgcm") {
+            return Ok(());
+        }
+        Err(aesgcm_is_not_built().with_context("in", "serde"))
     }
 
     /// The name of the type.
@@ -93,35 +113,43 @@ fn read(value: &Value) -> Result<SerdeConfig> {
     match fields.text("type")? {
         Some("fp8") => Ok(SerdeConfig::Fp8(fields.fp8()?)),
         Some("aesgcm") => Ok(SerdeConfig::AesGcm(fields.aesgcm()?)),
-        Some(other) => Err(unknown_type(other)),
-        None => Err(Error::invalid("serde must have a type").with_hint(KNOWN_TYPES)),
+        Some(other) => Err(absent_type(other).unwrap_or_else(|| unknown_type(other))),
+        None => Err(Error::invalid("the JSON misses the key type").with_hint(KNOWN_TYPES)),
     }
 }
 
 const KNOWN_TYPES: &str = "the types are aesgcm and fp8";
 
-fn unknown_type(name: &str) -> Error {
+fn absent_type(name: &str) -> Option<Error> {
     match name {
-        "turboquant" => {
+        "turboquant" => Some(
             Error::unsupported("the serde turboquant needs CUDA kernels, which this build does not have")
-                .with_hint("use fp8, which halves bfloat16 on the CPU")
-        }
-        "multi" | "asym_k16_v8" => {
+                .with_hint("use fp8, which halves bfloat16 on the CPU"),
+        ),
+        "multi" | "asym_k16_v8" => Some(
             Error::unsupported("LMCache has this serde as a class, but no configuration can name it")
                 .with_context("type", name)
-                .with_hint(KNOWN_TYPES)
-        }
-        _ => Error::invalid("unknown type of serde")
-            .with_context("type", name.escape_debug())
-            .with_hint(KNOWN_TYPES),
+                .with_hint(KNOWN_TYPES),
+        ),
+        _ => None,
     }
+}
+
+fn unknown_type(name: &str) -> Error {
+    Error::invalid("unknown type of serde").with_context("type", name.escape_debug()).with_hint(KNOWN_TYPES)
+}
+
+/// The error of a build without `aesgcm`.
+pub(super) fn aesgcm_is_not_built() -> Error {
+    Error::unsupported("the serde aesgcm is not part of this build")
+        .with_hint("build with the cargo feature aesgcm, which is a default one, or use the serde fp8")
 }
 
 struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     fn fp8(&self) -> Result<Fp8Config> {
-        self.check_names(&["type", "fp8_dtype", "max_workers"])?;
+        self.check_names(FP8_KEYS)?;
         let format = match self.text("fp8_dtype")? {
             None => Float8::default(),
             Some(name) => Float8::from_name(name).ok_or_else(|| {
@@ -134,7 +162,7 @@ impl<'a> Fields<'a> {
     }
 
     fn aesgcm(&self) -> Result<AesGcmConfig> {
-        self.check_names(&["type", "key_provider", "aes_bits", "master_key_path", "max_workers"])?;
+        self.check_names(AESGCM_KEYS)?;
         match self.text("key_provider")? {
             None | Some("hkdf") => {}
             Some(other) => {
@@ -150,7 +178,11 @@ impl<'a> Fields<'a> {
         let path = self.text("master_key_path")?.filter(|path| !path.is_empty());
         let master_key_path = path
             .ok_or_else(|| {
-                Error::invalid("the serde aesgcm needs a master_key_path").with_hint(
+                let error = match self.0.get("master_key_path") {
+                    None => Error::invalid("the JSON misses the key master_key_path"),
+                    Some(_) => Error::invalid("master_key_path must be a non-empty string"),
+                };
+                error.with_hint(
                     "make a key by `head -c 32 /dev/urandom > FILE`, and give every server the same file",
                 )
             })?

@@ -76,8 +76,7 @@ pub fn create(config: &SerdeConfig) -> Result<Arc<dyn Serde>> {
         #[cfg(feature = "aesgcm")]
         SerdeConfig::AesGcm(config) => Ok(Arc::new(aesgcm::AesGcm::open(config)?)),
         #[cfg(not(feature = "aesgcm"))]
-        SerdeConfig::AesGcm(_) => Err(Error::unsupported("this build has no serde aesgcm")
-            .with_hint("build with the cargo feature aesgcm, which is a default one")),
+        SerdeConfig::AesGcm(_) => Err(config::aesgcm_is_not_built()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The folder: what is in it at the start, what it cannot be, and names that it does not take.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use lmcache::storage::config::l2::{FileChecksum, FsIoEngine};
 use lmcache::storage::config::{AdapterKind, Compat};
@@ -113,6 +114,41 @@ fn a_folder_is_made_or_refused_in_a_sentence() {
     assert!(error.to_string().contains("file"), "{error}");
     let error = adapter(AdapterKind::Fs(config(&file.join("below"))), Compat::Native).unwrap_err();
     assert!(error.to_string().contains("cannot make the folder"), "{error}");
+}
+
+/// Nobody makes a file there, not even root; where there is no such folder it says so.
+#[test]
+fn a_folder_in_which_no_file_can_be_made_is_refused_at_the_start() {
+    let nobodys = Path::new("/proc/sys");
+    if !nobodys.is_dir() {
+        eprintln!("skipped: no {}", nobodys.display());
+        return;
+    }
+    for compat in Compat::ALL {
+        let error = adapter(AdapterKind::Fs(config(nobodys)), compat).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write to the folder of an fs adapter (path /proc/sys)"), "{error}");
+        assert_eq!(error.matches(": ").count(), 1, "it ends with the kernel's reason: {error}");
+    }
+}
+
+/// Root may do everything: it says so where it is not run.
+#[test]
+fn a_folder_without_the_right_to_write_is_refused_at_the_start() {
+    let base = folder();
+    let (readable, writable) = (base.path().join("readable"), base.path().join("writable"));
+    for (folder, mode) in [(&readable, 0o500), (&writable, 0o700)] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    if std::fs::write(readable.join("probe"), "").is_ok() {
+        eprintln!("skipped: this user may write where nobody may");
+        return;
+    }
+    let error = adapter(AdapterKind::Fs(config(&readable)), Compat::Lmcache).unwrap_err();
+    assert!(error.to_string().contains("Permission denied"), "{error}");
+    assert!(error.hint().unwrap().contains("allowed to read and write base_path"));
+    assert!(adapter(AdapterKind::Fs(config(&writable)), Compat::Lmcache).is_ok());
+    assert_eq!(file_names(&writable), [""; 0], "the probe is gone");
 }
 
 /// Root may do everything: it says so where it is not run.

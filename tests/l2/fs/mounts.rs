@@ -70,6 +70,20 @@ fn a_full_disk_fails_what_does_not_fit_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_read_only_file_system_is_refused_at_the_start_and_a_full_one_is_not() {
+    let Some(base) = Mounted::new("tmpfs", "size=64k") else { return };
+    let _ = std::fs::write(base.path().join("filler"), vec![1; 1 << 20]);
+    drop(adapter(AdapterKind::Fs(config(base.path())), Compat::Native).expect("room may come"));
+    if !run("mount", &["-o", "remount,ro", base.path().to_str().unwrap()]) {
+        eprintln!("skipped: no right to remount");
+        return;
+    }
+    let error = adapter(AdapterKind::Fs(config(base.path())), Compat::Lmcache).unwrap_err();
+    assert!(error.to_string().starts_with("cannot write to the folder of an fs adapter"), "{error}");
+    assert!(error.hint().unwrap().contains("mounted read-only"), "{error}");
+}
+
+#[test]
 fn a_file_system_without_direct_io_or_attributes_is_used_without_or_refused() {
     let Some(base) = Mounted::new("ramfs", "mode=700") else { return };
     let mut direct = config(base.path());

@@ -2,8 +2,8 @@
 //!
 //! The rules are those of LMCache's `from_dict` of each backend: unknown fields are refused, numbers are not
 //! booleans, an eviction policy comes from the object or from the flags. The backends that LMCache has beside
-//! host memory are read and checked as there, and then refused: so a configuration that is wrong hears why,
-//! and one that is right hears that it is this build that cannot do it.
+//! host memory are refused before anything else is said about the object: whatever is wrong with it, mending it
+//! would not help.
 
 use serde_json::{Map, Value};
 
@@ -13,25 +13,20 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
-use crate::storage::config::fields::{Fields, parse_object};
+use crate::storage::config::fields::Fields;
+use crate::storage::config::strict_json::parse_object;
 use crate::storage::config::{EvictionConfig, EvictionMeasure, EvictionPolicyKind};
 
 /// The fields of every object.
-const COMMON_FIELDS: &[&str] =
+pub const COMMON_FIELDS: &[&str] =
     &["type", "tag", "size_gb", "align_bytes", "eviction", "read_ttl_seconds", "write_ttl_seconds"];
 
 /// The fields of a DRAM object. The last three are ours.
-const DRAM_FIELDS: &[&str] =
+pub const DRAM_FIELDS: &[&str] =
     &["use_lazy", "init_size_gb", "shm_name", "use_hugepages", "allocator", "numa_node", "first_touch"];
 
-/// The fields of a DEVDAX object.
-const DEVDAX_FIELDS: &[&str] = &["path"];
-
-/// The fields of a GDS object.
-const GDS_FIELDS: &[&str] = &["path", "backend", "direct_io"];
-
 /// The fields of an `eviction` object. The last is ours.
-const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
+pub const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
 
 /// LMCache's default for `init_size_gb`.
 const DEFAULT_INIT_SIZE_GB: f64 = 20.0;
@@ -86,76 +81,65 @@ impl L1ManagerConfig {
     /// # Errors
     /// The first of [`Self::from_tagged_json`], with the position of the object, counted from 1.
     pub fn from_tagged_json_list<S: AsRef<str>>(list: &[S], defaults: &TaggedDefaults) -> Result<Vec<Self>> {
-        let read = list.iter().enumerate().map(|(position, json)| {
-            read(json.as_ref(), defaults)
-                .map_err(|error| error.with_context("flag", format!("--l1-manager #{}", position + 1)))
-        });
-        read.collect()
+        Self::refuse_absent_in(list)?;
+        each(list, |json| read(json, defaults)).collect()
+    }
+
+    /// Refuses the first of these objects that asks for an L1 that is not part of this build. Who reads other settings
+    /// before them calls it before all of them.
+    ///
+    /// # Errors
+    /// If one is not a JSON object, or asks for such an L1.
+    pub fn refuse_absent_in<S: AsRef<str>>(list: &[S]) -> Result<()> {
+        each(list, |json| parse_object(json).and_then(|object| refuse_absent(&object))).collect()
     }
 }
 
-/// The backends of LMCache.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Backend {
-    Dram,
-    DevDax,
-    Gds,
+/// What `read` makes of the objects of all `--l1-manager` flags, the flag named in its errors.
+fn each<S: AsRef<str>, T>(list: &[S], read: impl Fn(&str) -> Result<T>) -> impl Iterator<Item = Result<T>> {
+    list.iter().enumerate().map(move |(position, json)| {
+        read(json.as_ref())
+            .map_err(|error| error.with_context("flag", format!("--l1-manager #{}", position + 1)))
+    })
 }
 
 fn read(json: &str, defaults: &TaggedDefaults) -> Result<L1ManagerConfig> {
     let object = parse_object(json)?;
+    refuse_absent(&object)?;
     let fields = Fields(&object);
-    let backend = backend(fields)?;
-    let config = read_common(fields, backend, defaults)?;
-    match backend {
-        Backend::Dram => read_dram(fields, config, defaults),
-        Backend::DevDax => {
-            fields.required_text("path")?;
-            Err(absent("DEVDAX"))
+    if fields.required("type", "\"DRAM\"")?.as_str() != Some("DRAM") {
+        return Err(Error::invalid("type must be DRAM: this build has L1 in host memory"));
+    }
+    read_dram(fields, read_common(fields, defaults)?, defaults)
+}
+
+/// LMCache's other backends: whatever else is wrong with such an object, mending it would not help.
+fn refuse_absent(object: &Map<String, Value>) -> Result<()> {
+    match object.get("type").and_then(Value::as_str) {
+        Some(backend @ ("DEVDAX" | "GDS")) => {
+            Err(Error::unsupported("this type of L1 is not part of this build: it has L1 in host memory")
+                .with_context("type", backend)
+                .with_hint("use type DRAM, of the size that the other tier had"))
         }
-        Backend::Gds => {
-            check_gds(fields, &config)?;
-            Err(absent("GDS"))
-        }
+        _ => Ok(()),
     }
 }
 
-fn backend(fields: Fields<'_>) -> Result<Backend> {
-    match fields.get("type").and_then(Value::as_str) {
-        Some("DRAM") => Ok(Backend::Dram),
-        Some("DEVDAX") => Ok(Backend::DevDax),
-        Some("GDS") => Ok(Backend::Gds),
-        _ => Err(Error::invalid("type must be DRAM, DEVDAX or GDS")),
-    }
-}
-
-fn absent(backend: &'static str) -> Error {
-    Error::unsupported("this type of L1 is not part of this build: it has L1 in host memory")
-        .with_context("type", backend)
-        .with_hint("use type DRAM, of the size that the other tier had")
-}
-
-/// The fields of every backend, in memory that has nothing but its size.
-fn read_common(fields: Fields<'_>, backend: Backend, defaults: &TaggedDefaults) -> Result<L1ManagerConfig> {
-    let own_fields = match backend {
-        Backend::Dram => DRAM_FIELDS,
-        Backend::DevDax => DEVDAX_FIELDS,
-        Backend::Gds => GDS_FIELDS,
-    };
-    fields.check_names(&[COMMON_FIELDS, own_fields])?;
-    let tag = fields.required_text("tag")?;
-    if tag == DEFAULT_L1_TAG && backend != Backend::Dram {
-        return Err(Error::invalid("only an L1 of type DRAM can have the tag _default"));
-    }
+/// What LMCache has in every backend, in memory that has nothing but its size.
+fn read_common(fields: Fields<'_>, defaults: &TaggedDefaults) -> Result<L1ManagerConfig> {
+    fields.check_names(&[COMMON_FIELDS, DRAM_FIELDS])?;
+    let tag = fields.required_text("tag", DEFAULT_L1_TAG)?;
     let align_bytes = fields.positive_integer("align_bytes", DEFAULT_ALIGN_BYTES as i64)?.unsigned_abs();
     let read_ttl_seconds = fields.positive_integer("read_ttl_seconds", defaults.read_ttl_seconds)?;
     let write_ttl_seconds = fields.positive_integer("write_ttl_seconds", defaults.write_ttl_seconds)?;
     if !align_bytes.is_power_of_two() {
-        return Err(Error::invalid("align_bytes must be a power of two"));
+        return Err(Error::invalid("align_bytes must be a power of two").with_hint("leave it out for 4096"));
     }
-    let size_bytes = gib_to_bytes(fields.positive_number("size_gb", None)?)?;
+    let size_bytes = gib_to_bytes(fields.required_positive_number("size_gb", "4")?)?;
     if size_bytes < align_bytes {
-        return Err(Error::invalid("size_gb must provide at least align_bytes bytes"));
+        return Err(Error::invalid("size_gb must provide at least align_bytes bytes")
+            .with_context("align_bytes", align_bytes)
+            .with_hint("size_gb counts GiB: 0.5 is 512 MiB"));
     }
     let memory = L1MemoryManagerConfig {
         size_bytes,
@@ -163,7 +147,8 @@ fn read_common(fields: Fields<'_>, backend: Backend, defaults: &TaggedDefaults) 
         align_bytes,
         ..L1MemoryManagerConfig::default()
     };
-    let eviction = read_eviction(fields, defaults.eviction.as_ref())?;
+    let eviction = read_eviction(fields, defaults.eviction.as_ref())
+        .map_err(|error| error.with_context("in", "eviction"))?;
     Ok(L1ManagerConfig { tag: tag.to_owned(), memory, write_ttl_seconds, read_ttl_seconds, eviction })
 }
 
@@ -173,7 +158,7 @@ fn read_dram(
     defaults: &TaggedDefaults,
 ) -> Result<L1ManagerConfig> {
     let size_bytes = config.memory.size_bytes;
-    let init_size_gb = fields.positive_number("init_size_gb", Some(DEFAULT_INIT_SIZE_GB))?;
+    let init_size_gb = fields.positive_number("init_size_gb", DEFAULT_INIT_SIZE_GB)?;
     // LMCache's default, by which it judges what goes with what.
     let use_lazy = fields.bool("use_lazy", true)?;
     let use_hugepages = fields.bool("use_hugepages", false)?;
@@ -212,24 +197,15 @@ fn read_dram(
     Ok(L1ManagerConfig { memory, ..config })
 }
 
-fn check_gds(fields: Fields<'_>, config: &L1ManagerConfig) -> Result<()> {
-    if config.memory.align_bytes < DEFAULT_ALIGN_BYTES {
-        return Err(Error::invalid("align_bytes of a GDS L1 must be at least 4096"));
-    }
-    if fields.text("backend", "auto")?.is_empty() {
-        return Err(Error::invalid("backend must be a non-empty string"));
-    }
-    fields.required_text("path")?;
-    fields.bool("direct_io", true)?;
-    Ok(())
-}
-
 fn read_eviction(fields: Fields<'_>, defaults: Option<&EvictionConfig>) -> Result<EvictionConfig> {
     let empty = Map::new();
     let own = match fields.get("eviction") {
         None => Fields(&empty),
         Some(Value::Object(own)) => Fields(own),
-        Some(_) => return Err(Error::invalid("eviction must be an object")),
+        Some(_) => {
+            return Err(Error::invalid("eviction must be an object")
+                .with_hint("write {\"eviction_policy\": \"LRU\"}"));
+        }
     };
     own.check_names(&[EVICTION_FIELDS])?;
     let mut config = defaults.cloned().unwrap_or_default();
@@ -237,8 +213,9 @@ fn read_eviction(fields: Fields<'_>, defaults: Option<&EvictionConfig>) -> Resul
         (Some(Value::String(name)), _) => config.policy = EvictionPolicyKind::from_name(name)?,
         (None, Some(_)) => {}
         _ => {
-            return Err(Error::invalid("an eviction policy is required for each L1")
-                .with_hint("add --eviction-policy LRU"));
+            return Err(Error::invalid("an eviction policy is required for each L1").with_hint(
+                "add --eviction-policy LRU, or \"eviction\": {\"eviction_policy\": \"LRU\"} to this L1",
+            ));
         }
     }
     let whole = &mut config.whole_numbers;

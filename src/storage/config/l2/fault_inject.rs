@@ -82,10 +82,14 @@ pub(super) fn read(spec: Spec<'_>) -> Result<FaultInjectAdapterConfig> {
 fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
     let depth = spec.depth + 1;
     if depth > MAX_DEPTH {
-        return Err(Error::invalid("adapters are nested too deeply").with_context("most", MAX_DEPTH));
+        return Err(Error::invalid("adapters are nested too deeply")
+            .with_context("most", MAX_DEPTH)
+            .with_hint("one fault_inject can have all kinds of faults at once"));
     }
-    let Some(object) = spec.fields.get("inner").and_then(Value::as_object) else {
-        return Err(Error::invalid("inner must be the object of an adapter, with a type"));
+    let inner = spec.fields.required("inner", "{\"type\": \"fs\", \"base_path\": \"/data/kv\"}")?;
+    let Some(object) = inner.as_object() else {
+        return Err(Error::invalid("inner must be the object of an adapter, with a type")
+            .with_hint("write the object itself, not a text of it"));
     };
     if let Some(name) = OUTER_KEYS.into_iter().find(|name| object.contains_key(*name)) {
         return Err(Error::invalid("a setting of the whole stands in the inner adapter")
@@ -93,6 +97,7 @@ fn inner(spec: Spec<'_>) -> Result<L2AdapterConfig> {
             .with_hint("move it to the object around it; LMCache reads it and then passes over it"));
     }
     (spec.read_inner)(Spec { fields: Fields(object), depth, ..spec })
+        .map_err(|error| error.with_context("in", "inner"))
 }
 
 fn gap_indices(spec: Spec<'_>) -> Result<Vec<u64>> {

@@ -107,7 +107,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<FsAdapterConfig> {
     let fields = spec.fields;
     let temporary = fields.optional_text("relative_tmp_dir")?;
     Ok(FsAdapterConfig {
-        base_path: fields.required_text("base_path")?.into(),
+        base_path: fields.required_text("base_path", "/data/kv")?.into(),
         relative_tmp_dir: temporary.filter(|path| !path.is_empty()).map(below).transpose()?,
         read_ahead_bytes: fields.optional_integer("read_ahead_size", 1..=u64::MAX)?,
         use_odirect: fields.bool("use_odirect", false)?,
@@ -132,7 +132,9 @@ fn below(path: &str) -> Result<PathBuf> {
     if stays {
         return Ok(path.into());
     }
-    Err(Error::invalid("relative_tmp_dir must be a path below base_path, without .."))
+    Err(Error::invalid("relative_tmp_dir must be a path below base_path, without ..").with_hint(
+        "write it without a slash in front, for instance \"tmp\": it has to be in base_path's file system",
+    ))
 }
 
 /// A number of workers.

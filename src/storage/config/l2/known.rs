@@ -1,7 +1,7 @@
 //! The names of all kinds of adapters.
 
-use crate::error::{Error, Result};
-use crate::storage::config::fields::{Fields, short};
+use crate::error::Error;
+use crate::storage::config::fields::short;
 
 use super::{fault_inject, fs, fs_native, mock, plugin, raw_block, resp, s3};
 
@@ -46,42 +46,18 @@ pub const ABSENT: [(&str, &str); 13] = [
     ("valkey", "use type resp: it speaks to Valkey, with host and port in place of startup_nodes"),
 ];
 
-/// Keys that a kind has in LMCache, or had, and that mean nothing here: kind, key, reason, what to do instead.
-const REFUSED_KEYS: [(&str, &str, &str, &str); 4] = [
-    (plugin::TYPE, "module_path", NO_PYTHON, OWN_LIBRARY),
-    (plugin::TYPE, "class_name", NO_PYTHON, OWN_LIBRARY),
-    (plugin::TYPE, "config_class_name", NO_PYTHON, OWN_LIBRARY),
-    (
-        raw_block::TYPE,
-        "per_tp_device_paths",
-        "a device for each rank is not for servers that ranks share",
-        "give each server a device_path of its own",
-    ),
-];
-
-const NO_PYTHON: &str = "a plugin that is a Python class is not part of this build";
-const OWN_LIBRARY: &str = "give \"library_path\", a shared library with the C table of an adapter";
 const OWN_PLUGIN: &str = "use type plugin to load a client of your own";
 
-/// The error for a type that is not among [`KNOWN`].
+/// The error for a type of LMCache's that this build lacks.
+pub(super) fn absent_type(name: &str) -> Option<Error> {
+    let (_, instead) = ABSENT.iter().find(|(absent, _)| *absent == name)?;
+    let error = Error::unsupported("this adapter type is not part of this build");
+    Some(error.with_context("type", name).with_hint(*instead))
+}
+
+/// The error for a type that nobody knows.
 pub(super) fn unknown_type(name: &str) -> Error {
-    if let Some((_, instead)) = ABSENT.iter().find(|(absent, _)| *absent == name) {
-        return Error::unsupported("this adapter type is not part of this build")
-            .with_context("type", name)
-            .with_hint(*instead);
-    }
     Error::invalid("unknown adapter type")
         .with_context("type", short(name))
         .with_hint(format!("the types are {}", KNOWN.join(", ")))
-}
-
-/// Refuses the first key of [`REFUSED_KEYS`] that an object of this kind has.
-pub(super) fn refuse_keys(kind: &str, fields: Fields<'_>) -> Result<()> {
-    let refused = REFUSED_KEYS.iter().find(|(of, key, ..)| *of == kind && fields.get(key).is_some());
-    match refused {
-        None => Ok(()),
-        Some((_, key, reason, instead)) => {
-            Err(Error::unsupported(*reason).with_context("field", key).with_hint(*instead))
-        }
-    }
 }

@@ -43,10 +43,11 @@ pub struct MockAdapterConfig {
 
 pub(super) fn read(spec: Spec<'_>) -> Result<MockAdapterConfig> {
     let fields = spec.fields;
-    let bandwidth_gib = fields.positive_number("mock_bandwidth_gb", None)?;
-    let load_bandwidth_gib = fields.positive_number("load_bandwidth_gb", Some(bandwidth_gib))?;
+    let max_size_gib = fields.required_positive_number("max_size_gb", "8")?;
+    let bandwidth_gib = fields.required_positive_number("mock_bandwidth_gb", "2")?;
+    let load_bandwidth_gib = fields.positive_number("load_bandwidth_gb", bandwidth_gib)?;
     Ok(MockAdapterConfig {
-        max_size_bytes: gib_to_capacity("max_size_gb", fields.positive_number("max_size_gb", None)?)?,
+        max_size_bytes: gib_to_capacity("max_size_gb", max_size_gib)?,
         bandwidth_bytes_per_s: bandwidth_gib * GIB_BYTES as f64,
         load_bandwidth_bytes_per_s: load_bandwidth_gib * GIB_BYTES as f64,
         latency: fields.milliseconds("latency_ms", Duration::ZERO)?,

@@ -1,13 +1,15 @@
 //! The L2 adapters: LMCache's JSON, one object per `--l2-adapter`, each kind in a file of its own.
 //!
 //! * This file: what every adapter has, and which kinds there are.
-//! * [`reader`]: the JSON of it. [`known`]: the names of all kinds, LMCache's that this build lacks included.
+//! * [`reader`]: the JSON of it. [`known`]: the names of all kinds, LMCache's that this build lacks included; `absent`
+//!   refuses these, and what else is not here, before anything else.
 //! * [`mock`], [`fs`], [`fs_native`], [`raw_block`], [`resp`], [`s3`], [`fault_inject`], [`plugin`]: the
 //!   settings of each kind, with LMCache's keys, defaults and checks.
 //!
 //! A key that nobody knows is refused by its name; LMCache passes over it, so that a mistyped one changes
 //! nothing and says nothing. Values have the type that they should have; LMCache takes `"false"` for true.
 
+mod absent;
 pub mod fault_inject;
 pub mod fs;
 pub mod fs_native;
@@ -22,6 +24,8 @@ mod spec;
 
 use serde_json::Value;
 
+#[cfg(not(feature = "s3"))]
+pub(in crate::storage) use absent::s3_is_not_built;
 pub use fault_inject::FaultInjectAdapterConfig;
 pub use fs::{FileChecksum, FsAdapterConfig, FsIoEngine};
 pub use mock::MockAdapterConfig;

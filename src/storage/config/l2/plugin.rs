@@ -44,10 +44,13 @@ pub(super) fn read(spec: Spec<'_>) -> Result<PluginAdapterConfig> {
     let adapter_params = match fields.get("adapter_params") {
         None => Map::new(),
         Some(Value::Object(params)) => params.clone(),
-        Some(_) => return Err(Error::invalid("adapter_params must be an object")),
+        Some(_) => {
+            return Err(Error::invalid("adapter_params must be an object")
+                .with_hint("write {\"key\": value, ...}: the plugin gets it as JSON text"));
+        }
     };
     Ok(PluginAdapterConfig {
-        library_path: fields.required_text("library_path")?.into(),
+        library_path: fields.required_text("library_path", "/opt/libmyadapter.so")?.into(),
         adapter_params,
         max_capacity_bytes: fields.capacity_gb("max_capacity_gb")?,
     })

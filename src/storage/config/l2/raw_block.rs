@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::absent::NVME_SWITCHES;
 use super::fs::workers;
 use super::spec::Spec;
 use crate::error::{Error, Result};
@@ -130,10 +131,10 @@ impl RawBlockIoEngine {
 pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
     let fields = spec.fields;
     let io_engine = io_engine(fields)?;
-    refuse_passthrough(fields, io_engine)?;
+    check_switches(fields)?;
     let config = RawBlockAdapterConfig {
-        device_path: fields.required_text("device_path")?.into(),
-        slot_bytes: fields.integer("slot_bytes", 0, 1..=MAX_CAPACITY_BYTES)?,
+        device_path: fields.required_text("device_path", "/dev/nvme1n1")?.into(),
+        slot_bytes: slot_bytes(fields)?,
         capacity_bytes: Some(bytes(fields, "capacity_bytes", 0)?).filter(|bytes| *bytes > 0),
         use_odirect: fields.bool("use_odirect", true)?,
         block_align: bytes(fields, "block_align", 4096)?,
@@ -163,15 +164,18 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RawBlockAdapterConfig> {
 impl RawBlockAdapterConfig {
     fn check_sizes(&self) -> Result<()> {
         if !self.block_align.is_power_of_two() {
-            return Err(Error::invalid("block_align must be a power of two"));
+            return Err(Error::invalid("block_align must be a power of two")
+                .with_hint("4096, the default, goes with every device"));
         }
         let sizes = [
             ("slot_bytes", self.slot_bytes),
             ("header_bytes", self.header_bytes),
             ("meta_total_bytes", self.meta_total_bytes),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, bytes)| !bytes.is_multiple_of(self.block_align)) {
-            return Err(Error::invalid(format!("{name} must be a multiple of block_align")));
+        if let Some((name, bytes)) = sizes.iter().find(|(_, bytes)| !bytes.is_multiple_of(self.block_align)) {
+            return Err(Error::invalid(format!("{name} must be a multiple of block_align"))
+                .with_context("block_align", self.block_align)
+                .with_hint(format!("the next one is {}", bytes.next_multiple_of(self.block_align))));
         }
         if self.header_bytes < MIN_HEADER_BYTES {
             return Err(Error::invalid(format!("header_bytes must be at least {MIN_HEADER_BYTES}")));
@@ -184,10 +188,16 @@ impl RawBlockAdapterConfig {
             return Err(Error::invalid("max_data_transfer_size must be a multiple of block_align"));
         }
         if self.slot_bytes <= self.header_bytes {
-            return Err(Error::invalid("slot_bytes must be more than header_bytes"));
+            return Err(Error::invalid("slot_bytes must be more than header_bytes")
+                .with_context("header_bytes", self.header_bytes)
+                .with_hint("it is the largest object, rounded up to block_align, plus header_bytes"));
         }
         if self.capacity_bytes.is_some_and(|bytes| bytes <= self.meta_total_bytes) {
-            return Err(Error::invalid("capacity_bytes must leave room for a slot behind meta_total_bytes"));
+            return Err(Error::invalid("capacity_bytes must leave room for a slot behind meta_total_bytes")
+                .with_context("meta_total_bytes", self.meta_total_bytes)
+                .with_hint(
+                    "leave capacity_bytes out to use the whole device, or make meta_total_bytes smaller",
+                ));
         }
         Ok(())
     }
@@ -203,39 +213,20 @@ fn io_engine(fields: Fields<'_>) -> Result<RawBlockIoEngine> {
     }
 }
 
-/// NVMe commands past the block layer, and the placement that only they can ask for.
-fn refuse_passthrough(fields: Fields<'_>, io_engine: RawBlockIoEngine) -> Result<()> {
-    let wants_commands = fields.bool("use_uring_cmd", false)?;
-    if wants_commands && io_engine != RawBlockIoEngine::IoUring {
-        return Err(Error::invalid("use_uring_cmd requires io_engine to be io_uring"));
-    }
-    let wants_placement = fields.bool("fdp_enabled", false)?;
-    let policies = ["fdp_data_placement_policy", "fdp_slot_reuse_policy"];
-    let ids = fields.given("fdp_placement_ids").map(|_| "fdp_placement_ids");
-    let needs_placement = policies.into_iter().find(|name| is_chosen(fields, name)).or(ids);
-    let checkpoint = fields.given("meta_checkpoint_placement_id").map(|_| "meta_checkpoint_placement_id");
-    let placement = if wants_placement { Some("fdp_enabled") } else { checkpoint };
-    if let (Some(name), false) = (placement, wants_commands) {
-        return Err(Error::invalid(format!("{name} requires io_engine to be io_uring and use_uring_cmd")));
-    }
-    if let (Some(name), false) = (needs_placement, wants_placement) {
-        return Err(Error::invalid(format!("{name} requires fdp_enabled")));
-    }
-    if !wants_commands {
-        return Ok(());
-    }
-    Err(Error::unsupported("NVMe commands through io_uring are not part of this build")
-        .with_hint("leave use_uring_cmd and the fdp settings out: the block device is used then"))
-}
-
-/// Whether a policy is asked for: `none` and nothing are LMCache's words for none.
-fn is_chosen(fields: Fields<'_>, name: &str) -> bool {
-    fields.given(name).is_some_and(|value| value.as_str() != Some("none") && value.as_str() != Some(""))
+/// The switches of NVMe commands and placement. Switched on they were refused before; off they are LMCache's defaults.
+fn check_switches(fields: Fields<'_>) -> Result<()> {
+    NVME_SWITCHES.into_iter().try_for_each(|name| fields.bool(name, false).map(drop))
 }
 
 fn magic(text: &str) -> Result<[u8; MAGIC_BYTES]> {
     let bytes = text.as_bytes().try_into().ok().filter(|_| text.is_ascii());
     bytes.ok_or_else(|| Error::invalid("meta_magic must be 8 ASCII characters"))
+}
+
+fn slot_bytes(fields: Fields<'_>) -> Result<u64> {
+    // A MiB and the header.
+    fields.required("slot_bytes", "1052672")?;
+    fields.integer("slot_bytes", 0, 1..=MAX_CAPACITY_BYTES)
 }
 
 fn bytes(fields: Fields<'_>, name: &str, default: u64) -> Result<u64> {

@@ -6,6 +6,7 @@ use super::fs::workers;
 use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::storage::config::Secret;
+use crate::storage::config::fields::missing;
 
 /// The type in JSON.
 pub const TYPE: &str = "resp";
@@ -71,12 +72,18 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
     let fields = spec.fields;
     let host = spec.text_or_variable("host", "LMCACHE_RESP_HOST")?;
     if host.trim().is_empty() {
-        return Err(Error::invalid("host must be a non-empty string")
-            .with_hint("add \"host\", or set LMCACHE_RESP_HOST in the environment"));
+        let error = match fields.get("host") {
+            None => missing("host", ""),
+            Some(_) => Error::invalid("host must be a non-empty string"),
+        };
+        return Err(
+            error.with_hint("add \"host\": \"127.0.0.1\", or set LMCACHE_RESP_HOST in the environment")
+        );
     }
     if host.contains(['@', '/']) || host.contains(char::is_whitespace) {
         // It may hold a password, so it is not shown.
-        return Err(Error::invalid("host must be a name or an address, without a user or a path"));
+        return Err(Error::invalid("host must be a name or an address, without a user or a path")
+            .with_hint("put the user into \"username\" and the number behind the colon into \"port\""));
     }
     Ok(RespAdapterConfig {
         host,
@@ -95,15 +102,16 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
 
 /// LMCache reads the variables when it connects, and an object without a host or a port never gets there.
 fn port(spec: Spec<'_>) -> Result<u16> {
+    const HINT: &str = "add \"port\": 6379, or set LMCACHE_RESP_PORT in the environment";
     let given = match spec.fields.get("port") {
         Some(_) => spec.fields.integer("port", 0, 1..=u64::from(u16::MAX))?,
         None => match (spec.environment)("LMCACHE_RESP_PORT") {
             Some(text) => text.trim().parse().unwrap_or(0),
-            None => 0,
+            None => return Err(missing("port", "6379").with_hint(HINT)),
         },
     };
-    u16::try_from(given).ok().filter(|port| *port > 0).ok_or_else(|| {
-        Error::invalid("port must be an integer from 1 to 65535")
-            .with_hint("add \"port\", or set LMCACHE_RESP_PORT in the environment")
-    })
+    u16::try_from(given)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| Error::invalid("LMCACHE_RESP_PORT must be an integer from 1 to 65535").with_hint(HINT))
 }

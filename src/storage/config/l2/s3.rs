@@ -83,7 +83,8 @@ impl S3AdapterConfig {
 pub(super) fn read(spec: Spec<'_>) -> Result<S3AdapterConfig> {
     let fields = spec.fields;
     let path_style = fields.bool("s3_path_style", false)?;
-    let (endpoint, is_plain_http) = endpoint(fields.required_text("s3_endpoint")?)?;
+    let (endpoint, is_plain_http) =
+        endpoint(fields.required_text("s3_endpoint", "bucket.s3.eu-central-1.amazonaws.com")?)?;
     let bucket = match (fields.optional_text("s3_bucket")?, path_style) {
         (Some(bucket), _) => bucket.to_owned(),
         (None, false) => endpoint.split('.').next().unwrap_or_default().to_owned(),
@@ -97,7 +98,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<S3AdapterConfig> {
     let config = S3AdapterConfig {
         endpoint,
         bucket,
-        region: fields.required_text("s3_region")?.to_owned(),
+        region: fields.required_text("s3_region", "eu-central-1")?.to_owned(),
         num_io_threads: workers(fields, "s3_num_io_threads", DEFAULT_IO_THREADS)?,
         prefer_http2: fields.bool("s3_prefer_http2", true)?,
         enable_s3express: fields.bool("s3_enable_s3express", false)?,
@@ -124,7 +125,10 @@ fn endpoint(text: &str) -> Result<(String, bool)> {
     let is_plain_http = match scheme {
         "s3" | "https" => false,
         "http" => true,
-        _ => return Err(Error::invalid("s3_endpoint must begin with s3://, https://, http:// or the host")),
+        _ => {
+            return Err(Error::invalid("s3_endpoint must begin with s3://, https://, http:// or the host")
+                .with_hint("for instance bucket.s3.eu-central-1.amazonaws.com"));
+        }
     };
     let is_host = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c));
     if is_host {

@@ -44,7 +44,8 @@ struct Syncs {
 }
 
 impl Folder {
-    /// Makes the folders that are missing, and removes what writers that died have left in them.
+    /// Makes the folders that are missing, sees whether files can be made in them, and removes what writers that died have
+    /// left there.
     pub(super) fn open(base: &Path, relative_tmp_dir: Option<&Path>) -> Result<Self> {
         let temporary = relative_tmp_dir.map_or_else(|| base.to_owned(), |below| base.join(below));
         for folder in [base, &temporary] {
@@ -67,6 +68,7 @@ impl Folder {
             syncs: Mutex::default(),
             sync_ended: Condvar::new(),
         };
+        opened.check_writable()?;
         opened.has_unnamed_files = opened.tries_unnamed_files();
         opened.leftovers_removed = opened.remove_leftovers()?;
         Ok(opened)
@@ -119,6 +121,30 @@ impl Folder {
     #[cfg(test)]
     pub(super) fn set_has_unnamed_files(&mut self, has_unnamed_files: bool) {
         self.has_unnamed_files = has_unnamed_files;
+    }
+
+    /// Fails if no file can be made in one of the folders: every store would. A full disk may pass.
+    fn check_writable(&self) -> Result<()> {
+        let probe = self.temporary_path();
+        // A path that was just joined has a name.
+        let name = probe.file_name().unwrap_or_default();
+        for folder in [&self.temporary, &self.base] {
+            let path = folder.join(name);
+            let created = file::create_new(&path, false);
+            // Another adapter that starts at the same time may have removed it: nobody holds a lock on it.
+            let _ = std::fs::remove_file(&path);
+            match created {
+                Err(error) if !file::is_full(&error) => {
+                    let failed = failed("cannot write to the folder of an fs adapter", folder, error);
+                    return Err(match failed.hint() {
+                        Some(_) => failed,
+                        None => failed.with_hint("no file can be made there: name another folder"),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether files can be written without a name, and get one afterwards.

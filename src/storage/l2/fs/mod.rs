@@ -90,7 +90,7 @@ impl FsConnector {
     /// that transfers will have.
     ///
     /// # Errors
-    /// If the folder cannot be made or read, or cannot do what is asked for: checksums, io_uring.
+    /// If the folder cannot be made, read or written, or cannot do what is asked for: checksums, io_uring.
     pub fn open(config: &FsAdapterConfig, kind: FsKind, compat: Compat, l1_align_bytes: u64) -> Result<Self> {
         let folder = Folder::open(&config.base_path, config.relative_tmp_dir.as_deref())?;
         if compat == Compat::Native {
@@ -276,11 +276,15 @@ impl Connector for FsConnector {
 fn failed(what: &'static str, path: &Path, error: std::io::Error) -> Error {
     let is_full = file::is_full(&error);
     let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+    let is_read_only = error.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
     let failed = Error::io(what, error).with_context("path", path.display());
     if is_full {
         failed.with_hint("the disk or the quota is full: free space there, or give the adapter an eviction and max_capacity_gb")
     } else if is_denied {
         failed.with_hint("the process has to be allowed to read and write base_path and the files in it")
+    } else if is_read_only {
+        failed
+            .with_hint("its file system is mounted read-only: mount it to be written, or name another folder")
     } else {
         failed
     }

@@ -13,6 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::l2::Transfer;
 
+/// What to do about a table that the library makes wrong by itself.
+const OWN_FAULT: &str =
+    "lmcache_l2_plugin_table has to return the address of a table that stays: tell the plugin's author";
+
 /// The longest error text that is taken over from a library, in bytes.
 const MAX_ERROR_BYTES: usize = 1024;
 
@@ -58,14 +62,19 @@ type Entry = unsafe extern "C" fn() -> *const PluginTable;
 
 impl Library {
     pub(super) fn open(path: &Path, params: &str) -> Result<Self> {
-        let wrong =
-            |message: &'static str, error: libloading::Error| Error::invalid(message).with_source(error);
         // SAFETY: loading runs the library's initialisers; who names a library in the configuration vouches for it.
         let code = unsafe { libloading::Library::new(path) };
-        let code = code.map_err(|error| wrong("cannot load the plugin", error))?;
+        let code = code.map_err(|error| {
+            wrong("cannot load the plugin", &error).with_hint(
+                "give library_path as a full path: a name without a slash is looked for in LD_LIBRARY_PATH only",
+            )
+        })?;
         // SAFETY: the type is that of the function which the table's documentation asks for under this name.
         let entry = unsafe { code.get::<Entry>(ENTRY) };
-        let entry = *entry.map_err(|error| wrong("the plugin has no lmcache_l2_plugin_table", error))?;
+        let entry = *entry.map_err(|error| {
+            wrong("the plugin has no lmcache_l2_plugin_table", &error)
+                .with_hint("export that function: include/lmcache_l2_plugin.h has it")
+        })?;
         // SAFETY: the function takes nothing and returns an address.
         let table = unsafe { entry() };
         let (functions, name) = read_table(table)?;
@@ -145,13 +154,21 @@ impl Drop for Library {
     }
 }
 
+/// An error of loading, with the linker's own words: libloading keeps them one level below its own.
+fn wrong(message: &'static str, error: &libloading::Error) -> Error {
+    let reason = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    Error::invalid(message).with_source(reason)
+}
+
 /// The functions of the table at `table`, and the name in it.
 fn read_table(table: *const PluginTable) -> Result<(Functions, String)> {
     let Some(table) = NonNull::new(table.cast_mut()) else {
-        return Err(Error::invalid("the plugin gave no table"));
+        return Err(Error::invalid("the plugin gave no table").with_hint(OWN_FAULT));
     };
     if !table.is_aligned() {
-        return Err(Error::invalid("the plugin gave a table at an address where none can be"));
+        return Err(
+            Error::invalid("the plugin gave a table at an address where none can be").with_hint(OWN_FAULT)
+        );
     }
     // Only the part that every version has is read before size and version are known to be ours.
     // SAFETY: the library promises a table, which begins with its size.
@@ -171,7 +188,9 @@ fn read_table(table: *const PluginTable) -> Result<(Functions, String)> {
             .with_hint("compile the plugin with the header of this version"));
     }
     let missing = |name: &'static str| {
-        Error::invalid("a function is missing in the plugin's table").with_context("function", name)
+        Error::invalid("a function is missing in the plugin's table")
+            .with_context("function", name)
+            .with_hint("all functions but last_error are required: give the table this one too")
     };
     let functions = Functions {
         open: table.open.ok_or_else(|| missing("open"))?,
@@ -211,7 +230,9 @@ impl Functions {
                 Error::invalid(format!("the plugin did not open: {words}")).with_context("code", code)
             }
         };
-        Err(error.with_hint("see adapter_params"))
+        Err(error.with_hint(
+            "the plugin opens with what adapter_params of the adapter says: mend what it complains of",
+        ))
     }
 
     fn last_error(&self, handle: *mut c_void) -> Option<String> {

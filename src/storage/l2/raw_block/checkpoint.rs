@@ -81,13 +81,20 @@ impl ContainerHeader {
 
     /// Reads it, if it is one of this magic and version.
     pub fn decode(bytes: &[u8], magic: [u8; 8], version: u32) -> Option<Self> {
+        let is_ours = bytes.get(..8)? == magic && bytes.get(8..12)? == version.to_le_bytes();
+        Self::decode_any(bytes).filter(|_| is_ours)
+    }
+
+    /// Reads what would be one, whatever its magic and version are.
+    pub(super) fn decode_any(bytes: &[u8]) -> Option<Self> {
         let number = |range: std::ops::Range<usize>| {
             Some(bytes.get(range)?.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte)))
         };
-        let is_ours = bytes.get(..8)? == magic && number(8..12)? == u64::from(version);
-        let header =
-            Self { sequence: number(12..20)?, payload_bytes: number(20..28)?, crc32: number(28..32)? as u32 };
-        is_ours.then_some(header)
+        Some(Self {
+            sequence: number(12..20)?,
+            payload_bytes: number(20..28)?,
+            crc32: number(28..32)? as u32,
+        })
     }
 }
 
@@ -117,10 +124,15 @@ pub(super) fn decode(json: &[u8], config: &RawBlockAdapterConfig, geometry: &Geo
     })?;
     match reader.wrong {
         None => Ok(reader.loaded),
-        Some(field) => Err(Error::invalid("the checkpoint was written with other settings")
-            .with_context("field", field)
-            .with_hint("use the settings that it was written with, or another device")),
+        Some(field) => Err(written_with_another(field)),
     }
+}
+
+/// The error for a checkpoint of another `field`.
+pub(super) fn written_with_another(field: &'static str) -> Error {
+    Error::invalid("the checkpoint was written with other settings")
+        .with_context("field", field)
+        .with_hint("use the settings that it was written with, or another device")
 }
 
 struct Reader<'a> {

@@ -69,6 +69,10 @@ impl Device {
         Ok(Self { file, path: path.to_owned(), is_direct, is_zero_copy, block_align, size_bytes, buffers })
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn size_bytes(&self) -> u64 {
         self.size_bytes
     }
@@ -187,8 +191,11 @@ fn open_error(error: io::Error, is_direct: bool) -> Error {
         io::ErrorKind::InvalidInput if is_direct => {
             "its file system may have no direct I/O: set use_odirect to false"
         }
+        io::ErrorKind::IsADirectory => "name a block device, or a file of fixed size",
         io::ErrorKind::ResourceBusy => "it is mounted or in use: unmount it, or name another device",
-        _ => "its user needs to read and write it",
+        _ => {
+            "the process has to be allowed to read and write it: see the owner and the mode of the file by `ls -l`"
+        }
     };
     Error::io("cannot open the raw block device", error).with_hint(hint)
 }

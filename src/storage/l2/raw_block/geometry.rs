@@ -67,11 +67,13 @@ impl Geometry {
     fn check(&self, device_bytes: u64) -> Result<()> {
         if self.header_bytes < SLOT_HEADER_BYTES as u64 {
             return Err(Error::invalid("header_bytes must be at least 24")
-                .with_context("header_bytes", self.header_bytes));
+                .with_context("header_bytes", self.header_bytes)
+                .with_hint("leave it out for 4096"));
         }
         if self.block_align < CONTAINER_HEADER_BYTES as u64 {
             return Err(Error::invalid("block_align must be at least 32, the header of a checkpoint")
-                .with_context("block_align", self.block_align));
+                .with_context("block_align", self.block_align)
+                .with_hint("leave it out for 4096"));
         }
         if self.container_bytes <= self.block_align {
             return Err(Error::invalid("meta_total_bytes must have room for two checkpoints")
@@ -90,7 +92,7 @@ impl Geometry {
             .with_context("capacity_bytes", self.capacity_bytes)
             .with_context("meta_total_bytes", self.meta_total_bytes)
             .with_context("slot_bytes", self.slot_bytes)
-            .with_hint("make the file larger, or meta_total_bytes smaller")
+            .with_hint("make the file or capacity_bytes larger, or meta_total_bytes smaller (it is 268435456 if nothing is said)")
     }
 
     /// Where a slot begins.

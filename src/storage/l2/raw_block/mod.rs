@@ -7,7 +7,8 @@
 //! * [`geometry`]: what stands where. [`key_codec`]: an object's name on the device, and its 64 bits in a slot's header.
 //! * [`device`]: reading and writing, past the page cache or not. [`slots`]: the index, and who uses which slot.
 //! * [`checkpoint`]: the index as bytes. [`store`]: all of that as a [`Connector`](super::connector::Connector);
-//!   [`recovery`] finds an index on a device, [`checkpointer`] writes one there from time to time.
+//!   [`recovery`] finds an index on a device, [`foreign`] refuses a device that holds something else, [`checkpointer`]
+//!   writes an index there from time to time.
 //!
 //! **What a killed process loses.** Objects that were stored after the last checkpoint are gone: their slots are free.
 //! What the checkpoint lists is served only if the slot's header still names that object, with that size. Before a slot
@@ -22,6 +23,7 @@ pub mod checkpoint;
 mod checkpointer;
 mod device;
 mod entry_meta;
+mod foreign;
 pub mod geometry;
 pub mod key_codec;
 mod recovery;

@@ -2,6 +2,7 @@
 
 use super::checkpoint::{self, ContainerHeader};
 use super::device::Device;
+use super::foreign;
 use super::geometry::{CONTAINER_HEADER_BYTES, CONTAINERS, Geometry, SLOT_HEADER_BYTES, encode_slot_header};
 use super::key_codec;
 use super::slots::{Found, Slots};
@@ -44,8 +45,8 @@ pub(super) struct Report {
 /// Reads the newest whole checkpoint of `device`, and checks each slot that it lists.
 ///
 /// # Errors
-/// If the device cannot be read. A checkpoint that cannot be used is none: the device starts empty, and the report says
-/// why.
+/// If the device cannot be read, or holds something that is not raw_block's. A checkpoint that cannot be used is none:
+/// the device starts empty, and the report says why.
 pub(super) fn recover(
     device: &Device,
     config: &RawBlockAdapterConfig,
@@ -116,6 +117,11 @@ fn newest_checkpoint(
         } else if newest.as_ref().is_none_or(|(sequence, _)| header.sequence > *sequence) {
             newest = Some((header.sequence, json));
         }
+    }
+    let another = foreign::check_ownership(device, config, geometry)?;
+    if let Some(field) = another.filter(|_| !has_any) {
+        report.refused = Some(checkpoint::written_with_another(field).to_string());
+        has_any = true;
     }
     Ok((newest, has_any))
 }

@@ -86,7 +86,7 @@ impl RawBlock {
     /// Opens the device and finds its index.
     ///
     /// # Errors
-    /// If the device cannot be opened or read, or has no room for a slot.
+    /// If the device cannot be opened or read, has no room for a slot, or holds something that is not raw_block's.
     pub fn open(options: RawBlockOptions) -> Result<Self> {
         let config = &options.config;
         let path = &config.device_path;
@@ -237,7 +237,7 @@ impl Core {
             Reserved::Full => {
                 return Err(Error::invalid("no slot of the raw block device is free")
                     .with_context("path", self.options.config.device_path.display())
-                    .with_hint("let the adapter evict, by \"eviction\""));
+                    .with_hint("add \"eviction\": {\"eviction_policy\": \"LRU\"} to the adapter, or use a larger device"));
             }
         };
         let io = Io::begin(self);
@@ -289,7 +289,10 @@ impl Core {
         Err(Error::invalid("an object of this size fits no slot")
             .with_context("object_bytes", size_bytes)
             .with_context("most_bytes", self.geometry.max_payload_bytes())
-            .with_hint("slot_bytes has to be header_bytes more than the largest object"))
+            .with_hint(format!(
+                "give slot_bytes at least {}; with other slots the device starts empty",
+                self.geometry.aligned(size_bytes) + self.geometry.header_bytes
+            )))
     }
 
     /// Whether an entry comes from a checkpoint, and nobody has looked whether its slot has that object. LMCache
