@@ -72,7 +72,7 @@ fn what_is_wrong_is_named() {
         (json!({"type": 8}), "type must be a string"),
         (
             json!({"type": "fp8", "dtype": "x"}),
-            "unknown key (key dtype, field serde); the keys are type, fp8_dtype",
+            "unknown key (key dtype, in serde); the keys are type, fp8_dtype",
         ),
         (json!({"type": "fp8", "aes_bits": 128}), "unknown key (key aes_bits"),
         (json!({"type": "fp8", "fp8_dtype": "float8_e8m0fnu"}), "fp8_dtype is not an 8-bit float"),

@@ -108,8 +108,9 @@ impl RawBlockAdapterConfig {
 impl L1ManagerConfig {
     fn check(&self) -> Result<()> {
         if self.tag.trim().is_empty() {
-            return Err(Error::invalid("an L1 manager's tag must not be empty")
-                .with_hint("adapters name their L1 by it: _default is what they name if they say nothing"));
+            return Err(Error::invalid("an L1 manager's tag must not be empty").with_hint(
+                "give it a name: adapters choose their L1 by it, and _default if they say nothing",
+            ));
         }
         check_ttl("write", self.write_ttl_seconds)?;
         check_ttl("read", self.read_ttl_seconds)?;

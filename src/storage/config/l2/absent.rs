@@ -38,6 +38,9 @@ const NVME_KEYS: [&str; 6] = [
     "meta_checkpoint_placement_id",
 ];
 
+/// Those that are on or off.
+pub(super) const NVME_SWITCHES: [&str; 2] = ["use_uring_cmd", "fdp_enabled"];
+
 /// Refuses the first thing in the object that no build of this program has. What is no object, or has no type, is left
 /// to the reader.
 pub(super) fn refuse_absent(object: &Map<String, Value>) -> Result<()> {
@@ -70,11 +73,10 @@ pub(in crate::storage) fn s3_is_not_built() -> Error {
 }
 
 /// Calls `look` with the type and the object of each adapter, the outermost first.
-fn walk(
-    object: &Map<String, Value>,
-    depth: usize,
-    look: &dyn Fn(&str, &Map<String, Value>) -> Result<()>,
-) -> Result<()> {
+fn walk<F>(object: &Map<String, Value>, depth: usize, look: &F) -> Result<()>
+where
+    F: Fn(&str, &Map<String, Value>) -> Result<()>,
+{
     let Some(kind) = object.get("type").and_then(Value::as_str) else { return Ok(()) };
     look(kind, object)?;
     let inner = object.get("inner").and_then(Value::as_object);
@@ -105,11 +107,11 @@ fn refuse_nvme(kind: &str, fields: Fields<'_>) -> Result<()> {
     }
 }
 
-/// Whether a setting is more than LMCache's words for none.
+/// Whether a setting is more than LMCache's words for none: a switch that is off, a policy without a name.
 fn is_asked_for(fields: Fields<'_>, name: &str) -> bool {
     fields.given(name).is_some_and(|value| match value {
-        Value::Bool(is_on) => *is_on,
-        Value::String(text) => text != "none" && !text.is_empty(),
+        Value::Bool(is_on) if NVME_SWITCHES.contains(&name) => *is_on,
+        Value::String(text) if name.ends_with("_policy") => text != "none" && !text.is_empty(),
         _ => true,
     })
 }

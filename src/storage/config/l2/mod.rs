@@ -24,6 +24,7 @@ mod spec;
 
 use serde_json::Value;
 
+#[cfg(not(feature = "s3"))]
 pub(in crate::storage) use absent::s3_is_not_built;
 pub use fault_inject::FaultInjectAdapterConfig;
 pub use fs::{FileChecksum, FsAdapterConfig, FsIoEngine};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::absent::NVME_SWITCHES;
 use super::fs::workers;
 use super::spec::Spec;
 use crate::error::{Error, Result};
@@ -172,11 +173,9 @@ impl RawBlockAdapterConfig {
             ("meta_total_bytes", self.meta_total_bytes),
         ];
         if let Some((name, bytes)) = sizes.iter().find(|(_, bytes)| !bytes.is_multiple_of(self.block_align)) {
-            let (below, above) =
-                (bytes / self.block_align * self.block_align, bytes.next_multiple_of(self.block_align));
             return Err(Error::invalid(format!("{name} must be a multiple of block_align"))
                 .with_context("block_align", self.block_align)
-                .with_hint(format!("the nearest are {below} and {above}")));
+                .with_hint(format!("the next one is {}", bytes.next_multiple_of(self.block_align))));
         }
         if self.header_bytes < MIN_HEADER_BYTES {
             return Err(Error::invalid(format!("header_bytes must be at least {MIN_HEADER_BYTES}")));
@@ -216,7 +215,7 @@ fn io_engine(fields: Fields<'_>) -> Result<RawBlockIoEngine> {
 
 /// The switches of NVMe commands and placement. Switched on they were refused before; off they are LMCache's defaults.
 fn check_switches(fields: Fields<'_>) -> Result<()> {
-    ["use_uring_cmd", "fdp_enabled"].into_iter().try_for_each(|name| fields.bool(name, false).map(drop))
+    NVME_SWITCHES.into_iter().try_for_each(|name| fields.bool(name, false).map(drop))
 }
 
 fn magic(text: &str) -> Result<[u8; MAGIC_BYTES]> {

@@ -66,7 +66,7 @@ impl Library {
         let code = unsafe { libloading::Library::new(path) };
         let code = code.map_err(|error| {
             wrong("cannot load the plugin", &error).with_hint(
-                "give library_path from the root on: a name without a slash is looked for in LD_LIBRARY_PATH only",
+                "give library_path as a full path: a name without a slash is looked for in LD_LIBRARY_PATH only",
             )
         })?;
         // SAFETY: the type is that of the function which the table's documentation asks for under this name.

@@ -191,6 +191,7 @@ fn open_error(error: io::Error, is_direct: bool) -> Error {
         io::ErrorKind::InvalidInput if is_direct => {
             "its file system may have no direct I/O: set use_odirect to false"
         }
+        io::ErrorKind::IsADirectory => "name a block device, or a file of fixed size",
         io::ErrorKind::ResourceBusy => "it is mounted or in use: unmount it, or name another device",
         _ => {
             "the process has to be allowed to read and write it: see the owner and the mode of the file by `ls -l`"

@@ -92,7 +92,7 @@ impl Geometry {
             .with_context("capacity_bytes", self.capacity_bytes)
             .with_context("meta_total_bytes", self.meta_total_bytes)
             .with_context("slot_bytes", self.slot_bytes)
-            .with_hint("make the file larger, capacity_bytes larger or meta_total_bytes smaller: 268435456 is its default")
+            .with_hint("make the file or capacity_bytes larger, or meta_total_bytes smaller (it is 268435456 if nothing is said)")
     }
 
     /// Where a slot begins.
