@@ -87,6 +87,34 @@ fn l1_managers_that_do_not_go_together_are_one_sentence() {
     assert!(refused(&["{"]).contains("not a JSON object"));
 }
 
+/// The commands of a page, with a short trace and a folder of the test's.
+#[test]
+fn the_device_of_the_page_works_as_it_is_shown() {
+    let (trace, folder) = (unpack_to_file("traces/tiny.lct"), tempfile::tempdir().unwrap());
+    let page = include_str!("../../docs/l2.md");
+    let block =
+        page.split("```console\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
+    let place = |text: &str| text.replace("/data/", &format!("{}/", folder.path().display()));
+    let mut lines = block.lines().map(|line| line.strip_prefix("$ ").expect("a command"));
+    let (make, replay) = (place(lines.next().expect("truncate")), place(lines.next().expect("replay")));
+    let words: Vec<&str> = make.split(' ').collect();
+    assert_eq!((words[0], words[1], words[2]), ("truncate", "-s", "100G"));
+    std::fs::File::create(words[3]).and_then(|file| file.set_len(1 << 30)).unwrap();
+    let (before, adapter) = replay.split_once(" '").expect("an adapter in quotes");
+    let adapter = adapter.trim_end_matches('\'').to_owned();
+    let before = before.strip_prefix("lmcache-trace ").expect("our program");
+    let trace_path = trace.path.to_str().expect("UTF-8");
+    let mut command = command(&before.replace("examples/server_demo.lct", trace_path));
+    let output = command.args([&adapter, "--no-csv"]).output().expect("runs");
+    if stderr(&output).contains("set use_odirect to false") {
+        eprintln!("skipped: no direct I/O on the file system of temporary files");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(!said.contains("not in L2") && !said.contains("overwrites it"), "{said}");
+}
+
 #[test]
 fn shares_lie_between_0_and_1() {
     let trace = unpack_to_file("traces/tiny.lct");

@@ -3,9 +3,11 @@
 mod adapter_values;
 mod adapters;
 mod digest;
+mod docs;
 mod hostile;
 mod l1_values;
 mod python_json;
+mod refusals;
 mod secrets;
 mod tagged;
 mod warnings;

@@ -109,6 +109,38 @@ mod tests {
 
     const LEGACY: &str = "--l1-size-gb 0.1 --eviction-policy LRU";
 
+    const PAGE: &str = include_str!("../../../docs/configuration.md");
+
+    /// The cells of the page's row of a flag; nothing if it is named outside of the tables only.
+    fn row_of(flag: &str) -> Option<Vec<String>> {
+        let rows = PAGE.lines().filter(|line| line.starts_with('|')).map(|line| line.replace("\\|", "/"));
+        let mut rows = rows.map(|row| row.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
+        rows.find(|row| row[1].split(['`', ' ']).any(|word| word == flag))
+    }
+
+    /// With its default where it is in a table; and the page has no other.
+    #[test]
+    fn the_page_names_every_flag() {
+        let command = <Line as clap::CommandFactory>::command();
+        let mut known = Vec::new();
+        for argument in command.get_arguments() {
+            let Some(flag) = argument.get_long().map(|name| format!("--{name}")) else { continue };
+            if !argument.is_hide_set() {
+                assert!(PAGE.split(['`', ' ']).any(|word| word == flag), "{flag} is not there");
+            }
+            let default = argument.get_default_values().first().and_then(|value| value.to_str());
+            let default = default.filter(|value| !value.is_empty() && argument.get_action().takes_values());
+            if let (Some(default), Some(row)) = (default, row_of(&flag)) {
+                assert!(row[2].starts_with(default) || row[2].contains(&format!("`{default}`")), "{row:?}");
+            }
+            known.push(flag);
+        }
+        let words = PAGE.split(['`', ' ', '\n', ',']).filter(|word| word.starts_with("--") && word.len() > 3);
+        for word in words.filter(|word| !["--help", "---"].contains(word)) {
+            assert!(known.iter().any(|flag| flag == word), "{word} is no flag");
+        }
+    }
+
     #[test]
     fn the_legacy_flags_give_lmcaches_digest() {
         assert!(config(LEGACY).unwrap().digest().starts_with("b5016ff1"));

@@ -13,6 +13,12 @@ use crate::error::{Error, Result};
 /// The most threads that one adapter may transform objects with.
 pub const MAX_WORKERS: usize = 256;
 
+/// The keys of `fp8`.
+pub const FP8_KEYS: &[&str] = &["type", "fp8_dtype", "max_workers"];
+
+/// The keys of `aesgcm`.
+pub const AESGCM_KEYS: &[&str] = &["type", "key_provider", "aes_bits", "master_key_path", "max_workers"];
+
 /// A serde as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SerdeConfig {
@@ -58,13 +64,13 @@ impl SerdeConfig {
     /// # Errors
     /// If it is no object, names a type that this build does not have, or has a key that the type does not.
     pub fn from_json(value: &Value) -> Result<Self> {
-        read(value).map_err(|error| error.with_context("field", "serde"))
+        read(value).map_err(|error| error.with_context("in", "serde"))
     }
 
     /// Refuses a type of LMCache's that no build of this program has; other mistakes are left to [`Self::from_json`].
     pub(in crate::storage) fn refuse_absent(value: &Value) -> Result<()> {
         let name = value.get("type").and_then(Value::as_str);
-        name.and_then(absent_type).map_or(Ok(()), |error| Err(error.with_context("field", "serde")))
+        name.and_then(absent_type).map_or(Ok(()), |error| Err(error.with_context("in", "serde")))
     }
 
     /// Refuses a type that another build of this program has.
@@ -72,7 +78,7 @@ impl SerdeConfig {
         if value.get("type").and_then(Value::as_str) != Some("aesgcm") || cfg!(feature = "aesgcm") {
             return Ok(());
         }
-        Err(aesgcm_is_not_built().with_context("field", "serde"))
+        Err(aesgcm_is_not_built().with_context("in", "serde"))
     }
 
     /// The name of the type.
@@ -143,7 +149,7 @@ struct Fields<'a>(&'a Map<String, Value>);
 
 impl<'a> Fields<'a> {
     fn fp8(&self) -> Result<Fp8Config> {
-        self.check_names(&["type", "fp8_dtype", "max_workers"])?;
+        self.check_names(FP8_KEYS)?;
         let format = match self.text("fp8_dtype")? {
             None => Float8::default(),
             Some(name) => Float8::from_name(name).ok_or_else(|| {
@@ -156,7 +162,7 @@ impl<'a> Fields<'a> {
     }
 
     fn aesgcm(&self) -> Result<AesGcmConfig> {
-        self.check_names(&["type", "key_provider", "aes_bits", "master_key_path", "max_workers"])?;
+        self.check_names(AESGCM_KEYS)?;
         match self.text("key_provider")? {
             None | Some("hkdf") => {}
             Some(other) => {

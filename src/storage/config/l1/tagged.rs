@@ -18,15 +18,15 @@ use crate::storage::config::strict_json::parse_object;
 use crate::storage::config::{EvictionConfig, EvictionMeasure, EvictionPolicyKind};
 
 /// The fields of every object.
-const COMMON_FIELDS: &[&str] =
+pub const COMMON_FIELDS: &[&str] =
     &["type", "tag", "size_gb", "align_bytes", "eviction", "read_ttl_seconds", "write_ttl_seconds"];
 
 /// The fields of a DRAM object. The last three are ours.
-const DRAM_FIELDS: &[&str] =
+pub const DRAM_FIELDS: &[&str] =
     &["use_lazy", "init_size_gb", "shm_name", "use_hugepages", "allocator", "numa_node", "first_touch"];
 
 /// The fields of an `eviction` object. The last is ours.
-const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
+pub const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
 
 /// LMCache's default for `init_size_gb`.
 const DEFAULT_INIT_SIZE_GB: f64 = 20.0;

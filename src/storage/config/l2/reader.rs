@@ -17,7 +17,7 @@ use crate::storage::serde::SerdeConfig;
 pub const COMMON_KEYS: &[&str] = &["type", "affinity_tag", "shared", "eviction", "persist_enabled", "serde"];
 
 /// The keys of an `eviction` object; `by` is ours.
-const EVICTION_KEYS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
+pub const EVICTION_KEYS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
 
 impl L2AdapterConfig {
     /// Reads one object.
