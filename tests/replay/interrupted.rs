@@ -44,7 +44,12 @@ fn a_terminal_that_is_closed_costs_no_results() {
     let folder = tempfile::tempdir().expect("a folder");
     trace_with_calls_at(folder.path(), &[0.0, 0.0, 600.0]);
     let words = format!("{L1} --json --jsonl-out x.jsonl --output report");
-    let child = start(command(folder.path(), Path::new("made.lct"), &words));
+    let replay = command(folder.path(), Path::new("made.lct"), &words);
+    // Whoever runs the tests may have been started by `nohup`, which is passed on.
+    let mut env = Command::new("env");
+    env.arg("--default-signal=HUP").arg(replay.get_program()).args(replay.get_args());
+    env.current_dir(folder.path());
+    let child = start(env);
     wait_for_lines(&folder.path().join("x.jsonl"), 2);
     send("-HUP", &child);
     send("-HUP", &child);
