@@ -18,7 +18,6 @@ use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
-use crate::storage::l1::L1Manager;
 use crate::storage::{
     Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
 };
@@ -178,11 +177,7 @@ impl ManagerTarget {
 
     /// The first L1 that has `key`, whatever its state; the first of all if none has.
     fn place(&self, key: &ObjectKey) -> L1ManagerId {
-        let has_key = |l1: &L1Manager| {
-            let (codes, _) = l1.unsafe_read(std::slice::from_ref(key));
-            codes.count(L1Error::KeyNotExist) == 0
-        };
-        self.manager.l1_managers().position(has_key).unwrap_or(0) as L1ManagerId
+        self.manager.l1_managers().position(|l1| l1.is_resident(key)).unwrap_or(0) as L1ManagerId
     }
 
     fn finish_read(&mut self, keys: &[ObjectKey], read_locks: i64) -> Result<()> {

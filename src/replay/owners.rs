@@ -12,20 +12,20 @@ use smallvec::SmallVec;
 
 use crate::clock::NS_PER_S;
 use crate::format::model::ObjectKey;
-use crate::storage::config::{L1ManagerConfig, StorageManagerConfig};
+use crate::storage::config::{Compat, L1ManagerConfig, StorageManagerConfig};
+use crate::storage::ttl_lock::read_lock_count;
 use crate::storage::{L1Error, L1ManagerId, L1Owners, WriteReservation};
 
 /// So many keys are remembered before anybody looks which of them have run out.
 const FIRST_SWEEP: usize = 1024;
-
-/// The bounds that the manager sets to the locks of one call.
-const LOCKS: (i64, i64) = (1, 128);
 
 /// The keys that are open in several L1s.
 #[derive(Debug)]
 pub(super) struct OpenKeys {
     writes: OwnerBook,
     reads: OwnerBook,
+    /// Says how many locks a call takes at most.
+    compat: Compat,
 }
 
 impl OpenKeys {
@@ -38,6 +38,7 @@ impl OpenKeys {
         (config.l1_managers.len() > 1).then(|| Self {
             writes: OwnerBook::new(longest_ns(|l1| l1.write_ttl_seconds), 1),
             reads: OwnerBook::new(longest_ns(|l1| l1.read_ttl_seconds), u64::MAX),
+            compat: config.compat,
         })
     }
 
@@ -50,12 +51,15 @@ impl OpenKeys {
         }
     }
 
-    /// `keys` are finished: returns them in their order, in groups by the L1 that they were reserved in. One that is not reserved anywhere goes to
-    /// the first L1, which says so.
+    /// `keys` are finished: returns them in their order, in groups by the L1 that they were reserved in. One that is not
+    /// reserved anywhere goes to the first L1, which says so; one that is named again goes where it went before.
     pub(super) fn finished(&mut self, keys: &[ObjectKey]) -> Vec<(L1ManagerId, Vec<ObjectKey>)> {
         let mut groups: Vec<(L1ManagerId, Vec<ObjectKey>)> = Vec::new();
+        let mut owners: HashMap<&ObjectKey, L1ManagerId, foldhash::fast::RandomState> = HashMap::default();
         for key in keys {
-            let owner = self.writes.close(key, 1).unwrap_or(0);
+            let before = owners.get(key).copied().unwrap_or(0);
+            let owner = self.writes.close(key, 1).unwrap_or(before);
+            owners.insert(key, owner);
             match groups.last_mut() {
                 Some((of_group, group)) if *of_group == owner => group.push(key.clone()),
                 _ => groups.push((owner, vec![key.clone()])),
@@ -67,7 +71,7 @@ impl OpenKeys {
     /// A prefetch took `read_locks` on each of `owners`.
     pub(super) fn locked(&mut self, owners: &[(ObjectKey, L1ManagerId)], read_locks: i64, now_ns: u64) {
         for (key, owner) in owners {
-            self.reads.open(key, *owner, lock_count(read_locks), now_ns);
+            self.reads.open(key, *owner, u64::from(read_lock_count(read_locks, self.compat)), now_ns);
         }
     }
 
@@ -85,13 +89,9 @@ impl OpenKeys {
     /// `read_locks` were released on each of `keys`.
     pub(super) fn released<'a>(&mut self, keys: impl IntoIterator<Item = &'a ObjectKey>, read_locks: i64) {
         for key in keys {
-            self.reads.close(key, lock_count(read_locks));
+            self.reads.close(key, u64::from(read_lock_count(read_locks, self.compat)));
         }
     }
-}
-
-fn lock_count(read_locks: i64) -> u64 {
-    read_locks.clamp(LOCKS.0, LOCKS.1).unsigned_abs()
 }
 
 /// Who holds a key, how often, and how long at most.
@@ -166,6 +166,7 @@ impl OwnerBook {
 mod tests {
     use super::*;
     use crate::format::model::{ChunkHash, KeyScope};
+    use crate::storage::config::EvictionPolicyKind;
     use crate::sync::Arc;
 
     const TTL_NS: u64 = 100;
@@ -199,6 +200,33 @@ mod tests {
         book.open(&key(1), 1, 1, TTL_NS - 1);
         book.close(&key(1), 1);
         assert!(book.open.is_empty());
+    }
+
+    #[test]
+    fn locks_are_counted_as_the_manager_does() {
+        let mut config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
+        config.l1_managers.push(config.l1_managers[0].clone());
+        for (compat, releases) in [(Compat::Native, 200), (Compat::Lmcache, 128)] {
+            config.compat = compat;
+            let mut open = OpenKeys::of(&config).expect("two L1s");
+            open.locked(&[(key(1), 1)], 200, 0);
+            let released = (0..1000).take_while(|_| {
+                let is_locked = open.are_locked(&[key(1)]);
+                open.released(&[key(1)], 1);
+                is_locked
+            });
+            assert_eq!(released.count(), releases, "{compat}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_named_twice_is_finished_where_it_was_the_first_time() {
+        let mut config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
+        config.l1_managers.push(config.l1_managers[0].clone());
+        let mut open = OpenKeys::of(&config).expect("two L1s");
+        open.writes.open(&key(1), 1, 1, 0);
+        let groups = open.finished(&[key(1), key(1), key(2)]);
+        assert_eq!(groups, [(1, vec![key(1), key(1)]), (0, vec![key(2)])]);
     }
 
     #[test]

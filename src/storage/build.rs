@@ -110,7 +110,7 @@ impl StorageManagerBuilder {
             quotas,
             layouts,
             events,
-            readers: Striped::new(|| Arc::new(reader.clone())),
+            readers: Striped::new(|_| Arc::new(reader.clone())),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
             is_threaded: self.is_threaded,

@@ -89,8 +89,7 @@ impl Reader {
     /// The first L1 that has `key` locked for readers; the first of all if none has. For a caller that does not know:
     /// LMCache refuses it.
     fn find(&self, key: &ObjectKey) -> L1ManagerId {
-        let is_readable = |l1: &Arc<L1Manager>| l1.unsafe_read(std::slice::from_ref(key)).0.all_succeeded();
-        self.l1s.iter().position(is_readable).unwrap_or(0) as L1ManagerId
+        self.l1s.iter().position(|l1| l1.is_key_readable(key)).unwrap_or(0) as L1ManagerId
     }
 
     /// Where the objects of `keys` lie that somebody holds a read lock on.

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use crossbeam::utils::CachePadded;
 
 /// How many copies there are. Two of more threads than this share one.
-const STRIPES: usize = 16;
+pub(super) const STRIPES: usize = 16;
 
 thread_local! {
     static STRIPE: usize = number_of_this_thread() % STRIPES;
@@ -37,9 +37,9 @@ fn number_of_this_thread() -> usize {
 pub(super) struct Striped<T>(Box<[CachePadded<T>]>);
 
 impl<T> Striped<T> {
-    /// Copies that `make` makes.
-    pub(super) fn new(mut make: impl FnMut() -> T) -> Self {
-        Self((0..STRIPES).map(|_| CachePadded::new(make())).collect())
+    /// Copies that `make` makes; it is told their numbers, from 0.
+    pub(super) fn new(mut make: impl FnMut(usize) -> T) -> Self {
+        Self((0..STRIPES).map(|number| CachePadded::new(make(number))).collect())
     }
 
     /// The copy that this thread uses.
@@ -66,7 +66,8 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers.len(), 4);
         let mut count = 0;
-        let striped = Striped::new(|| {
+        let striped = Striped::new(|number| {
+            assert_eq!(number, count);
             count += 1;
             count
         });

@@ -8,8 +8,8 @@
 //! is looked up in another shard only if that is free, and a call with a wrong one looks at no other.
 
 use super::index::{Part, Sight};
-use super::notes::Notes;
-use super::shard::{BLOCK_SLOTS, Place, Shard, SlotId};
+use super::notes::{Home, Notes};
+use super::shard::{Place, Shard, SlotId};
 use super::slot::Object;
 use super::tables::{Order, Tables};
 use crate::format::model::ObjectKey;
@@ -35,22 +35,23 @@ pub(super) struct Cursor<'a> {
     home: Home,
 }
 
-/// The shard that takes the keys which a call adds.
-#[derive(Debug, Default)]
-struct Home {
-    shard: u32,
-    /// It takes so many more; then another one is chosen.
-    room: usize,
-}
-
 impl Tables {
-    /// For operations that go from shard to shard.
+    /// For operations that go from shard to shard. Where there is only one they hold it from the first key to the last,
+    /// there or not, as LMCache its mutex.
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        let notes = self.notes.mine();
+        let mut cursor = self.cursor_aside();
+        if self.has_one_shard() {
+            cursor.hold(0);
+        }
+        cursor
+    }
+
+    /// For a question about one key, in between: it does not hold the only shard from the start.
+    pub(super) fn cursor_aside(&self) -> Cursor<'_> {
         Cursor {
             tables: self,
             held: None,
-            notes,
+            notes: self.notes.mine(),
             position: 0,
             beside: 0,
             is_on_track: true,
@@ -166,11 +167,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// Looks for a key where the index says. If it is not there by then it was removed meanwhile, so that it was nowhere at
-    /// one moment of the call.
+    /// one moment of the call. The keys behind a missing one are mostly missing, too: nobody shall wait for that long.
     fn find_by_hash(&mut self, key: &ObjectKey) -> Option<Place> {
+        self.vacancy = None;
         self.hash = self.tables.hash(key);
         let seen = self.tables.index.lock(self.hash).look(self.hash);
-        self.find_at(seen.places(), key)
+        let found = self.find_at(seen.places(), key);
+        if found.is_none() && !self.tables.has_one_shard() {
+            self.held = None;
+        }
+        found
     }
 
     /// Looks for a key where the index says, until it is found or known to be nowhere. Then the shard that takes it is
@@ -191,9 +197,9 @@ impl<'a> Cursor<'a> {
     /// nothing changed since. Then the vacancy is taken.
     fn seen_unless_vacant(&mut self, before: Option<&Sight>) -> Option<Sight> {
         if self.home.room == 0 {
-            self.home = Home { shard: self.tables.number(self.hash), room: BLOCK_SLOTS };
+            self.home = self.notes.home();
         }
-        self.hold(self.home.shard);
+        self.hold(self.tables.number(self.home));
         let part = self.tables.index.lock(self.hash);
         let seen = part.look(self.hash);
         if seen.is_empty() || before.is_some_and(|before| seen.is_as(before)) {
@@ -217,6 +223,7 @@ impl<'a> Cursor<'a> {
         let place = Place { shard: *number, slot };
         drop(part);
         self.home.room -= 1;
+        self.notes.count_added(1);
         self.note(place)
     }
 
@@ -246,18 +253,18 @@ mod tests {
     const KEYS: usize = 16;
     const THREADS: usize = 3;
 
-    /// Four shards, and four hashes for all keys.
-    fn crowded() -> Tables {
-        let config = L1ManagerConfig::dram(256 * 4096, EvictionConfig::default());
+    /// Tables of so many pages, with few hashes.
+    fn tables(pages: u64, compat: Compat) -> Tables {
+        let config = L1ManagerConfig::dram(pages * 4096, EvictionConfig::default());
         let space = L1MemoryManager::new(&config.memory).unwrap();
         let teller = Teller::new("l1", Events::default());
-        let tables = Tables::with_hasher(
-            &config,
-            Compat::Native,
-            space,
-            teller,
-            KeyHasher::with_mask(0x0000_0001_0000_0001),
-        );
+        let hasher = KeyHasher::with_mask(0x0000_0001_0000_0001);
+        Tables::with_hasher(&config, compat, space, teller, hasher)
+    }
+
+    /// Four shards, and four hashes for all keys.
+    fn crowded() -> Tables {
+        let tables = tables(256, Compat::Native);
         assert!(!tables.has_one_shard());
         tables
     }
@@ -307,6 +314,22 @@ mod tests {
             }
         }
         net
+    }
+
+    #[test]
+    fn the_only_shard_is_held_from_the_start_and_others_no_longer_than_keys_are_found() {
+        let (tables, keys) = (tables(256, Compat::Lmcache), keys());
+        let mut cursor = tables.cursor();
+        assert!(tables.try_lock_shard(0).is_none(), "before the first key");
+        assert!(cursor.find(&keys[0]).is_none() && tables.try_lock_shard(0).is_none(), "after a missing one");
+        drop(cursor);
+        let tables = crowded();
+        assert!(add(&mut tables.cursor(), &keys[0]));
+        let mut cursor = tables.cursor();
+        let slot = cursor.find(&keys[0]).expect("it was added");
+        let number = cursor.place(slot).shard;
+        assert!(tables.try_lock_shard(number).is_none());
+        assert!(cursor.find(&keys[1]).is_none() && tables.try_lock_shard(number).is_some());
     }
 
     #[test]

@@ -354,6 +354,17 @@ impl L1Manager {
         self.tables.slot_is(key, |slot| slot.is_evictable(now_ns))
     }
 
+    /// Whether `key` has an object that readers can see.
+    pub fn is_resident(&self, key: &ObjectKey) -> bool {
+        self.tables.slot_is(key, |slot| slot.resident().is_some())
+    }
+
+    /// Whether somebody holds a read lock on the object of `key`.
+    pub fn is_key_readable(&self, key: &ObjectKey) -> bool {
+        let now_ns = self.clock.now_ns();
+        self.tables.slot_is(key, |slot| slot.resident().is_some_and(|object| object.is_locked(now_ns)))
+    }
+
     /// Used and usable bytes.
     pub fn get_memory_usage(&self) -> (u64, u64) {
         self.tables.memory_usage()

@@ -110,22 +110,18 @@ impl Slab {
 }
 
 /// Hashes keys, for the index. All shards have the same.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct KeyHasher {
     state: foldhash::fast::RandomState,
-    /// Tests have few hashes, so that keys share them.
-    mask: u64,
-}
-
-impl Default for KeyHasher {
-    fn default() -> Self {
-        Self::with_mask(u64::MAX)
-    }
+    /// The bits that hashes do not have: tests have few hashes, so that keys share them.
+    #[cfg(test)]
+    without: u64,
 }
 
 impl KeyHasher {
+    #[cfg(test)]
     pub(super) fn with_mask(mask: u64) -> Self {
-        Self { state: foldhash::fast::RandomState::default(), mask }
+        Self { without: !mask, ..Self::default() }
     }
 
     /// The hash of a key of these parts.
@@ -134,7 +130,10 @@ impl KeyHasher {
         let mut hash = self.state.build_hasher();
         hash.write_u64(scope.hash64());
         chunk_hash.hash(&mut hash);
-        hash.finish() & self.mask
+        #[cfg(test)]
+        return hash.finish() & !self.without;
+        #[cfg(not(test))]
+        hash.finish()
     }
 }
 

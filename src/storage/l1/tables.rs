@@ -5,7 +5,7 @@ use crossbeam::utils::CachePadded;
 use super::ObjectInfo;
 use super::counts::Counts;
 use super::index::Index;
-use super::notes::Notes;
+use super::notes::{Home, Notes};
 use super::recency::Recency;
 use super::shard::{KeyHasher, Shard};
 use super::slot::Slot;
@@ -17,12 +17,12 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionPolicyKind, L1ManagerConfig};
 use crate::storage::eviction::{self, PolicyState};
 use crate::storage::memory::{Arena, L1MemoryManager, Span};
-use crate::storage::striped::Striped;
+use crate::storage::striped::{STRIPES, Striped};
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, lock, try_lock};
 
-/// The most shards. Two batches of 16 keys meet in one of them once in 16 calls.
+/// The most shards. Two calls with different prompts meet in one of them once in so many.
 const MAX_SHARDS: u64 = 4096;
 
 /// There is a shard for this many of the smallest objects that fit into L1.
@@ -41,8 +41,8 @@ pub(super) enum Order {
 
 /// All of L1's state.
 ///
-/// The keys lie in shards, each with a mutex of its own, those that one call adds in the same; the index says where. An
-/// operation holds one shard at a time, as long as its keys are in the same, and takes the mutex of the allocator once
+/// The keys lie in shards, each with a mutex of its own, those that a thread adds one after the other in the same; the
+/// index says where. An operation holds one shard at a time, as long as it finds its keys in the same, and takes the mutex of the allocator once
 /// for all keys: it is atomic for each key, not for the list. Where a policy keeps the order of all keys there is one
 /// shard, which an operation holds for its whole list, as in LMCache. So it is under [`Compat::Lmcache`], and ours for
 /// every policy but LRU and noop.
@@ -112,7 +112,7 @@ impl Tables {
             shards: (0..shards).map(new_shard).collect(),
             index,
             hasher,
-            notes: Striped::new(Notes::default),
+            notes: Striped::new(|stripe| Notes::new(stripe as u64 * shards / STRIPES as u64)),
             arena: Arc::clone(space.arena()),
             space: Mutex::new(space),
             order,
@@ -152,9 +152,10 @@ impl Tables {
         self.hasher.hash(key.scope(), key.chunk_hash())
     }
 
-    /// The shard for the keys that a call adds, by the hash of the first.
-    pub(super) fn number(&self, hash: u64) -> u32 {
-        (hash >> 32) as u32 & (self.shards.len() - 1) as u32
+    /// The shard that takes what a thread adds.
+    #[inline]
+    pub(super) fn number(&self, home: Home) -> u32 {
+        home.shard as u32 & (self.shards.len() - 1) as u32
     }
 
     /// When something is used now: a stamp that grows with time, on all threads alike.
@@ -194,7 +195,7 @@ impl Tables {
     /// The objects of one key.
     pub(super) fn objects_of(&self, key: &ObjectKey, now_ns: u64) -> Vec<ObjectInfo> {
         let mut objects = Vec::new();
-        let mut cursor = self.cursor();
+        let mut cursor = self.cursor_aside();
         if let Some(id) = cursor.find_aside(key) {
             let shard = cursor.held();
             shard.slot(id).into_iter().for_each(|slot| shard.objects_of(slot, now_ns, &mut objects));
@@ -204,7 +205,7 @@ impl Tables {
 
     /// Whether `key` has a slot that `ask` says yes of.
     pub(super) fn slot_is(&self, key: &ObjectKey, ask: impl FnOnce(&Slot) -> bool) -> bool {
-        let mut cursor = self.cursor();
+        let mut cursor = self.cursor_aside();
         cursor.find_aside(key).and_then(|id| cursor.held().slot(id)).is_some_and(ask)
     }
 

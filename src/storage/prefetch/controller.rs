@@ -97,7 +97,7 @@ impl PrefetchController {
             agent: Agent::new(mailbox, flow),
             counters,
             next_request_id: AtomicU64::new(0),
-            unclaimed_results: Striped::new(Arc::default),
+            unclaimed_results: Striped::new(|_| Arc::default()),
         }
     }
 

@@ -88,13 +88,15 @@ fn refuse_content(device: &Device, geometry: &Geometry, stretch: Range<u64>) -> 
 
 fn holds_something_else(device: &Device, geometry: &Geometry, offset: u64, shown: &[u8]) -> Error {
     let path = device.path().display();
+    // As a shell reads it.
+    let quoted = path.to_string().replace('\'', r"'\''");
     Error::invalid("the raw block device holds something else, which the adapter would overwrite")
         .with_context("path", &path)
         .with_context("offset", offset)
         .with_context("found", format_args!("\"{}\"", shown.escape_ascii()))
         .with_hint(format!(
             "name another device or file; if nobody needs what is there, zero the metadata by `dd if=/dev/zero \
-             of='{path}' bs=1M count={} iflag=count_bytes conv=notrunc`",
+             of='{quoted}' bs=1M count={} iflag=count_bytes conv=notrunc`",
             geometry.meta_total_bytes
         ))
 }
