@@ -42,8 +42,8 @@ fn a_hundred_thousand_duplicates_do_not_hold_everybody_up() {
     let started_ns = monotonic_ns();
     let reservation = manager.reserve_write(&twice, &layout(PAGE)).unwrap();
     let spent_ns = monotonic_ns() - started_ns;
-    // One pass over the keys takes milliseconds; one pass for each duplicate, seconds.
-    assert!(spent_ns < NS_PER_S, "{spent_ns} ns");
+    // One pass over the keys takes milliseconds, under a sanitizer a second; one pass for each duplicate, ten and more.
+    assert!(spent_ns < 4 * NS_PER_S, "{spent_ns} ns");
     let last = [DUPLICATES - 2, DUPLICATES - 1].map(|page| Some(page as u64 * PAGE));
     assert_eq!(offsets(&reservation, 2), last);
     assert_eq!(manager.get_l1_usage().0, 2 * PAGE);
