@@ -2,7 +2,7 @@
 //! two threads, and every value that the memory model lets a load return.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --no-default-features --test loom
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --no-default-features --test loom
 //! ```
 //!
 //! The bytes of a ring are a map that loom knows nothing of. Here one loom cell stands for each word of it, and
