@@ -23,11 +23,12 @@ pub mod atomic {
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
     /// The cell of a gauge: `prometheus-client` has it for std's atomics alone.
-    #[cfg_attr(loom, allow(dead_code))]
+    #[cfg(not(all(loom, test)))]
     pub type GaugeCell = std::sync::atomic::AtomicU64;
 }
 
 /// Takes `mutex` if nobody has it. Whoever meets a poisoned one by [`lock`] panics; here it is one that is not to be had.
+#[cfg(not(all(loom, test)))]
 #[inline]
 pub fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     mutex.try_lock().ok()

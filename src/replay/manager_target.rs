@@ -136,7 +136,7 @@ impl ManagerTarget {
             Some(context) => {
                 let released = context.exit(false);
                 if let Some(open) = &mut self.open_keys {
-                    open.released(released.iter().map(|(key, _)| key), 1);
+                    open.released(released.iter().map(|(key, _)| key), 1, monotonic_ns());
                 }
             }
             None => self.answer = Answer::UnmatchedExit,
@@ -159,7 +159,7 @@ impl ManagerTarget {
 
     fn finish_write(&mut self, keys: &[ObjectKey]) -> Result<()> {
         let Some(open) = &mut self.open_keys else { return self.manager.finish_write(keys).map(drop) };
-        let groups = open.finished(keys);
+        let groups = open.finished(keys, monotonic_ns());
         let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
         self.manager.finish_write_by_owner(&groups).map(drop)
     }
@@ -167,12 +167,12 @@ impl ManagerTarget {
     /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
     /// the last call, and the recorded engine read because of its answer.
     fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
-        if !self.open_keys.as_ref()?.are_locked(keys) {
+        if !self.open_keys.as_ref()?.are_locked(keys, monotonic_ns()) {
             let mut waiting = std::mem::take(&mut self.prefetching);
             waiting.retain_mut(|waiting| !self.count_result(waiting));
             self.prefetching = waiting;
         }
-        self.open_keys.as_ref().map(|open| open.readers(keys, |key| self.place(key)))
+        self.open_keys.as_ref().map(|open| open.readers(keys, monotonic_ns(), |key| self.place(key)))
     }
 
     /// The first L1 that has `key`, whatever its state; the first of all if none has.
@@ -184,7 +184,7 @@ impl ManagerTarget {
         let owners = self.readers(keys);
         self.manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
         if let Some(open) = &mut self.open_keys {
-            open.released(keys, read_locks);
+            open.released(keys, read_locks, monotonic_ns());
         }
         Ok(())
     }

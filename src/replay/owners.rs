@@ -10,10 +10,9 @@
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::clock::NS_PER_S;
 use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, L1ManagerConfig, StorageManagerConfig};
-use crate::storage::ttl_lock::read_lock_count;
+use crate::storage::ttl_lock::{read_lock_count, ttl_ns};
 use crate::storage::{L1Error, L1ManagerId, L1Owners, WriteReservation};
 
 /// So many keys are remembered before anybody looks which of them have run out.
@@ -31,13 +30,12 @@ pub(super) struct OpenKeys {
 impl OpenKeys {
     /// Books for the L1s of `config`; none if there is only one, which needs no telling.
     pub(super) fn of(config: &StorageManagerConfig) -> Option<Self> {
-        let longest_ns = |seconds: fn(&L1ManagerConfig) -> i64| {
-            let seconds = config.l1_managers.iter().map(seconds).max().unwrap_or(0);
-            u64::try_from(seconds).unwrap_or(0).saturating_mul(NS_PER_S)
+        let of_each = |seconds: fn(&L1ManagerConfig) -> i64| {
+            config.l1_managers.iter().map(|l1| ttl_ns(seconds(l1))).collect()
         };
         (config.l1_managers.len() > 1).then(|| Self {
-            writes: OwnerBook::new(longest_ns(|l1| l1.write_ttl_seconds), 1),
-            reads: OwnerBook::new(longest_ns(|l1| l1.read_ttl_seconds), u64::MAX),
+            writes: OwnerBook::new(of_each(|l1| l1.write_ttl_seconds), 1),
+            reads: OwnerBook::new(of_each(|l1| l1.read_ttl_seconds), u64::MAX),
             compat: config.compat,
         })
     }
@@ -53,12 +51,12 @@ impl OpenKeys {
 
     /// `keys` are finished: returns them in their order, in groups by the L1 that they were reserved in. One that is not
     /// reserved anywhere goes to the first L1, which says so; one that is named again goes where it went before.
-    pub(super) fn finished(&mut self, keys: &[ObjectKey]) -> Vec<(L1ManagerId, Vec<ObjectKey>)> {
+    pub(super) fn finished(&mut self, keys: &[ObjectKey], now_ns: u64) -> Vec<(L1ManagerId, Vec<ObjectKey>)> {
         let mut groups: Vec<(L1ManagerId, Vec<ObjectKey>)> = Vec::new();
         let mut owners: HashMap<&ObjectKey, L1ManagerId, foldhash::fast::RandomState> = HashMap::default();
         for key in keys {
             let before = owners.get(key).copied().unwrap_or(0);
-            let owner = self.writes.close(key, 1).unwrap_or(before);
+            let owner = self.writes.close(key, 1, now_ns).unwrap_or(before);
             owners.insert(key, owner);
             match groups.last_mut() {
                 Some((of_group, group)) if *of_group == owner => group.push(key.clone()),
@@ -76,20 +74,30 @@ impl OpenKeys {
     }
 
     /// Whether all of `keys` are locked as far as is known.
-    pub(super) fn are_locked(&self, keys: &[ObjectKey]) -> bool {
-        keys.iter().all(|key| self.reads.open.contains_key(key))
+    pub(super) fn are_locked(&self, keys: &[ObjectKey], now_ns: u64) -> bool {
+        keys.iter().all(|key| self.reads.is_held(key, now_ns))
     }
 
     /// The L1 to read each of `keys` from; `place` says it of one that is not locked.
-    pub(super) fn readers(&self, keys: &[ObjectKey], place: impl Fn(&ObjectKey) -> L1ManagerId) -> L1Owners {
-        let owner = |key: &ObjectKey| self.reads.owner(key).unwrap_or_else(|| place(key));
+    pub(super) fn readers(
+        &self,
+        keys: &[ObjectKey],
+        now_ns: u64,
+        place: impl Fn(&ObjectKey) -> L1ManagerId,
+    ) -> L1Owners {
+        let owner = |key: &ObjectKey| self.reads.owner(key, now_ns).unwrap_or_else(|| place(key));
         keys.iter().map(|key| (key.clone(), owner(key))).collect()
     }
 
     /// `read_locks` were released on each of `keys`.
-    pub(super) fn released<'a>(&mut self, keys: impl IntoIterator<Item = &'a ObjectKey>, read_locks: i64) {
+    pub(super) fn released<'a>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'a ObjectKey>,
+        read_locks: i64,
+        now_ns: u64,
+    ) {
         for key in keys {
-            self.reads.close(key, u64::from(read_lock_count(read_locks, self.compat)));
+            self.reads.close(key, u64::from(read_lock_count(read_locks, self.compat)), now_ns);
         }
     }
 }
@@ -102,24 +110,30 @@ struct Holding {
     until_ns: u64,
 }
 
+/// The position of the oldest whose time is not over; 0 if it is over for all. A book has no key without holdings.
+fn oldest(holdings: &[Holding], now_ns: u64) -> usize {
+    holdings.iter().position(|holding| holding.until_ns > now_ns).unwrap_or(0)
+}
+
 #[derive(Debug)]
 struct OwnerBook {
     /// A key can be open in more than one L1: the oldest comes first.
     open: HashMap<ObjectKey, SmallVec<[Holding; 1]>, foldhash::fast::RandomState>,
-    ttl_ns: u64,
+    /// The time to live in each L1.
+    ttls_ns: Vec<u64>,
     /// How many locks an L1 has on a key at most.
     most_locks: u64,
     sweep_at: usize,
 }
 
 impl OwnerBook {
-    fn new(ttl_ns: u64, most_locks: u64) -> Self {
-        Self { open: HashMap::default(), ttl_ns, most_locks, sweep_at: FIRST_SWEEP }
+    fn new(ttls_ns: Vec<u64>, most_locks: u64) -> Self {
+        Self { open: HashMap::default(), ttls_ns, most_locks, sweep_at: FIRST_SWEEP }
     }
 
     fn open(&mut self, key: &ObjectKey, owner: L1ManagerId, locks: u64, now_ns: u64) {
         self.sweep_if_full(now_ns);
-        let until_ns = now_ns.saturating_add(self.ttl_ns);
+        let until_ns = now_ns.saturating_add(self.ttls_ns.get(owner as usize).copied().unwrap_or(0));
         let holdings = self.open.entry(key.clone()).or_default();
         holdings.retain(|holding| holding.until_ns > now_ns);
         match holdings.iter_mut().find(|holding| holding.owner == owner) {
@@ -131,17 +145,24 @@ impl OwnerBook {
         }
     }
 
-    /// The L1 that has held the key for longest.
-    fn owner(&self, key: &ObjectKey) -> Option<L1ManagerId> {
-        Some(self.open.get(key)?.first()?.owner)
+    /// Whether some L1 holds the key, and its time is not over.
+    fn is_held(&self, key: &ObjectKey, now_ns: u64) -> bool {
+        self.open.get(key).is_some_and(|holdings| holdings.iter().any(|holding| holding.until_ns > now_ns))
     }
 
-    /// Takes locks off the L1 that has held the key for longest, and returns which one that is.
-    fn close(&mut self, key: &ObjectKey, locks: u64) -> Option<L1ManagerId> {
+    /// The L1 that has held the key for longest, of those whose time is not over; if it is over for all, of all of them.
+    fn owner(&self, key: &ObjectKey, now_ns: u64) -> Option<L1ManagerId> {
+        let holdings = self.open.get(key)?;
+        Some(holdings[oldest(holdings, now_ns)].owner)
+    }
+
+    /// Takes locks off [that L1](Self::owner), and returns which one that is.
+    fn close(&mut self, key: &ObjectKey, locks: u64, now_ns: u64) -> Option<L1ManagerId> {
         let holdings = self.open.get_mut(key)?;
-        let oldest = holdings.first_mut()?;
-        oldest.locks = oldest.locks.saturating_sub(locks);
-        let owner = oldest.owner;
+        let position = oldest(holdings, now_ns);
+        let holding = &mut holdings[position];
+        let owner = holding.owner;
+        holding.locks = holding.locks.saturating_sub(locks);
         holdings.retain(|holding| holding.locks > 0);
         if holdings.is_empty() {
             self.open.remove(key);
@@ -178,12 +199,12 @@ mod tests {
 
     #[test]
     fn the_oldest_holder_comes_first_until_its_locks_are_gone() {
-        let mut book = OwnerBook::new(TTL_NS, u64::MAX);
+        let mut book = OwnerBook::new(vec![TTL_NS; 3], u64::MAX);
         book.open(&key(1), 2, 2, 0);
         book.open(&key(1), 1, 1, 0);
         book.open(&key(1), 2, 1, 0);
-        assert_eq!((book.owner(&key(1)), book.owner(&key(7))), (Some(2), None));
-        let closed = [1, 2, 1, 1].map(|locks| book.close(&key(1), locks));
+        assert_eq!((book.owner(&key(1), 0), book.owner(&key(7), 0)), (Some(2), None));
+        let closed = [1, 2, 1, 1].map(|locks| book.close(&key(1), locks, 0));
         assert_eq!(closed, [Some(2), Some(2), Some(1), None]);
         assert!(book.open.is_empty());
     }
@@ -191,14 +212,14 @@ mod tests {
     /// A writer that never finishes, and the next one in another L1.
     #[test]
     fn who_has_run_out_stands_in_nobodys_way() {
-        let mut book = OwnerBook::new(TTL_NS, 1);
+        let mut book = OwnerBook::new(vec![TTL_NS; 3], 1);
         book.open(&key(1), 1, 1, 0);
         book.open(&key(1), 0, 1, TTL_NS);
-        assert_eq!((book.close(&key(1), 1), book.open.len()), (Some(0), 0));
+        assert_eq!((book.close(&key(1), 1, TTL_NS), book.open.len()), (Some(0), 0));
         // A reservation that its L1 gave away anew is one reservation.
         book.open(&key(1), 1, 1, 0);
         book.open(&key(1), 1, 1, TTL_NS - 1);
-        book.close(&key(1), 1);
+        book.close(&key(1), 1, TTL_NS);
         assert!(book.open.is_empty());
     }
 
@@ -211,8 +232,8 @@ mod tests {
             let mut open = OpenKeys::of(&config).expect("two L1s");
             open.locked(&[(key(1), 1)], 200, 0);
             let released = (0..1000).take_while(|_| {
-                let is_locked = open.are_locked(&[key(1)]);
-                open.released(&[key(1)], 1);
+                let is_locked = open.are_locked(&[key(1)], 1);
+                open.released(&[key(1)], 1, 1);
                 is_locked
             });
             assert_eq!(released.count(), releases, "{compat}");
@@ -225,13 +246,25 @@ mod tests {
         config.l1_managers.push(config.l1_managers[0].clone());
         let mut open = OpenKeys::of(&config).expect("two L1s");
         open.writes.open(&key(1), 1, 1, 0);
-        let groups = open.finished(&[key(1), key(1), key(2)]);
+        let groups = open.finished(&[key(1), key(1), key(2)], 1);
         assert_eq!(groups, [(1, vec![key(1), key(1)]), (0, vec![key(2)])]);
+    }
+
+    /// A reader that never releases, and another one in an L1 that came later.
+    #[test]
+    fn who_still_holds_comes_before_who_has_run_out() {
+        let mut book = OwnerBook::new(vec![2 * TTL_NS, TTL_NS], u64::MAX);
+        book.open(&key(1), 1, 1, 0);
+        book.open(&key(1), 0, 1, TTL_NS / 2);
+        assert_eq!(book.owner(&key(1), TTL_NS - 1), Some(1));
+        assert_eq!(book.owner(&key(1), TTL_NS), Some(0), "each L1 has a time to live of its own");
+        assert_eq!(book.close(&key(1), 1, TTL_NS), Some(0));
+        assert!(!book.is_held(&key(1), TTL_NS) && book.owner(&key(1), TTL_NS) == Some(1));
     }
 
     #[test]
     fn what_is_never_closed_is_forgotten_when_it_has_run_out() {
-        let mut book = OwnerBook::new(TTL_NS, 1);
+        let mut book = OwnerBook::new(vec![TTL_NS; 3], 1);
         let most = (0..100_000_u32)
             .map(|number| {
                 book.open(&key(number), 0, 1, u64::from(number));

@@ -1,6 +1,6 @@
 //! An operation on its way from shard to shard, and where it guesses its keys to be.
 //!
-//! The keys that a call adds get slots beside each other, and mostly the calls that follow have the same keys: the write
+//! The keys that a thread adds get slots beside each other, and mostly the calls that follow have the same keys: the write
 //! is finished; the prompt is prefetched, read and finished. So a call looks first in the slot beside that of its last
 //! key, and for its first key where the thread's last call found its own; so too where the slots do not lie together: a
 //! thread notes where it found the keys of a call, by their positions. That saves the hash and the way through the index.
@@ -100,13 +100,10 @@ impl<'a> Cursor<'a> {
         self.position = position;
     }
 
-    /// Whether a shard could be had at once; it is held then. A guess waits for nobody, unless there is only one shard to
-    /// wait for.
+    /// Whether a shard could be had at once; it is held then. A guess waits for nobody.
     #[inline]
     fn try_hold(&mut self, number: u32) -> bool {
-        if self.tables.has_one_shard() {
-            self.hold(number);
-        } else if self.held.as_ref().is_none_or(|(held, _)| *held != number) {
+        if self.held.as_ref().is_none_or(|(held, _)| *held != number) {
             self.held = None;
             self.held = self.tables.try_lock_shard(number).map(|shard| (number, shard));
         }

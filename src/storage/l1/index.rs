@@ -1,7 +1,7 @@
 //! Where the slot of each key lies, by the key's hash.
 //!
-//! The keys that one call adds are put into one shard, whatever their hashes, so that the calls that follow with the same
-//! keys take one mutex and read memory that lies together. So the hash of a key does not say its shard; this index does.
+//! The keys that a thread adds are put into one shard together, whatever their hashes, so that the calls that follow with
+//! the same keys take one mutex and read memory that lies together. So the hash of a key does not say its shard; this index does.
 //!
 //! It knows hashes, not keys: whoever finds a place looks there, under the shard's mutex, whether it is that of his key. An
 //! entry is added and taken out by who holds the shard of its slot. So a key that is not where the index points is nowhere

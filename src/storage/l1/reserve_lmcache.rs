@@ -70,7 +70,6 @@ impl Tables {
         mut make: impl FnMut(Span) -> B,
     ) -> Result<Reserved<B>> {
         let mut cursor = self.cursor();
-        cursor.tell(|_| ());
         self.check_open()?;
         if let Err(error) = check_object_bytes(request.size_bytes)
             && keys.iter().any(|key| cursor.needs_memory(key, request))
