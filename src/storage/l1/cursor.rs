@@ -8,7 +8,7 @@
 //! is looked up in another shard only if that is free, and a call with a wrong one looks at no other.
 
 use super::index::{Part, Sight};
-use super::notes::{Home, Notes};
+use super::notes::Notes;
 use super::shard::{Place, Shard, SlotId};
 use super::slot::Object;
 use super::tables::{Order, Tables};
@@ -32,7 +32,6 @@ pub(super) struct Cursor<'a> {
     hash: u64,
     /// That key is nowhere, and stays so while this is locked.
     vacancy: Option<MutexGuard<'a, Part>>,
-    home: Home,
 }
 
 impl Tables {
@@ -57,7 +56,6 @@ impl Tables {
             is_on_track: true,
             hash: 0,
             vacancy: None,
-            home: Home::default(),
         }
     }
 }
@@ -180,9 +178,10 @@ impl<'a> Cursor<'a> {
     /// held, and the part of its hash.
     fn find_by_hash_to_write(&mut self, key: &ObjectKey) -> Option<Place> {
         self.hash = self.tables.hash(key);
+        let home = self.home();
         let mut before = None;
         loop {
-            let seen = self.seen_unless_vacant(before.as_ref())?;
+            let seen = self.seen_unless_vacant(home, before.as_ref())?;
             if let Some(place) = self.find_at(seen.places(), key) {
                 return Some(place);
             }
@@ -192,11 +191,8 @@ impl<'a> Cursor<'a> {
 
     /// What stands in the index under the hash. `None` if the key is nowhere: it was not at the places of `before`, and
     /// nothing changed since. Then the vacancy is taken.
-    fn seen_unless_vacant(&mut self, before: Option<&Sight>) -> Option<Sight> {
-        if self.home.room == 0 {
-            self.home = self.notes.home();
-        }
-        self.hold(self.tables.number(self.home));
+    fn seen_unless_vacant(&mut self, home: u32, before: Option<&Sight>) -> Option<Sight> {
+        self.hold(home);
         let part = self.tables.index.lock(self.hash);
         let seen = part.look(self.hash);
         if seen.is_empty() || before.is_some_and(|before| seen.is_as(before)) {
@@ -204,6 +200,17 @@ impl<'a> Cursor<'a> {
             return None;
         }
         Some(seen)
+    }
+
+    /// The shard that takes what this thread adds: the same while it has room, and then the next one. So prompts lie
+    /// together though they come in several calls, places that became free are taken first, and all shards fill evenly.
+    fn home(&mut self) -> u32 {
+        let home = self.tables.number(self.notes.home());
+        if self.hold(home).has_room() {
+            return home;
+        }
+        self.notes.move_home();
+        self.tables.number(self.notes.home())
     }
 
     fn find_at(&mut self, mut places: impl Iterator<Item = Place>, key: &ObjectKey) -> Option<Place> {
@@ -219,8 +226,6 @@ impl<'a> Cursor<'a> {
         let slot = shard.insert(&mut part, hash, key, object);
         let place = Place { shard: *number, slot };
         drop(part);
-        self.home.room -= 1;
-        self.notes.count_added(1);
         self.note(place)
     }
 
@@ -330,19 +335,47 @@ mod tests {
     }
 
     #[test]
+    fn what_became_free_is_filled_first_and_then_all_shards_alike() {
+        let tables = tables(256, Compat::Native);
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
+        let key = |number: u32| ObjectKey::new(ChunkHash::new(&number.to_le_bytes()), Arc::clone(&scope));
+        let shard_of = |key: &ObjectKey| {
+            let mut cursor = tables.cursor();
+            let slot = cursor.find(key).expect("it was added");
+            cursor.place(slot).shard
+        };
+        (0..4 * 64).for_each(|number| assert!(add(&mut tables.cursor(), &key(number))));
+        let mut counts = Vec::new();
+        tables.each_shard(|shard| counts.push((shard.keys(), shard.has_room())));
+        assert_eq!(counts, [(64, false); 4]);
+        let before = shard_of(&key(70));
+        assert!(remove(&mut tables.cursor(), &key(70)));
+        // A round over all shards: three take a block, the one with a free place fills that and goes on, and the first
+        // begins the next round.
+        let again: Vec<u32> = (1000..1000 + 4 * 64).collect();
+        again.iter().for_each(|number| assert!(add(&mut tables.cursor(), &key(*number))));
+        assert!(again.iter().any(|number| shard_of(&key(*number)) == before));
+        let mut counts = Vec::new();
+        tables.each_shard(|shard| counts.push(shard.keys()));
+        counts.sort_unstable();
+        assert_eq!(counts, [64, 2 * 64, 2 * 64, 3 * 64 - 1]);
+    }
+
+    #[test]
     fn a_key_that_came_between_two_looks_is_not_added_again() {
         let (tables, keys) = (crowded(), keys());
         let mut alike = keys.iter().filter(|key| tables.hash(key) == tables.hash(&keys[0]));
         let [other, key] = [(); 2].map(|()| alike.next().expect("four hashes for all keys"));
         assert!(add(&mut tables.cursor(), other));
         let mut cursor = Cursor { hash: tables.hash(key), ..tables.cursor() };
-        let seen = cursor.seen_unless_vacant(None).expect("the other one has the hash");
+        let home = cursor.home();
+        let seen = cursor.seen_unless_vacant(home, None).expect("the other one has the hash");
         assert_eq!(cursor.find_at(seen.places(), key), None);
         cursor.held = None;
         assert!(add(&mut tables.cursor(), key));
-        let seen = cursor.seen_unless_vacant(Some(&seen)).expect("it changed");
+        let seen = cursor.seen_unless_vacant(home, Some(&seen)).expect("it changed");
         assert!(cursor.find_at(seen.places(), key).is_some());
-        assert!(cursor.seen_unless_vacant(Some(&seen)).is_none(), "nothing changed since");
+        assert!(cursor.seen_unless_vacant(home, Some(&seen)).is_none(), "nothing changed since");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) struct Place {
 }
 
 /// Slots are taken in blocks of this many, so that a shard that grows moves nothing.
-pub(super) const BLOCK_SLOTS: usize = 64;
+const BLOCK_SLOTS: usize = 64;
 
 /// The slots of a shard.
 #[derive(Debug, Default)]
@@ -95,6 +95,12 @@ impl Slab {
             self.vacant.push(id);
         }
         slot
+    }
+
+    /// Whether one more fits into the blocks that are there, or into the first.
+    fn has_room(&self) -> bool {
+        let last = self.blocks.last().unwrap_or(&self.first);
+        !self.vacant.is_empty() || last.len() < BLOCK_SLOTS
     }
 
     /// How many slots there are.
@@ -289,6 +295,12 @@ impl Shard {
         let (live, first_expiry_ns) = Counts::of_live(objects, now_ns);
         self.counts.set_first_expiry(first_expiry_ns);
         live
+    }
+
+    /// Whether one more key takes no block more than a shard has at least.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.has_room()
     }
 
     /// How many keys are here.

@@ -5,7 +5,7 @@ use crossbeam::utils::CachePadded;
 use super::ObjectInfo;
 use super::counts::Counts;
 use super::index::Index;
-use super::notes::{Home, Notes};
+use super::notes::Notes;
 use super::recency::Recency;
 use super::shard::{KeyHasher, Shard};
 use super::slot::Slot;
@@ -154,8 +154,8 @@ impl Tables {
 
     /// The shard that takes what a thread adds.
     #[inline]
-    pub(super) fn number(&self, home: Home) -> u32 {
-        home.shard as u32 & (self.shards.len() - 1) as u32
+    pub(super) fn number(&self, home: u64) -> u32 {
+        home as u32 & (self.shards.len() - 1) as u32
     }
 
     /// When something is used now: a stamp that grows with time, on all threads alike.
