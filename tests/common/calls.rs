@@ -34,10 +34,10 @@ fn wide_ints() -> impl Strategy<Value = i64> {
 }
 
 /// A few keys of two scopes, so that consecutive keys share one or do not.
-fn keys() -> impl Strategy<Value = Vec<ObjectKey>> {
+fn keys() -> BoxedStrategy<Vec<ObjectKey>> {
     let scope = || (model_names(), wide_ints(), any::<u32>(), salts());
     let list = vec((hashes(), any::<bool>()), 0..20);
-    (scope(), scope(), list).prop_map(|(one, other, list)| {
+    let keys = (scope(), scope(), list).prop_map(|(one, other, list)| {
         let mut interner = KeyInterner::default();
         let key = |(chunk_hash, is_one): (Vec<u8>, bool)| {
             let (model_name, kv_rank, object_group_id, cache_salt) = if is_one { &one } else { &other };
@@ -51,7 +51,9 @@ fn keys() -> impl Strategy<Value = Vec<ObjectKey>> {
             interner.key(view).expect("within LMCache's rules")
         };
         list.into_iter().map(key).collect()
-    })
+    });
+    // Without a box the trees of all lists of a call lie on the stack at once, more than a thread of tests has.
+    keys.boxed()
 }
 
 fn layouts() -> impl Strategy<Value = MemoryLayoutDesc> {
@@ -74,21 +76,22 @@ fn rows() -> impl Strategy<Value = GroupedObjectKeys> {
     )
 }
 
-fn prefetches() -> impl Strategy<Value = StorageCall> {
+fn prefetches() -> BoxedStrategy<StorageCall> {
     let many_rows = (rows(), 0_usize..40).prop_map(|(mut row, count)| {
         row.keys.truncate(2);
         vec![row; count]
     });
     let key_groups = prop_oneof![vec(rows(), 0..5), many_rows];
     let id = text("req-0\u{e9}\u{1f512}", 0..300);
-    (key_groups, wide_ints(), any::<bool>(), any::<bool>(), id, any::<bool>()).prop_map(
+    let calls = (key_groups, wide_ints(), any::<bool>(), any::<bool>(), id, any::<bool>()).prop_map(
         |(key_groups, num_kv_readers, is_full, is_locked, external_request_id, skip_l2)| {
             let fetching_policy = if is_full { FetchingPolicy::Full } else { FetchingPolicy::Prefix };
             let lock_mode = if is_locked { LockMode::Lock } else { LockMode::NoLock };
             let spec = PrefetchTaskSpec { key_groups, num_kv_readers, fetching_policy, lock_mode };
             StorageCall::SubmitPrefetch { spec, external_request_id, skip_l2 }
         },
-    )
+    );
+    calls.boxed()
 }
 
 /// Any call.
