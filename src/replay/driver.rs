@@ -220,7 +220,8 @@ impl<'a, T: ReplayTarget> Dispatcher<'a, T> {
                 (name, Status::Skipped, 0)
             }
         };
-        let outcome = Outcome { seq, name, status, due_ns, lag_ns, latency_ns };
+        let follows = planned.follows;
+        let outcome = Outcome { seq, name, status, due_ns, lag_ns, start_ns, latency_ns, worker: 0, follows };
         self.run.unobserved_records += u64::from(self.outcomes.try_send(outcome).is_err());
         true
     }

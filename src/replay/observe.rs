@@ -49,8 +49,15 @@ pub struct Outcome {
     pub due_ns: Option<u64>,
     /// How late it began; nothing without a due time.
     pub lag_ns: Option<u64>,
+    /// When it began, on `CLOCK_MONOTONIC`.
+    pub start_ns: u64,
     /// How long the call took; 0 if there was none.
     pub latency_ns: u64,
+    /// Which worker made the call, from 0.
+    pub worker: u16,
+    /// The call that this one goes back to, by its `seq`: a finished write to its reservation, a prefetch to the write of its
+    /// first key, a read to its prefetch, an exit to its enter. Nothing if the trace has none, or it is long ago.
+    pub follows: Option<u64>,
 }
 
 /// Told about every record, on the thread that called [`replay`](crate::replay::replay).

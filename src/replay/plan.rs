@@ -28,6 +28,8 @@ pub struct PlannedRecord {
     pub record: TimedRecord,
     /// For an enter, the slot that it opens; for an exit, the slot that it closes, if any is open.
     pub slot: Option<ReadSlot>,
+    /// See [`Outcome::follows`](crate::replay::Outcome::follows).
+    pub follows: Option<u64>,
 }
 
 /// 128 bits of two SipHashes, keyed at random: no trace can be made so that two lists look alike.
@@ -50,7 +52,7 @@ impl Planner {
             RecordBody::Call(StorageCall::ReadExit { keys }) => self.exit(keys),
             _ => None,
         };
-        PlannedRecord { record, slot }
+        PlannedRecord { record, slot, follows: None }
     }
 
     fn enter(&mut self, keys: &[ObjectKey]) -> ReadSlot {
