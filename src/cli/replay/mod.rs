@@ -18,12 +18,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::exit::{Finding, print_warning};
+use super::exit::{Finding, print_note, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
-use super::storage_flags::StorageFlags;
+use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
@@ -32,11 +32,12 @@ use crate::replay::manager_target::ManagerTarget;
 use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
+use crate::storage::l2::namespace::Namespace;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
 use recording::Recording;
-use report::{ReplayReport, adapter_name};
+use report::{NamespaceReport, ReplayReport, adapter_name};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -96,6 +97,8 @@ pub(crate) struct ReplayArgs {
     report: ReportArgs,
     #[command(flatten)]
     storage: StorageFlags,
+    #[command(flatten)]
+    namespace: NamespaceFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -140,6 +143,7 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
+        self.namespace.l2_namespace.check(&config)?;
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
@@ -154,8 +158,28 @@ impl ReplayArgs {
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
+        self.warn_about_the_namespace(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
+    }
+}
+
+impl ReplayArgs {
+    /// What killed replays had left, and what this one leaves.
+    fn warn_about_the_namespace(&self, report: &ReplayReport) {
+        let NamespaceReport { leftovers_removed, kept_in, failure, .. } = &report.l2_namespace;
+        if let Some(failure) = failure {
+            print_warning(failure);
+        }
+        if self.report.quiet {
+            return;
+        }
+        if *leftovers_removed > 0 {
+            print_note(&format!("removed what {leftovers_removed} killed replays had left in L2"));
+        }
+        for place in kept_in {
+            print_note(&format!("what the replay stored to L2 is kept in {place}"));
+        }
     }
 }
 
@@ -237,7 +261,8 @@ fn play(
     // Before the manager starts its thread, which inherits what this one keeps off.
     let reserved = ReservedCpu::take();
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let mut target = ManagerTarget::new(config.clone())?;
+    let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
+    let mut target = ManagerTarget::new(namespace.config().clone())?;
     warn_about_what_is_given_up(&target);
     let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), extent)?;
     let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
@@ -250,7 +275,8 @@ fn play(
     let lines = live.close();
     let totals = target.close_in_full()?;
     let recording = recording.map(Recording::close);
-    Ok((ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
+    let l2_namespace = NamespaceReport::close(namespace);
+    Ok((ReplayReport { recording, l2_namespace, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
 }
 
 /// What a recording that is not whole is not told by its file alone.

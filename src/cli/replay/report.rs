@@ -6,6 +6,7 @@ use crate::replay::{
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
+use crate::storage::l2::namespace::{Namespace, NamespaceMode};
 use crate::trace::Trace;
 
 /// The results of one replay.
@@ -33,6 +34,34 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// The adapters' places in L2.
+    pub(super) l2_namespace: NamespaceReport,
+}
+
+/// What the adapters' places in L2 were, and what became of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NamespaceReport {
+    pub(super) mode: NamespaceMode,
+    /// Places of killed replays that were removed at the start.
+    pub(super) leftovers_removed: u64,
+    /// Places that stay because they were to.
+    pub(super) kept_in: Vec<String>,
+    /// Why a place is still there that was to be removed.
+    pub(super) failure: Option<String>,
+}
+
+impl NamespaceReport {
+    /// Removes what is to be removed, and tells.
+    pub(super) fn close(namespace: Namespace) -> Self {
+        let mode = namespace.mode();
+        let kept_in = if mode == NamespaceMode::FreshKept { namespace.places() } else { Vec::new() };
+        let leftovers_removed = namespace.leftovers_removed();
+        let failure = namespace.close().err().map(|error| match error.hint() {
+            Some(hint) => format!("{error}; {hint}"),
+            None => error.to_string(),
+        });
+        Self { mode, leftovers_removed, kept_in, failure }
+    }
 }
 
 impl ReplayReport {
@@ -55,6 +84,7 @@ impl ReplayReport {
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
+            l2_namespace: NamespaceReport::default(),
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);
