@@ -196,7 +196,7 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     files.iter().try_for_each(|path| check_writable(path))
 }
 
-fn check_level(trace: &Trace) -> Result<()> {
+pub(super) fn check_level(trace: &Trace) -> Result<()> {
     let level = trace.level();
     if level == Level::Storage.name() {
         return Ok(());
@@ -208,7 +208,7 @@ fn check_level(trace: &Trace) -> Result<()> {
 }
 
 /// How much there is to replay. What a native file is known to lack is said, for the replay is of what is there.
-fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
+pub(super) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
     let warn = |sentence: &str| {
         if !is_quiet {
             print_warning(sentence);
