@@ -71,6 +71,12 @@ impl ManualClock {
         // Relaxed: see `Clock::now_ns`.
         self.0.fetch_add(delta_ns, Ordering::Relaxed);
     }
+
+    /// Moves the clock forward to `now_ns`; it never goes back.
+    pub fn advance_to_ns(&self, now_ns: u64) {
+        // Relaxed: see `Clock::now_ns`.
+        self.0.fetch_max(now_ns, Ordering::Relaxed);
+    }
 }
 
 /// How a thread waits for an instant: it sleeps until `guard_ns` before it, and spins from there.
@@ -125,6 +131,10 @@ mod tests {
         assert_eq!(clock.now_ns(), 5);
         hand.advance_ns(10);
         assert_eq!(clock.clone().now_ns(), 15);
+        hand.advance_to_ns(14);
+        assert_eq!(clock.now_ns(), 15);
+        hand.advance_to_ns(16);
+        assert_eq!(clock.now_ns(), 16);
     }
 
     #[test]

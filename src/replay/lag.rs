@@ -40,6 +40,13 @@ impl LagRecorder {
         self.late_calls += u64::from(lag_ns > LATE_NS);
     }
 
+    /// Adds the lags of another worker.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram += &other.histogram;
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.late_calls += other.late_calls;
+    }
+
     /// The distribution so far.
     pub fn summary(&self) -> LagSummary {
         let quantile_ns = |quantile| self.histogram.value_at_quantile(quantile).min(self.max_ns);
@@ -84,6 +91,18 @@ mod tests {
         let summary = lags.summary();
         assert_eq!((summary.calls, summary.late_calls), (6, 2));
         assert_eq!((summary.p50_ns, summary.max_ns), (30, MAX_TRACKED_LAG_NS * 3));
+    }
+
+    #[test]
+    fn the_lags_of_two_workers_are_those_of_one_that_had_all() {
+        let (mut one, mut other, mut all) =
+            (LagRecorder::default(), LagRecorder::default(), LagRecorder::default());
+        for (number, lag_ns) in [5, LATE_NS * 2, 70, 9, LATE_NS + 1].into_iter().enumerate() {
+            if number % 2 == 0 { &mut one } else { &mut other }.record(lag_ns);
+            all.record(lag_ns);
+        }
+        one.merge(&other);
+        assert_eq!(one.summary(), all.summary());
     }
 
     #[test]

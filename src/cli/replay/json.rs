@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::replay::driver::RecordNote;
+use crate::replay::RecordNote;
 use crate::replay::{AnswerSummary, OpSummary, RecordName, TraceExtent};
 
 use super::recording::RecordingReport;

@@ -246,7 +246,8 @@ fn play(
         warn_about_the_environment();
     }
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let run =
+        replay(TraceSource::of(trace, keys), std::slice::from_mut(&mut target), &options, stop, &mut live)?;
     let lines = live.close();
     let totals = target.close_in_full()?;
     let recording = recording.map(Recording::close);

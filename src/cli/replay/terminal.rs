@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::format::model::Op;
-use crate::replay::driver::RecordNote;
+use crate::replay::RecordNote;
 use crate::replay::{AnswerSummary, FailedEviction, L2Totals, NativeExtent, OpSummary, RecordName};
 use crate::storage::config::ConfigDifference;
 
