@@ -9,6 +9,7 @@
 //! ```
 //!
 //! * [`source`] and `native_source`: where records come from, as [`timed`] ones. [`extent`]: how many there are.
+//!   [`selection`]: which of them. [`copies`]: how often, and for how many tenants.
 //! * [`plan`]: who makes a call, and what it waits for: its time alone, or in causal order all calls before it.
 //! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says. [`pace`]: how fast they pass.
@@ -26,6 +27,7 @@
 //! and named.
 
 pub mod answers;
+pub mod copies;
 pub mod driver;
 pub mod extent;
 mod feed;
@@ -38,6 +40,7 @@ pub mod pace;
 pub mod plan;
 mod progress;
 pub mod schedule;
+pub mod selection;
 pub mod source;
 pub mod stats;
 pub mod stop;
@@ -50,7 +53,7 @@ mod worker;
 pub use answers::AnswerSummary;
 pub use driver::{MAX_WORKERS, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
-pub use lag::LagSummary;
+pub use lag::{LagSummary, LateStretch};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use pace::Pace;
 pub use plan::{Order, ReadSlot};

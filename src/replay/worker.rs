@@ -132,8 +132,8 @@ impl<T: ReplayTarget> Worker<'_, T> {
         let (name, status, latency_ns) = match &planned.record.body {
             RecordBody::Call(call) => {
                 let (status, latency_ns) = self.call(seq, call, planned.slot, start_ns);
-                if let Some(lag_ns) = lag_ns {
-                    self.run.lags.record(lag_ns);
+                if let (Some(due_ns), Some(lag_ns)) = (planned.due.replay_ns, lag_ns) {
+                    self.run.lags.record(due_ns, lag_ns);
                 }
                 (RecordName::Op(call.op()), status, latency_ns)
             }
