@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod causal;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;

@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use crate::cli::exit::print_warning;
+use crate::cli::replay::{PaceFlags, PartFlags};
 use crate::cli::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
 use crate::storage::l2::namespace::NamespaceMode;
@@ -11,6 +12,10 @@ use crate::storage::l2::namespace::NamespaceMode;
 #[derive(Debug, Parser)]
 #[command(no_binary_name = true, disable_help_flag = true, args_override_self = true)]
 struct PlayedFlags {
+    #[command(flatten)]
+    pace: PaceFlags,
+    #[command(flatten)]
+    part: PartFlags,
     #[command(flatten)]
     storage: StorageFlags,
     #[command(flatten)]
@@ -43,6 +48,8 @@ impl Configuration {
         })?;
         let played = PlayedFlags::try_parse_from(&words).map_err(not_of_a_replay)?;
         let config = played.storage.to_config()?;
+        played.pace.pacing(config.l1_managers.len())?;
+        played.part.part()?;
         let namespace = played.namespace.l2_namespace;
         namespace.check(&config)?;
         if !is_quiet {

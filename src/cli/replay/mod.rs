@@ -3,12 +3,15 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
+//! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod namespace;
+mod pacing;
 mod recording;
 mod report;
 mod terminal;
@@ -18,26 +21,38 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::exit::{Finding, print_note, print_warning};
+use super::exit::{Finding, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
+use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
+use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::{
+    FailedEviction, Pace, ReplayOptions, StopFlag, TimedRecord, TraceExtent, TraceSource, replay,
+};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 use crate::storage::l2::namespace::Namespace;
+use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
+use namespace::NamespaceReport;
+pub(super) use pacing::{PaceFlags, PartFlags};
+use pacing::{Pacing, Part};
 use recording::Recording;
-use report::{NamespaceReport, ReplayReport, adapter_name};
+use report::{Delivered, ReplayReport, adapter_name};
+
+/// A replay that is later than this somewhere is said to be behind its schedule.
+const BEHIND_NS: u64 = NS_PER_S / 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,6 +60,9 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
+  lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -91,6 +109,10 @@ pub(crate) struct ReplayArgs {
     /// What the report looks like
     #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
     format: ReplayFormat,
+    #[command(flatten)]
+    pace: PaceFlags,
+    #[command(flatten)]
+    part: PartFlags,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -144,6 +166,8 @@ impl ReplayArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
         self.namespace.l2_namespace.check(&config)?;
+        let pacing = self.pace.pacing(config.l1_managers.len())?;
+        let part = self.part.part()?;
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
@@ -154,32 +178,15 @@ impl ReplayArgs {
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
-        let (report, lines) = play(&self, &trace, keys.as_ref(), &extent, &config, &stop)?;
+        let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
+        let (report, lines) = play(&self, &replayed, pacing, &config, &stop)?;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
-        self.warn_about_the_namespace(&report);
+        warn_about_the_pace(&report);
+        report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
-    }
-}
-
-impl ReplayArgs {
-    /// What killed replays had left, and what this one leaves.
-    fn warn_about_the_namespace(&self, report: &ReplayReport) {
-        let NamespaceReport { leftovers_removed, kept_in, failure, .. } = &report.l2_namespace;
-        if let Some(failure) = failure {
-            print_warning(failure);
-        }
-        if self.report.quiet {
-            return;
-        }
-        if *leftovers_removed > 0 {
-            print_note(&format!("removed what {leftovers_removed} killed replays had left in L2"));
-        }
-        for place in kept_in {
-            print_note(&format!("what the replay stored to L2 is kept in {place}"));
-        }
     }
 }
 
@@ -249,34 +256,97 @@ fn warn_about_the_environment() {
     );
 }
 
+/// A trace, and what of it is replayed.
+struct Replayed<'a> {
+    trace: &'a Trace,
+    keys: Option<&'a KeyTable<'a>>,
+    extent: TraceExtent,
+    part: Part,
+}
+
+impl Replayed<'_> {
+    /// Its records, as they are replayed.
+    fn source(&self, left_out: &Arc<LeftOut>) -> impl Iterator<Item = TimedRecord> + Send {
+        let open = move || {
+            let source = TraceSource::of(self.trace, self.keys);
+            Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
+        };
+        Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
+    }
+
+    /// How long the replay is to take, and how many records it has at most.
+    fn expected(&self, pace: Pace) -> TraceExtent {
+        let records = self.extent.records.saturating_mul(self.part.copies());
+        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..self.extent }
+    }
+}
+
 /// Replays. Returns the report, and whether what was to be written while the replay ran could be.
 fn play(
     args: &ReplayArgs,
-    trace: &Trace,
-    keys: Option<&KeyTable<'_>>,
-    extent: &TraceExtent,
+    replayed: &Replayed<'_>,
+    pacing: Pacing,
     config: &StorageManagerConfig,
     stop: &StopFlag,
 ) -> Result<(ReplayReport, Result<()>)> {
+    let Pacing { options, workers } = pacing;
     // Before the manager starts its thread, which inherits what this one keeps off.
-    let reserved = ReservedCpu::take();
+    let reserved = if workers == 1 { ReservedCpu::take() } else { None };
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
-    let mut target = ManagerTarget::new(namespace.config().clone())?;
-    warn_about_what_is_given_up(&target);
-    let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), extent)?;
-    let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
+    let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
+    warn_about_what_is_given_up(&targets[0]);
+    let mut live =
+        LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), &replayed.expected(options.pace))?;
+    let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
     if !args.report.quiet {
         warn_about_the_environment();
     }
-    let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let left_out = Arc::new(LeftOut::default());
+    let options = ReplayOptions { dispatcher_cpu, ..options };
+    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut live)?;
     let lines = live.close();
-    let totals = target.close_in_full()?;
+    let totals = ManagerTarget::close_all(targets)?;
     let recording = recording.map(Recording::close);
     let l2_namespace = NamespaceReport::close(namespace);
-    Ok((ReplayReport { recording, l2_namespace, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
+    let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
+    let delivered = Delivered {
+        pacing,
+        part: replayed.part.clone(),
+        left_out_records: left_out.records(),
+        left_out_keys: left_out.keys(),
+    };
+    Ok((ReplayReport { recording, delivered: Some(delivered), l2_namespace, ..report }, lines))
+}
+
+/// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
+fn warn_about_the_pace(report: &ReplayReport) {
+    let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
+    let stretch = report.run.lag.longest_late;
+    if stretch.max_ns >= BEHIND_NS {
+        print_warning(&format!(
+            "the replay was behind its schedule from {:.3} s to {:.3} s, by up to {:.3} s, for {} calls; what was measured then is \
+             a machine that cannot keep up: lower the pace, or add --workers",
+            seconds(stretch.from_ns),
+            seconds(stretch.to_ns),
+            seconds(stretch.max_ns),
+            stretch.calls
+        ));
+    }
+    if report.unsettled_calls > 0 {
+        print_warning(&format!(
+            "L2 was not done in 30 s before {} calls, which may have found it at work: this replay cannot be repeated exactly",
+            report.unsettled_calls
+        ));
+    }
 }
 
 /// What a recording that is not whole is not told by its file alone.

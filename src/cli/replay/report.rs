@@ -1,12 +1,13 @@
 //! Everything that a replay has to say, before anybody renders it.
 
+use super::namespace::NamespaceReport;
+use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
-use crate::storage::l2::namespace::{Namespace, NamespaceMode};
 use crate::trace::Trace;
 
 /// The results of one replay.
@@ -36,32 +37,21 @@ pub(super) struct ReplayReport {
     pub(super) recording: Option<RecordingReport>,
     /// The adapters' places in L2.
     pub(super) l2_namespace: NamespaceReport,
+    /// How it was replayed.
+    pub(super) delivered: Option<Delivered>,
+    /// In causal order: how often L2 was not done in time.
+    pub(super) unsettled_calls: u64,
 }
 
-/// What the adapters' places in L2 were, and what became of them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct NamespaceReport {
-    pub(super) mode: NamespaceMode,
-    /// Places of killed replays that were removed at the start.
-    pub(super) leftovers_removed: u64,
-    /// Places that stay because they were to.
-    pub(super) kept_in: Vec<String>,
-    /// Why a place is still there that was to be removed.
-    pub(super) failure: Option<String>,
-}
-
-impl NamespaceReport {
-    /// Removes what is to be removed, and tells.
-    pub(super) fn close(namespace: Namespace) -> Self {
-        let mode = namespace.mode();
-        let kept_in = if mode == NamespaceMode::FreshKept { namespace.places() } else { Vec::new() };
-        let leftovers_removed = namespace.leftovers_removed();
-        let failure = namespace.close().err().map(|error| match error.hint() {
-            Some(hint) => format!("{error}; {hint}"),
-            None => error.to_string(),
-        });
-        Self { mode, leftovers_removed, kept_in, failure }
-    }
+/// How a trace was replayed, and what of it was not.
+#[derive(Clone, Debug)]
+pub(super) struct Delivered {
+    pub(super) pacing: Pacing,
+    pub(super) part: Part,
+    /// Records that the flags left out, in all loops.
+    pub(super) left_out_records: u64,
+    /// Keys that they left out of records that were replayed.
+    pub(super) left_out_keys: u64,
 }
 
 impl ReplayReport {
@@ -85,6 +75,8 @@ impl ReplayReport {
             differences: Vec::new(),
             recording: None,
             l2_namespace: NamespaceReport::default(),
+            delivered: None,
+            unsettled_calls: totals.unsettled_calls,
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);
