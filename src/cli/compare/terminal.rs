@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::report::CompareReport;
 use crate::cli::text::{bytes, microseconds, plural, printable};
-use crate::compare::{Change, Check, CheckResult, Judgement, Metric, Row, Scale, Unit, Verdict};
+use crate::compare::{Change, Check, CheckResult, Judgement, Metric, Row, Scale, Spread, Unit, Verdict};
 
 /// Whether a table has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +25,25 @@ pub(super) fn render(report: &CompareReport<'_>, paint: Paint) -> String {
     let [first, second] = report.columns();
     let header = ["metric", first, second].into_iter().chain(COLUMNS).chain([""]).map(str::to_owned);
     let mut lines = vec![(header.collect::<Vec<_>>(), Style::new().bold())];
-    lines.extend(report.rows.iter().map(|row| (cells(report, row), style(row))));
+    let (zero, shown): (Vec<&Row>, Vec<&Row>) = report.rows.iter().partition(|row| is_zero(row));
+    lines.extend(shown.into_iter().map(|row| (cells(report, row), style(row))));
     push_lines(&mut text, &lines, paint);
     text.push('\n');
+    if !zero.is_empty() {
+        let names: Vec<&str> = zero.iter().map(|row| report.catalogue[row.place].name.as_str()).collect();
+        text.push_str(&format!("Zero in all runs: {}.\n", names.join(", ")));
+    }
     text.push_str(&conclusion(report));
     if let Some(judgement) = &report.judgement {
         push_judgement(&mut text, judgement, paint);
     }
     text
+}
+
+/// Whether there is nothing to tell: every run has zero.
+fn is_zero(row: &Row) -> bool {
+    let is_zero = |spread: &Option<Spread>| spread.is_none_or(|spread| spread.min == 0.0 && spread.max == 0.0);
+    is_zero(&row.a) && is_zero(&row.b)
 }
 
 /// What was compared.
@@ -56,7 +67,7 @@ fn head(report: &CompareReport<'_>) -> String {
 
 fn cells(report: &CompareReport<'_>, row: &Row) -> Vec<String> {
     let metric = &report.catalogue[row.place];
-    let median = |spread: Option<crate::compare::Spread>| {
+    let median = |spread: Option<Spread>| {
         spread.map_or_else(|| "-".to_owned(), |spread| value(metric.unit, spread.median))
     };
     let mut cells = vec![metric.name.clone(), median(row.a), median(row.b)];
@@ -124,14 +135,9 @@ fn told(scale: Scale, metric: &Metric, change: f64) -> String {
 fn conclusion(report: &CompareReport<'_>) -> String {
     let (changed, all) = (report.changed(), plural(report.rows.len() as u64, "metric"));
     let [first, second] = report.columns();
-    let confidence = report.confidence * 100.0;
-    let intervals = format!("Intervals hold for all metrics together, with {confidence:.4} %")
-        .trim_end_matches('%')
-        .trim_end()
-        .trim_end_matches('0')
-        .trim_end_matches('.')
-        .to_owned()
-        + " % confidence.\n";
+    // To the fourth digit, so that 0.999 does not become 99.9 and some rounding.
+    let confidence = (report.confidence * 1e6).round() / 1e4;
+    let intervals = format!("Intervals hold for all metrics together, with {confidence} % confidence.\n");
     let sentence = match changed {
         0 => format!("None of {all} differs above the noise.\n"),
         _ => format!("{second} differs from {first} in {changed} of {all}, above the noise.\n"),
