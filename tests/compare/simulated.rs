@@ -103,6 +103,8 @@ fn a_baseline_of_other_runs_is_told_from_them_and_not_from_its_own() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
     /// Twice everything is no other change, and A against B is B against A the other way round.
     #[test]
     fn the_unit_does_not_matter(seed in any::<u64>(), factor in 0.001_f64..1000.0) {
