@@ -21,3 +21,4 @@ mod real_traces;
 mod reported;
 mod several_l1s;
 mod specs;
+mod workers;
