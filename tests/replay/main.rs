@@ -14,6 +14,8 @@ mod files;
 mod interrupted;
 mod made;
 mod outcomes;
+#[cfg(feature = "cli")]
+mod paces;
 mod pacing;
 mod pairing;
 mod real_traces;
