@@ -21,11 +21,12 @@ use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
     Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
 };
+use crate::sync::Arc;
 
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
 pub struct ManagerTarget {
-    manager: StorageManager,
+    manager: Arc<StorageManager>,
     /// The open reads, by their slots.
     open_reads: Vec<Option<ReadContext>>,
     answer: Answer,
@@ -74,7 +75,7 @@ impl ManagerTarget {
         config.check()?;
         Ok(Self {
             open_keys: OpenKeys::of(&config),
-            manager: StorageManager::new(config)?,
+            manager: Arc::new(StorageManager::new(config)?),
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
@@ -83,8 +84,8 @@ impl ManagerTarget {
         })
     }
 
-    /// The manager, to look at what a replay left in it.
-    pub fn manager(&self) -> &StorageManager {
+    /// The manager, to look at what a replay does in it and leaves.
+    pub fn manager(&self) -> &Arc<StorageManager> {
         &self.manager
     }
 

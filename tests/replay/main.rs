@@ -12,6 +12,10 @@ mod files;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;
+#[cfg(feature = "cli")]
+mod observability;
+#[cfg(all(feature = "cli", feature = "otlp-collector"))]
+mod otlp;
 mod outcomes;
 mod pacing;
 mod pairing;

@@ -7,6 +7,7 @@ use crate::replay::{AnswerSummary, OpSummary, RecordName, TraceExtent};
 
 use super::recording::RecordingReport;
 use super::report::ReplayReport;
+use super::telemetry;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
@@ -59,6 +60,7 @@ fn summary(report: &ReplayReport) -> Value {
         "trace": trace(&report.extent),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
+        "observability": telemetry::to_json(&report.telemetry),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })

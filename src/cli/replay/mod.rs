@@ -3,7 +3,7 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
-//! * [`recording`]: the trace that a replay leaves of itself.
+//! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
@@ -11,6 +11,7 @@ mod json;
 mod live;
 mod recording;
 mod report;
+mod telemetry;
 mod terminal;
 
 use std::io::Write;
@@ -29,6 +30,7 @@ use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
+use crate::replay::telemetry::Prepared;
 use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
@@ -44,6 +46,7 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --prometheus-port 9090
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -146,14 +149,16 @@ impl ReplayArgs {
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;
+        let telemetry = self.storage.telemetry().prepare()?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
-        let (report, lines) = play(&self, &trace, keys.as_ref(), &extent, &config, &stop)?;
+        let (report, lines) = play(&self, &trace, keys.as_ref(), &extent, &config, telemetry, &stop)?;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
+        telemetry::warn(&report.telemetry);
         // Each result is worth having without the others; the first that could not be had is the error.
         lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -232,6 +237,7 @@ fn play(
     keys: Option<&KeyTable<'_>>,
     extent: &TraceExtent,
     config: &StorageManagerConfig,
+    telemetry: Prepared,
     stop: &StopFlag,
 ) -> Result<(ReplayReport, Result<()>)> {
     // Before the manager starts its thread, which inherits what this one keeps off.
@@ -242,15 +248,24 @@ fn play(
     let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), extent)?;
     let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
+    let is_any_port = telemetry.is_any_port();
+    let mut telemetry = telemetry.start(target.manager())?;
+    telemetry::announce(&telemetry, args.report.quiet, is_any_port);
     if !args.report.quiet {
         warn_about_the_environment();
     }
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let mut observer = (&mut live, telemetry.spans());
+    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut observer)?;
+    drop(observer);
     let lines = live.close();
+    telemetry.keep_gauges();
     let totals = target.close_in_full()?;
-    let recording = recording.map(Recording::close);
-    Ok((ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
+    let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
+    Ok((
+        ReplayReport { recording, telemetry, ..ReplayReport::new(trace, extent, config, run, totals) },
+        lines,
+    ))
 }
 
 /// What a recording that is not whole is not told by its file alone.

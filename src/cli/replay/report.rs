@@ -1,6 +1,7 @@
 //! Everything that a replay has to say, before anybody renders it.
 
 use super::recording::RecordingReport;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
 };
@@ -33,6 +34,8 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// What monitoring systems were told.
+    pub(super) telemetry: TelemetryReport,
 }
 
 impl ReplayReport {
@@ -55,6 +58,7 @@ impl ReplayReport {
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
+            telemetry: TelemetryReport::default(),
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);

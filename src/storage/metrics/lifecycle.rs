@@ -2,9 +2,8 @@
 
 use std::hash::BuildHasher;
 
-use prometheus_client::registry::Registry;
-
-use super::families::{Histograms, histograms, salt_of};
+use super::families::salt_of;
+use super::instruments::{Histogram, Instrument, Metric};
 use crate::clock::{NS_PER_S, monotonic_ns};
 use crate::format::model::ObjectKey;
 use crate::storage::events::{Event, L1Keys};
@@ -44,10 +43,10 @@ struct Followed {
 /// Follows a share of the objects from write to eviction.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
-    lifetime: Histograms,
-    idle: Histograms,
-    reuse_gap: Histograms,
-    evict_reuse_gap: Histograms,
+    lifetime: Histogram,
+    idle: Histogram,
+    reuse_gap: Histogram,
+    evict_reuse_gap: Histogram,
     hasher: foldhash::fast::FixedState,
     /// Keys whose hash modulo [`SAMPLE_MODULUS`] is below this are followed.
     below: u64,
@@ -55,23 +54,26 @@ pub(super) struct Lifecycle {
 }
 
 impl Lifecycle {
-    pub(super) fn register(registry: &mut Registry, sample_rate: f64) -> Self {
-        let mut new =
-            |name, help, buckets| histograms(registry, &format!("l1_chunk_{name}_seconds"), help, buckets);
+    pub(super) fn new(sample_rate: f64) -> Self {
+        let new = |name, help, bounds| Histogram::new(Instrument::new("lmcache.l1", name, "s", help), bounds);
         Self {
             lifetime: new(
-                "lifetime",
+                "l1_chunk_lifetime",
                 "L1 chunk lifetime from allocation to eviction (seconds)",
                 &AGE_BUCKETS,
             ),
-            idle: new("idle_before_evict", "Idle time before L1 chunk eviction (seconds)", &AGE_BUCKETS),
+            idle: new(
+                "l1_chunk_idle_before_evict",
+                "Idle time before L1 chunk eviction (seconds)",
+                &AGE_BUCKETS,
+            ),
             reuse_gap: new(
-                "reuse_gap",
+                "l1_chunk_reuse_gap",
                 "Time gaps between consecutive touches (write or read) of the same L1 chunk (seconds)",
                 &AGE_BUCKETS,
             ),
             evict_reuse_gap: new(
-                "evict_reuse_gap",
+                "l1_chunk_evict_reuse_gap",
                 "Time from L1 chunk eviction to next reuse, capped at 300 s",
                 &REUSE_BUCKETS,
             ),
@@ -79,6 +81,11 @@ impl Lifecycle {
             below: (sample_rate * SAMPLE_MODULUS as f64) as u64,
             followed: Mutex::default(),
         }
+    }
+
+    /// All histograms as they are now.
+    pub(super) fn metrics(&self) -> [Metric; 4] {
+        [&self.lifetime, &self.idle, &self.reuse_gap, &self.evict_reuse_gap].map(Histogram::metric)
     }
 
     /// Looks at an event.
@@ -141,7 +148,6 @@ impl Lifecycle {
     }
 }
 
-fn observe(histograms: &Histograms, l1_tag: &str, duration_ns: u64) {
-    let labels = vec![("l1_tag", l1_tag.to_owned())];
-    histograms.get_or_create(&labels).observe(duration_ns as f64 / NS_PER_S as f64);
+fn observe(histogram: &Histogram, l1_tag: &str, duration_ns: u64) {
+    histogram.observe(&[("l1_tag", l1_tag)], duration_ns as f64 / NS_PER_S as f64);
 }
