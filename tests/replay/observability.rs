@@ -1,5 +1,6 @@
 //! What monitoring systems see of a replay.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -11,7 +12,10 @@ use lmcache::replay::manager_target::ManagerTarget;
 use lmcache::replay::telemetry::TelemetryOptions;
 use lmcache::replay::telemetry::endpoint::MAX_CONNECTIONS;
 use lmcache::replay::{ReplayOptions, StopFlag, TimedRecord, TraceSource, replay};
+use lmcache::storage::StorageManager;
 use lmcache::storage::config::{EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
+use lmcache::storage::metrics::StorageMetrics;
+use lmcache::storage::metrics::instruments::Points;
 use lmcache::trace::TraceReader;
 use serde_json::{Value, json};
 
@@ -27,6 +31,14 @@ fn ask(address: SocketAddr, request: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer that ends");
     answer
+}
+
+/// Whether there are too many clients. Who is turned away may find the connection reset before the answer.
+fn is_turned_away(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let mut answer = String::new();
+    let asked = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+    asked.is_err() || answer.starts_with("HTTP/1.1 503 ")
 }
 
 fn scrape(address: SocketAddr) -> String {
@@ -76,11 +88,15 @@ fn what_is_scraped_is_what_the_replay_reports() {
     assert_eq!(from_l2, storage.l2_hit_keys, "{metrics}");
     let written = count(&metrics, "lmcache_mp_l1_write_chunks_total");
     assert_eq!(written, storage.keys_reserved + from_l2, "{metrics}");
-    let stored = totals.l2.adapters[0].stored_object_count();
-    assert_eq!(count(&metrics, "lmcache_mp_l2_store_completed_objects_chunks_total"), stored, "{metrics}");
+    let failed = count(&metrics, "lmcache_mp_l1_allocation_failure_chunks_total");
+    assert_eq!(failed, storage.keys_out_of_memory, "{metrics}");
+    let stored = totals.l2.adapters[0].fields["stored_object_count"].as_u64();
+    let sent = count(&metrics, "lmcache_mp_l2_store_completed_objects_chunks_total");
+    assert!(stored > Some(0) && stored <= Some(sent), "{metrics}");
     assert!(metrics.contains("target_info{service_instance_id=\""), "{metrics}");
     // What the manager held before it was closed.
-    assert!(count(&metrics, "lmcache_mp_l1_memory_usage_bytes") > 0 || metrics.contains("e7"), "{metrics}");
+    let held = metrics.lines().find(|line| line.starts_with("lmcache_mp_l1_memory_usage_bytes{"));
+    assert!(held.is_some_and(|line| !line.ends_with(" 0.0")), "{metrics}");
 
     let report = telemetry.close();
     let prometheus = report.prometheus.expect("it was served");
@@ -159,7 +175,7 @@ fn metrics_are_served_while_the_replay_runs_and_on_loopback() {
 
 #[test]
 fn only_metrics_are_there_and_only_to_be_read() {
-    let served = Served::start("--quiet");
+    let served = Served::start("");
     served.scrape_the_write();
     let ask = |request: &str| ask(served.address, request);
     assert!(ask("GET / HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404 "));
@@ -168,7 +184,7 @@ fn only_metrics_are_there_and_only_to_be_read() {
     assert!(ask("no HTTP\r\n\r\n").starts_with("HTTP/1.1 400 "));
     let head = ask("HEAD /metrics HTTP/1.0\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
-    served.child.stdout.as_ref().expect("a pipe");
+    assert_eq!(served.end()["observability"]["prometheus"]["refused"], 1, "no HTTP");
 }
 
 #[test]
@@ -184,7 +200,7 @@ fn slow_clients_hold_nobody_up() {
     scrape(served.address);
     clients.push(slow(0));
     let deadline_ns = monotonic_ns() + 30 * NS_PER_S;
-    let full = || ask(served.address, "").starts_with("HTTP/1.1 503 ");
+    let full = || is_turned_away(served.address);
     while !full() {
         assert!(monotonic_ns() < deadline_ns, "one more is turned away");
     }
@@ -223,4 +239,29 @@ fn nothing_is_served_without_being_asked_for() {
         assert_eq!(report["observability"], Value::Null, "{words}");
         assert!(!text(&output.stderr).contains("metrics are at"), "{words}");
     }
+}
+
+/// The names of all instruments, behind what all begin with; counters as Prometheus has them.
+fn instruments() -> BTreeSet<String> {
+    let config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
+    let manager = StorageManager::new(config).expect("memory");
+    let metrics = StorageMetrics::new(1.0).expect("a rate").snapshot(&manager);
+    let names = metrics.iter().map(|metric| {
+        let total = if matches!(metric.points, Points::Counts(_)) { "_total" } else { "" };
+        let name = format!("{}{total}", metric.instrument.prometheus_name());
+        name.strip_prefix("lmcache_mp_").expect("LMCache's prefix").to_owned()
+    });
+    names.collect()
+}
+
+#[test]
+fn the_page_has_every_metric_and_no_other() {
+    let page = include_str!("../../docs/observability.md");
+    let (_, section) = page.split_once("\n## The metrics\n").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("another one");
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split('|').nth(1).expect("a first column"));
+    let named: BTreeSet<String> =
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect();
+    assert_eq!(named, instruments());
 }

@@ -61,7 +61,7 @@ impl metrics_service::metrics_service_server::MetricsService for Collector {
     ) -> Result<Response<metrics_service::ExportMetricsServiceResponse>, Status> {
         self.admit().await?;
         self.0.lock().expect("no panic").metrics.push(request.into_inner());
-        Ok(Response::default())
+        Ok(Response::new(metrics_service::ExportMetricsServiceResponse::default()))
     }
 }
 

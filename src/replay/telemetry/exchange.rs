@@ -131,11 +131,14 @@ pub(super) fn exchange(
 
 /// Tells a client that there are too many, without waiting for it.
 pub(super) fn turn_away(mut stream: TcpStream) {
-    // Who is turned away need not be told: that the connection closes says it, too.
-    let _ = stream.set_nonblocking(true).and_then(|()| {
-        let answer = answer(Status::Busy, None, false);
-        stream.write(answer.as_bytes())
+    let mut request = [0; MAX_HEAD_BYTES];
+    let told = stream.set_nonblocking(true).and_then(|()| {
+        // What is left unread would take the answer away with it.
+        let _ = stream.read(&mut request);
+        stream.write(answer(Status::Busy, None, false).as_bytes())
     });
+    // Who is turned away need not be told: that the connection closes says it, too.
+    drop(told);
 }
 
 /// Nothing if the client has gone.

@@ -7,7 +7,7 @@ use crate::format::model::ObjectKey;
 use crate::storage::events::{Event, L1Keys, L2Task};
 
 /// The boundaries of OpenTelemetry's histograms where nothing else is said.
-const DEFAULT_BUCKETS: [f64; 15] =
+pub(super) const DEFAULT_BUCKETS: [f64; 15] =
     [0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0];
 
 /// Bytes in the GB of a throughput.

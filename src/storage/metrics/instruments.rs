@@ -36,7 +36,8 @@ impl Instrument {
     /// Its name in Prometheus, as OpenTelemetry's exporter makes it; a counter's has `_total` behind it.
     pub fn prometheus_name(&self) -> String {
         let unit = match self.unit {
-            "" => return format!("{PREFIX}_{}", self.name),
+            // What stands in braces is a remark.
+            "" | "{chunks}" => return format!("{PREFIX}_{}", self.name),
             "s" => "seconds",
             "GB/s" => "GB_per_second",
             unit => unit,
@@ -141,6 +142,7 @@ mod tests {
         for (name, unit, prometheus) in [
             ("l1_read", "chunks", "lmcache_mp_l1_read_chunks"),
             ("timeouts", "", "lmcache_mp_timeouts"),
+            ("real_reuse_gap_objects", "{chunks}", "lmcache_mp_real_reuse_gap_objects"),
             ("l1_chunk_lifetime", "s", "lmcache_mp_l1_chunk_lifetime_seconds"),
             ("l2_store_throughput", "GB/s", "lmcache_mp_l2_store_throughput_GB_per_second"),
         ] {

@@ -1,9 +1,8 @@
 //! How long objects live in L1, and how long it takes until they are wanted again; of a share of them.
 
-use std::hash::BuildHasher;
-
 use super::families::salt_of;
 use super::instruments::{Histogram, Instrument, Metric};
+use super::sample::Sampler;
 use crate::clock::{NS_PER_S, monotonic_ns};
 use crate::format::model::ObjectKey;
 use crate::storage::events::{Event, L1Keys};
@@ -18,9 +17,6 @@ const REUSE_BUCKETS: [f64; 7] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0];
 
 /// How long an evicted object is remembered: LMCache's cap.
 const MAX_REUSE_WAIT_NS: u64 = 300 * NS_PER_S;
-
-/// LMCache's modulus of the sampling rule.
-const SAMPLE_MODULUS: u64 = 1_000_003;
 
 /// The most objects that are followed; more are not sampled.
 const MAX_FOLLOWED: usize = 100_000;
@@ -47,9 +43,7 @@ pub(super) struct Lifecycle {
     idle: Histogram,
     reuse_gap: Histogram,
     evict_reuse_gap: Histogram,
-    hasher: foldhash::fast::FixedState,
-    /// Keys whose hash modulo [`SAMPLE_MODULUS`] is below this are followed.
-    below: u64,
+    sampler: Sampler,
     followed: Mutex<Followed>,
 }
 
@@ -77,8 +71,7 @@ impl Lifecycle {
                 "Time from L1 chunk eviction to next reuse, capped at 300 s",
                 &REUSE_BUCKETS,
             ),
-            hasher: foldhash::fast::FixedState::default(),
-            below: (sample_rate * SAMPLE_MODULUS as f64) as u64,
+            sampler: Sampler::new(sample_rate),
             followed: Mutex::default(),
         }
     }
@@ -101,8 +94,7 @@ impl Lifecycle {
     }
 
     fn is_sampled(&self, key: &ObjectKey) -> bool {
-        let hash = self.hasher.hash_one((key.chunk_hash().as_bytes(), salt_of(key), key.scope().kv_rank()));
-        hash % SAMPLE_MODULUS < self.below
+        self.sampler.takes((key.chunk_hash().as_bytes(), salt_of(key), key.scope().kv_rank()))
     }
 
     fn each(&self, keys: &L1Keys<'_>, then: fn(&Self, &mut Followed, (String, ObjectKey), u64)) {

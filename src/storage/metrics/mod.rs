@@ -5,7 +5,7 @@
 //! the text of Prometheus, or with [`StorageMetrics::snapshot`], the numbers.
 //!
 //! * [`families`]: counters and throughputs. * `gauges`: what is there at the moment. * `lifecycle`: how long objects
-//!   live, sampled.
+//!   live, and `reuse`: when chunks are read again; both of a share, which `sample` takes.
 //! * [`instruments`]: what an instrument is called, and its values at a moment. [`series`]: the values by their labels.
 //!   [`text`]: Prometheus' format.
 //!
@@ -17,12 +17,15 @@ pub mod families;
 mod gauges;
 pub mod instruments;
 mod lifecycle;
+mod reuse;
+mod sample;
 pub mod series;
 pub mod text;
 
 use self::families::Families;
 use self::instruments::Metric;
 use self::lifecycle::Lifecycle;
+use self::reuse::Reuse;
 use crate::error::{Error, Result};
 use crate::storage::events::{Event, EventSink};
 use crate::storage::manager::StorageManager;
@@ -36,6 +39,7 @@ pub const DEFAULT_SAMPLE_RATE: f64 = 0.01;
 pub struct StorageMetrics {
     families: Families,
     lifecycle: Lifecycle,
+    reuse: Reuse,
     /// See [`Self::keep_gauges`].
     kept_gauges: Mutex<Option<Vec<Metric>>>,
 }
@@ -53,6 +57,7 @@ impl StorageMetrics {
         Ok(Self {
             families: Families::default(),
             lifecycle: Lifecycle::new(sample_rate),
+            reuse: Reuse::new(sample_rate),
             kept_gauges: Mutex::new(None),
         })
     }
@@ -62,6 +67,7 @@ impl StorageMetrics {
         let kept = lock(&self.kept_gauges).clone();
         let mut all = self.families.metrics();
         all.extend(self.lifecycle.metrics());
+        all.extend(self.reuse.metrics());
         all.extend(kept.unwrap_or_else(|| gauges::gauges(manager)));
         all
     }
@@ -93,5 +99,6 @@ impl EventSink for StorageMetrics {
     fn on_event(&self, event: &Event<'_>) {
         self.families.count(event);
         self.lifecycle.observe(event);
+        self.reuse.observe(event);
     }
 }

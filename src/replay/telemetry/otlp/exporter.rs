@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
+use futures_util::future::select;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -14,6 +14,7 @@ use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::ResourceMetrics;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 
 use super::feed::{Fed, SpanFeed, feed};
@@ -48,7 +49,7 @@ const MAX_ERROR_CHARS: usize = 256;
 pub(in crate::replay::telemetry) struct Exporter {
     spans: Option<SpanFeed>,
     /// Dropped to end the thread.
-    open: Sender<()>,
+    open: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<OtlpReport>,
     endpoint: String,
 }
@@ -59,7 +60,6 @@ impl Exporter {
     /// # Errors
     /// If the collector's URL is none, or the system grants no thread.
     pub(in crate::replay::telemetry) fn start(options: OtlpOptions, source: Arc<Source>) -> Result<Self> {
-        options.check()?;
         let endpoint = Endpoint::from_shared(options.url()).map_err(|error| {
             Error::invalid("the collector's URL is none")
                 .with_context("endpoint", options.url())
@@ -71,7 +71,7 @@ impl Exporter {
             .build()
             .map_err(|error| Error::io("cannot start the runtime of OTLP", error))?;
         let (feed, fed) = feed(if options.has_spans { options.queued_spans } else { 1 });
-        let (open, closed) = bounded(0);
+        let (open, closed) = oneshot::channel();
         let spans = options.has_spans.then_some(feed);
         let url = options.url();
         let thread = std::thread::Builder::new()
@@ -79,7 +79,7 @@ impl Exporter {
             .spawn(move || {
                 runtime.block_on(async {
                     let sending = Sending::new(endpoint.connect_lazy(), &source, &options, fed);
-                    sending.run(&closed).await
+                    sending.run(closed).await
                 })
             })
             .map_err(|error| Error::io("cannot start the thread of OTLP", error))?;
@@ -140,17 +140,9 @@ impl<'a> Sending<'a> {
         }
     }
 
-    async fn run(mut self, closed: &Receiver<()>) -> OtlpReport {
-        let interval_ns = self.options.metrics_interval.as_nanos() as u64;
-        let mut due_ns = monotonic_ns() + interval_ns;
-        while closed.try_recv() == Err(TryRecvError::Empty) {
-            tokio::time::sleep(LOOK_EVERY).await;
-            self.send_spans().await;
-            if self.options.has_metrics && monotonic_ns() >= due_ns {
-                self.send_metrics().await;
-                due_ns = monotonic_ns() + interval_ns;
-            }
-        }
+    /// Sends until `closed` says so, which cuts off what is under way: the end is for all that has not arrived.
+    async fn run(mut self, closed: oneshot::Receiver<()>) -> OtlpReport {
+        select(closed, std::pin::pin!(self.send_regularly())).await;
         if tokio::time::timeout(LAST_EXPORTS, self.send_the_rest()).await.is_err() {
             self.failed("the collector took too long at the end");
         }
@@ -158,10 +150,22 @@ impl<'a> Sending<'a> {
         self.report
     }
 
+    async fn send_regularly(&mut self) {
+        let interval_ns = self.options.metrics_interval.as_nanos() as u64;
+        let mut due_ns = monotonic_ns() + interval_ns;
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            self.send_spans().await;
+            if self.options.has_metrics && monotonic_ns() >= due_ns {
+                self.send_metrics().await;
+                due_ns = monotonic_ns() + interval_ns;
+            }
+        }
+    }
+
     /// Metrics first: they are few.
     async fn send_the_rest(&mut self) {
         if self.options.has_metrics {
-            self.report.has_last_metrics = false;
             self.send_metrics().await;
         }
         self.retry_ns = 0;

@@ -177,7 +177,8 @@ mod tests {
         });
         let finish = maker.span(&call(2 * REMEMBERED as u64 - 1, Op::FinishWrite, Some(0)));
         assert_eq!(finish.trace_id, reserve.trace_id);
-        let late = maker.span(&call(2 * REMEMBERED as u64, Op::FinishWrite, Some(0)));
+        maker.span(&call(2 * REMEMBERED as u64, Op::ReserveWrite, None));
+        let late = maker.span(&call(2 * REMEMBERED as u64 + 1, Op::FinishWrite, Some(0)));
         assert_ne!(late.trace_id, reserve.trace_id);
         assert_eq!((late.parent_span_id.len(), late.links[0].trace_id.clone()), (0, reserve.trace_id));
     }
