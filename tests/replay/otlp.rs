@@ -190,7 +190,6 @@ fn a_collector_has_at_the_end_what_the_report_says() {
     let ids: BTreeSet<_> = spans.iter().map(|span| (&span.trace_id, &span.span_id)).collect();
     assert_eq!(ids.len(), spans.len());
     let parents = spans.iter().filter(|span| !span.parent_span_id.is_empty());
-    assert!(parents.clone().count() > 0, "calls that belong together are one trace");
     parents.for_each(|span| assert!(ids.contains(&(&span.trace_id, &span.parent_span_id)), "{span:?}"));
     assert!(spans.iter().all(|span| span.start_time_unix_nano > 1_600_000_000 * NS_PER_S));
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, LabelSetEncoder, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -61,16 +63,29 @@ fn encode_metric(metric: &Metric, encoder: &mut DescriptorEncoder) -> fmt::Resul
     let mut family = encoder.encode_descriptor(&name, &help, None, kind)?;
     match &metric.points {
         Points::Counts(points) => points.iter().try_for_each(|(labels, count)| {
-            family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(count, None)
+            series(&mut family, labels, |series| series.encode_counter::<NoLabelSet, u64, f64>(count, None))
         }),
-        Points::Gauges(points) => {
-            points.iter().try_for_each(|(labels, value)| family.encode_family(labels)?.encode_gauge(value))
-        }
+        Points::Gauges(points) => points
+            .iter()
+            .try_for_each(|(labels, value)| series(&mut family, labels, |series| series.encode_gauge(value))),
         Points::Histograms { bounds, points } => points.iter().try_for_each(|(labels, seen)| {
             let buckets = buckets(bounds, seen);
-            let mut series = family.encode_family(labels)?;
-            series.encode_histogram::<NoLabelSet>(seen.sum, seen.count, &buckets, None)
+            series(&mut family, labels, |series| {
+                series.encode_histogram::<NoLabelSet>(seen.sum, seen.count, &buckets, None)
+            })
         }),
+    }
+}
+
+/// The place of a series among those of its family; without labels it has no braces.
+fn series(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels,
+    encode: impl FnOnce(&mut MetricEncoder<'_>) -> fmt::Result,
+) -> fmt::Result {
+    match labels.iter().next() {
+        None => encode(family),
+        Some(_) => encode(&mut family.encode_family(labels)?),
     }
 }
 

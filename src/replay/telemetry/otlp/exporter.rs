@@ -3,9 +3,10 @@
 //! It has a runtime of its own, on itself alone. What a collector does not take is counted: metrics of an export, which
 //! the next one has again; spans, which are lost.
 
+use std::cell::Cell;
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{Either, select};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -140,36 +141,44 @@ impl<'a> Sending<'a> {
         }
     }
 
-    /// Sends until `closed` says so, which cuts off what is under way: the end is for all that has not arrived.
+    /// Sends until `closed` says so, and then the rest. What is under way is not cut off before its time is up: the
+    /// collector may have it already, and would get it twice.
     async fn run(mut self, closed: oneshot::Receiver<()>) -> OtlpReport {
-        select(closed, std::pin::pin!(self.send_regularly())).await;
-        if tokio::time::timeout(LAST_EXPORTS, self.send_the_rest()).await.is_err() {
+        let is_closing = Cell::new(false);
+        let closing = async {
+            // An error says that the other end is gone, which is what is waited for.
+            let _ = closed.await;
+            is_closing.set(true);
+            tokio::time::sleep(LAST_EXPORTS).await;
+        };
+        let is_late = {
+            let all = std::pin::pin!(self.send_all(&is_closing));
+            matches!(select(std::pin::pin!(closing), all).await, Either::Left(_))
+        };
+        if is_late {
             self.failed("the collector took too long at the end");
         }
         self.report.lost_spans = self.fed.offered() - self.report.spans;
         self.report
     }
 
-    async fn send_regularly(&mut self) {
+    async fn send_all(&mut self, is_closing: &Cell<bool>) {
         let interval_ns = self.options.metrics_interval.as_nanos() as u64;
         let mut due_ns = monotonic_ns() + interval_ns;
-        loop {
+        while !is_closing.get() {
             tokio::time::sleep(LOOK_EVERY).await;
-            self.send_spans().await;
+            self.send_spans(is_closing).await;
             if self.options.has_metrics && monotonic_ns() >= due_ns {
                 self.send_metrics().await;
                 due_ns = monotonic_ns() + interval_ns;
             }
         }
-    }
-
-    /// Metrics first: they are few.
-    async fn send_the_rest(&mut self) {
+        // Metrics first: they are few.
         if self.options.has_metrics {
             self.send_metrics().await;
         }
         self.retry_ns = 0;
-        self.send_spans().await;
+        self.send_spans(&Cell::new(false)).await;
     }
 
     async fn send_metrics(&mut self) {
@@ -196,9 +205,9 @@ impl<'a> Sending<'a> {
     }
 
     /// Sends what has come so far. A collector that is not there now may be soon: calls wait in the queue until then.
-    async fn send_spans(&mut self) {
+    async fn send_spans(&mut self, is_ending: &Cell<bool>) {
         let mut left = self.batch.len() + self.fed.queue.len();
-        while left > 0 && monotonic_ns() >= self.retry_ns {
+        while left > 0 && monotonic_ns() >= self.retry_ns && !is_ending.get() {
             if self.batch.is_empty() {
                 let outcomes = self.fed.queue.try_iter().take(MAX_BATCH);
                 self.batch = outcomes.map(|outcome| self.maker.span(&outcome)).collect();
