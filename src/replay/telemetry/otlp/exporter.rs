@@ -39,6 +39,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long an export may take: OTLP's default.
 const EXPORT_TIME: Duration = Duration::from_secs(10);
 
+/// How long spans wait for more of them at most.
+const SPANS_INTERVAL_NS: u64 = 1_000_000_000;
+
 /// How long a collector that was not there is left alone.
 const RETRY_NS: u64 = 1_000_000_000;
 
@@ -163,22 +166,41 @@ impl<'a> Sending<'a> {
     }
 
     async fn send_all(&mut self, is_closing: &Cell<bool>) {
-        let interval_ns = self.options.metrics_interval.as_nanos() as u64;
-        let mut due_ns = monotonic_ns() + interval_ns;
+        let enough = MAX_BATCH.min(self.options.queued_spans.div_ceil(2));
+        let metrics_interval_ns = self.options.metrics_interval.as_nanos() as u64;
+        let mut metrics_due_ns = monotonic_ns() + metrics_interval_ns;
+        let mut spans_due_ns = monotonic_ns() + SPANS_INTERVAL_NS;
         while !is_closing.get() {
             tokio::time::sleep(LOOK_EVERY).await;
-            self.send_spans(is_closing).await;
-            if self.options.has_metrics && monotonic_ns() >= due_ns {
+            if self.fed.queue.len() >= enough || monotonic_ns() >= spans_due_ns {
+                self.send_spans(is_closing).await;
+                spans_due_ns = monotonic_ns() + SPANS_INTERVAL_NS;
+            }
+            if self.options.has_metrics && monotonic_ns() >= metrics_due_ns {
                 self.send_metrics().await;
-                due_ns = monotonic_ns() + interval_ns;
+                metrics_due_ns = monotonic_ns() + metrics_interval_ns;
             }
         }
-        // Metrics first: they are few.
-        if self.options.has_metrics {
-            self.send_metrics().await;
+        self.send_the_rest().await;
+    }
+
+    /// Tries it twice. Metrics first: they are few.
+    async fn send_the_rest(&mut self) {
+        self.report.has_last_metrics = false;
+        for is_last_try in [false, true] {
+            if self.options.has_metrics && !self.report.has_last_metrics {
+                self.send_metrics().await;
+            }
+            self.retry_ns = 0;
+            self.send_spans(&Cell::new(false)).await;
+            let has_metrics = self.report.has_last_metrics || !self.options.has_metrics;
+            if has_metrics && self.batch.is_empty() && self.fed.queue.is_empty() {
+                return;
+            }
+            if !is_last_try {
+                tokio::time::sleep(Duration::from_nanos(RETRY_NS)).await;
+            }
         }
-        self.retry_ns = 0;
-        self.send_spans(&Cell::new(false)).await;
     }
 
     async fn send_metrics(&mut self) {
