@@ -113,8 +113,8 @@ impl ManagerTarget {
         Ok((0..workers).map(target).collect())
     }
 
-    /// The manager, to look at what a replay left in it.
-    pub fn manager(&self) -> &StorageManager {
+    /// The manager, to look at what a replay does in it and leaves.
+    pub fn manager(&self) -> &Arc<StorageManager> {
         &self.manager
     }
 

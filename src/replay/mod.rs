@@ -21,6 +21,7 @@
 //! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered; [`answers`]:
 //!   when it answered prefetches.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
+//! * [`telemetry`]: what monitoring systems are told.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
@@ -45,6 +46,7 @@ pub mod source;
 pub mod stats;
 pub mod stop;
 pub mod target;
+pub mod telemetry;
 pub mod timed;
 pub mod totals;
 mod trace_time;

@@ -13,6 +13,10 @@ mod files;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;
+#[cfg(feature = "cli")]
+mod observability;
+#[cfg(all(feature = "cli", feature = "otlp-collector"))]
+mod otlp;
 mod outcomes;
 #[cfg(feature = "cli")]
 mod paces;

@@ -4,7 +4,7 @@
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
 //! * [`pacing`]: how fast, by whom, which part, how often.
-//! * [`recording`]: the trace that a replay leaves of itself.
+//! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
@@ -13,6 +13,7 @@ mod live;
 mod pacing;
 mod recording;
 mod report;
+mod telemetry;
 mod terminal;
 
 use std::io::Write;
@@ -34,6 +35,7 @@ use crate::os::affinity::ReservedCpu;
 use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::telemetry::Prepared;
 use crate::replay::{
     FailedEviction, Pace, ReplayOptions, StopFlag, TimedRecord, TraceExtent, TraceSource, replay,
 };
@@ -59,6 +61,7 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
   lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --prometheus-port 9090
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -167,16 +170,18 @@ impl ReplayArgs {
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;
+        let telemetry = self.storage.telemetry().prepare()?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
         let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
-        let (report, lines) = play(&self, &replayed, pacing, &config, &stop)?;
+        let (report, lines) = play(&self, &replayed, pacing, &config, telemetry, &stop)?;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
         warn_about_the_pace(&report);
+        telemetry::warn(&report.telemetry);
         // Each result is worth having without the others; the first that could not be had is the error.
         lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -286,6 +291,7 @@ fn play(
     replayed: &Replayed<'_>,
     pacing: Pacing,
     config: &StorageManagerConfig,
+    telemetry: Prepared,
     stop: &StopFlag,
 ) -> Result<(ReplayReport, Result<()>)> {
     let Pacing { options, workers } = pacing;
@@ -298,15 +304,21 @@ fn play(
         LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), &replayed.expected(options.pace))?;
     let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
+    let is_any_port = telemetry.is_any_port();
+    let mut telemetry = telemetry.start(targets[0].manager())?;
+    telemetry::announce(&telemetry, args.report.quiet, is_any_port);
     if !args.report.quiet {
         warn_about_the_environment();
     }
     let left_out = Arc::new(LeftOut::default());
     let options = ReplayOptions { dispatcher_cpu, ..options };
-    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut live)?;
+    let mut observer = (&mut live, telemetry.spans());
+    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut observer)?;
+    drop(observer);
     let lines = live.close();
+    telemetry.keep_gauges();
     let totals = ManagerTarget::close_all(targets)?;
-    let recording = recording.map(Recording::close);
+    let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
     let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
     let delivered = Delivered {
         pacing,
@@ -314,7 +326,7 @@ fn play(
         left_out_records: left_out.records(),
         left_out_keys: left_out.keys(),
     };
-    Ok((ReplayReport { recording, delivered: Some(delivered), ..report }, lines))
+    Ok((ReplayReport { recording, telemetry, delivered: Some(delivered), ..report }, lines))
 }
 
 /// A replay that was not as fast as it was to be measures this machine, and not the storage manager.

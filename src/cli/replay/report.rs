@@ -2,6 +2,7 @@
 
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
 };
@@ -34,6 +35,8 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// What monitoring systems were told.
+    pub(super) telemetry: TelemetryReport,
     /// How it was replayed.
     pub(super) delivered: Option<Delivered>,
     /// In causal order: how often L2 was not done in time.
@@ -73,6 +76,7 @@ impl ReplayReport {
             recording: None,
             delivered: None,
             unsettled_calls: totals.unsettled_calls,
+            telemetry: TelemetryReport::default(),
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::model::Op;
 use crate::replay::RecordNote;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, NativeExtent, OpSummary, Order, Pace, RecordName,
 };
@@ -12,6 +13,7 @@ use crate::storage::config::ConfigDifference;
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport, adapter_name};
+use super::telemetry;
 use crate::cli::text::{bytes, printable, short};
 
 /// Characters of a line.
@@ -42,12 +44,20 @@ pub(super) fn render(report: &ReplayReport) -> String {
     reads_and_writes(&mut table, report);
     l2(&mut table, &report.l2);
     recording(&mut table, report);
+    observability(&mut table, &report.telemetry);
     trace(&mut table, report);
     notes(&mut table, "Failed Records", &report.run.failures, report.run.records_failed);
     notes(&mut table, "Skipped Records", &report.run.skips, report.run.records_skipped);
     differences(&mut table, &report.differences);
     table.line(&"=".repeat(WIDTH));
     table.0
+}
+
+fn observability(table: &mut Table, report: &TelemetryReport) {
+    if !report.is_empty() {
+        table.heading("Observability", '-');
+        telemetry::rows(report).iter().for_each(|(label, value)| table.row(label, value));
+    }
 }
 
 fn overall(table: &mut Table, report: &ReplayReport) {
