@@ -12,6 +12,7 @@ use crate::clock::monotonic_ns;
 use crate::error::Result;
 use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
 use crate::replay::answers::{AnswerRecorder, AnswerSummary};
+use crate::replay::live_totals::{AnsweredPrefetch, LiveTotals, LiveView};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
@@ -21,11 +22,12 @@ use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
     Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
 };
+use crate::sync::Arc;
 
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
 pub struct ManagerTarget {
-    manager: StorageManager,
+    manager: Arc<StorageManager>,
     /// The open reads, by their slots.
     open_reads: Vec<Option<ReadContext>>,
     answer: Answer,
@@ -35,6 +37,7 @@ pub struct ManagerTarget {
     open_keys: Option<OpenKeys>,
     answers: AnswerRecorder,
     totals: StorageTotals,
+    live: Arc<LiveTotals>,
 }
 
 /// How long the end of a replay waits for the prefetches that are under way.
@@ -74,13 +77,19 @@ impl ManagerTarget {
         config.check()?;
         Ok(Self {
             open_keys: OpenKeys::of(&config),
-            manager: StorageManager::new(config)?,
+            manager: Arc::new(StorageManager::new(config)?),
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
             answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
+            live: Arc::default(),
         })
+    }
+
+    /// A view of the manager for whoever looks on while a replay runs.
+    pub fn live_view(&self) -> LiveView {
+        LiveView::new(Arc::clone(&self.manager), Arc::clone(&self.live))
     }
 
     /// The manager, to look at what a replay left in it.
@@ -215,14 +224,25 @@ impl ManagerTarget {
             return false;
         };
         self.answers.answered(&prefetching.handle, prefetching.early_queries);
-        self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        let served_chunks = served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        self.totals.served_chunks += served_chunks;
         if let Some(open) = &mut self.open_keys {
             open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
         }
         let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
         self.totals.hit_keys += cells(&result.hit_cells);
-        self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
-        self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
+        let (l1_hit_keys, l2_hit_keys) = (cells(&result.l1_hit_cells), cells(&result.l2_hit_cells));
+        self.totals.l1_hit_keys += l1_hit_keys;
+        self.totals.l2_hit_keys += l2_hit_keys;
+        let submit_ns = prefetching.handle.submit_time_ns;
+        self.live.answered(&AnsweredPrefetch {
+            submit_ns,
+            ready_ns: prefetching.handle.ready_time_ns().unwrap_or(submit_ns),
+            requested_chunks: prefetching.requested_chunks as u64,
+            served_chunks,
+            l1_hit_keys,
+            l2_hit_keys,
+        });
         true
     }
 

@@ -18,7 +18,8 @@
 //!   L1s holds what is open.
 //! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered; [`answers`]:
 //!   when it answered prefetches.
-//! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
+//! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule. [`live_totals`]: what the
+//!   manager holds meanwhile. [`timeline`]: both over time, in as many buckets for an hour as for a second.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
@@ -29,6 +30,7 @@ pub mod driver;
 pub mod extent;
 mod feed;
 pub mod lag;
+pub mod live_totals;
 pub mod manager_target;
 mod native_source;
 pub mod observe;
@@ -40,12 +42,14 @@ pub mod stats;
 pub mod stop;
 pub mod target;
 pub mod timed;
+pub mod timeline;
 pub mod totals;
 
 pub use answers::AnswerSummary;
 pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
 pub use lag::LagSummary;
+pub use live_totals::{LiveSample, LiveView};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use plan::ReadSlot;
 pub use source::TraceSource;
@@ -53,4 +57,5 @@ pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::ReplayTarget;
 pub use timed::{RecordBody, TimedRecord};
+pub use timeline::Timeline;
 pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
