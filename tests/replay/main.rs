@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(feature = "cli")]
+mod browser;
+#[cfg(feature = "cli")]
 mod command;
 mod fakes;
 #[cfg(feature = "cli")]
@@ -14,7 +16,13 @@ mod interrupted;
 mod made;
 mod outcomes;
 mod pacing;
+#[cfg(feature = "cli")]
+mod page;
 mod pairing;
+#[cfg(feature = "cli")]
+mod perfetto;
+#[cfg(feature = "cli")]
+mod progress;
 mod real_traces;
 #[cfg(feature = "cli")]
 mod reported;

@@ -79,7 +79,10 @@ fn arrows_have_both_ends_in_slices() {
     let ends = |phase| -> HashMap<u64, (u64, u64)> {
         let ends = of_phase(&events, phase);
         let end = |event: &Value| {
-            (event["id"].as_u64().expect("a number"), (event["tid"].as_u64().expect("a track"), ns(&event["ts"])))
+            (
+                event["id"].as_u64().expect("a number"),
+                (event["tid"].as_u64().expect("a track"), ns(&event["ts"])),
+            )
         };
         let count = of_phase(&events, phase).count();
         let ends: HashMap<_, _> = ends.map(end).collect();
@@ -145,5 +148,7 @@ fn a_full_disk_is_said_at_once_and_is_an_error_at_the_end() {
     let errors = text(&output.stderr);
     assert!(errors.contains("warning: no more events go to /dev/full"), "{errors}");
     assert!(errors.contains("error: the timeline for Perfetto is not whole"), "{errors}");
-    assert!(text(&output.stdout).contains("Records replayed:                                             59"));
+    assert!(
+        text(&output.stdout).contains("Records replayed:                                             59")
+    );
 }

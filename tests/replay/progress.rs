@@ -17,7 +17,10 @@ fn programs_get_an_object_a_second_and_a_last_one() {
     let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let summary: Value = serde_json::from_slice(&output.stdout).expect("standard output is one object");
     let seconds = summary["duration_s"].as_f64().expect("a number");
-    assert!(lines.len() as f64 >= seconds.floor() && lines.len() as f64 <= seconds + 2.0, "{seconds}: {errors}");
+    assert!(
+        lines.len() as f64 >= seconds.floor() && lines.len() as f64 <= seconds + 2.0,
+        "{seconds}: {errors}"
+    );
     assert!(lines.iter().all(|line| line["type"] == "progress" && line["calls_per_s"].is_number()));
     assert!(lines.is_sorted_by_key(|line| line["records"].as_u64()));
     let (last, others) = lines.split_last().expect("at least the last line");
@@ -49,7 +52,8 @@ fn a_pipe_gets_nothing_by_itself_and_no_bar() {
 fn on_a_terminal(trace: &UnpackedFile, columns: usize, variable: (&str, &str)) -> Option<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let (program, path) = (env!("CARGO_BIN_EXE_lmcache-trace"), trace.path.display());
-    let replay = format!("stty cols {columns} rows 24; '{program}' replay '{path}' {L1} --no-csv --output report");
+    let replay =
+        format!("stty cols {columns} rows 24; '{program}' replay '{path}' {L1} --no-csv --output report");
     let output = Command::new("script")
         .args(["--quiet", "--return", "--command", &replay, "/dev/null"])
         .current_dir(folder.path())
@@ -96,7 +100,8 @@ fn a_narrow_terminal_and_one_without_colours_are_respected() {
     let Some(shown) = on_a_terminal(&trace, 34, ("NO_COLOR", "1")) else { return };
     assert!(!shown.contains("\u{1b}[36m"), "{shown:?}");
     let plain = plain(&shown);
-    let view = plain.split(['\r', '\n']).filter(|line| line.starts_with("replaying") || line.contains("calls/s"));
+    let view =
+        plain.split(['\r', '\n']).filter(|line| line.starts_with("replaying") || line.contains("calls/s"));
     let view: Vec<&str> = view.collect();
     assert!(view.len() >= 2, "{plain}");
     assert!(view.iter().all(|line| line.trim_end().chars().count() <= 34), "{view:?}");

@@ -141,7 +141,7 @@ fn prefetches(table: &mut Table, report: &ReplayReport) {
     table.row("Hit rate (hit / requested)", percent(totals.hit_keys, totals.requested_keys));
     table.row("Keys hit in L1", totals.l1_hit_keys);
     table.row("Keys hit in L2", totals.l2_hit_keys);
-    CELLS_NOTE.iter().for_each(|line| table.line(line));
+    table.line(&CELLS_NOTE.join("\n"));
 }
 
 /// How long prefetches took; nothing if the trace has none.
@@ -279,7 +279,7 @@ pub(super) enum Line {
     Heading(String),
     /// A label and its value.
     Row(String, String),
-    /// A sentence.
+    /// A sentence, perhaps in several lines.
     Text(String),
 }
 

@@ -47,7 +47,7 @@ impl Page<'_> {
              <title>Replay of {trace}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n\
              <body>\n<main>\n<header><h1>Replay of {trace}</h1>\n\
              <p class=\"sub\">lmcache-trace {version}, {moment}</p></header>\n{notes}{tiles}\
-             <h2>Over time</h2>\n<div class=\"plots\">\n{plots}</div>\n<h2>Latency of calls</h2>\n{latencies}\
+             <h2>Plots</h2>\n<div class=\"plots\">\n{plots}</div>\n<h2>Latency of calls</h2>\n{latencies}\
              <h2>The report</h2>\n{sections}\
              <footer>What the numbers mean: docs/replay.md of lmcache-trace. Point at a plot to read its values.</footer>\n\
              </main>\n</body>\n</html>\n"

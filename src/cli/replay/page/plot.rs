@@ -15,6 +15,9 @@ const RIGHT: f64 = 14.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 
+/// How wide a letter is at most, about.
+const LETTER: f64 = 6.2;
+
 /// How many series have a colour and a dash of their own.
 pub(super) const MAX_SERIES: usize = 6;
 
@@ -107,17 +110,19 @@ impl Plot {
                 escape(words)
             );
         }
+        let mut taken = f64::MIN;
         for (at, words) in &self.x.ticks {
             let x = self.x(*at);
             let _ = write!(out, "<path d=\"M{x:.1} {TOP}V{bottom}\"/>");
-            // A word at the very end would leave the picture.
-            let anchor = if x > right - 12.0 { "te" } else { "tx" };
-            let _ = write!(
-                out,
-                "<text class=\"{anchor}\" x=\"{x:.1}\" y=\"{}\">{}</text>",
-                bottom + 14.0,
-                escape(words)
-            );
+            // A word at the very end would leave the picture, and one beside another would run into it.
+            let width = words.len() as f64 * LETTER;
+            let (anchor, left) =
+                if x > right - width / 2.0 { ("te", x - width) } else { ("tx", x - width / 2.0) };
+            if left > taken {
+                taken = left + width + LETTER;
+                let (y, words) = (bottom + 14.0, escape(words));
+                let _ = write!(out, "<text class=\"{anchor}\" x=\"{x:.1}\" y=\"{y}\">{words}</text>");
+            }
         }
         let middle = (LEFT + right) / 2.0;
         let _ = write!(

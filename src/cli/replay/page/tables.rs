@@ -10,6 +10,9 @@ use crate::cli::replay::terminal::{Line, lines};
 use crate::cli::text::bytes;
 use crate::replay::Timeline;
 
+/// Values from this length on may be broken into several lines.
+const LONG_VALUE: usize = 32;
+
 /// What one wants to know first.
 pub(super) fn tiles(report: &ReplayReport, timeline: &Timeline) -> String {
     let (run, totals) = (&report.run, &report.totals);
@@ -99,10 +102,11 @@ pub(super) fn sections(report: &ReplayReport) -> String {
                 writeln!(html, "<section><h3>{}</h3>", escape(&title))
             }
             Line::Row(label, value) => {
+                let class = if value.len() > LONG_VALUE { " class=\"long\"" } else { "" };
                 let (label, value) = (escape(label.trim()), escape(value.trim()));
-                writeln!(html, "<tr><th scope=\"row\">{label}</th><td>{value}</td></tr>")
+                writeln!(html, "<tr><th scope=\"row\">{label}</th><td{class}>{value}</td></tr>")
             }
-            Line::Text(text) => writeln!(html, "<p>{}</p>", escape(&text)),
+            Line::Text(text) => writeln!(html, "<p>{}</p>", escape(&text.replace('\n', " "))),
         };
     }
     html += open.change_to(Open::Nothing);

@@ -240,3 +240,102 @@ fn counters(lag_ns: u64, sample: &LiveSample) -> [(&'static str, &'static str, O
         ("evicted", "keys", Some(sample.evicted_keys as f64)),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::places::PLACES;
+    use super::*;
+    use serde_json::Value as Json;
+
+    const ORIGIN_NS: u64 = 5_000_000_000;
+
+    fn outcome(seq: u64, op: Op, worker: u16, at_ns: u64, follows: Option<u64>) -> Outcome {
+        Outcome {
+            seq,
+            name: RecordName::Op(op),
+            status: Status::Replayed,
+            due_ns: Some(at_ns),
+            lag_ns: Some(0),
+            start_ns: ORIGIN_NS + at_ns,
+            latency_ns: 1000,
+            worker,
+            follows,
+        }
+    }
+
+    /// Writes a timeline of `outcomes`, and reads it.
+    fn written(outcomes: &[Outcome]) -> Vec<Json> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.json");
+        let mut file = PerfettoFile::create(&path, "trace", &LiveTotals::default()).unwrap();
+        outcomes.iter().for_each(|outcome| file.record(outcome));
+        file.close(0, 0).unwrap();
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()
+    }
+
+    fn of_phase<'a>(events: &'a [Json], phase: &str) -> Vec<&'a Json> {
+        events.iter().filter(|event| event["ph"] == phase).collect()
+    }
+
+    #[test]
+    fn an_arrow_leads_from_a_write_to_each_prefetch_of_it_across_workers() {
+        let events = written(&[
+            outcome(0, Op::FinishWrite, 0, 10_000, None),
+            outcome(1, Op::SubmitPrefetch, 1, 20_000, Some(0)),
+            outcome(2, Op::SubmitPrefetch, 0, 30_000, Some(0)),
+        ]);
+        let (begins, ends) = (of_phase(&events, "s"), of_phase(&events, "f"));
+        let place = |event: &Json| (event["id"].as_u64(), event["tid"].as_u64(), event["ts"].as_f64());
+        assert_eq!(begins.iter().map(|event| place(event)).collect::<Vec<_>>(), [
+            (Some(1), Some(1), Some(10.5)),
+            (Some(2), Some(1), Some(10.5)),
+        ]);
+        assert_eq!(ends.iter().map(|event| place(event)).collect::<Vec<_>>(), [
+            (Some(1), Some(2), Some(20.5)),
+            (Some(2), Some(1), Some(30.5)),
+        ]);
+        assert!(ends.iter().all(|end| end["bp"] == "e" && end["name"] == begins[0]["name"]));
+    }
+
+    #[test]
+    fn an_arrow_from_nowhere_is_not_drawn_and_counted() {
+        let far = PLACES as u64;
+        let events = written(&[
+            outcome(0, Op::FinishWrite, 0, 10_000, None),
+            outcome(far, Op::FinishWrite, 0, 20_000, None),
+            outcome(far + 1, Op::SubmitPrefetch, 0, 30_000, Some(0)),
+            // A call cannot go back to one that comes later.
+            outcome(far + 2, Op::ReadEnter, 1, 25_000, Some(far + 1)),
+        ]);
+        assert!(of_phase(&events, "s").is_empty() && of_phase(&events, "f").is_empty());
+        let label = events.last().unwrap()["args"]["labels"].as_str().unwrap();
+        assert_eq!(label, "without 2 arrows to calls of long ago");
+    }
+
+    #[test]
+    fn prefetches_and_failures_say_in_their_names_how_they_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.json");
+        let totals = LiveTotals::default();
+        let mut file = PerfettoFile::create(&path, "trace", &totals).unwrap();
+        for (served_chunks, at_ns) in [(0, 0), (1, 0), (2, 5000)] {
+            let (submit_ns, ready_ns) = (ORIGIN_NS + at_ns, ORIGIN_NS + at_ns + 5000);
+            let asked = AnsweredPrefetch { submit_ns, ready_ns, requested_chunks: 2, ..Default::default() };
+            totals.answered(&AnsweredPrefetch { served_chunks, ..asked });
+        }
+        file.record(&Outcome { status: Status::Failed, ..outcome(0, Op::ReserveWrite, 0, 0, None) });
+        file.sample(ORIGIN_NS + 20_000, &LiveSample::default());
+        file.close(3, 4).unwrap();
+        let events: Vec<Json> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let slice = |event: &&Json| (event["name"].as_str().unwrap().to_owned(), event["tid"].as_u64().unwrap());
+        let slices: Vec<_> = of_phase(&events, "X").iter().map(slice).collect();
+        let lane = |number| u64::from(FIRST_LANE_TRACK + number);
+        assert_eq!(slices, [
+            ("reserve_write failed".to_owned(), 1),
+            ("miss 0/2".to_owned(), lane(0)),
+            ("part 1/2".to_owned(), lane(1)),
+            ("hit 2/2".to_owned(), lane(0)),
+        ]);
+        assert_eq!(events.last().unwrap()["args"]["labels"], "without 3 records, 4 prefetches");
+    }
+}
