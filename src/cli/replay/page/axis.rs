@@ -1,5 +1,6 @@
 //! Where a value stands on an axis, and which values are written beside it.
 
+use crate::cli::text::bytes;
 use crate::clock::NS_PER_S;
 
 /// How many steps an axis has, about.
@@ -41,7 +42,9 @@ impl Axis {
     /// Bytes from 0 to `max_bytes`.
     pub(super) fn bytes(max_bytes: u64, label: &'static str) -> Self {
         let unit = 1024_f64.powi(max_bytes.max(1).ilog2() as i32 / 10);
-        Self::linear(max_bytes as f64 * 1.05, unit, |bytes| crate::cli::text::bytes(bytes as u64), label)
+        // Round numbers need no decimals.
+        let words = |at: f64| bytes(at as u64).replace(".0 ", " ");
+        Self::linear(max_bytes as f64 * 1.05, unit, words, label)
     }
 
     /// Time from 0 to `end_ns`.
@@ -128,7 +131,7 @@ mod tests {
         assert_eq!(words(&calls), ["0", "200", "400", "600"]);
         assert_eq!([calls.place(0.0), calls.place(365.0), calls.place(1e9)], [0.0, 0.5, 1.0]);
         assert_eq!(words(&Axis::shares("")), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
-        assert_eq!(words(&Axis::bytes(3 << 30, "")), ["0 B", "1.0 GiB", "2.0 GiB", "3.0 GiB"]);
+        assert_eq!(words(&Axis::bytes(3 << 30, "")), ["0 B", "1 GiB", "2 GiB", "3 GiB"]);
         assert_eq!(words(&Axis::time(61_000_000_000)), ["0 s", "20 s", "40 s", "60 s"]);
         assert_eq!(words(&Axis::bytes(0, "")).len(), words(&Axis::bytes(1, "")).len());
     }

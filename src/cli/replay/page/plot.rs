@@ -6,12 +6,12 @@ use super::axis::Axis;
 use super::html::escape;
 
 /// The size of a plot in its own units; the page scales it.
-const WIDTH: f64 = 480.0;
+const WIDTH: f64 = 494.0;
 const HEIGHT: f64 = 250.0;
 
 /// What is left for the words beside the axes.
 const LEFT: f64 = 66.0;
-const RIGHT: f64 = 14.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 40.0;
 
@@ -110,18 +110,13 @@ impl Plot {
                 escape(words)
             );
         }
-        let mut taken = f64::MIN;
-        for (at, words) in &self.x.ticks {
+        let stride = self.label_stride();
+        for (position, (at, words)) in self.x.ticks.iter().enumerate() {
             let x = self.x(*at);
             let _ = write!(out, "<path d=\"M{x:.1} {TOP}V{bottom}\"/>");
-            // A word at the very end would leave the picture, and one beside another would run into it.
-            let width = words.len() as f64 * LETTER;
-            let (anchor, left) =
-                if x > right - width / 2.0 { ("te", x - width) } else { ("tx", x - width / 2.0) };
-            if left > taken {
-                taken = left + width + LETTER;
+            if position % stride == 0 {
                 let (y, words) = (bottom + 14.0, escape(words));
-                let _ = write!(out, "<text class=\"{anchor}\" x=\"{x:.1}\" y=\"{y}\">{words}</text>");
+                let _ = write!(out, "<text class=\"tx\" x=\"{x:.1}\" y=\"{y}\">{words}</text>");
             }
         }
         let middle = (LEFT + right) / 2.0;
@@ -137,6 +132,13 @@ impl Plot {
             "<text class=\"tl\" transform=\"translate(11 {middle}) rotate(-90)\">{}</text></g>\n",
             escape(self.y.label)
         );
+    }
+
+    /// Every how many steps of the lower axis there is room for words. The steps are all as wide.
+    fn label_stride(&self) -> usize {
+        let [(first, _), (second, _), ..] = self.x.ticks.as_slice() else { return 1 };
+        let widest = self.x.ticks.iter().map(|(_, words)| words.len() + 1).max().unwrap_or(1);
+        (widest as f64 * LETTER / (self.x(*second) - self.x(*first)).max(1.0)).ceil().max(1.0) as usize
     }
 
     fn draw(&self, series: &Series, out: &mut String) {

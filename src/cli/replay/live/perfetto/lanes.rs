@@ -1,7 +1,7 @@
 //! Prefetches overlap, and slices of one track must not: so they go into lanes.
 
 /// How many lanes there are at most.
-pub(super) const MAX_LANES: usize = 64;
+pub(super) const MAX_LANES: usize = 256;
 
 /// When the last prefetch of each lane ended.
 #[derive(Debug, Default)]

@@ -170,11 +170,13 @@ impl PerfettoFile {
         let track = FIRST_LANE_TRACK + lane.number;
         // Whether it hit stands in the name: that is what one sees without a click.
         let (served, requested) = (prefetch.served_chunks, prefetch.requested_chunks);
-        let name = match served {
-            0 => format!("miss 0/{requested}"),
-            _ if served < requested => format!("part {served}/{requested}"),
-            _ => format!("hit {served}/{requested}"),
+        let word = match served {
+            _ if requested == 0 => "empty",
+            0 => "miss",
+            _ if served < requested => "part",
+            _ => "hit",
         };
+        let name = format!("{word} {served}/{requested}");
         let args = [
             ("l1_hit_keys", Value::Count(prefetch.l1_hit_keys)),
             ("l2_hit_keys", Value::Count(prefetch.l2_hit_keys)),
@@ -286,14 +288,14 @@ mod tests {
         ]);
         let (begins, ends) = (of_phase(&events, "s"), of_phase(&events, "f"));
         let place = |event: &Json| (event["id"].as_u64(), event["tid"].as_u64(), event["ts"].as_f64());
-        assert_eq!(begins.iter().map(|event| place(event)).collect::<Vec<_>>(), [
-            (Some(1), Some(1), Some(10.5)),
-            (Some(2), Some(1), Some(10.5)),
-        ]);
-        assert_eq!(ends.iter().map(|event| place(event)).collect::<Vec<_>>(), [
-            (Some(1), Some(2), Some(20.5)),
-            (Some(2), Some(1), Some(30.5)),
-        ]);
+        assert_eq!(
+            begins.iter().map(|event| place(event)).collect::<Vec<_>>(),
+            [(Some(1), Some(1), Some(10.5)), (Some(2), Some(1), Some(10.5)),]
+        );
+        assert_eq!(
+            ends.iter().map(|event| place(event)).collect::<Vec<_>>(),
+            [(Some(1), Some(2), Some(20.5)), (Some(2), Some(1), Some(30.5)),]
+        );
         assert!(ends.iter().all(|end| end["bp"] == "e" && end["name"] == begins[0]["name"]));
     }
 
@@ -327,15 +329,19 @@ mod tests {
         file.sample(ORIGIN_NS + 20_000, &LiveSample::default());
         file.close(3, 4).unwrap();
         let events: Vec<Json> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let slice = |event: &&Json| (event["name"].as_str().unwrap().to_owned(), event["tid"].as_u64().unwrap());
+        let slice =
+            |event: &&Json| (event["name"].as_str().unwrap().to_owned(), event["tid"].as_u64().unwrap());
         let slices: Vec<_> = of_phase(&events, "X").iter().map(slice).collect();
         let lane = |number| u64::from(FIRST_LANE_TRACK + number);
-        assert_eq!(slices, [
-            ("reserve_write failed".to_owned(), 1),
-            ("miss 0/2".to_owned(), lane(0)),
-            ("part 1/2".to_owned(), lane(1)),
-            ("hit 2/2".to_owned(), lane(0)),
-        ]);
+        assert_eq!(
+            slices,
+            [
+                ("reserve_write failed".to_owned(), 1),
+                ("miss 0/2".to_owned(), lane(0)),
+                ("part 1/2".to_owned(), lane(1)),
+                ("hit 2/2".to_owned(), lane(0)),
+            ]
+        );
         assert_eq!(events.last().unwrap()["args"]["labels"], "without 3 records, 4 prefetches");
     }
 }
