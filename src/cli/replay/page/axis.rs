@@ -6,6 +6,9 @@ use crate::clock::NS_PER_S;
 /// How many steps an axis has, about.
 const STEPS: f64 = 5.0;
 
+/// The shortest axis of bytes, so that its steps are whole ones.
+const LEAST_BYTES: u64 = 1024;
+
 /// One direction of a plot.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
@@ -41,7 +44,8 @@ impl Axis {
 
     /// Bytes from 0 to `max_bytes`.
     pub(super) fn bytes(max_bytes: u64, label: &'static str) -> Self {
-        let unit = 1024_f64.powi(max_bytes.max(1).ilog2() as i32 / 10);
+        let max_bytes = max_bytes.max(LEAST_BYTES);
+        let unit = 1024_f64.powi(max_bytes.ilog2() as i32 / 10);
         // Round numbers need no decimals.
         let words = |at: f64| bytes(at as u64).replace(".0 ", " ");
         Self::linear(max_bytes as f64 * 1.05, unit, words, label)
@@ -133,7 +137,8 @@ mod tests {
         assert_eq!(words(&Axis::shares("")), ["0 %", "20 %", "40 %", "60 %", "80 %", "100 %"]);
         assert_eq!(words(&Axis::bytes(3 << 30, "")), ["0 B", "1 GiB", "2 GiB", "3 GiB"]);
         assert_eq!(words(&Axis::time(61_000_000_000)), ["0 s", "20 s", "40 s", "60 s"]);
-        assert_eq!(words(&Axis::bytes(0, "")).len(), words(&Axis::bytes(1, "")).len());
+        assert_eq!(words(&Axis::bytes(0, "")).first(), Some(&"0 B"));
+        assert!(words(&Axis::bytes(1, "")).windows(2).all(|pair| pair[0] != pair[1]), "bytes are whole");
     }
 
     #[test]
