@@ -43,6 +43,17 @@ impl AnswerRecorder {
         self.summary.never_answered += 1;
     }
 
+    /// Adds what another worker collected.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.histogram += &other.histogram;
+        let (own, other) = (&mut self.summary, &other.summary);
+        own.answered += other.answered;
+        own.answered_after_call += other.answered_after_call;
+        own.early_queries += other.early_queries;
+        own.never_answered += other.never_answered;
+        own.max_ns = own.max_ns.max(other.max_ns);
+    }
+
     /// What was collected.
     pub(super) fn summary(&self) -> AnswerSummary {
         let quantile_ns = |quantile| self.histogram.value_at_quantile(quantile).min(self.summary.max_ns);

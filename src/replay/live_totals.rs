@@ -15,9 +15,10 @@ pub const PREFETCHES_QUEUED: usize = 1 << 14;
 /// A prefetch whose result is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnsweredPrefetch {
-    /// When it was submitted, on the storage manager's clock, in nanoseconds.
+    /// When it was submitted, on `CLOCK_MONOTONIC`, in nanoseconds; of a manager on the trace's own time, when its call had
+    /// returned. Nobody may rely on it without a watcher.
     pub submit_ns: u64,
-    /// When its result was there, on the same clock.
+    /// When its result was there, on the same clock; of a manager on the trace's own time, when the replay asked for it.
     pub ready_ns: u64,
     /// See [`StorageTotals::requested_chunks`](crate::replay::StorageTotals::requested_chunks).
     pub requested_chunks: u64,
@@ -58,6 +59,11 @@ impl LiveTotals {
     pub fn watch(&self) -> Option<Receiver<AnsweredPrefetch>> {
         let (sender, receiver) = bounded(PREFETCHES_QUEUED);
         self.watcher.set(sender).is_ok().then_some(receiver)
+    }
+
+    /// Whether anybody wants to know of prefetches one by one.
+    pub fn is_watched(&self) -> bool {
+        self.watcher.get().is_some()
     }
 
     /// Prefetches that the watcher was too slow for.

@@ -9,15 +9,17 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::monotonic_ns;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
 use crate::replay::answers::{AnswerRecorder, AnswerSummary};
 use crate::replay::live_totals::{AnsweredPrefetch, LiveTotals, LiveView};
 use crate::replay::owners::OpenKeys;
-use crate::replay::plan::ReadSlot;
+use crate::replay::plan::{Order, ReadSlot};
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
+use crate::replay::trace_time::TraceTime;
+use crate::storage::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
     Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
@@ -28,6 +30,8 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub struct ManagerTarget {
     manager: Arc<StorageManager>,
+    /// In causal order.
+    time: Option<Arc<TraceTime>>,
     /// The open reads, by their slots.
     open_reads: Vec<Option<ReadContext>>,
     answer: Answer,
@@ -66,25 +70,52 @@ struct Prefetching {
     read_locks: i64,
     /// How often the result was asked for and not there.
     early_queries: u64,
+    /// When the call had returned, on `CLOCK_MONOTONIC`; only where that is not the manager's clock and somebody watches.
+    returned_ns: u64,
 }
 
 impl ManagerTarget {
-    /// Starts a manager under `config`.
+    /// Starts a manager under `config` with threads that work on the clock of the wall: for [`Order::Recorded`].
     ///
     /// # Errors
     /// Those of [`StorageManagerConfig::check`] and of [`StorageManager::new`].
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
+        Ok(Self::of_all(config, Order::Recorded, 1)?.remove(0))
+    }
+
+    /// One target for each of so many workers, of one manager under `config`. In causal order it has no threads of its own, and
+    /// works on the trace's time.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`]; if there are several L1s and several workers.
+    pub fn of_all(config: StorageManagerConfig, order: Order, workers: usize) -> Result<Vec<Self>> {
         config.check()?;
-        Ok(Self {
-            open_keys: OpenKeys::of(&config),
-            manager: Arc::new(StorageManager::new(config)?),
+        if workers > 1 && config.l1_managers.len() > 1 {
+            return Err(Error::unsupported("with several L1 managers a replay has one worker")
+                .with_context("workers", workers)
+                .with_hint("which L1 holds what is open is known to the worker that opened it"));
+        }
+        let (time, manager) = match order {
+            Order::Recorded => (None, StorageManager::new(config.clone())?),
+            Order::Causal => {
+                let (time, clock) = TraceTime::new(&config);
+                let builder = StorageManagerBuilder::new(config.clone()).without_threads(clock);
+                (Some(Arc::new(time)), builder.stores_in_turn().build()?)
+            }
+        };
+        let (manager, live) = (Arc::new(manager), Arc::<LiveTotals>::default());
+        let target = |_| Self {
+            manager: Arc::clone(&manager),
+            time: time.clone(),
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
+            open_keys: OpenKeys::of(&config),
             answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
-            live: Arc::default(),
-        })
+            live: Arc::clone(&live),
+        };
+        Ok((0..workers).map(target).collect())
     }
 
     /// A view of the manager for whoever looks on while a replay runs.
@@ -110,6 +141,23 @@ impl ManagerTarget {
     /// # Errors
     /// As [`Self::close`].
     pub fn close_in_full(self) -> Result<ManagerTotals> {
+        Self::close_all(vec![self])
+    }
+
+    /// [`Self::close_in_full`] for all [targets of a manager](Self::of_all); none is no error, and has no totals.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn close_all(targets: Vec<Self>) -> Result<ManagerTotals> {
+        let merged = targets.into_iter().reduce(|mut merged, other| {
+            merged.totals += other.totals;
+            merged.answers.merge(&other.answers);
+            merged
+        });
+        merged.map_or_else(|| Ok(ManagerTotals::default()), Self::close_merged)
+    }
+
+    fn close_merged(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
         self.manager.close()?;
@@ -126,6 +174,7 @@ impl ManagerTarget {
             },
             failed_evictions: FailedEviction::all_of(&open),
             l2,
+            unsettled_calls: self.time.as_ref().map_or(0, |time| time.unsettled()),
         })
     }
 
@@ -209,6 +258,9 @@ impl ManagerTarget {
     }
 
     fn count_prefetch(&mut self, mut prefetching: Prefetching) {
+        if self.time.is_some() && self.live.is_watched() {
+            prefetching.returned_ns = monotonic_ns();
+        }
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
         if !self.count_result(&mut prefetching) {
@@ -234,16 +286,27 @@ impl ManagerTarget {
         let (l1_hit_keys, l2_hit_keys) = (cells(&result.l1_hit_cells), cells(&result.l2_hit_cells));
         self.totals.l1_hit_keys += l1_hit_keys;
         self.totals.l2_hit_keys += l2_hit_keys;
-        let submit_ns = prefetching.handle.submit_time_ns;
+        let (submit_ns, ready_ns) = self.times_of(prefetching);
         self.live.answered(&AnsweredPrefetch {
             submit_ns,
-            ready_ns: prefetching.handle.ready_time_ns().unwrap_or(submit_ns),
+            ready_ns,
             requested_chunks: prefetching.requested_chunks as u64,
             served_chunks,
             l1_hit_keys,
             l2_hit_keys,
         });
         true
+    }
+
+    /// When a prefetch was submitted and its result was there, on `CLOCK_MONOTONIC`. On the trace's own time that is from the
+    /// return of its call to now.
+    fn times_of(&self, prefetching: &Prefetching) -> (u64, u64) {
+        let submit_ns = prefetching.handle.submit_time_ns;
+        match &self.time {
+            None => (submit_ns, prefetching.handle.ready_time_ns().unwrap_or(submit_ns)),
+            Some(_) if self.live.is_watched() => (prefetching.returned_ns, monotonic_ns()),
+            Some(_) => (0, 0),
+        }
     }
 
     /// Counts what has come since the last call, at most two results, so that a call stays short.
@@ -270,6 +333,14 @@ impl ManagerTarget {
                 self.totals.unresolved_prefetches += 1;
                 self.answers.never_answered();
             }
+        }
+    }
+
+    /// In causal order a prefetch is answered before the next call. One that never starts is not waited for.
+    fn wait_for_answer(&self, handle: &PrefetchHandle, stop: &StopFlag) {
+        let never_starts = self.manager.config().prefetch_max_in_flight < 1;
+        if let Some(time) = self.time.as_ref().filter(|_| !never_starts && !handle.is_done()) {
+            time.wait(stop, |at_most| self.manager.wait_prefetch_status(handle, at_most));
         }
     }
 
@@ -320,27 +391,48 @@ impl ReplayTarget for ManagerTarget {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
-                let prefetching =
-                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0 };
-                self.answer = Answer::Prefetching(prefetching);
+                let (early_queries, returned_ns) = (0, 0);
+                self.answer = Answer::Prefetching(Prefetching {
+                    handle,
+                    requested_chunks,
+                    policy,
+                    read_locks,
+                    early_queries,
+                    returned_ns,
+                });
             }
         }
         Ok(())
     }
 
-    fn settle(&mut self) {
+    fn prepare(&mut self, call: &StorageCall, trace_ns: u64, stop: &StopFlag) {
+        if let Some(time) = &self.time {
+            time.prepare(&self.manager, call, trace_ns, stop);
+        }
+    }
+
+    fn settle(&mut self, stop: &StopFlag) {
         self.count_results();
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
             Answer::Reserved(reservation) => self.count_reservation(&reservation),
-            Answer::Prefetching(prefetching) => self.count_prefetch(prefetching),
+            Answer::Prefetching(prefetching) => {
+                self.wait_for_answer(&prefetching.handle, stop);
+                self.count_prefetch(prefetching);
+            }
             Answer::Read(slot) => self.count_read(slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
+        }
+        if let Some(time) = &self.time {
+            time.settle_call(&self.manager, stop);
         }
     }
 
     fn finish(&mut self, stop: &StopFlag) {
         self.count_last_results(stop);
+        if let Some(time) = &self.time {
+            time.settle(&self.manager, stop);
+        }
         for context in self.open_reads.drain(..).flatten() {
             context.exit(false);
             self.totals.closed_leftovers += 1;

@@ -60,6 +60,18 @@ impl OpLatencies {
         self.errors += 1;
     }
 
+    /// Adds what another worker measured.
+    fn merge(&mut self, other: Self) {
+        let room = EXACT_SAMPLES - self.samples_ns.len();
+        self.samples_ns.extend(other.samples_ns.iter().take(room));
+        self.histogram += other.histogram;
+        self.count += other.count;
+        self.errors += other.errors;
+        self.total_ns += other.total_ns;
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
     /// Whether there is anything to report.
     fn is_empty(&self) -> bool {
         self.count == 0 && self.errors == 0
@@ -103,6 +115,11 @@ impl LatencyTable {
     #[inline]
     pub fn of(&mut self, op: Op) -> &mut OpLatencies {
         &mut self.0[op as usize]
+    }
+
+    /// Adds what another worker measured.
+    pub fn merge(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(own, other)| own.merge(other));
     }
 
     /// One summary per operation that was called, in the order of their names.
@@ -181,6 +198,21 @@ mod tests {
         let error = past.p50_ns.abs_diff(bound * 1000) as f64 / (bound * 1000) as f64;
         assert!(error < 1e-3, "{error}");
         assert_eq!((past.min_ns, past.max_ns, past.count), (1000, 2 * bound * 1000, 2 * bound));
+    }
+
+    #[test]
+    fn workers_together_say_what_one_would_have() {
+        let values = || (1..=3000_u64).map(|value| value * 7919 % 1009);
+        let mut parts = [const { None }; 3].map(|_: Option<()>| LatencyTable::default());
+        for (number, value) in values().enumerate() {
+            parts[number % 3].of(Op::FinishWrite).record(value);
+        }
+        parts[1].of(Op::FinishWrite).record_error();
+        let [mut first, second, third] = parts;
+        first.merge(second);
+        first.merge(third);
+        let merged = first.into_summaries();
+        assert_eq!(merged, [OpSummary { errors: 1, ..summary_of(values()) }]);
     }
 
     #[test]

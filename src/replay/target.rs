@@ -5,10 +5,14 @@ use crate::format::model::StorageCall;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
 
-/// Takes the calls of a replay, one after the other, on the dispatcher thread.
+/// Takes the calls of a worker, one after the other, on its thread.
 ///
 /// A trait because a benchmark of the dispatcher itself, and its tests, replace the storage manager.
 pub trait ReplayTarget {
+    /// Runs before each call, when all calls that it waits for are done, and before it is due; `trace_ns` is when it was made, in
+    /// nanoseconds from the start of the recording.
+    fn prepare(&mut self, _call: &StorageCall, _trace_ns: u64, _stop: &StopFlag) {}
+
     /// Carries out `call`. Its run time is the call's latency, so anything that is not the call belongs into
     /// [`ReplayTarget::settle`]. An enter opens `slot`; an exit closes it, or none if nothing is open.
     ///
@@ -16,10 +20,10 @@ pub trait ReplayTarget {
     /// If the call cannot be carried out: the record counts as failed and the replay goes on.
     fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()>;
 
-    /// Runs after each call, outside the time that is measured.
-    fn settle(&mut self) {}
+    /// Runs after each call, outside the time that is measured. A wait in it ends when `stop` says so.
+    fn settle(&mut self, _stop: &StopFlag) {}
 
-    /// Runs after the last call: closes what the trace left open, and waits for what is under way, unless `stop` says
+    /// Runs after the last call of all workers: closes what the trace left open, and waits for what is under way, unless `stop` says
     /// not to.
     fn finish(&mut self, _stop: &StopFlag) {}
 }

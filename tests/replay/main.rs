@@ -6,6 +6,7 @@ mod common;
 
 #[cfg(feature = "cli")]
 mod browser;
+mod causal;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;
@@ -15,6 +16,8 @@ mod files;
 mod interrupted;
 mod made;
 mod outcomes;
+#[cfg(feature = "cli")]
+mod paces;
 mod pacing;
 #[cfg(feature = "cli")]
 mod page;
@@ -28,3 +31,4 @@ mod real_traces;
 mod reported;
 mod several_l1s;
 mod specs;
+mod workers;

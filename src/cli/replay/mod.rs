@@ -3,12 +3,14 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
+//! * [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod pacing;
 mod page;
 mod recording;
 mod report;
@@ -25,20 +27,31 @@ use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::StorageFlags;
+use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
+use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{FailedEviction, ReplayOptions, StopFlag, Timeline, TraceExtent, TraceSource, replay};
+use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::{
+    FailedEviction, LiveView, Pace, ReplayOptions, StopFlag, TimedRecord, Timeline, TraceExtent, TraceSource,
+    replay,
+};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
+use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LinesTo, LiveOptions, LiveOutput, Progress};
+use pacing::{PaceFlags, Pacing, Part, PartFlags};
 use page::Page;
 use recording::Recording;
-use report::{ReplayReport, adapter_name};
+use report::{Delivered, ReplayReport, adapter_name};
+
+/// A replay that is later than this somewhere is said to be behind its schedule.
+const BEHIND_NS: u64 = NS_PER_S / 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +62,9 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --html replay.html
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --perfetto replay.json
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --progress json 2>&1 >/dev/null | jq .hit_rate
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
+  lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -106,6 +122,10 @@ pub(crate) struct ReplayArgs {
     /// What the report looks like
     #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
     format: ReplayFormat,
+    #[command(flatten)]
+    pace: PaceFlags,
+    #[command(flatten)]
+    part: PartFlags,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -187,6 +207,8 @@ impl ReplayArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
         let progress = self.progress()?;
+        let pacing = self.pace.pacing(config.l1_managers.len())?;
+        let part = self.part.part()?;
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
@@ -197,11 +219,13 @@ impl ReplayArgs {
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
-        let played = play(&self, &trace, keys.as_ref(), &extent, &config, progress, &stop)?;
+        let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
+        let played = play(&self, &replayed, pacing, &config, progress, &stop)?;
         let Played { report, files, timeline } = played;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
+        warn_about_the_pace(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
         let page = deliver_page(&self, &report, timeline.as_ref());
@@ -277,6 +301,38 @@ fn warn_about_the_environment() {
     );
 }
 
+/// A trace, and what of it is replayed.
+struct Replayed<'a> {
+    trace: &'a Trace,
+    keys: Option<&'a KeyTable<'a>>,
+    extent: TraceExtent,
+    part: Part,
+}
+
+impl Replayed<'_> {
+    /// Its records, as they are replayed.
+    fn source(&self, left_out: &Arc<LeftOut>) -> impl Iterator<Item = TimedRecord> + Send {
+        let open = move || {
+            let source = TraceSource::of(self.trace, self.keys);
+            Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
+        };
+        Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
+    }
+
+    /// How long the replay is to take, and how many records it has at most.
+    fn expected(&self, pace: Pace) -> TraceExtent {
+        let records = self.extent.records.saturating_mul(self.part.copies());
+        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..self.extent }
+    }
+}
+
 /// What is there after a replay.
 struct Played {
     report: ReplayReport,
@@ -286,44 +342,86 @@ struct Played {
     timeline: Option<Timeline>,
 }
 
-/// Replays.
-fn play(
+/// What is shown and written while the replay runs.
+fn open_live(
     args: &ReplayArgs,
-    trace: &Trace,
-    keys: Option<&KeyTable<'_>>,
-    extent: &TraceExtent,
-    config: &StorageManagerConfig,
+    replayed: &Replayed<'_>,
+    pace: Pace,
     progress: Progress,
-    stop: &StopFlag,
-) -> Result<Played> {
-    // Before the manager starts its thread, which inherits what this one keeps off.
-    let reserved = ReservedCpu::take();
-    let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let mut target = ManagerTarget::new(config.clone())?;
-    warn_about_what_is_given_up(&target);
-    let trace_name = trace.path().display().to_string();
+    view: LiveView,
+) -> Result<LiveOutput> {
+    let expected = replayed.expected(pace);
+    let trace_name = replayed.trace.path().display().to_string();
     let options = LiveOptions {
         jsonl: args.jsonl_out.as_deref(),
         perfetto: args.perfetto.as_deref(),
         timeline: args.html.is_some(),
         lines: args.lines(),
         progress,
-        paced_s: Some(extent.duration_s),
+        paced_s: (pace != Pace::Asap).then_some(expected.duration_s),
         trace_name: &trace_name,
     };
-    let mut live = LiveOutput::open(&options, extent, target.live_view())?;
-    let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
+    LiveOutput::open(&options, &expected, view)
+}
+
+/// Replays.
+fn play(
+    args: &ReplayArgs,
+    replayed: &Replayed<'_>,
+    pacing: Pacing,
+    config: &StorageManagerConfig,
+    progress: Progress,
+    stop: &StopFlag,
+) -> Result<Played> {
+    let Pacing { options, workers } = pacing;
+    // Before the manager starts its thread, which inherits what this one keeps off.
+    let reserved = if workers == 1 { ReservedCpu::take() } else { None };
+    let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
+    let mut targets = ManagerTarget::of_all(config.clone(), options.order, workers)?;
+    warn_about_what_is_given_up(&targets[0]);
+    let mut live = open_live(args, replayed, options.pace, progress, targets[0].live_view())?;
+    let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
     if !args.report.quiet {
         warn_about_the_environment();
     }
-    let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let left_out = Arc::new(LeftOut::default());
+    let options = ReplayOptions { dispatcher_cpu, ..options };
+    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut live)?;
     let results = live.close(&run);
-    let totals = target.close_in_full()?;
+    let totals = ManagerTarget::close_all(targets)?;
     let recording = recording.map(Recording::close);
-    let report = ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) };
+    let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
+    let delivered = Delivered {
+        pacing,
+        part: replayed.part.clone(),
+        left_out_records: left_out.records(),
+        left_out_keys: left_out.keys(),
+    };
+    let report = ReplayReport { recording, delivered: Some(delivered), ..report };
     Ok(Played { report, files: results.files, timeline: results.timeline })
+}
+
+/// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
+fn warn_about_the_pace(report: &ReplayReport) {
+    let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
+    let stretch = report.run.lag.longest_late;
+    if stretch.max_ns >= BEHIND_NS {
+        print_warning(&format!(
+            "the replay was behind its schedule from {:.3} s to {:.3} s, by up to {:.3} s, for {} calls; what was measured then is \
+             a machine that cannot keep up: lower the pace, or add --workers",
+            seconds(stretch.from_ns),
+            seconds(stretch.to_ns),
+            seconds(stretch.max_ns),
+            stretch.calls
+        ));
+    }
+    if report.unsettled_calls > 0 {
+        print_warning(&format!(
+            "L2 was not done in 30 s before {} calls, which may have found it at work: this replay cannot be repeated exactly",
+            report.unsettled_calls
+        ));
+    }
 }
 
 /// What a recording that is not whole is not told by its file alone.

@@ -220,6 +220,11 @@ impl ReplayObserver for LiveOutput {
         }
     }
 
+    fn wants_records(&self) -> bool {
+        let is_written = self.lines.is_some() || self.jsonl.is_some() || self.perfetto.is_some();
+        is_written || self.timeline.is_some() || self.teller.is_some()
+    }
+
     fn tick(&mut self) {
         let now_ns = monotonic_ns();
         self.look(now_ns);

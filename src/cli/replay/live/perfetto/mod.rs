@@ -200,7 +200,7 @@ impl PerfettoFile {
     pub(super) fn close(mut self, unobserved_records: u64, unwatched_prefetches: u64) -> Result<()> {
         let missing = [
             (unobserved_records, "records"),
-            (self.undrawn_flows, "arrows to calls of long ago"),
+            (self.undrawn_flows, "arrows from calls that are not known"),
             (self.undrawn_prefetches + unwatched_prefetches, "prefetches"),
         ];
         let missing = missing.iter().filter(|(count, _)| *count > 0);
@@ -311,7 +311,7 @@ mod tests {
         ]);
         assert!(of_phase(&events, "s").is_empty() && of_phase(&events, "f").is_empty());
         let label = events.last().unwrap()["args"]["labels"].as_str().unwrap();
-        assert_eq!(label, "without 2 arrows to calls of long ago");
+        assert_eq!(label, "without 2 arrows from calls that are not known");
     }
 
     #[test]
