@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "cli")]
+mod browser;
 mod causal;
 #[cfg(feature = "cli")]
 mod command;
@@ -21,7 +23,13 @@ mod outcomes;
 #[cfg(feature = "cli")]
 mod paces;
 mod pacing;
+#[cfg(feature = "cli")]
+mod page;
 mod pairing;
+#[cfg(feature = "cli")]
+mod perfetto;
+#[cfg(feature = "cli")]
+mod progress;
 mod real_traces;
 #[cfg(feature = "cli")]
 mod reported;
