@@ -133,6 +133,11 @@ fn l2(report: &ReplayReport) -> Value {
         "dropped_keys": report.l2.dropped_keys,
         "retried_keys": report.l2.retried_keys,
         "adapters": report.l2.adapters,
+        "namespace": {
+            "mode": report.l2_namespace.mode.name(),
+            "kept_in": report.l2_namespace.kept_in,
+            "failure": report.l2_namespace.failure,
+        },
     })
 }
 

@@ -3,13 +3,14 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
-//! * [`pacing`]: how fast, by whom, which part, how often.
+//! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod namespace;
 mod pacing;
 mod page;
 mod recording;
@@ -27,7 +28,7 @@ use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
-use super::storage_flags::StorageFlags;
+use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
@@ -43,11 +44,14 @@ use crate::replay::{
 };
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
+use crate::storage::l2::namespace::Namespace;
 use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LinesTo, LiveOptions, LiveOutput, Progress};
-use pacing::{PaceFlags, Pacing, Part, PartFlags};
+use namespace::NamespaceReport;
+pub(super) use pacing::{PaceFlags, PartFlags};
+use pacing::{Pacing, Part};
 use page::Page;
 use recording::Recording;
 use report::{Delivered, ReplayReport, adapter_name};
@@ -135,6 +139,8 @@ pub(crate) struct ReplayArgs {
     report: ReportArgs,
     #[command(flatten)]
     storage: StorageFlags,
+    #[command(flatten)]
+    namespace: NamespaceFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -210,6 +216,7 @@ impl ReplayArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
         let progress = self.progress()?;
+        self.namespace.l2_namespace.check(&config)?;
         let pacing = self.pace.pacing(config.l1_managers.len())?;
         let part = self.part.part()?;
         if !self.report.quiet {
@@ -232,6 +239,7 @@ impl ReplayArgs {
         warn_about_l2(&report);
         warn_about_the_pace(&report);
         telemetry::warn(&report.telemetry);
+        report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
         let page = deliver_page(&self, &report, timeline.as_ref());
@@ -254,7 +262,7 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     files.iter().try_for_each(|path| check_writable(path))
 }
 
-fn check_level(trace: &Trace) -> Result<()> {
+pub(super) fn check_level(trace: &Trace) -> Result<()> {
     let level = trace.level();
     if level == Level::Storage.name() {
         return Ok(());
@@ -266,7 +274,7 @@ fn check_level(trace: &Trace) -> Result<()> {
 }
 
 /// How much there is to replay. What a native file is known to lack is said, for the replay is of what is there.
-fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
+pub(super) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
     let warn = |sentence: &str| {
         if !is_quiet {
             print_warning(sentence);
@@ -390,7 +398,8 @@ fn play(
     // Before the manager starts its thread, which inherits what this one keeps off.
     let reserved = if workers == 1 { ReservedCpu::take() } else { None };
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let mut targets = ManagerTarget::of_all(config.clone(), options.order, workers)?;
+    let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
+    let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
     warn_about_what_is_given_up(&targets[0]);
     let mut live = open_live(args, replayed, options.pace, progress, targets[0].live_view())?;
     let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
@@ -410,6 +419,7 @@ fn play(
     telemetry.keep_gauges();
     let totals = ManagerTarget::close_all(targets)?;
     let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
+    let l2_namespace = NamespaceReport::close(namespace);
     let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
     let delivered = Delivered {
         pacing,
@@ -417,7 +427,7 @@ fn play(
         left_out_records: left_out.records(),
         left_out_keys: left_out.keys(),
     };
-    let report = ReplayReport { recording, telemetry, delivered: Some(delivered), ..report };
+    let report = ReplayReport { recording, telemetry, delivered: Some(delivered), l2_namespace, ..report };
     Ok(Played { report, files: results.files, timeline: results.timeline })
 }
 

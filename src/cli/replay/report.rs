@@ -1,5 +1,6 @@
 //! Everything that a replay has to say, before anybody renders it.
 
+use super::namespace::NamespaceReport;
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
 use crate::replay::telemetry::TelemetryReport;
@@ -37,6 +38,8 @@ pub(super) struct ReplayReport {
     pub(super) recording: Option<RecordingReport>,
     /// What monitoring systems were told.
     pub(super) telemetry: TelemetryReport,
+    /// The adapters' places in L2.
+    pub(super) l2_namespace: NamespaceReport,
     /// How it was replayed.
     pub(super) delivered: Option<Delivered>,
     /// In causal order: how often L2 was not done in time.
@@ -74,6 +77,7 @@ impl ReplayReport {
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
+            l2_namespace: NamespaceReport::default(),
             delivered: None,
             unsettled_calls: totals.unsettled_calls,
             telemetry: TelemetryReport::default(),
