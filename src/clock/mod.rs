@@ -15,7 +15,7 @@ use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-pub use self::ticks::{TickPair, TickScale};
+pub use self::ticks::{Stopwatch, TickPair, TickScale};
 pub use crate::os::ticks::TickSource;
 pub use crate::os::time::NS_PER_S;
 

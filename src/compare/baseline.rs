@@ -95,9 +95,12 @@ impl Baseline {
                 .with_hint(again));
         }
         let runs = baseline.runs();
-        let is_whole = |values: &Vec<f64>| values.len() == runs && values.iter().all(|value| value.is_finite());
+        let is_whole =
+            |values: &Vec<f64>| values.len() == runs && values.iter().all(|value| value.is_finite());
         if runs == 0 || runs > MAX_RUNS || !baseline.metrics.values().all(is_whole) {
-            return Err(Error::invalid("the baseline does not have as many runs of each metric").with_hint(again));
+            return Err(
+                Error::invalid("the baseline does not have as many runs of each metric").with_hint(again)
+            );
         }
         Ok(baseline)
     }

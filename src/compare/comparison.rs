@@ -165,7 +165,9 @@ impl Sample {
     fn own_differences(&self) -> Vec<f64> {
         let own = |values: &[f64]| -> Vec<f64> {
             let pairs = values.chunks_exact(2).enumerate();
-            pairs.map(|(place, pair)| if place % 2 == 0 { pair[1] - pair[0] } else { pair[0] - pair[1] }).collect()
+            pairs
+                .map(|(place, pair)| if place % 2 == 0 { pair[1] - pair[0] } else { pair[0] - pair[1] })
+                .collect()
         };
         [own(&self.a), own(&self.b)].concat()
     }
@@ -179,7 +181,8 @@ impl Sample {
 }
 
 fn estimate(rows: &mut [Row], samples: &[(usize, Sample)], pairing: Pairing, confidence: f64) {
-    let of_all = |of: fn(&Sample) -> Vec<f64>| samples.iter().map(|(_, sample)| of(sample)).collect::<Vec<_>>();
+    let of_all =
+        |of: fn(&Sample) -> Vec<f64>| samples.iter().map(|(_, sample)| of(sample)).collect::<Vec<_>>();
     let estimates = match pairing {
         Pairing::Paired => paired(&of_all(Sample::differences), confidence),
         Pairing::Unpaired => {
@@ -268,7 +271,8 @@ mod tests {
 
     #[test]
     fn what_one_side_lacks_is_said() {
-        let rows = compare(&catalogue(), &runs("l2.bytes", &[1.0]), &runs("none", &[1.0]), Pairing::Paired, 0.99);
+        let rows =
+            compare(&catalogue(), &runs("l2.bytes", &[1.0]), &runs("none", &[1.0]), Pairing::Paired, 0.99);
         assert_eq!((rows.len(), rows[0].change, rows[0].is_changed()), (1, Change::NotInBoth, false));
         assert_eq!(rows[0].a.map(|spread| spread.median), Some(1.0));
     }

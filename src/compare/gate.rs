@@ -106,7 +106,9 @@ impl Gate {
             if limits.given().next().is_none() {
                 return Err(Error::invalid("a metric of the gate has no limit")
                     .with_context("metric", name)
-                    .with_hint("give max_increase_percent, max_decrease_percent, max_increase or max_decrease"));
+                    .with_hint(
+                        "give max_increase_percent, max_decrease_percent, max_increase or max_decrease",
+                    ));
             }
             if let Some((limit, .., value)) = limits.given().find(|(.., limit)| !is_amount(*limit)) {
                 return Err(Error::invalid("a limit of the gate must be a finite number, at least 0")
@@ -133,7 +135,9 @@ impl Gate {
                 None | Some((_, Change::NotInBoth)) => {
                     refusals.push(format!("{name} is not in all runs: the trace has no such calls, or the configuration none of that"));
                 }
-                Some((_, Change::TooFewRuns)) => refusals.push(format!("there are too few runs to judge {name}")),
+                Some((_, Change::TooFewRuns)) => {
+                    refusals.push(format!("there are too few runs to judge {name}"))
+                }
                 Some((row, _)) => checks.extend(limits.given().map(|limit| self.check(name, row, limit))),
             }
         }
@@ -188,7 +192,9 @@ fn is_amount(value: f64) -> bool {
 
 /// Sides whose median run had more late calls than that.
 fn undelivered(catalogue: &[Metric], runs: &[&[RunMetrics]], max_late_percent: f64) -> Vec<String> {
-    let Some(place) = catalogue.iter().position(|metric| metric.name == LATE_SHARE) else { return Vec::new() };
+    let Some(place) = catalogue.iter().position(|metric| metric.name == LATE_SHARE) else {
+        return Vec::new();
+    };
     let late = runs.iter().zip(["A", "B"]).filter_map(|(runs, side)| {
         let mut shares: Vec<f64> = runs.iter().filter_map(|run| run[place]).collect();
         shares.sort_unstable_by(f64::total_cmp);

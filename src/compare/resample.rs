@@ -228,10 +228,13 @@ mod tests {
 
     #[test]
     fn more_pairs_than_can_be_looked_at_are_drawn_and_give_the_same_each_time() {
-        let noise = |metric: u64, pair: u64| (SplitMix(metric * 1000 + pair).next() % 1000) as f64 / 1000.0 - 0.5;
+        let noise =
+            |metric: u64, pair: u64| (SplitMix(metric * 1000 + pair).next() % 1000) as f64 / 1000.0 - 0.5;
         for pairs in [EXACT_PAIRS, EXACT_PAIRS + 1, 100] {
             let differences: Vec<Vec<f64>> = (0..5)
-                .map(|metric| (0..pairs as u64).map(|pair| noise(metric, pair) + f64::from(metric == 3)).collect())
+                .map(|metric| {
+                    (0..pairs as u64).map(|pair| noise(metric, pair) + f64::from(metric == 3)).collect()
+                })
                 .collect();
             let estimates = paired(&differences, 0.99).unwrap();
             assert_eq!(paired(&differences, 0.99).unwrap(), estimates);

@@ -2,7 +2,7 @@
 
 use crossbeam::channel::{Sender, bounded};
 
-use crate::clock::{Waiter, monotonic_ns};
+use crate::clock::{Stopwatch, Waiter, monotonic_ns};
 use crate::error::{Error, Result};
 use crate::os;
 use crate::replay::feed::{Feed, Lane, lanes};
@@ -103,7 +103,7 @@ where
     let reserved_cpu = options.dispatcher_cpu.or(reserved.as_ref().map(os::affinity::ReservedCpu::cpu));
     let cpu = reserved_cpu.filter(|_| workers == 1);
     let progress = Progress::new(workers);
-    let crew = Crew { options, cpu, stop, progress: &progress };
+    let crew = Crew { options, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
     let (run, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
     targets.iter_mut().for_each(|target| target.finish(stop));
     Ok(summary(run, planner.into_timetable().schedule(), stop))
@@ -115,6 +115,7 @@ struct Crew<'a> {
     cpu: Option<usize>,
     stop: &'a StopFlag,
     progress: &'a Progress,
+    watch: Stopwatch,
 }
 
 impl Crew<'_> {
@@ -175,6 +176,7 @@ impl Crew<'_> {
             number,
             target,
             waiter: self.options.waiter,
+            watch: self.watch,
             stop: self.stop,
             progress: self.progress,
             outcomes,

@@ -12,6 +12,7 @@ use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
 use crate::replay::answers::{AnswerRecorder, AnswerSummary};
+use crate::replay::live_totals::{AnsweredPrefetch, LiveTotals, LiveView};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::{Order, ReadSlot};
 use crate::replay::stop::StopFlag;
@@ -40,6 +41,7 @@ pub struct ManagerTarget {
     open_keys: Option<OpenKeys>,
     answers: AnswerRecorder,
     totals: StorageTotals,
+    live: Arc<LiveTotals>,
 }
 
 /// How long the end of a replay waits for the prefetches that are under way.
@@ -68,6 +70,8 @@ struct Prefetching {
     read_locks: i64,
     /// How often the result was asked for and not there.
     early_queries: u64,
+    /// When the call had returned, on `CLOCK_MONOTONIC`; only where that is not the manager's clock and somebody watches.
+    returned_ns: u64,
 }
 
 impl ManagerTarget {
@@ -99,7 +103,7 @@ impl ManagerTarget {
                 (Some(Arc::new(time)), builder.stores_in_turn().build()?)
             }
         };
-        let manager = Arc::new(manager);
+        let (manager, live) = (Arc::new(manager), Arc::<LiveTotals>::default());
         let target = |_| Self {
             manager: Arc::clone(&manager),
             time: time.clone(),
@@ -109,12 +113,18 @@ impl ManagerTarget {
             open_keys: OpenKeys::of(&config),
             answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
+            live: Arc::clone(&live),
         };
         Ok((0..workers).map(target).collect())
     }
 
-    /// The manager, to look at what a replay left in it.
-    pub fn manager(&self) -> &StorageManager {
+    /// A view of the manager for whoever looks on while a replay runs.
+    pub fn live_view(&self) -> LiveView {
+        LiveView::new(Arc::clone(&self.manager), Arc::clone(&self.live))
+    }
+
+    /// The manager, to look at what a replay does in it and leaves.
+    pub fn manager(&self) -> &Arc<StorageManager> {
         &self.manager
     }
 
@@ -248,6 +258,9 @@ impl ManagerTarget {
     }
 
     fn count_prefetch(&mut self, mut prefetching: Prefetching) {
+        if self.time.is_some() && self.live.is_watched() {
+            prefetching.returned_ns = monotonic_ns();
+        }
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
         if !self.count_result(&mut prefetching) {
@@ -263,15 +276,37 @@ impl ManagerTarget {
             return false;
         };
         self.answers.answered(&prefetching.handle, prefetching.early_queries);
-        self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        let served_chunks = served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        self.totals.served_chunks += served_chunks;
         if let Some(open) = &mut self.open_keys {
             open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
         }
         let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
         self.totals.hit_keys += cells(&result.hit_cells);
-        self.totals.l1_hit_keys += cells(&result.l1_hit_cells);
-        self.totals.l2_hit_keys += cells(&result.l2_hit_cells);
+        let (l1_hit_keys, l2_hit_keys) = (cells(&result.l1_hit_cells), cells(&result.l2_hit_cells));
+        self.totals.l1_hit_keys += l1_hit_keys;
+        self.totals.l2_hit_keys += l2_hit_keys;
+        let (submit_ns, ready_ns) = self.times_of(prefetching);
+        self.live.answered(&AnsweredPrefetch {
+            submit_ns,
+            ready_ns,
+            requested_chunks: prefetching.requested_chunks as u64,
+            served_chunks,
+            l1_hit_keys,
+            l2_hit_keys,
+        });
         true
+    }
+
+    /// When a prefetch was submitted and its result was there, on `CLOCK_MONOTONIC`. On the trace's own time that is from the
+    /// return of its call to now.
+    fn times_of(&self, prefetching: &Prefetching) -> (u64, u64) {
+        let submit_ns = prefetching.handle.submit_time_ns;
+        match &self.time {
+            None => (submit_ns, prefetching.handle.ready_time_ns().unwrap_or(submit_ns)),
+            Some(_) if self.live.is_watched() => (prefetching.returned_ns, monotonic_ns()),
+            Some(_) => (0, 0),
+        }
     }
 
     /// Counts what has come since the last call, at most two results, so that a call stays short.
@@ -356,9 +391,15 @@ impl ReplayTarget for ManagerTarget {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
-                let prefetching =
-                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0 };
-                self.answer = Answer::Prefetching(prefetching);
+                let (early_queries, returned_ns) = (0, 0);
+                self.answer = Answer::Prefetching(Prefetching {
+                    handle,
+                    requested_chunks,
+                    policy,
+                    read_locks,
+                    early_queries,
+                    returned_ns,
+                });
             }
         }
         Ok(())

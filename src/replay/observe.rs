@@ -83,6 +83,45 @@ impl ReplayObserver for () {
     }
 }
 
+/// Two that look.
+impl<A: ReplayObserver, B: ReplayObserver> ReplayObserver for (A, B) {
+    fn record(&mut self, outcome: &Outcome) {
+        self.0.record(outcome);
+        self.1.record(outcome);
+    }
+
+    fn tick(&mut self) {
+        self.0.tick();
+        self.1.tick();
+    }
+}
+
+/// One that may be there.
+impl<T: ReplayObserver> ReplayObserver for Option<T> {
+    fn record(&mut self, outcome: &Outcome) {
+        if let Some(observer) = self {
+            observer.record(outcome);
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(observer) = self {
+            observer.tick();
+        }
+    }
+}
+
+/// One that somebody else owns.
+impl<T: ReplayObserver> ReplayObserver for &mut T {
+    fn record(&mut self, outcome: &Outcome) {
+        (**self).record(outcome);
+    }
+
+    fn tick(&mut self) {
+        (**self).tick();
+    }
+}
+
 /// Hands outcomes to `observer` until all workers have hung up and are done.
 ///
 /// Polls instead of blocking: a receiver that blocks would cost a worker a system call per record.

@@ -389,6 +389,12 @@ impl StorageManager {
         usages.fold((0, 0), |(used, total), usage| (used + usage.0, total + usage.1))
     }
 
+    /// Used bytes of all L2 adapters; nothing if there is no adapter.
+    pub fn get_l2_usage(&self) -> Option<u64> {
+        let adapters = self.adapters.snapshot();
+        (!adapters.is_empty()).then(|| adapters.iter().map(|entry| entry.adapter.ledger().used_bytes()).sum())
+    }
+
     /// The L1 managers, by their numbers.
     pub fn l1_managers(&self) -> impl ExactSizeIterator<Item = &L1Manager> {
         self.units.iter().map(|unit| &*unit.l1)

@@ -41,7 +41,10 @@ fn differences_that_are_exact_are_told_exactly() {
     let served = &summary["metrics"]["chunks_served"];
     assert_eq!((&served["kind"], &served["change"]), (&"exact".into(), &(-112.0).into()));
     assert_eq!((&served["first"]["min"], &served["second"]["max"]), (&256.0.into(), &144.0.into()));
-    assert_eq!((&served["changed"], &summary["metrics"]["records_failed"]["changed"]), (&true.into(), &false.into()));
+    assert_eq!(
+        (&served["changed"], &summary["metrics"]["records_failed"]["changed"]),
+        (&true.into(), &false.into())
+    );
     let runs = |side: &str| summary[side]["runs"].as_array().map(Vec::len);
     assert_eq!((runs("a"), runs("b")), (Some(8), Some(8)));
     assert_eq!(summary["metrics"]["duration"]["kind"], "estimated");
@@ -84,14 +87,19 @@ fn what_is_wrong_is_said_before_the_first_run() {
         path.display().to_string()
     };
     let gate = write("gate.json", r#"{"metrics":{"keys_hit":{"max_decrease":0}}}"#);
-    let missing = write("missing.json", r#"{"metrics":{"keys_hit":{"max_decrease":0}},"baseline":"nowhere.json"}"#);
+    let missing =
+        write("missing.json", r#"{"metrics":{"keys_hit":{"max_decrease":0}},"baseline":"nowhere.json"}"#);
     let unknown = write("unknown.json", r#"{"metrics":{"keys_hits":{"max_decrease":0}}}"#);
     // A run would end with this error: it is no flag that can be judged, and so proves that no run was made.
     let nowhere = format!("{QUICK} --l2-adapter '{{\"type\":\"fs\",\"base_path\":\"/dev/null/x\"}}'");
     let cases: [(&Path, &[&str], &str); 13] = [
         (&trace.path, &["--a", &nowhere], "nothing to compare A with"),
         (&trace.path, &["--a", &nowhere, "--b", "--l1-size-gb x"], "option --b"),
-        (&trace.path, &["--a", &nowhere, "--b", "--l1-size-gb 1 --eviction-policy LRU --jsonl-out x"], "--jsonl-out"),
+        (
+            &trace.path,
+            &["--a", &nowhere, "--b", "--l1-size-gb 1 --eviction-policy LRU --jsonl-out x"],
+            "--jsonl-out",
+        ),
         (&trace.path, &["--a", "--l1-size-gb 1", "--aa"], "--l1-size-gb and --eviction-policy"),
         (&trace.path, &["--a", &format!("{QUICK} --speed 0"), "--aa"], "--speed"),
         (&trace.path, &["--a", &nowhere, "--aa", "--runs", "7"], "so few runs"),
@@ -175,7 +183,8 @@ fn a_baseline_is_saved_and_compared_with() {
     let large = QUICK.replace("0.1", "1");
     let saved = compare(&trace.path, &["--a", &large, "--runs", "8", "--save-baseline", &baseline]);
     assert_eq!(saved.status.code(), Some(0), "{}", text(&saved.stderr));
-    std::fs::write(&gate, r#"{"metrics":{"chunks_served":{"max_decrease":0}},"baseline":"main.json"}"#).expect("room");
+    std::fs::write(&gate, r#"{"metrics":{"chunks_served":{"max_decrease":0}},"baseline":"main.json"}"#)
+        .expect("room");
     for (flags, code) in [(large.as_str(), 0), (QUICK, 1)] {
         let output = compare(&trace.path, &["--a", flags, "--runs", "8", "--gate", &gate]);
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));

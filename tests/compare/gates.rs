@@ -24,7 +24,10 @@ fn a_gate_is_refused_by_the_name_of_what_is_wrong() {
         (r#"{"metrics":{"lag.p99":{}}}"#, "no limit"),
         (r#"{"metrics":{"lag.p99":{"max_increase":-1}}}"#, "max_increase"),
         (r#"{"metrics":{"lag.p99":{"max_increase":"1"}}}"#, "invalid type"),
-        (r#"{"metrics":{"lag.p99":{"max_increase":1},"lag.p99":{"max_increase":2}}}"#, "`lag.p99` is there twice"),
+        (
+            r#"{"metrics":{"lag.p99":{"max_increase":1},"lag.p99":{"max_increase":2}}}"#,
+            "`lag.p99` is there twice",
+        ),
         (r#"{"metrics":{"lag.p99":{"max_increase":1,"max_increase":2}}}"#, "duplicate field"),
         (r#"{"metrics":{"lag.p99":{"max_increase":1}},"max_late_percent":101}"#, "max_late_percent"),
         (r#"{"metrics":{"lag.p99":{"max_increase":1}},"on_noise":"ignore"}"#, "unknown variant `ignore`"),
@@ -41,7 +44,9 @@ fn a_gate_is_refused_by_the_name_of_what_is_wrong() {
 /// Runs that have these metrics.
 fn runs(metrics: &[(&str, &[f64])]) -> Vec<RunMetrics> {
     let all = catalogue();
-    let value = |name: &str, run: usize| metrics.iter().find(|(named, _)| *named == name).map(|(_, values)| values[run]);
+    let value = |name: &str, run: usize| {
+        metrics.iter().find(|(named, _)| *named == name).map(|(_, values)| values[run])
+    };
     let run = |run| all.iter().map(|metric| value(&metric.name, run)).collect();
     (0..metrics[0].1.len()).map(run).collect()
 }

@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::command::text;
 use crate::common::unpack_to_file;
 
-const QUICK: [&str; 7] =
-    ["--l1-size-gb", "0.1", "--eviction-policy", "LRU", "--asap", "--format", "json"];
+const QUICK: [&str; 7] = ["--l1-size-gb", "0.1", "--eviction-policy", "LRU", "--asap", "--format", "json"];
 
 fn replay(trace: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmcache-trace"));
@@ -31,7 +30,8 @@ fn fs(folder: &Path) -> String {
 }
 
 fn l2_hits(output: &Output) -> u64 {
-    let summary: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let summary: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     summary["totals"]["l2_hit_keys"].as_u64().expect("a count")
 }
 
@@ -51,7 +51,8 @@ fn a_folder_is_as_it_was_and_replays_do_not_find_each_other() {
     // What is kept is named, and nobody's cleaning takes it away.
     let kept = replay(&trace.path, &["--l2-adapter", &adapter, "--l2-namespace", "fresh-kept"]);
     assert_eq!(l2_hits(&kept), cold);
-    let of_replay: Vec<String> = names(&kv).into_iter().filter(|name| name.starts_with("lmcache-replay-")).collect();
+    let of_replay: Vec<String> =
+        names(&kv).into_iter().filter(|name| name.starts_with("lmcache-replay-")).collect();
     assert_eq!(of_replay.len(), 1);
     assert!(text(&kept.stderr).contains(&of_replay[0]), "{}", text(&kept.stderr));
     replay(&trace.path, &["--l2-adapter", &adapter]);

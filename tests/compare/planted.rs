@@ -21,8 +21,11 @@ fn flags(latency_ms: u32) -> String {
 /// The same with the last tenth in front of it.
 fn flags_with_delay(latency_ms: u32, delay_ms: u32) -> String {
     let mock = flags(latency_ms);
-    mock.replace("'{\"type\"", &format!("'{{\"type\":\"fault_inject\",\"delay_ms\":{delay_ms},\"inner\":{{\"type\""))
-        .replace("false}'", "false}}'")
+    mock.replace(
+        "'{\"type\"",
+        &format!("'{{\"type\":\"fault_inject\",\"delay_ms\":{delay_ms},\"inner\":{{\"type\""),
+    )
+    .replace("false}'", "false}}'")
 }
 
 fn told(summary: &Value) -> String {
@@ -47,7 +50,8 @@ fn a_tenth_is_found_and_nothing_is_not_ten_times_out_of_ten() {
         let slower = if round % 2 == 0 { flags(110) } else { flags_with_delay(100, 10) };
         let summary = summary_of(&compare(&trace.path, &["--a", &flags(100), "--b", &slower]));
         let row = &summary["metrics"]["prefetch.p50"];
-        missed += u32::from(row["changed"] != true || row["change"].as_f64().is_none_or(|change| change < 5.0));
+        missed +=
+            u32::from(row["changed"] != true || row["change"].as_f64().is_none_or(|change| change < 5.0));
         println!("{round}: planted {}", told(&summary));
         let output = compare(&trace.path, &["--a", &flags(100), "--aa"]);
         alarms += u32::from(output.status.code() != Some(0));

@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[cfg(feature = "cli")]
+mod browser;
 mod causal;
 #[cfg(feature = "cli")]
 mod command;
@@ -13,11 +15,24 @@ mod files;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;
+#[cfg(feature = "cli")]
+mod observability;
+#[cfg(all(feature = "cli", feature = "otlp-collector"))]
+mod otlp;
 mod outcomes;
+#[cfg(feature = "cli")]
+mod paces;
 mod pacing;
+#[cfg(feature = "cli")]
+mod page;
 mod pairing;
+#[cfg(feature = "cli")]
+mod perfetto;
+#[cfg(feature = "cli")]
+mod progress;
 mod real_traces;
 #[cfg(feature = "cli")]
 mod reported;
 mod several_l1s;
 mod specs;
+mod workers;

@@ -60,9 +60,9 @@ pub(super) fn replay(
     }
     match status.code() {
         // 1: records failed, which is one of the numbers that are compared.
-        Some(0 | 1) => serde_json::from_slice(&summary).map(Some).map_err(|error| {
-            Error::invalid("the summary of a replay is no JSON").with_source(error)
-        }),
+        Some(0 | 1) => serde_json::from_slice(&summary)
+            .map(Some)
+            .map_err(|error| Error::invalid("the summary of a replay is no JSON").with_source(error)),
         _ => Err(failed(status, &notes)),
     }
 }
@@ -107,7 +107,8 @@ fn read(from: Option<impl Read>, most_bytes: u64) -> Vec<u8> {
 /// What a run that failed said itself, or how it ended.
 fn failed(status: ExitStatus, notes: &[u8]) -> Error {
     let notes = String::from_utf8_lossy(notes);
-    let said = |tag: &str| notes.lines().find_map(|line| line.strip_prefix(tag)).map(|line| line.trim().to_owned());
+    let said =
+        |tag: &str| notes.lines().find_map(|line| line.strip_prefix(tag)).map(|line| line.trim().to_owned());
     if let Some(sentence) = said("error:") {
         let error = Error::invalid(sentence);
         return match said("hint:") {

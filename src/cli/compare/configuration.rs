@@ -55,7 +55,9 @@ impl Configuration {
         if !is_quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
             if namespace == NamespaceMode::Keep && !config.l2_adapters.is_empty() {
-                print_warning("under --l2-namespace keep each run finds in L2 what the runs before it stored");
+                print_warning(
+                    "under --l2-namespace keep each run finds in L2 what the runs before it stored",
+                );
             }
         }
         Ok(Self { flags: flags.to_owned(), words })
@@ -86,14 +88,19 @@ mod tests {
         let read = Configuration::read("--a", quoted, true).unwrap();
         assert_eq!(read.words.len(), 6);
         assert_eq!(read.words[5], r#"{"type": "mock", "max_size_gb": 1, "mock_bandwidth_gb": 1}"#);
-        assert!(Configuration::read("--b", "--l1-size-gb 1 --l1-size-gb 2 --eviction-policy LRU", true).is_ok());
+        assert!(
+            Configuration::read("--b", "--l1-size-gb 1 --l1-size-gb 2 --eviction-policy LRU", true).is_ok()
+        );
     }
 
     #[test]
     fn what_is_wrong_names_the_option() {
         for (flags, wanted) in [
             ("--l1-size-gb '1", "a quote is not closed (option --a)"),
-            ("--l1-size-gb 1 --eviction-policy LRU --json", "unexpected argument '--json' found (option --a)"),
+            (
+                "--l1-size-gb 1 --eviction-policy LRU --json",
+                "unexpected argument '--json' found (option --a)",
+            ),
             ("--l1-size-gb 1 --eviction-policy LRU --help", "unexpected argument '--help' found"),
             ("", "--l1-size-gb and --eviction-policy"),
             ("--l1-size-gb 1 --eviction-policy LRU --l2-adapter {}", "--l2-adapter #1"),

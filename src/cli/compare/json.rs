@@ -60,7 +60,10 @@ fn spread(spread: Spread) -> Value {
 fn side(catalogue: &[Metric], flags: &str, runs: &[RunMetrics]) -> Value {
     let run = |run: &RunMetrics| -> Value {
         let values = catalogue.iter().zip(run);
-        values.filter_map(|(metric, value)| Some((metric.name.clone(), json!((*value)?)))).collect::<Map<_, _>>().into()
+        values
+            .filter_map(|(metric, value)| Some((metric.name.clone(), json!((*value)?))))
+            .collect::<Map<_, _>>()
+            .into()
     };
     json!({"flags": flags, "runs": runs.iter().map(run).collect::<Vec<_>>()})
 }

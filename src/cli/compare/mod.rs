@@ -173,8 +173,9 @@ impl CompareArgs {
                     .with_hint("give --b FLAGS, or name a \"baseline\" in the gate"));
             }
             if self.save_baseline.is_none() {
-                return Err(Error::invalid("there is nothing to compare A with")
-                    .with_hint("give --b FLAGS, or --aa for the noise of this machine, or --gate FILE with a baseline"));
+                return Err(Error::invalid("there is nothing to compare A with").with_hint(
+                    "give --b FLAGS, or --aa for the noise of this machine, or --gate FILE with a baseline",
+                ));
             }
         }
         let least = least_runs(self.confidence);
@@ -260,7 +261,8 @@ fn parse_confidence(text: &str) -> Result<f64, String> {
 
 fn read_gate(path: &Path, catalogue: &[Metric]) -> Result<Gate> {
     let named = |error: Error| error.with_context("path", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| named(Error::io("cannot read the gate", error)))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| named(Error::io("cannot read the gate", error)))?;
     Gate::from_json(&text, catalogue).map_err(named)
 }
 

@@ -100,10 +100,9 @@ impl Measured {
         let namespace = summary["l2"]["namespace"]["failure"].as_str();
         let policies = summary["evictions"]["failures"].as_array();
         let policies = policies.into_iter().flatten().filter_map(|failed| failed["policy"].as_str());
-        let sentences = namespace
-            .map(str::to_owned)
-            .into_iter()
-            .chain(policies.map(|policy| format!("{policy} could not choose what to evict, and L1 stayed full")));
+        let sentences = namespace.map(str::to_owned).into_iter().chain(
+            policies.map(|policy| format!("{policy} could not choose what to evict, and L1 stayed full")),
+        );
         for sentence in sentences {
             let sentence = format!("a run of {letter}: {sentence}");
             if !self.complaints.contains(&sentence) {

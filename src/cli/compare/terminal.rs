@@ -42,7 +42,8 @@ pub(super) fn render(report: &CompareReport<'_>, paint: Paint) -> String {
 
 /// Whether there is nothing to tell: every run has zero.
 fn is_zero(row: &Row) -> bool {
-    let is_zero = |spread: &Option<Spread>| spread.is_none_or(|spread| spread.min == 0.0 && spread.max == 0.0);
+    let is_zero =
+        |spread: &Option<Spread>| spread.is_none_or(|spread| spread.min == 0.0 && spread.max == 0.0);
     is_zero(&row.a) && is_zero(&row.b)
 }
 
@@ -59,7 +60,9 @@ fn head(report: &CompareReport<'_>) -> String {
     }
     if report.is_interrupted {
         let wanted = report.runs_wanted;
-        text.push_str(&format!("Interrupted: of {wanted} runs of each there are as many as are said above\n"));
+        text.push_str(&format!(
+            "Interrupted: of {wanted} runs of each there are as many as are said above\n"
+        ));
     }
     text.push('\n');
     text
@@ -156,7 +159,15 @@ fn push_judgement(text: &mut String, judgement: &Judgement, paint: Paint) {
             CheckResult::TooNoisy => ("too noisy to tell", bold(AnsiColor::Yellow)),
         };
         let unit = if limit.ends_with("percent") { " %" } else { "" };
-        (vec![metric.clone(), format!("{limit} {value}{unit}"), format!("{change:+.3}{unit}"), word.to_owned()], style)
+        (
+            vec![
+                metric.clone(),
+                format!("{limit} {value}{unit}"),
+                format!("{change:+.3}{unit}"),
+                word.to_owned(),
+            ],
+            style,
+        )
     };
     let lines: Vec<_> = judgement.checks.iter().map(check).collect();
     push_lines(text, &lines, paint);
@@ -216,7 +227,8 @@ mod tests {
     #[test]
     fn columns_stand_under_each_other_and_colours_are_for_terminals() {
         let row = |cells: [&str; 3], style| (cells.map(str::to_owned).to_vec(), style);
-        let lines = [row(["metric", "A", ""], Style::new().bold()), row(["x", "10.0 us", "noise"], Style::new())];
+        let lines =
+            [row(["metric", "A", ""], Style::new().bold()), row(["x", "10.0 us", "noise"], Style::new())];
         let mut plain = String::new();
         push_lines(&mut plain, &lines, Paint::Plain);
         assert_eq!(plain, "metric        A\nx       10.0 us  noise\n");

@@ -8,6 +8,7 @@ use crate::replay::{AnswerSummary, OpSummary, Pace, RecordName, TraceExtent};
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport};
+use super::telemetry;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
@@ -90,6 +91,7 @@ fn summary(report: &ReplayReport) -> Value {
         "trace": trace(&report.extent),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
+        "observability": telemetry::to_json(&report.telemetry),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
     })

@@ -4,19 +4,21 @@
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
 //! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
-//! * [`recording`]: the trace that a replay leaves of itself.
-//! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
+//! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
+//! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
 
 mod csv;
 mod json;
 mod live;
 mod namespace;
 mod pacing;
+mod page;
 mod recording;
 mod report;
+mod telemetry;
 mod terminal;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -35,8 +37,10 @@ use crate::os::affinity::ReservedCpu;
 use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::telemetry::Prepared;
 use crate::replay::{
-    FailedEviction, Pace, ReplayOptions, StopFlag, TimedRecord, TraceExtent, TraceSource, replay,
+    FailedEviction, LiveView, Pace, ReplayOptions, StopFlag, TimedRecord, Timeline, TraceExtent, TraceSource,
+    replay,
 };
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
@@ -44,10 +48,11 @@ use crate::storage::l2::namespace::Namespace;
 use crate::sync::Arc;
 use crate::trace::Trace;
 
-use live::{LiveOutput, Shown};
+use live::{LinesTo, LiveOptions, LiveOutput, Progress};
 use namespace::NamespaceReport;
 pub(super) use pacing::{PaceFlags, PartFlags};
 use pacing::{Pacing, Part};
+use page::Page;
 use recording::Recording;
 use report::{Delivered, ReplayReport, adapter_name};
 
@@ -60,9 +65,13 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --html replay.html
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --perfetto replay.json
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --progress json 2>&1 >/dev/null | jq .hit_rate
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
   lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --prometheus-port 9090
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -92,6 +101,17 @@ pub(crate) struct ReplayArgs {
     /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
     #[arg(long, value_name = "PATH")]
     jsonl_out: Option<PathBuf>,
+    /// Write one page with plots and tables to FILE, for any browser; it needs no network
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write a timeline to FILE while the replay runs: open it with https://ui.perfetto.dev or chrome://tracing. A call
+    /// takes about 160 bytes
+    #[arg(long, value_name = "FILE")]
+    perfetto: Option<PathBuf>,
+    /// How progress is shown on standard error [default: bar on a terminal, none elsewhere and beside --verbose or
+    /// --quiet]
+    #[arg(long, value_enum, value_name = "FORM")]
+    progress: Option<ProgressForm>,
     /// Record the replay itself: the calls that it makes and what became of each go into the native trace OUT, which
     /// is overwritten. Nothing is lost: if the disk is slow the replay waits. Recording a call is part of its
     /// latency: some tenths of a microsecond, more for the first one and for long lists of keys
@@ -131,6 +151,16 @@ enum ReplayFormat {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProgressForm {
+    /// Nothing
+    None,
+    /// Three lines at the foot of a terminal: how far it is, rate and lag, hits and how full L1 and L2 are
+    Bar,
+    /// One object a second, for programs
+    Json,
+}
+
 impl ReplayArgs {
     /// The file with the numbers of each operation, unless it is not wanted.
     fn csv_path(&self) -> Option<PathBuf> {
@@ -142,21 +172,41 @@ impl ReplayArgs {
         self.json.then(|| self.output_dir.join("trace_replay_summary.json"))
     }
 
-    /// What is shown while the replay runs.
-    fn shown(&self) -> Shown {
-        match (self.report.quiet, self.verbose, self.format) {
-            (true, ..) => Shown::Nothing,
-            (false, false, _) => Shown::Progress,
-            (false, true, ReplayFormat::Terminal) => Shown::LinesOnStdout,
+    /// Where a line per record goes.
+    fn lines(&self) -> LinesTo {
+        match (self.verbose && !self.report.quiet, self.format) {
+            (false, _) => LinesTo::Nowhere,
+            (true, ReplayFormat::Terminal) => LinesTo::Stdout,
             // Standard output is one JSON object.
-            (false, true, ReplayFormat::Json) => Shown::LinesOnStderr,
+            (true, ReplayFormat::Json) => LinesTo::Stderr,
+        }
+    }
+
+    /// How progress is shown.
+    ///
+    /// # Errors
+    /// If a bar is asked for where there is no terminal.
+    fn progress(&self) -> Result<Progress> {
+        let is_terminal = std::io::stderr().is_terminal();
+        match self.progress {
+            Some(ProgressForm::None) => Ok(Progress::Nothing),
+            Some(ProgressForm::Json) => Ok(Progress::Json),
+            Some(ProgressForm::Bar) if !is_terminal => {
+                Err(Error::invalid("--progress bar draws on a terminal, and standard error is none")
+                    .with_hint("--progress json writes one object a second to a pipe or a file"))
+            }
+            Some(ProgressForm::Bar) => Ok(Progress::Bar),
+            None if is_terminal && !self.verbose && !self.report.quiet => Ok(Progress::Bar),
+            None => Ok(Progress::Nothing),
         }
     }
 
     /// Every file that the replay writes.
     fn output_files(&self) -> Vec<PathBuf> {
         let reports = [self.report.output.clone(), self.csv_path(), self.json_path()];
-        reports.into_iter().chain([self.jsonl_out.clone(), self.record.clone()]).flatten().collect()
+        let pages = [self.html.clone(), self.perfetto.clone()];
+        let streams = [self.jsonl_out.clone(), self.record.clone()];
+        reports.into_iter().chain(pages).chain(streams).flatten().collect()
     }
 
     /// Replays the trace.
@@ -165,6 +215,7 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
+        let progress = self.progress()?;
         self.namespace.l2_namespace.check(&config)?;
         let pacing = self.pace.pacing(config.l1_managers.len())?;
         let part = self.part.part()?;
@@ -174,19 +225,25 @@ impl ReplayArgs {
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;
+        let telemetry = self.storage.telemetry().prepare()?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
         let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
-        let (report, lines) = play(&self, &replayed, pacing, &config, &stop)?;
+        let lookers = Lookers { progress, telemetry };
+        let played = play(&self, &replayed, pacing, &config, lookers, &stop)?;
+        let Played { report, files, timeline } = played;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
         warn_about_the_pace(&report);
+        telemetry::warn(&report.telemetry);
         report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
-        lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
+        let delivered = deliver(&self, &report);
+        let page = deliver_page(&self, &report, timeline.as_ref());
+        files.and(delivered).and(page).map(|()| finding(&self, &report))
     }
 }
 
@@ -198,8 +255,10 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     check_apart(&files, &[&args.file])?;
     args.record.as_deref().map_or(Ok(()), recording::check_path)?;
     create_directory(&args.output_dir)?;
-    let parent = args.jsonl_out.as_deref().and_then(Path::parent);
-    parent.filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), create_directory)?;
+    for file in [&args.jsonl_out, &args.html, &args.perfetto].into_iter().flatten() {
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.map_or(Ok(()), create_directory)?;
+    }
     files.iter().try_for_each(|path| check_writable(path))
 }
 
@@ -288,34 +347,78 @@ impl Replayed<'_> {
     }
 }
 
-/// Replays. Returns the report, and whether what was to be written while the replay ran could be.
+/// Who looks on while a replay runs, ready to.
+struct Lookers {
+    progress: Progress,
+    telemetry: Prepared,
+}
+
+/// What is there after a replay.
+struct Played {
+    report: ReplayReport,
+    /// Whether what was to be written while the replay ran could be.
+    files: Result<()>,
+    /// For the page, if one is wanted.
+    timeline: Option<Timeline>,
+}
+
+/// What is shown and written while the replay runs.
+fn open_live(
+    args: &ReplayArgs,
+    replayed: &Replayed<'_>,
+    pace: Pace,
+    progress: Progress,
+    view: LiveView,
+) -> Result<LiveOutput> {
+    let expected = replayed.expected(pace);
+    let trace_name = replayed.trace.path().display().to_string();
+    let options = LiveOptions {
+        jsonl: args.jsonl_out.as_deref(),
+        perfetto: args.perfetto.as_deref(),
+        timeline: args.html.is_some(),
+        lines: args.lines(),
+        progress,
+        paced_s: (pace != Pace::Asap).then_some(expected.duration_s),
+        trace_name: &trace_name,
+    };
+    LiveOutput::open(&options, &expected, view)
+}
+
+/// Replays.
 fn play(
     args: &ReplayArgs,
     replayed: &Replayed<'_>,
     pacing: Pacing,
     config: &StorageManagerConfig,
+    lookers: Lookers,
     stop: &StopFlag,
-) -> Result<(ReplayReport, Result<()>)> {
+) -> Result<Played> {
     let Pacing { options, workers } = pacing;
+    let Lookers { progress, telemetry } = lookers;
     // Before the manager starts its thread, which inherits what this one keeps off.
     let reserved = if workers == 1 { ReservedCpu::take() } else { None };
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
     let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
     let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
     warn_about_what_is_given_up(&targets[0]);
-    let mut live =
-        LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), &replayed.expected(options.pace))?;
+    let mut live = open_live(args, replayed, options.pace, progress, targets[0].live_view())?;
     let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
+    let is_any_port = telemetry.is_any_port();
+    let mut telemetry = telemetry.start(targets[0].manager())?;
+    telemetry::announce(&telemetry, args.report.quiet, is_any_port);
     if !args.report.quiet {
         warn_about_the_environment();
     }
     let left_out = Arc::new(LeftOut::default());
     let options = ReplayOptions { dispatcher_cpu, ..options };
-    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut live)?;
-    let lines = live.close();
+    let mut observer = (&mut live, telemetry.spans());
+    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut observer)?;
+    drop(observer);
+    let results = live.close(&run);
+    telemetry.keep_gauges();
     let totals = ManagerTarget::close_all(targets)?;
-    let recording = recording.map(Recording::close);
+    let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
     let l2_namespace = NamespaceReport::close(namespace);
     let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
     let delivered = Delivered {
@@ -324,7 +427,8 @@ fn play(
         left_out_records: left_out.records(),
         left_out_keys: left_out.keys(),
     };
-    Ok((ReplayReport { recording, delivered: Some(delivered), l2_namespace, ..report }, lines))
+    let report = ReplayReport { recording, telemetry, delivered: Some(delivered), l2_namespace, ..report };
+    Ok(Played { report, files: results.files, timeline: results.timeline })
 }
 
 /// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
@@ -413,11 +517,19 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
     csv.and(json).and(output::deliver(&args.report, &text))
 }
 
+/// Writes the page, if one is wanted.
+fn deliver_page(args: &ReplayArgs, report: &ReplayReport, timeline: Option<&Timeline>) -> Result<()> {
+    let (Some(path), Some(timeline)) = (&args.html, timeline) else { return Ok(()) };
+    let trace = args.file.display().to_string();
+    write_whole(path, Page { report, timeline, trace: &trace }.render().as_bytes())
+}
+
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
-    let is_jsonl_incomplete = args.jsonl_out.is_some() && report.run.unobserved_records > 0;
+    let is_stream_wanted = args.jsonl_out.is_some() || args.perfetto.is_some();
+    let is_stream_incomplete = is_stream_wanted && report.run.unobserved_records > 0;
     let is_trace_incomplete = args.read.strict && !report.extent.is_complete();
     let is_recording_incomplete = report.recording.as_ref().is_some_and(|recording| !recording.is_complete());
-    let is_file_incomplete = is_jsonl_incomplete || is_recording_incomplete;
+    let is_file_incomplete = is_stream_incomplete || is_recording_incomplete;
     match report.run.records_failed > 0 || is_trace_incomplete || is_file_incomplete {
         _ if report.run.interrupted => Finding::Interrupted,
         true => Finding::Found,

@@ -3,6 +3,7 @@
 use super::namespace::NamespaceReport;
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
 };
@@ -35,6 +36,8 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// What monitoring systems were told.
+    pub(super) telemetry: TelemetryReport,
     /// The adapters' places in L2.
     pub(super) l2_namespace: NamespaceReport,
     /// How it was replayed.
@@ -77,6 +80,7 @@ impl ReplayReport {
             l2_namespace: NamespaceReport::default(),
             delivered: None,
             unsettled_calls: totals.unsettled_calls,
+            telemetry: TelemetryReport::default(),
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);

@@ -1,9 +1,11 @@
 //! The report as a table of 64 columns: LMCache's two sections, then ours in the same style.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::format::model::Op;
 use crate::replay::RecordNote;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AnswerSummary, FailedEviction, L2Totals, NativeExtent, OpSummary, Order, Pace, RecordName,
 };
@@ -12,6 +14,7 @@ use crate::storage::config::ConfigDifference;
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport, adapter_name};
+use super::telemetry;
 use crate::cli::text::{bytes, printable, short};
 
 /// Characters of a line.
@@ -30,8 +33,16 @@ const MAX_DIFFERENCES: usize = 12;
 
 /// The table, with a newline at its end.
 pub(super) fn render(report: &ReplayReport) -> String {
-    let mut table = Table(String::new());
-    table.heading("Trace Replay Result", '=');
+    let rule = "=".repeat(WIDTH);
+    let title = format!("{:=^WIDTH$}", " Trace Replay Result ");
+    let lines = lines(report);
+    let lines = lines.iter().map(Line::to_string);
+    std::iter::once(title).chain(lines).chain([rule]).map(|line| line + "\n").collect()
+}
+
+/// What the table says, line by line, for whoever gives it another form.
+pub(super) fn lines(report: &ReplayReport) -> Vec<Line> {
+    let mut table = Table(Vec::new());
     overall(&mut table, report);
     latencies(&mut table, &report.run.ops);
     fine_latencies(&mut table, &report.run.ops);
@@ -42,17 +53,24 @@ pub(super) fn render(report: &ReplayReport) -> String {
     reads_and_writes(&mut table, report);
     l2(&mut table, &report.l2);
     recording(&mut table, report);
+    observability(&mut table, &report.telemetry);
     trace(&mut table, report);
     notes(&mut table, "Failed Records", &report.run.failures, report.run.records_failed);
     notes(&mut table, "Skipped Records", &report.run.skips, report.run.records_skipped);
     differences(&mut table, &report.differences);
-    table.line(&"=".repeat(WIDTH));
     table.0
+}
+
+fn observability(table: &mut Table, report: &TelemetryReport) {
+    if !report.is_empty() {
+        table.heading("Observability");
+        telemetry::rows(report).iter().for_each(|(label, value)| table.row(label, value));
+    }
 }
 
 fn overall(table: &mut Table, report: &ReplayReport) {
     let run = &report.run;
-    table.heading("Overall", '-');
+    table.heading("Overall");
     table.row("Trace level", &report.level);
     table.row("Records replayed", run.records_replayed);
     table.row("Records skipped", run.records_skipped);
@@ -70,7 +88,7 @@ fn latencies(table: &mut Table, ops: &[OpSummary]) {
     if ops.is_empty() {
         return;
     }
-    table.heading("Per-Op Latency (ms)", '-');
+    table.heading("Per-Op Latency (ms)");
     for row in ops {
         let name = row.op.short_name();
         // A histogram's percentiles are marked: they are good to three digits only.
@@ -88,7 +106,7 @@ fn fine_latencies(table: &mut Table, ops: &[OpSummary]) {
     if ops.is_empty() {
         return;
     }
-    table.heading("Latency (us): mean, p50, p99, max", '-');
+    table.heading("Latency (us): mean, p50, p99, max");
     for row in ops {
         let columns = [row.mean_ns, row.p50_ns as f64, row.p99_ns as f64, row.max_ns as f64];
         let columns = columns.map(|ns| format!("{:>7.1}", ns / 1e3)).join(" ");
@@ -107,7 +125,7 @@ fn delivered(table: &mut Table, report: &ReplayReport) {
     if is_usual {
         return;
     }
-    table.heading("Pace", '-');
+    table.heading("Pace");
     table.row("Pace", pace_name(pacing.options.pace));
     table.row("Order", order_name(pacing.options.order));
     table.row("Workers", pacing.workers);
@@ -128,7 +146,7 @@ fn schedule(table: &mut Table, report: &ReplayReport) {
         return;
     }
     let microseconds = |ns: u64| two_decimals(ns as f64 / 1e3);
-    table.heading("Schedule Lag (us): actual minus intended start", '-');
+    table.heading("Schedule Lag (us): actual minus intended start");
     table.row("Lag p50", microseconds(lag.p50_ns));
     table.row("Lag p99", microseconds(lag.p99_ns));
     table.row("Lag p99.9", microseconds(lag.p999_ns));
@@ -141,7 +159,7 @@ fn l2(table: &mut Table, l2: &L2Totals) {
     if l2.adapters.is_empty() {
         return;
     }
-    table.heading("L2", '-');
+    table.heading("L2");
     table.row("Keys that could not be stored", l2.lost_keys);
     table.row("Keys dropped by a full queue", l2.dropped_keys);
     table.row("Keys tried again", l2.retried_keys);
@@ -157,7 +175,7 @@ fn l2(table: &mut Table, l2: &L2Totals) {
 
 fn prefetches(table: &mut Table, report: &ReplayReport) {
     let totals = &report.totals;
-    table.heading("Hits: what prefetches found", '-');
+    table.heading("Hits: what prefetches found");
     table.row("Chunks requested by prefetches", totals.requested_chunks);
     table.row("Chunks served", totals.served_chunks);
     table.row("Chunk hit rate (served / requested)", percent(totals.served_chunks, totals.requested_chunks));
@@ -166,7 +184,7 @@ fn prefetches(table: &mut Table, report: &ReplayReport) {
     table.row("Hit rate (hit / requested)", percent(totals.hit_keys, totals.requested_keys));
     table.row("Keys hit in L1", totals.l1_hit_keys);
     table.row("Keys hit in L2", totals.l2_hit_keys);
-    CELLS_NOTE.iter().for_each(|line| table.line(line));
+    table.line(&CELLS_NOTE.join("\n"));
 }
 
 /// How long prefetches took; nothing if the trace has none.
@@ -175,7 +193,7 @@ fn answers(table: &mut Table, answers: &AnswerSummary) {
         return;
     }
     let microseconds = |ns: u64| two_decimals(ns as f64 / 1e3);
-    table.heading("Prefetch Time (us): from submission to result", '-');
+    table.heading("Prefetch Time (us): from submission to result");
     table.row("Prefetch p50", microseconds(answers.p50_ns));
     table.row("Prefetch p99", microseconds(answers.p99_ns));
     table.row("Prefetch max", microseconds(answers.max_ns));
@@ -188,7 +206,7 @@ fn answers(table: &mut Table, answers: &AnswerSummary) {
 
 fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     let totals = &report.totals;
-    table.heading("Reads and Writes", '-');
+    table.heading("Reads and Writes");
     table.row("Reads that got nothing (a key was missing)", totals.reads_found_nothing);
     table.row_if_any("  their keys that were not there", totals.keys_not_found);
     table.row_if_any("  their keys that were not locked for reading", totals.keys_not_readable);
@@ -208,7 +226,7 @@ fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
 /// The trace that the replay left of itself.
 fn recording(table: &mut Table, report: &ReplayReport) {
     let Some(RecordingReport { path, stats, size_bytes, failure }) = &report.recording else { return };
-    table.heading("Recording of This Replay", '-');
+    table.heading("Recording of This Replay");
     table.row("File", printable(&path.display().to_string()));
     table.row("Size", bytes(*size_bytes));
     table.row("Calls written", stats.calls);
@@ -230,7 +248,7 @@ fn trace(table: &mut Table, report: &ReplayReport) {
     if !is_odd {
         return;
     }
-    table.heading("Worth Knowing", '-');
+    table.heading("Worth Knowing");
     if run.interrupted {
         let done = run.records_replayed + run.records_skipped + run.records_failed;
         table.row("Interrupted after", format!("{done} of {} records", extent.records));
@@ -266,7 +284,7 @@ fn notes(table: &mut Table, heading: &str, notes: &[RecordNote], total: u64) {
     if notes.is_empty() {
         return;
     }
-    table.heading(heading, '-');
+    table.heading(heading);
     for note in notes {
         let name = match &note.name {
             RecordName::Op(op) => op.short_name().to_owned(),
@@ -284,7 +302,7 @@ fn differences(table: &mut Table, differences: &[ConfigDifference]) {
     if differences.is_empty() {
         return;
     }
-    table.heading("Config Differences", '-');
+    table.heading("Config Differences");
     for difference in differences.iter().take(MAX_DIFFERENCES) {
         let (recorded, replay) = (side(&difference.recorded), side(&difference.replay));
         table.line(&format!("{}: recorded {recorded}, replay {replay}", short(&difference.path)));
@@ -297,21 +315,40 @@ fn side(value: &Option<String>) -> Cow<'_, str> {
     value.as_deref().map_or(Cow::Borrowed("(none)"), printable)
 }
 
-struct Table(String);
+/// One line of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A section begins.
+    Heading(String),
+    /// A label and its value.
+    Row(String, String),
+    /// A sentence, perhaps in several lines.
+    Text(String),
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // In the middle of a rule, as Python's `str.center` places it.
+            Self::Heading(title) => write!(f, "{:-^WIDTH$}", format!(" {title} ")),
+            Self::Row(label, value) => {
+                let gap = WIDTH.saturating_sub(label.len() + 1 + value.len()).max(1);
+                write!(f, "{label}:{}{value}", " ".repeat(gap))
+            }
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+struct Table(Vec<Line>);
 
 impl Table {
-    /// ` title ` in the middle of a rule, as Python's `str.center` places it.
-    fn heading(&mut self, title: &str, rule: char) {
-        self.line(&match rule {
-            '=' => format!("{:=^WIDTH$}", format!(" {title} ")),
-            _ => format!("{:-^WIDTH$}", format!(" {title} ")),
-        });
+    fn heading(&mut self, title: &str) {
+        self.0.push(Line::Heading(title.to_owned()));
     }
 
     fn row(&mut self, label: &str, value: impl ToString) {
-        let value = value.to_string();
-        let gap = WIDTH.saturating_sub(label.len() + 1 + value.len()).max(1);
-        self.line(&format!("{label}:{}{value}", " ".repeat(gap)));
+        self.0.push(Line::Row(label.to_owned(), value.to_string()));
     }
 
     fn row_if_any(&mut self, label: &str, count: u64) {
@@ -327,8 +364,7 @@ impl Table {
     }
 
     fn line(&mut self, text: &str) {
-        self.0.push_str(text);
-        self.0.push('\n');
+        self.0.push(Line::Text(text.to_owned()));
     }
 }
 

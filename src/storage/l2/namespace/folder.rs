@@ -132,7 +132,8 @@ pub fn remove_leftovers(parent: &Path) -> u64 {
     let is_leftover = |entry: &std::fs::DirEntry| {
         let name = entry.file_name();
         let mark = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_prefix(PREFIX));
-        let is_mark = mark.is_some_and(|mark| mark.len() == 16 && mark.bytes().all(|b| b.is_ascii_hexdigit()));
+        let is_mark =
+            mark.is_some_and(|mark| mark.len() == 16 && mark.bytes().all(|b| b.is_ascii_hexdigit()));
         is_mark && entry.file_type().is_ok_and(|kind| kind.is_dir())
     };
     let mut removed = 0;

@@ -62,7 +62,8 @@ impl NamespaceMode {
             return Ok(());
         }
         numbered(&config.l2_adapters).try_for_each(|(number, adapter)| {
-            check_adapter(adapter).map_err(|error| error.with_context("flag", format!("--l2-adapter #{number}")))
+            check_adapter(adapter)
+                .map_err(|error| error.with_context("flag", format!("--l2-adapter #{number}")))
         })
     }
 }
@@ -93,7 +94,8 @@ impl Namespace {
     pub fn open(mode: NamespaceMode, config: &StorageManagerConfig) -> Result<Self> {
         mode.check(config)?;
         let mark = format!("{PREFIX}{:016x}", host::random_u64());
-        let mut opened = Self { mode, config: config.clone(), mark, places: Vec::new(), leftovers_removed: 0 };
+        let mut opened =
+            Self { mode, config: config.clone(), mark, places: Vec::new(), leftovers_removed: 0 };
         if mode != NamespaceMode::Keep {
             let mut adapters = std::mem::take(&mut opened.config.l2_adapters);
             numbered(&mut adapters).try_for_each(|(number, adapter)| {
@@ -232,8 +234,12 @@ fn numbered<T>(adapters: impl IntoIterator<Item = T>) -> impl Iterator<Item = (u
 
 fn check_adapter(adapter: &L2AdapterConfig) -> Result<()> {
     match &adapter.innermost().kind {
-        AdapterKind::Plugin(_) => Err(Error::unsupported("a plugin cannot have a fresh L2 namespace: only it knows what it keeps")
-            .with_hint("give --l2-namespace keep, and see to it that what it keeps is what the replay is to find")),
+        AdapterKind::Plugin(_) => Err(Error::unsupported(
+            "a plugin cannot have a fresh L2 namespace: only it knows what it keeps",
+        )
+        .with_hint(
+            "give --l2-namespace keep, and see to it that what it keeps is what the replay is to find",
+        )),
         AdapterKind::RawBlock(raw_block) => {
             let found = std::fs::metadata(&raw_block.device_path);
             match found.is_ok_and(|found| found.file_type().is_block_device()) {

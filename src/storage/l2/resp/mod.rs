@@ -38,8 +38,8 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, lock};
 use commands::{Delete, Get, Lookup, Set};
 use connection::Connection;
-pub use remove::remove_all;
 use pipeline::{Batch, Window};
+pub use remove::remove_all;
 
 /// Bytes of values in flight on one connection. More makes the server hold whole values back in buffers.
 const IN_FLIGHT_BYTES: u64 = 4 << 20;

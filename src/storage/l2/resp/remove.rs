@@ -72,8 +72,7 @@ fn delete(connection: &mut Connection, names: &[Vec<u8>]) -> Result<u64> {
     if names.is_empty() {
         return Ok(0);
     }
-    let words: Vec<&[u8]> =
-        std::iter::once(&b"DEL"[..]).chain(names.iter().map(Vec::as_slice)).collect();
+    let words: Vec<&[u8]> = std::iter::once(&b"DEL"[..]).chain(names.iter().map(Vec::as_slice)).collect();
     connection.queue(|out| push_command(out, &words))?;
     match connection.reply()? {
         Reply::Integer(removed) => Ok(u64::try_from(removed).unwrap_or(0)),

@@ -62,7 +62,8 @@ pub struct S3Connector {
 /// # Errors
 /// If the prefix has no folder, or the endpoint cannot be reached or refuses to list or to delete.
 pub fn remove_all(config: &S3AdapterConfig) -> Result<u64> {
-    let Some((folder, _)) = config.name_prefix.split_once('/').filter(|(folder, _)| !folder.is_empty()) else {
+    let Some((folder, _)) = config.name_prefix.split_once('/').filter(|(folder, _)| !folder.is_empty())
+    else {
         return Err(Error::invalid("only the objects of a namespace can be removed")
             .with_context("prefix", format!("{:?}", config.name_prefix)));
     };
