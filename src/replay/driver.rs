@@ -207,7 +207,7 @@ impl<'a, T: ReplayTarget> Dispatcher<'a, T> {
         let seq = planned.record.seq;
         let (name, status, latency_ns) = match &planned.record.body {
             RecordBody::Call(call) => {
-                let (status, latency_ns) = self.call(seq, call, planned.slot, start_ns);
+                let (status, latency_ns) = self.call(seq, call, planned.slot, start_ns, lag_ns);
                 if let Some(lag_ns) = lag_ns {
                     self.lags.record(lag_ns);
                 }
@@ -227,13 +227,20 @@ impl<'a, T: ReplayTarget> Dispatcher<'a, T> {
     }
 
     #[inline]
-    fn call(&mut self, seq: u64, call: &StorageCall, slot: Option<ReadSlot>, start_ns: u64) -> (Status, u64) {
+    fn call(
+        &mut self,
+        seq: u64,
+        call: &StorageCall,
+        slot: Option<ReadSlot>,
+        start_ns: u64,
+        lag_ns: Option<u64>,
+    ) -> (Status, u64) {
         let result = self.target.dispatch(call, slot);
         let latency_ns = monotonic_ns() - start_ns;
         let latencies = self.latencies.of(call.op());
         let status = match result {
             Ok(()) => {
-                latencies.record(latency_ns);
+                latencies.record(latency_ns, lag_ns);
                 self.run.records_replayed += 1;
                 Status::Replayed
             }
@@ -244,7 +251,7 @@ impl<'a, T: ReplayTarget> Dispatcher<'a, T> {
                 Status::Failed
             }
         };
-        self.target.settle();
+        self.target.settle(seq, call);
         (status, latency_ns)
     }
 

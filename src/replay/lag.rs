@@ -40,6 +40,13 @@ impl LagRecorder {
         self.late_calls += u64::from(lag_ns > LATE_NS);
     }
 
+    /// Adds what another worker counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.histogram.add(&other.histogram).expect("all lags have the same bounds");
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.late_calls += other.late_calls;
+    }
+
     /// The distribution so far.
     pub fn summary(&self) -> LagSummary {
         let quantile_ns = |quantile| self.histogram.value_at_quantile(quantile).min(self.max_ns);
@@ -84,6 +91,18 @@ mod tests {
         let summary = lags.summary();
         assert_eq!((summary.calls, summary.late_calls), (6, 2));
         assert_eq!((summary.p50_ns, summary.max_ns), (30, MAX_TRACKED_LAG_NS * 3));
+    }
+
+    #[test]
+    fn lags_of_several_workers_are_those_of_one() {
+        let (mut all, mut some, mut others) =
+            (LagRecorder::default(), LagRecorder::default(), LagRecorder::default());
+        for lag_ns in [1, 20, 300, LATE_NS + 1, LATE_NS * 7] {
+            all.record(lag_ns);
+            if lag_ns % 2 == 0 { some.record(lag_ns) } else { others.record(lag_ns) }
+        }
+        some.merge(&others);
+        assert_eq!(some.summary(), all.summary());
     }
 
     #[test]

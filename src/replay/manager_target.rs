@@ -8,10 +8,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::clock::monotonic_ns;
 use crate::error::Result;
-use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
-use crate::replay::answers::{AnswerRecorder, AnswerSummary};
+use crate::format::model::{
+    FetchingPolicy, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall, WriteMode,
+};
+use crate::replay::latency::account::{Account, Answer as Answered, Asked};
+use crate::replay::latency::{AnswerSummary, RecordedOutcomes};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::ReadSlot;
 use crate::replay::stop::StopFlag;
@@ -19,8 +24,10 @@ use crate::replay::target::ReplayTarget;
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
-    Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
+    Bitmap, KeyCodes, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager,
+    WriteReservation,
 };
+use crate::sync::Arc;
 
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
@@ -33,7 +40,7 @@ pub struct ManagerTarget {
     prefetching: VecDeque<Prefetching>,
     /// Where the manager has several L1s.
     open_keys: Option<OpenKeys>,
-    answers: AnswerRecorder,
+    account: Account,
     totals: StorageTotals,
 }
 
@@ -48,6 +55,8 @@ const STOP_LOOK: Duration = Duration::from_millis(50);
 enum Answer {
     Nothing,
     Reserved(WriteReservation),
+    /// Of each L1 that was asked, in the order of the keys.
+    Finished(SmallVec<[KeyCodes; 1]>),
     Prefetching(Prefetching),
     Read(ReadSlot),
     UnmatchedExit,
@@ -63,6 +72,8 @@ struct Prefetching {
     read_locks: i64,
     /// How often the result was asked for and not there.
     early_queries: u64,
+    /// What it asked for, once it is known that its result comes later.
+    asked: Option<Box<Asked>>,
 }
 
 impl ManagerTarget {
@@ -72,13 +83,21 @@ impl ManagerTarget {
     /// Those of [`StorageManagerConfig::check`] and of [`StorageManager::new`].
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
         config.check()?;
+        Self::over(StorageManager::new(config)?)
+    }
+
+    /// Drives a manager that was made elsewhere, and to which nothing was done.
+    ///
+    /// # Errors
+    /// If somebody else is told of what happens in its L2.
+    pub fn over(manager: StorageManager) -> Result<Self> {
         Ok(Self {
-            open_keys: OpenKeys::of(&config),
-            manager: StorageManager::new(config)?,
+            open_keys: OpenKeys::of(manager.config()),
+            account: Account::of(&manager)?,
+            manager,
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
-            answers: AnswerRecorder::default(),
             totals: StorageTotals::default(),
         })
     }
@@ -86,6 +105,11 @@ impl ManagerTarget {
     /// The manager, to look at what a replay left in it.
     pub fn manager(&self) -> &StorageManager {
         &self.manager
+    }
+
+    /// Compares the hits of prefetches with those that `recorded` knows.
+    pub fn compare_with(&mut self, recorded: Arc<RecordedOutcomes>) {
+        self.account.compare_with(recorded);
     }
 
     /// Stops the manager and says what it answered.
@@ -113,10 +137,11 @@ impl ManagerTarget {
             storage: StorageTotals { evicted_keys, ..self.totals },
             answers: AnswerSummary {
                 timed_out: open.prefetch_controller.timed_out_requests,
-                ..self.answers.summary()
+                ..self.account.answers.summary()
             },
             failed_evictions: FailedEviction::all_of(&open),
             l2,
+            account: self.account.summary(),
         })
     }
 
@@ -158,10 +183,15 @@ impl ManagerTarget {
     }
 
     fn finish_write(&mut self, keys: &[ObjectKey]) -> Result<()> {
-        let Some(open) = &mut self.open_keys else { return self.manager.finish_write(keys).map(drop) };
+        let Some(open) = &mut self.open_keys else {
+            self.answer = Answer::Finished(smallvec![self.manager.finish_write(keys)?]);
+            return Ok(());
+        };
         let groups = open.finished(keys, monotonic_ns());
         let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
-        self.manager.finish_write_by_owner(&groups).map(drop)
+        // Groups are in the order of the keys, and so are their codes.
+        self.answer = Answer::Finished(self.manager.finish_write_by_owner(&groups)?.into());
+        Ok(())
     }
 
     /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
@@ -169,7 +199,7 @@ impl ManagerTarget {
     fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
         if !self.open_keys.as_ref()?.are_locked(keys, monotonic_ns()) {
             let mut waiting = std::mem::take(&mut self.prefetching);
-            waiting.retain_mut(|waiting| !self.count_result(waiting));
+            waiting.retain_mut(|waiting| !self.count_result(waiting, None));
             self.prefetching = waiting;
         }
         self.open_keys.as_ref().map(|open| open.readers(keys, monotonic_ns(), |key| self.place(key)))
@@ -189,7 +219,10 @@ impl ManagerTarget {
         Ok(())
     }
 
-    fn count_reservation(&mut self, reservation: &WriteReservation) {
+    fn count_reservation(&mut self, call: &StorageCall, reservation: &WriteReservation) {
+        if let StorageCall::ReserveWrite { keys, layout, .. } = call {
+            self.account.reserved(keys, reservation.codes().as_slice(), layout.size_bytes());
+        }
         for code in reservation.codes().as_slice() {
             match code {
                 L1Error::Success => self.totals.keys_reserved += 1,
@@ -199,23 +232,41 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, mut prefetching: Prefetching) {
+    fn count_prefetch(&mut self, seq: u64, call: &StorageCall, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        if !self.count_result(&mut prefetching) {
+        let StorageCall::SubmitPrefetch { spec, .. } = call else { return };
+        if !self.count_result(&mut prefetching, Some((seq, spec))) {
+            prefetching.asked = Some(self.account.asked(seq, &spec.key_groups));
             self.prefetching.push_back(prefetching);
         }
     }
 
-    /// Counts what a prefetch found. False if it is still under way.
-    fn count_result(&mut self, prefetching: &mut Prefetching) -> bool {
+    /// Counts what a prefetch found; `submitted` is its call, if it was made just now. False if it is still under way.
+    fn count_result(
+        &mut self,
+        prefetching: &mut Prefetching,
+        submitted: Option<(u64, &PrefetchTaskSpec)>,
+    ) -> bool {
         let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
             prefetching.early_queries += 1;
-            self.answers.asked_too_early();
+            self.account.answers.asked_too_early();
             return false;
         };
-        self.answers.answered(&prefetching.handle, prefetching.early_queries);
-        self.totals.served_chunks += served_chunks(&result.hit_cells, prefetching.policy) as u64;
+        self.account.answers.answered(&prefetching.handle, prefetching.early_queries);
+        let served_chunks = served_chunks(&result.hit_cells, prefetching.policy);
+        self.totals.served_chunks += served_chunks as u64;
+        let (handle, policy) = (&prefetching.handle, prefetching.policy);
+        let answer = Answered { handle, result: &result, policy, served_chunks };
+        match (&prefetching.asked, submitted) {
+            (Some(asked), _) => self.account.answered_later(asked, &answer),
+            (None, Some((seq, spec))) => {
+                let l1s = || self.manager.l1_managers();
+                let is_in_l1 = |key: &ObjectKey| l1s().any(|l1| l1.is_resident(key));
+                self.account.answered_at_once(seq, &spec.key_groups, &answer, is_in_l1);
+            }
+            (None, None) => {}
+        }
         if let Some(open) = &mut self.open_keys {
             open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
         }
@@ -230,7 +281,7 @@ impl ManagerTarget {
     fn count_results(&mut self) {
         for _ in 0..2 {
             let Some(mut oldest) = self.prefetching.pop_front() else { return };
-            if !self.count_result(&mut oldest) {
+            if !self.count_result(&mut oldest, None) {
                 return self.prefetching.push_front(oldest);
             }
         }
@@ -246,19 +297,23 @@ impl ManagerTarget {
                     break;
                 }
             }
-            if !self.count_result(&mut oldest) {
+            if !self.count_result(&mut oldest, None) {
                 self.totals.unresolved_prefetches += 1;
-                self.answers.never_answered();
+                self.account.answers.never_answered();
+                oldest.asked.iter().for_each(|asked| self.account.forget(asked));
             }
         }
     }
 
-    fn count_read(&mut self, slot: ReadSlot) {
+    fn count_read(&mut self, call: &StorageCall, slot: ReadSlot) {
         let Some(Some(context)) = self.open_reads.get(slot.0 as usize) else { return };
         if context.codes().all_succeeded() {
             return;
         }
         self.totals.reads_found_nothing += 1;
+        if let StorageCall::ReadEnter { keys } = call {
+            self.account.read_nothing(keys, context.codes().as_slice());
+        }
         for code in context.codes().as_slice() {
             match code {
                 L1Error::Success => {}
@@ -301,20 +356,26 @@ impl ReplayTarget for ManagerTarget {
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
                 let prefetching =
-                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0 };
+                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0, asked: None };
                 self.answer = Answer::Prefetching(prefetching);
             }
         }
         Ok(())
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, seq: u64, call: &StorageCall) {
         self.count_results();
         match std::mem::replace(&mut self.answer, Answer::Nothing) {
             Answer::Nothing => {}
-            Answer::Reserved(reservation) => self.count_reservation(&reservation),
-            Answer::Prefetching(prefetching) => self.count_prefetch(prefetching),
-            Answer::Read(slot) => self.count_read(slot),
+            Answer::Reserved(reservation) => self.count_reservation(call, &reservation),
+            Answer::Finished(codes) => {
+                if let StorageCall::FinishWrite { keys } = call {
+                    let codes = codes.iter().flat_map(|codes| codes.as_slice());
+                    self.account.finished(keys, codes.copied());
+                }
+            }
+            Answer::Prefetching(prefetching) => self.count_prefetch(seq, call, prefetching),
+            Answer::Read(slot) => self.count_read(call, slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
     }

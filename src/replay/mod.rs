@@ -16,20 +16,21 @@
 //!   adds up; between a deadline and its call it allocates nothing, takes no lock, makes no system call.
 //! * [`target`]: what a call is dispatched to. [`manager_target`]: the storage manager as one. `owners`: which of several
 //!   L1s holds what is open.
-//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered; [`answers`]:
-//!   when it answered prefetches.
+//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
+//! * [`latency`]: how long prefetches and stores took, and what was moved. [`misses`]: why something was missed.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
 //! and named.
 
-pub mod answers;
 pub mod driver;
 pub mod extent;
 mod feed;
 pub mod lag;
+pub mod latency;
 pub mod manager_target;
+pub mod misses;
 mod native_source;
 pub mod observe;
 mod owners;
@@ -42,10 +43,11 @@ pub mod target;
 pub mod timed;
 pub mod totals;
 
-pub use answers::AnswerSummary;
 pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
 pub use lag::LagSummary;
+pub use latency::{AccountSummary, AnswerSummary, RecordedOutcomes};
+pub use misses::{MissReason, MissSummary};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use plan::ReadSlot;
 pub use source::TraceSource;

@@ -4,11 +4,16 @@
 //! at most [`EXACT_SAMPLES`] of an operation; from there on a histogram answers, to three digits, and the
 //! summary says so. Count, mean, minimum and maximum are always exact. (LMCache's own percentiles are one
 //! rank higher where `p/100 * N` is whole.)
+//!
+//! Beside the latency stands the response time: from the time at which the call was due to its end, which is its lag and its
+//! latency. A call that takes long makes the ones after it late; in their latencies that does not show, which is called
+//! coordinated omission, and in their response times it does. Each worker has a table of its own; they are merged at the end.
 
 use hdrhistogram::Histogram;
 
 use crate::format::model::Op;
 use crate::replay::lag::fixed_histogram;
+use crate::replay::latency::{Series, Spread};
 
 /// How many samples of one operation are kept: 8 MiB.
 pub const EXACT_SAMPLES: usize = 1 << 20;
@@ -25,6 +30,7 @@ pub struct OpLatencies {
     total_ns: u128,
     min_ns: u64,
     max_ns: u64,
+    responses: Series,
 }
 
 impl Default for OpLatencies {
@@ -37,14 +43,18 @@ impl Default for OpLatencies {
             total_ns: 0,
             min_ns: u64::MAX,
             max_ns: 0,
+            responses: Series::allocated(),
         }
     }
 }
 
 impl OpLatencies {
-    /// Counts a call that took `latency_ns`.
+    /// Counts a call that took `latency_ns`, and began `lag_ns` after it was due; nothing if it was never due.
     #[inline]
-    pub fn record(&mut self, latency_ns: u64) {
+    pub fn record(&mut self, latency_ns: u64, lag_ns: Option<u64>) {
+        if let Some(lag_ns) = lag_ns {
+            self.responses.record(lag_ns.saturating_add(latency_ns));
+        }
         if self.samples_ns.len() < EXACT_SAMPLES {
             self.samples_ns.push(latency_ns);
         }
@@ -58,6 +68,19 @@ impl OpLatencies {
     /// Counts a call that failed. As in LMCache's statistics it has no latency.
     pub fn record_error(&mut self) {
         self.errors += 1;
+    }
+
+    /// Adds what another worker counted. Percentiles stay exact as long as all samples together are few enough.
+    pub fn merge(&mut self, other: &Self) {
+        let room = EXACT_SAMPLES - self.samples_ns.len();
+        self.samples_ns.extend(other.samples_ns.iter().take(room));
+        self.histogram.add(&other.histogram).expect("all latencies have the same bounds");
+        self.count += other.count;
+        self.errors += other.errors;
+        self.total_ns += other.total_ns;
+        self.min_ns = self.min_ns.min(other.min_ns);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.responses.merge(&other.responses);
     }
 
     /// Whether there is anything to report.
@@ -84,6 +107,7 @@ impl OpLatencies {
             min_ns: if self.count == 0 { 0 } else { self.min_ns },
             max_ns: self.max_ns,
             is_exact,
+            response: self.responses.spread(),
         }
     }
 }
@@ -103,6 +127,11 @@ impl LatencyTable {
     #[inline]
     pub fn of(&mut self, op: Op) -> &mut OpLatencies {
         &mut self.0[op as usize]
+    }
+
+    /// Adds what another worker counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| mine.merge(theirs));
     }
 
     /// One summary per operation that was called, in the order of their names.
@@ -139,6 +168,8 @@ pub struct OpSummary {
     pub max_ns: u64,
     /// Whether the percentiles are those of every sample; else they are good to three digits.
     pub is_exact: bool,
+    /// From the time at which each call was due to its end. Without the calls that were never due.
+    pub response: Spread,
 }
 
 #[cfg(test)]
@@ -147,7 +178,7 @@ mod tests {
 
     fn summary_of(latencies_ns: impl IntoIterator<Item = u64>) -> OpSummary {
         let mut table = LatencyTable::default();
-        latencies_ns.into_iter().for_each(|latency_ns| table.of(Op::FinishWrite).record(latency_ns));
+        latencies_ns.into_iter().for_each(|latency_ns| table.of(Op::FinishWrite).record(latency_ns, None));
         table.into_summaries()[0]
     }
 
@@ -181,6 +212,35 @@ mod tests {
         let error = past.p50_ns.abs_diff(bound * 1000) as f64 / (bound * 1000) as f64;
         assert!(error < 1e-3, "{error}");
         assert_eq!((past.min_ns, past.max_ns, past.count), (1000, 2 * bound * 1000, 2 * bound));
+    }
+
+    #[test]
+    fn a_response_is_lag_and_latency() {
+        let mut table = LatencyTable::default();
+        for (latency_ns, lag_ns) in [(100, Some(0)), (100, Some(900)), (5, None)] {
+            table.of(Op::ReadExit).record(latency_ns, lag_ns);
+        }
+        let row = table.into_summaries()[0];
+        assert_eq!((row.count, row.max_ns, row.min_ns), (3, 100, 5));
+        let response = row.response;
+        assert_eq!((response.count, response.min_ns, response.max_ns, response.mean_ns), (2, 100, 1000, 550.0));
+    }
+
+    #[test]
+    fn tables_of_several_workers_are_those_of_one_up_to_the_bound_and_past_it() {
+        for calls in [7, EXACT_SAMPLES as u64, EXACT_SAMPLES as u64 + 1] {
+            let mut tables: [LatencyTable; 3] = Default::default();
+            for call in 0..calls {
+                let (latency_ns, lag_ns) = (call % 1000, Some(call % 77));
+                tables[0].of(Op::ReadEnter).record(latency_ns, lag_ns);
+                tables[1 + (call % 3 == 0) as usize].of(Op::ReadEnter).record(latency_ns, lag_ns);
+            }
+            tables[2].of(Op::FinishRead).record_error();
+            tables[0].of(Op::FinishRead).record_error();
+            let [one, mut some, others] = tables;
+            some.merge(&others);
+            assert_eq!(some.into_summaries(), one.into_summaries(), "{calls} calls");
+        }
     }
 
     #[test]

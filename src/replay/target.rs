@@ -16,8 +16,9 @@ pub trait ReplayTarget {
     /// If the call cannot be carried out: the record counts as failed and the replay goes on.
     fn dispatch(&mut self, call: &StorageCall, slot: Option<ReadSlot>) -> Result<()>;
 
-    /// Runs after each call, outside the time that is measured.
-    fn settle(&mut self) {}
+    /// Runs after each call, outside the time that is measured: `call` is the one that was made, `seq` its number in the
+    /// trace. A call that waits for this one must not begin before.
+    fn settle(&mut self, _seq: u64, _call: &StorageCall) {}
 
     /// Runs after the last call: closes what the trace left open, and waits for what is under way, unless `stop` says
     /// not to.

@@ -78,7 +78,7 @@ impl ReplayTarget for FakeTarget {
         }
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, _seq: u64, _call: &StorageCall) {
         self.settled += 1;
     }
 

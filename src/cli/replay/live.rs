@@ -159,7 +159,7 @@ impl Lines {
     }
 }
 
-/// `--jsonl-out`: LMCache's three fields, and two of ours.
+/// `--jsonl-out`: LMCache's three fields, and three of ours.
 struct JsonLines {
     path: PathBuf,
     out: BufWriter<File>,
@@ -175,6 +175,7 @@ struct Line<'a> {
     failed: bool,
     seq: u64,
     lag_us: Option<f64>,
+    response_us: Option<f64>,
 }
 
 impl JsonLines {
@@ -195,6 +196,7 @@ impl JsonLines {
             failed: outcome.status != Status::Replayed,
             seq: outcome.seq,
             lag_us: outcome.lag_ns.map(|lag_ns| lag_ns as f64 / 1e3),
+            response_us: outcome.response_ns().map(|response_ns| response_ns as f64 / 1e3),
         };
         let written = serde_json::to_writer(&mut self.out, &line)
             .map_err(std::io::Error::from)

@@ -29,9 +29,12 @@ use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{FailedEviction, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay};
+use crate::replay::{
+    FailedEviction, RecordedOutcomes, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay,
+};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
+use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
@@ -70,7 +73,8 @@ pub(crate) struct ReplayArgs {
     /// Print one line per record; beside --format json they go to standard error
     #[arg(long)]
     verbose: bool,
-    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
+    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us,
+    /// response_us (from the time at which it was due to its end)
     #[arg(long, value_name = "PATH")]
     jsonl_out: Option<PathBuf>,
     /// Record the replay itself: the calls that it makes and what became of each go into the native trace OUT, which
@@ -246,7 +250,10 @@ fn play(
         warn_about_the_environment();
     }
     let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let run = replay(TraceSource::of(trace, keys), &mut target, &options, stop, &mut live)?;
+    let recorded = Arc::<RecordedOutcomes>::default();
+    target.compare_with(Arc::clone(&recorded));
+    let source = TraceSource::of(trace, keys).with_completions(recorded);
+    let run = replay(source, &mut target, &options, stop, &mut live)?;
     let lines = live.close();
     let totals = target.close_in_full()?;
     let recording = recording.map(Recording::close);

@@ -1,0 +1,63 @@
+//! Lines of a table, and numbers in its columns.
+
+use crate::replay::latency::Spread;
+
+/// Characters of a line.
+pub(super) const WIDTH: usize = 64;
+
+pub(super) struct Table(pub(super) String);
+
+impl Table {
+    /// ` title ` in the middle of a rule, as Python's `str.center` places it.
+    pub(super) fn heading(&mut self, title: &str, rule: char) {
+        self.line(&match rule {
+            '=' => format!("{:=^WIDTH$}", format!(" {title} ")),
+            _ => format!("{:-^WIDTH$}", format!(" {title} ")),
+        });
+    }
+
+    pub(super) fn row(&mut self, label: &str, value: impl ToString) {
+        let value = value.to_string();
+        let gap = WIDTH.saturating_sub(label.len() + 1 + value.len()).max(1);
+        self.line(&format!("{label}:{}{value}", " ".repeat(gap)));
+    }
+
+    pub(super) fn row_if_any(&mut self, label: &str, count: u64) {
+        if count > 0 {
+            self.row(label, count);
+        }
+    }
+
+    pub(super) fn rest(&mut self, count: u64) {
+        if count > 0 {
+            self.line(&format!("... and {count} more"));
+        }
+    }
+
+    pub(super) fn line(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+}
+
+pub(super) fn two_decimals(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    match whole {
+        0 => "none requested".to_owned(),
+        _ => format!("{:.2} %", part as f64 * 100.0 / whole as f64),
+    }
+}
+
+/// Times in microseconds, in columns that stand below each other.
+pub(super) fn columns_us<const COLUMNS: usize>(times_ns: [f64; COLUMNS]) -> String {
+    times_ns.map(|ns| format!("{:>7.1}", ns / 1e3)).join(" ")
+}
+
+/// How often, and the columns p50, p99 and max.
+pub(super) fn count_and_times(spread: &Spread) -> String {
+    let times = columns_us([spread.p50_ns, spread.p99_ns, spread.max_ns].map(|ns| ns as f64));
+    format!("{:>8} {times}", spread.count)
+}
