@@ -364,9 +364,14 @@ impl ReplayTarget for ManagerTarget {
     }
 
     fn settle(&mut self, seq: u64, call: &StorageCall) {
+        let answer = std::mem::replace(&mut self.answer, Answer::Nothing);
+        // What has come since the call is not what it missed.
+        if let Answer::Read(slot) = answer {
+            self.count_read(call, slot);
+        }
         self.count_results();
-        match std::mem::replace(&mut self.answer, Answer::Nothing) {
-            Answer::Nothing => {}
+        match answer {
+            Answer::Nothing | Answer::Read(_) => {}
             Answer::Reserved(reservation) => self.count_reservation(call, &reservation),
             Answer::Finished(codes) => {
                 if let StorageCall::FinishWrite { keys } = call {
@@ -375,7 +380,6 @@ impl ReplayTarget for ManagerTarget {
                 }
             }
             Answer::Prefetching(prefetching) => self.count_prefetch(seq, call, prefetching),
-            Answer::Read(slot) => self.count_read(call, slot),
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
     }

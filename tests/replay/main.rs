@@ -12,10 +12,13 @@ mod files;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;
+mod misses;
 mod outcomes;
 mod pacing;
 mod pairing;
 mod real_traces;
+#[cfg(feature = "cli")]
+mod recorded;
 #[cfg(feature = "cli")]
 mod reported;
 mod several_l1s;

@@ -45,9 +45,8 @@ pub(super) fn fine_latencies(table: &mut Table, ops: &[OpSummary]) {
     }
     table.heading("Latency (us): mean, p50, p99, max", '-');
     for row in ops {
-        let columns = [row.mean_ns, row.p50_ns as f64, row.p99_ns as f64, row.max_ns as f64];
-        let columns = columns.map(|ns| format!("{:>7.1}", ns / 1e3)).join(" ");
-        table.row(row.op.short_name(), columns);
+        let times = [row.mean_ns, row.p50_ns as f64, row.p99_ns as f64, row.max_ns as f64];
+        table.row(row.op.short_name(), columns_us(times));
     }
 }
 
