@@ -310,6 +310,11 @@ impl ManagerTarget {
         if context.codes().all_succeeded() {
             return;
         }
+        // A prefetch that is answered is not what the read came too early for.
+        let mut waiting = std::mem::take(&mut self.prefetching);
+        waiting.retain_mut(|waiting| !(waiting.handle.is_done() && self.count_result(waiting, None)));
+        self.prefetching = waiting;
+        let Some(Some(context)) = self.open_reads.get(slot.0 as usize) else { return };
         self.totals.reads_found_nothing += 1;
         if let StorageCall::ReadEnter { keys } = call {
             self.account.read_nothing(keys, context.codes().as_slice());
@@ -355,8 +360,14 @@ impl ReplayTarget for ManagerTarget {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
-                let prefetching =
-                    Prefetching { handle, requested_chunks, policy, read_locks, early_queries: 0, asked: None };
+                let prefetching = Prefetching {
+                    handle,
+                    requested_chunks,
+                    policy,
+                    read_locks,
+                    early_queries: 0,
+                    asked: None,
+                };
                 self.answer = Answer::Prefetching(prefetching);
             }
         }

@@ -223,7 +223,10 @@ mod tests {
         let row = table.into_summaries()[0];
         assert_eq!((row.count, row.max_ns, row.min_ns), (3, 100, 5));
         let response = row.response;
-        assert_eq!((response.count, response.min_ns, response.max_ns, response.mean_ns), (2, 100, 1000, 550.0));
+        assert_eq!(
+            (response.count, response.min_ns, response.max_ns, response.mean_ns),
+            (2, 100, 1000, 550.0)
+        );
     }
 
     #[test]

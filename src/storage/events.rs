@@ -383,7 +383,10 @@ impl Events {
     pub(super) fn publish_l2<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if self.has_l2_sink() {
             let event = event();
-            [&self.0.all, &self.0.of_l2].iter().filter_map(|sink| sink.get()).for_each(|sink| sink.on_event(&event));
+            [&self.0.all, &self.0.of_l2]
+                .iter()
+                .filter_map(|sink| sink.get())
+                .for_each(|sink| sink.on_event(&event));
         }
     }
 }

@@ -41,9 +41,8 @@ impl Bench {
     }
 
     fn with(pages: u64, adapter: Option<&str>) -> Self {
-        let mut config = StorageManagerConfig::l1_only(pages * PAGE, EvictionPolicyKind::Lru);
+        let mut config = StorageManagerConfig::l1_only(pages * PAGE, EvictionPolicyKind::Noop);
         config.compat = Compat::Native;
-        config.l1_managers[0].eviction.trigger_watermark = 2.0;
         config.l1_managers[0].write_ttl_seconds = 10;
         let adapter = adapter.map(|json| L2AdapterConfig::from_json(json).expect("an adapter"));
         config.l2_adapters = adapter.into_iter().collect();
@@ -215,7 +214,9 @@ fn what_reads_did_not_get() {
 
 #[test]
 fn a_read_that_comes_before_its_prefetch_is_answered_finds_it_loading() {
-    let mut bench = Bench::new(16, true);
+    // The mock looks up for longer than it takes to get to the read.
+    let slow = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000,"latency_ms":200}"#;
+    let mut bench = Bench::with(16, Some(slow));
     bench.write("ab");
     bench.evict("ab");
     bench.prefetch("ab");
@@ -244,8 +245,7 @@ fn what_prefetches_missed_that_went_to_l2() {
     let totals = bench.close();
     check(&totals);
     assert_eq!((totals.storage.l2_hit_keys, totals.storage.requested_keys), (2, 5));
-    let expected =
-        [(MissReason::NeverWritten, 1), (MissReason::BeingWritten, 1), (MissReason::Evicted, 1)];
+    let expected = [(MissReason::NeverWritten, 1), (MissReason::BeingWritten, 1), (MissReason::Evicted, 1)];
     assert_eq!(reasons(&totals.account.misses.prefetches), expected);
     assert_eq!((totals.answers.by_l1.count, totals.answers.with_l2.total.count), (0, 1));
     assert_eq!((totals.answers.with_l2.lookup.count, totals.answers.with_l2.load.count), (1, 1));
@@ -305,7 +305,10 @@ fn bytes_are_counted_by_tier() {
     bench.prefetch("dcx"); // d in L1, c from L2, x nowhere.
     let totals = bench.close();
     let bytes = totals.account.bytes;
-    assert_eq!((bytes.reserved_bytes, bytes.written_bytes, bytes.written_keys_of_unknown_size), (232, 232, 0));
+    assert_eq!(
+        (bytes.reserved_bytes, bytes.written_bytes, bytes.written_keys_of_unknown_size),
+        (232, 232, 0)
+    );
     assert_eq!((bytes.requested_bytes, bytes.l1_hit_bytes, bytes.l2_hit_bytes), (48, 16, 16));
     let [adapter] = &totals.account.adapters[..] else { panic!("one adapter") };
     assert_eq!((adapter.adapter_index, adapter.l2_name.as_str()), (0, "mock"));
@@ -313,4 +316,23 @@ fn bytes_are_counted_by_tier() {
     assert_eq!((adapter.loads.objects, adapter.loads.bytes, adapter.loads.task.count), (1, 16, 1));
     assert_eq!(adapter.written_to_stored.count, 4);
     assert!(adapter.stores.busy_ns > 0 && adapter.written_to_stored.min_ns > 0);
+}
+
+#[test]
+fn what_found_no_memory_is_missed_until_it_does() {
+    let mut bench = Bench::new(2, false);
+    bench.write("ab");
+    bench.reserve("c", 16);
+    bench.prefetch("c");
+    bench.evict("b");
+    bench.write("c");
+    bench.prefetch("c");
+    bench.read("b"); // Evicted.
+    bench.reserve("b", 16);
+    bench.read("b"); // Since then there was no memory for it.
+    let totals = bench.close();
+    check(&totals);
+    assert_eq!(reasons(&totals.account.misses.prefetches), [(MissReason::WriteRefused, 1)]);
+    let reads = [(MissReason::WriteRefused, 1), (MissReason::Evicted, 1)];
+    assert_eq!(reasons(&totals.account.misses.reads), reads);
 }

@@ -114,9 +114,11 @@ fn without_l2_a_prefetch_is_answered_in_its_call() {
 fn times_bytes_and_misses_are_in_the_report() {
     let trace = || {
         let missed = json!({"keys": keys("z")});
-        prefetched()
-            .call(2.2, "submit_prefetch_task", prefetch(&[("az", -1)], 1))
-            .call(2.9, "read_prefetched_results.__enter__", missed)
+        prefetched().call(2.2, "submit_prefetch_task", prefetch(&[("az", -1)], 1)).call(
+            2.9,
+            "read_prefetched_results.__enter__",
+            missed,
+        )
     };
     let summary = json_of(&replay(trace(), &format!("{L1} --format json"), Some(&mock(100))));
     let (flow, misses) = (&summary["l2"]["flows"][0], &summary["misses"]);

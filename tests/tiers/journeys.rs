@@ -146,7 +146,10 @@ impl EventSink for Seen {
             }
             Event::L2StoreGivenUp { keys } => format!("given up {}", keys.len()),
             Event::L2PrefetchLoadCompleted { loaded, failed_count, adapter_index, loaded_bytes, .. } => {
-                format!("loaded {} failed {failed_count} bytes {loaded_bytes} from {adapter_index}", loaded.len())
+                format!(
+                    "loaded {} failed {failed_count} bytes {loaded_bytes} from {adapter_index}",
+                    loaded.len()
+                )
             }
             Event::L2StoreSubmitted(_) | Event::L2LoadTaskSubmitted(_) => "begun".to_owned(),
             _ => return,
@@ -169,7 +172,10 @@ fn a_sink_of_l2_hears_what_is_stored_given_up_and_loaded() {
     bench.hand.advance_ns(NS_PER_S);
     bench.manager.pump();
     let page = PAGE * 2;
-    assert_eq!(take(), ["begun", "stored 0 failed 2 bytes 0", "begun", &format!("stored 2 failed 0 bytes {page}")]);
+    assert_eq!(
+        take(),
+        ["begun", "stored 0 failed 2 bytes 0", "begun", &format!("stored 2 failed 0 bytes {page}")]
+    );
     let times = seen.1.lock().expect("no error").clone();
     assert_eq!(times.len(), 2, "the time of the write, however often it was tried");
     assert!(times.iter().all(|at_ns| (begun_ns..=written_ns).contains(at_ns)));

@@ -4,7 +4,8 @@ use super::recording::RecordingReport;
 use crate::replay::latency::HitRate;
 use crate::replay::latency::bytes::chunk_tokens;
 use crate::replay::{
-    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
+    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
+    TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;

@@ -9,9 +9,9 @@ use super::prefetches::AnswerRecorder;
 use super::recorded::{RecordedOutcomes, RecordedSummary};
 use crate::error::Result;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey};
+use crate::replay::misses::MissSummary;
 use crate::replay::misses::explain::{Answered, explain_read};
 use crate::replay::misses::fates::{KeyFates, Known, Print};
-use crate::replay::misses::MissSummary;
 use crate::storage::events::{Event, EventSink};
 use crate::storage::prefetch::{PrefetchJourney, PrefetchResult};
 use crate::storage::{L1Error, PrefetchHandle, StorageManager};
@@ -83,8 +83,10 @@ impl Account {
         self.bytes.reserved(codes, size_bytes);
         let size = self.shared.fates.size_number(size_bytes);
         for (key, code) in keys.iter().zip(codes) {
-            if *code == L1Error::Success {
-                self.shared.fates.reserve(Print::of(key), size);
+            match code {
+                L1Error::Success => self.shared.fates.reserve(Print::of(key), size),
+                L1Error::OutOfMemory => self.shared.fates.refuse(Print::of(key)),
+                _ => {}
             }
         }
     }

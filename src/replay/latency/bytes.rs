@@ -44,7 +44,10 @@ impl BytesSummary {
     /// A prefetch was answered, of rows with so many cells of this size.
     pub(super) fn prefetched(&mut self, rows: &[RowSize], result: &PrefetchResult) {
         let bytes = |cells: &[Bitmap]| -> u64 {
-            let of_row = cells.iter().zip(rows).map(|(cells, row)| row.size_bytes.saturating_mul(cells.popcount() as u64));
+            let of_row = cells
+                .iter()
+                .zip(rows)
+                .map(|(cells, row)| row.size_bytes.saturating_mul(cells.popcount() as u64));
             of_row.fold(0, u64::saturating_add)
         };
         let requested = rows.iter().map(|row| row.size_bytes.saturating_mul(row.cells as u64));
@@ -158,11 +161,17 @@ mod tests {
         assert_eq!(bytes.hit_rate(), HitRate { hits: 301, requested: 404 });
         bytes.reserved(&[L1Error::Success, L1Error::OutOfMemory, L1Error::Success], 50);
         bytes.written(10, 1);
-        assert_eq!((bytes.reserved_bytes, bytes.written_bytes, bytes.written_keys_of_unknown_size), (100, 10, 1));
+        assert_eq!(
+            (bytes.reserved_bytes, bytes.written_bytes, bytes.written_keys_of_unknown_size),
+            (100, 10, 1)
+        );
         let mut twice = bytes;
         twice.merge(&bytes);
         assert_eq!((twice.requested_bytes, twice.l1_hit_bytes, twice.l2_hit_bytes), (808, 402, 200));
-        assert_eq!((twice.reserved_bytes, twice.written_bytes, twice.written_keys_of_unknown_size), (200, 20, 2));
+        assert_eq!(
+            (twice.reserved_bytes, twice.written_bytes, twice.written_keys_of_unknown_size),
+            (200, 20, 2)
+        );
     }
 
     #[test]

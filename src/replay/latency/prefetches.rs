@@ -67,8 +67,7 @@ impl AnswerRecorder {
             &mut self.lookup,
             &mut self.load,
         ];
-        let theirs =
-            [&other.all, &other.by_l1, &other.with_l2, &other.queue, &other.lookup, &other.load];
+        let theirs = [&other.all, &other.by_l1, &other.with_l2, &other.queue, &other.lookup, &other.load];
         mine.into_iter().zip(theirs).for_each(|(mine, theirs)| mine.merge(theirs));
         self.answered_after_call += other.answered_after_call;
         self.early_queries += other.early_queries;
@@ -160,7 +159,8 @@ mod tests {
         let mut recorder = AnswerRecorder::default();
         recorder.record(7, None, 0);
         recorder.record(4000, Some(&LOADED), 2);
-        let missed = PrefetchTimes { loads_begun_ns: None, loads_ended_ns: None, published_ns: 1130, ..LOADED };
+        let missed =
+            PrefetchTimes { loads_begun_ns: None, loads_ended_ns: None, published_ns: 1130, ..LOADED };
         recorder.record(130, Some(&missed), 1);
         let never_placed = PrefetchTimes { submitted_ns: 10, published_ns: 510, ..PrefetchTimes::default() };
         recorder.record(500, Some(&never_placed), 1);

@@ -269,7 +269,10 @@ mod tests {
         (0..MOST_WAITING as u64).for_each(|key| recent.insert(key, ()));
         assert_eq!(recent.values.len(), MOST_WAITING);
         recent.insert(MOST_WAITING as u64, ());
-        assert_eq!((recent.values.len(), recent.remove(&0), recent.remove(&1)), (MOST_WAITING, None, Some(())));
+        assert_eq!(
+            (recent.values.len(), recent.remove(&0), recent.remove(&1)),
+            (MOST_WAITING, None, Some(()))
+        );
         // One that never goes, and many that come and go.
         let mut recent = Recent::default();
         recent.insert(u64::MAX, ());

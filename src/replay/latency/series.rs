@@ -68,8 +68,7 @@ impl Series {
             return Spread::default();
         };
         // A bucket is named by its largest value, which can lie past every time in it.
-        let quantile_ns =
-            |quantile| histogram.value_at_quantile(quantile).clamp(self.min_ns, self.max_ns);
+        let quantile_ns = |quantile| histogram.value_at_quantile(quantile).clamp(self.min_ns, self.max_ns);
         Spread {
             count: histogram.len(),
             mean_ns: self.total_ns as f64 / histogram.len() as f64,

@@ -49,6 +49,7 @@ fn explain_in_l1(known: Known, is_in_l1: impl FnOnce() -> bool) -> MissReason {
         // What L1 has without a write has come from L2.
         _ if is_in_l1() => MissReason::BehindGap,
         Known::Fate(fate) if fate.written == Written::Finished => MissReason::Evicted,
+        Known::Fate(fate) if fate.written == Written::Refused => MissReason::WriteRefused,
         Known::Fate(_) | Known::Never => MissReason::NeverWritten,
         Known::Forgotten => MissReason::TooLongAgo,
     }
@@ -74,6 +75,7 @@ fn explain_after_journey(journey: &PrefetchJourney, cell: (usize, usize), known:
         (Known::Fate(fate), ..) => match (fate.written, fate.store) {
             _ if fate.l2_copies > 0 => MissReason::LostByAdapter,
             (Written::Reserved, _) => MissReason::BeingWritten,
+            (Written::Refused, _) => MissReason::WriteRefused,
             (Written::Never, _) => MissReason::NeverWritten,
             (Written::Finished, Store::GivenUp) => MissReason::NotStored,
             (Written::Finished, Store::Stored) => MissReason::Evicted,
@@ -92,6 +94,7 @@ pub(in crate::replay) fn explain_read(code: L1Error, known: Known, is_loading: b
         (_, Known::Fate(fate)) => match fate.written {
             Written::Never => MissReason::NeverWritten,
             Written::Reserved => MissReason::BeingWritten,
+            Written::Refused => MissReason::WriteRefused,
             Written::Finished => MissReason::Evicted,
         },
     }
@@ -126,6 +129,8 @@ mod tests {
         assert_eq!(of_l1(Known::Never, true), MissReason::BehindGap, "it came from L2 before");
         assert_eq!(of_l1(fate(Written::Never, Store::None, 0), false), MissReason::NeverWritten);
         assert_eq!(of_l1(RESERVED, false), MissReason::BeingWritten);
+        assert_eq!(of_l1(fate(Written::Refused, Store::None, 0), false), MissReason::WriteRefused);
+        assert_eq!(of_l1(fate(Written::Refused, Store::None, 0), true), MissReason::BehindGap);
         assert_eq!(of_l1(FINISHED, false), MissReason::Evicted);
         assert_eq!(of_l1(FINISHED, true), MissReason::BehindGap);
         assert_eq!(of_l1(Known::Forgotten, false), MissReason::TooLongAgo);
@@ -171,6 +176,8 @@ mod tests {
             (Known::Forgotten, MissReason::TooLongAgo),
             (RESERVED, MissReason::BeingWritten),
             (fate(Written::Never, Store::None, 0), MissReason::NeverWritten),
+            (fate(Written::Refused, Store::None, 0), MissReason::WriteRefused),
+            (fate(Written::Refused, Store::Stored, 1), LostByAdapter),
             (fate(Written::Finished, Store::Stored, 1), LostByAdapter),
             (fate(Written::Finished, Store::Stored, 0), Evicted),
             (fate(Written::Finished, Store::GivenUp, 0), NotStored),
@@ -207,6 +214,7 @@ mod tests {
             (gone, FINISHED, true, MissReason::StillLoading),
             (gone, RESERVED, false, MissReason::BeingWritten),
             (gone, fate(Written::Never, Store::None, 0), false, MissReason::NeverWritten),
+            (gone, fate(Written::Refused, Store::None, 0), false, MissReason::WriteRefused),
             (gone, Known::Forgotten, false, MissReason::TooLongAgo),
             (unlocked, FINISHED, false, MissReason::NotLocked),
             (unlocked, Known::Forgotten, false, MissReason::NotLocked),

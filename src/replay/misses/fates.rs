@@ -42,6 +42,8 @@ pub enum Written {
     Reserved = 1,
     /// Its write was finished.
     Finished = 2,
+    /// It was to be written, and L1 had no memory for it.
+    Refused = 3,
 }
 
 /// How far its last store to L2 is.
@@ -127,7 +129,7 @@ impl Entry {
     }
 
     fn fate(self) -> Fate {
-        let written = [Written::Never, Written::Reserved, Written::Finished, Written::Never];
+        let written = [Written::Never, Written::Reserved, Written::Finished, Written::Refused];
         let store = [Store::None, Store::UnderWay, Store::Stored, Store::GivenUp];
         Fate {
             written: written[(self.0 & 3) as usize],
@@ -224,8 +226,8 @@ impl KeyFates {
         lock(self.part(print)).get(print)
     }
 
-    /// Something happened to a key. Of one that is not known only a reservation makes a new entry: what was not written
-    /// here is not the replay's to explain.
+    /// Something happened to a key. Of one that is not known only a reservation, or a refused one, makes a new entry: what was
+    /// not written here is not the replay's to explain.
     pub(in crate::replay) fn change(&self, print: Print, change: impl FnOnce(&mut Fate)) {
         let mut part = lock(self.part(print));
         if matches!(part.get(print), Known::Fate(_)) {
@@ -262,6 +264,11 @@ impl KeyFates {
             }
         }
         (bytes, unknown)
+    }
+
+    /// A key was to be reserved, and there was no memory.
+    pub(in crate::replay) fn refuse(&self, print: Print) {
+        lock(self.part(print)).change(print, |fate| fate.written = Written::Refused);
     }
 
     /// The number of a size; 0 past 4095 of them.
@@ -381,10 +388,10 @@ mod tests {
     proptest! {
         #[test]
         fn an_entry_keeps_its_fate_and_its_key(
-            print: u64, written in 0_usize..3, store in 0_usize..4, l2_copies in 0..=MOST_COPIES, size in 0..=MOST_SIZES as u16,
+            print: u64, written in 0_usize..4, store in 0_usize..4, l2_copies in 0..=MOST_COPIES, size in 0..=MOST_SIZES as u16,
         ) {
             let fate = Fate {
-                written: [Written::Never, Written::Reserved, Written::Finished][written],
+                written: [Written::Never, Written::Reserved, Written::Finished, Written::Refused][written],
                 store: [Store::None, Store::UnderWay, Store::Stored, Store::GivenUp][store],
                 l2_copies,
                 size,

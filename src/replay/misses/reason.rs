@@ -8,6 +8,8 @@ pub enum MissReason {
     NeverWritten,
     /// It was reserved, and its write was not finished.
     BeingWritten,
+    /// It was to be written, and L1 had no memory for it.
+    WriteRefused,
     /// It was written and is gone: from L1, and, if L2 was asked, from there, too.
     Evicted,
     /// It was on its way between L1 and L2: stored, or loaded for somebody.
@@ -32,12 +34,13 @@ pub enum MissReason {
 
 impl MissReason {
     /// How many there are.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 13;
 
     /// All of them, in the order of reports.
     pub const ALL: [Self; Self::COUNT] = [
         Self::NeverWritten,
         Self::BeingWritten,
+        Self::WriteRefused,
         Self::Evicted,
         Self::StillLoading,
         Self::NotLocked,
@@ -55,6 +58,7 @@ impl MissReason {
         match self {
             Self::NeverWritten => "never_written",
             Self::BeingWritten => "being_written",
+            Self::WriteRefused => "write_refused",
             Self::Evicted => "evicted",
             Self::StillLoading => "still_loading",
             Self::NotLocked => "not_locked",
@@ -73,6 +77,7 @@ impl MissReason {
         match self {
             Self::NeverWritten => "never written",
             Self::BeingWritten => "being written (write lock)",
+            Self::WriteRefused => "its write found no memory in L1",
             Self::Evicted => "written, and gone by then (evicted)",
             Self::StillLoading => "on its way between L1 and L2",
             Self::NotLocked => "there, but not locked for reading",

@@ -17,23 +17,17 @@ impl KeyFates {
             Event::L2StoreGivenUp { keys } => {
                 self.change_all(*keys, |fate| fate.store = Store::GivenUp);
             }
-            Event::L2KeysStored { keys, .. } => self.change_all(
-                keys.iter().map(|(key, _)| key),
-                |fate| fate.l2_copies = fate.l2_copies.saturating_add(1),
-            ),
-            Event::L2KeysDeleted { keys, .. } => self.change_all(
-                keys.iter().map(|(key, _)| key),
-                |fate| fate.l2_copies = fate.l2_copies.saturating_sub(1),
-            ),
+            Event::L2KeysStored { keys, .. } => self.change_all(keys.iter().map(|(key, _)| key), |fate| {
+                fate.l2_copies = fate.l2_copies.saturating_add(1)
+            }),
+            Event::L2KeysDeleted { keys, .. } => self.change_all(keys.iter().map(|(key, _)| key), |fate| {
+                fate.l2_copies = fate.l2_copies.saturating_sub(1)
+            }),
             _ => {}
         }
     }
 
-    fn change_all<'a>(
-        &self,
-        keys: impl IntoIterator<Item = &'a ObjectKey>,
-        change: impl Fn(&mut Fate),
-    ) {
+    fn change_all<'a>(&self, keys: impl IntoIterator<Item = &'a ObjectKey>, change: impl Fn(&mut Fate)) {
         keys.into_iter().for_each(|key| self.change(Print::of(key), &change));
     }
 }
@@ -53,11 +47,14 @@ mod tests {
         let fates = KeyFates::for_keys(1);
         fates.reserve(Print::of(&key), 0);
         let (keys, sized) = ([&key], [(key.clone(), 9)]);
-        let task = L2Task {
-            adapter_index: 0, l2_name: "mock", task_id: 0, keys: &keys, bytes: 0, duration_ns: 0
+        let task =
+            L2Task { adapter_index: 0, l2_name: "mock", task_id: 0, keys: &keys, bytes: 0, duration_ns: 0 };
+        let listed = |keys| {
+            (
+                Event::L2KeysStored { backend: "mock", shared: false, keys },
+                Event::L2KeysDeleted { backend: "mock", shared: false, keys },
+            )
         };
-        let listed = |keys| (Event::L2KeysStored { backend: "mock", shared: false, keys },
-            Event::L2KeysDeleted { backend: "mock", shared: false, keys });
         let (stored, deleted) = listed(&sized);
         let steps = [
             (Event::L2StoreSubmitted(task), Store::UnderWay, 0),

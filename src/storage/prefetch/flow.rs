@@ -120,12 +120,7 @@ impl Flow {
         for entry in live {
             let (mailbox, adapter) = (Arc::clone(&self.mailbox), entry.id);
             let done = Completion::new(move |found| {
-                mailbox.send(Message::LookedUp {
-                    request: id,
-                    adapter,
-                    found,
-                    answered_ns: monotonic_ns(),
-                });
+                mailbox.send(Message::LookedUp { request: id, adapter, found, answered_ns: monotonic_ns() });
             });
             let (keys, sizes_bytes) = (Arc::clone(&keys), Arc::clone(&sizes_bytes));
             entry.adapter.submit_lookup_and_lock(LookupTask { keys, sizes_bytes, done });

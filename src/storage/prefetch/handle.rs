@@ -155,12 +155,7 @@ impl ResultSlot {
     }
 
     /// Publishes a miss, of a request with the shape of `empty`.
-    pub(super) fn publish_nothing(
-        &self,
-        empty: &Grid,
-        ready_time_ns: u64,
-        journey: Option<PrefetchJourney>,
-    ) {
+    pub(super) fn publish_nothing(&self, empty: &Grid, ready_time_ns: u64, journey: Option<PrefetchJourney>) {
         let nothing = || empty.clone().into_rows();
         let result = PrefetchResult {
             hit_cells: nothing(),

@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::report::{ReplayReport, adapter_name};
 use super::{microseconds, seconds};
+use crate::replay::AnswerSummary;
 use crate::replay::latency::l2_meter::bytes_per_s;
 use crate::replay::latency::{AdapterFlow, FlowSummary, HitRate, RecordedOp, RecordedSummary, Spread};
 use crate::replay::misses::MissCounts;
-use crate::replay::AnswerSummary;
 
 /// A distribution of times in microseconds.
 pub(super) fn spread_us(spread: &Spread) -> Value {

@@ -58,7 +58,8 @@ pub(super) fn responses(table: &mut Table, ops: &[OpSummary]) {
     table.heading("Response from Due Time (us): mean, p50, p99, max", '-');
     for row in ops.iter().filter(|row| row.response.count > 0) {
         let response = &row.response;
-        let times = [response.mean_ns, response.p50_ns as f64, response.p99_ns as f64, response.max_ns as f64];
+        let times =
+            [response.mean_ns, response.p50_ns as f64, response.p99_ns as f64, response.max_ns as f64];
         table.row(row.op.short_name(), columns_us(times));
     }
 }

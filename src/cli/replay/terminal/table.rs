@@ -53,7 +53,8 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 
 /// Times in microseconds, in columns that stand below each other. Those of 100 ms and more have no decimals.
 pub(super) fn columns_us<const COLUMNS: usize>(times_ns: [f64; COLUMNS]) -> String {
-    let column = |ns: f64| if ns < 99_999_950.0 { format!("{:>7.1}", ns / 1e3) } else { format!("{:>7.0}", ns / 1e3) };
+    let column =
+        |ns: f64| if ns < 99_999_950.0 { format!("{:>7.1}", ns / 1e3) } else { format!("{:>7.0}", ns / 1e3) };
     times_ns.map(column).join(" ")
 }
 
