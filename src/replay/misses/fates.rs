@@ -71,7 +71,7 @@ pub struct Fate {
     /// How many adapters have it, as they say.
     pub l2_copies: u8,
     /// The number of the size of its objects; 0 if it is not known.
-    size: u16,
+    pub(super) size: u16,
 }
 
 impl Fate {
