@@ -300,7 +300,9 @@ impl ManagerTarget {
             if !self.count_result(&mut oldest, None) {
                 self.totals.unresolved_prefetches += 1;
                 self.account.answers.never_answered();
-                oldest.asked.iter().for_each(|asked| self.account.forget(asked));
+                if let Some(asked) = &oldest.asked {
+                    self.account.forget(asked);
+                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use lmcache::clock::{NS_PER_S, monotonic_ns};
 use lmcache::format::model::ObjectKey;
-use lmcache::storage::config::{Compat, PrefetchConfig};
+use lmcache::storage::config::Compat;
 use lmcache::storage::events::{Event, EventSink};
 use lmcache::storage::prefetch::{JourneyEnd, PrefetchJourney, Rows};
 
@@ -117,7 +117,7 @@ fn cells_that_do_not_arrive_in_time_are_named_to_all_who_wait() {
 #[test]
 fn a_prefetch_that_is_given_up_says_so() {
     let mut config = config(Compat::Native, 16);
-    config.prefetch = PrefetchConfig { timeout_ms: Some(500), ..config.prefetch };
+    config.prefetch.timeout_ms = Some(500);
     let bench = Bench::with(config, 1);
     let keys = keys(0, 2);
     bench.write_to_l2(&keys);

@@ -17,6 +17,10 @@ use crate::storage::prefetch::{PrefetchJourney, PrefetchResult};
 use crate::storage::{L1Error, PrefetchHandle, StorageManager};
 use crate::sync::Arc;
 
+/// Cells of prefetches under way of which a worker keeps what was known at their submission, at most: 24 MiB. What a
+/// prefetch misses that came on top is not explained.
+pub(super) const MOST_ASKED_CELLS: usize = 1 << 20;
+
 /// What all workers share. The manager tells it what happens in L2.
 #[derive(Debug, Default)]
 struct Shared {
@@ -40,6 +44,8 @@ pub(in crate::replay) struct Account {
     pub(in crate::replay) answers: AnswerRecorder,
     bytes: BytesSummary,
     misses: MissSummary,
+    /// Cells of all [`Asked`] that are kept.
+    asked_cells: usize,
 }
 
 /// A prefetch whose result is not there yet: what it asked for, and what was known of its keys then.
@@ -47,7 +53,7 @@ pub(in crate::replay) struct Account {
 pub(in crate::replay) struct Asked {
     seq: u64,
     rows: Vec<RowSize>,
-    /// Row after row.
+    /// Row after row; nothing if there were too many already.
     keys: Vec<(Print, Known)>,
 }
 
@@ -64,7 +70,7 @@ impl Account {
 
     fn over(shared: Arc<Shared>, recorded: Option<Arc<RecordedOutcomes>>) -> Self {
         let (answers, bytes, misses) = Default::default();
-        Self { shared, recorded, answers, bytes, misses }
+        Self { shared, recorded, answers, bytes, misses, asked_cells: 0 }
     }
 
     /// An empty one for another worker on the same manager, to be [merged](Self::merge).
@@ -108,10 +114,14 @@ impl Account {
 
     /// A prefetch was submitted, and its result is not there yet.
     pub(in crate::replay) fn asked(&mut self, seq: u64, rows: &[GroupedObjectKeys]) -> Box<Asked> {
-        let prints: Vec<Print> = rows.iter().flat_map(|row| &row.keys).map(Print::of).collect();
-        self.shared.fates.loading(&prints);
-        let known = |print: Print| (print, self.shared.fates.get(print));
-        Box::new(Asked { seq, rows: RowSize::of_all(rows), keys: prints.into_iter().map(known).collect() })
+        let cells: usize = rows.iter().map(|row| row.keys.len()).sum();
+        let mut keys = Vec::new();
+        if self.asked_cells + cells <= MOST_ASKED_CELLS {
+            self.asked_cells += cells;
+            let prints = rows.iter().flat_map(|row| &row.keys).map(Print::of);
+            keys.extend(prints.map(|print| (print, self.shared.fates.begin_load(print))));
+        }
+        Box::new(Asked { seq, rows: RowSize::of_all(rows), keys })
     }
 
     /// The result of a prefetch was there when its call returned. `is_in_l1` looks where a key is now.
@@ -140,15 +150,18 @@ impl Account {
             .collect();
         let journey = answer.handle.journey();
         let cells = asked.rows.iter().map(RowSize::cells);
-        let known = |row: usize, column: usize| asked.keys[starts[row] + column].1;
+        let known = |row: usize, column: usize| {
+            asked.keys.get(starts[row] + column).map_or(Known::Forgotten, |(_, known)| *known)
+        };
         // It went to L2, so its way says what L1 had.
         self.explain(cells, answer, journey.as_deref(), known, |_, _| false);
         self.forget(asked);
     }
 
     /// A prefetch is under way no more, or is not waited for.
-    pub(in crate::replay) fn forget(&self, asked: &Asked) {
-        asked.keys.iter().for_each(|(print, _)| self.shared.fates.loaded(&[*print]));
+    pub(in crate::replay) fn forget(&mut self, asked: &Asked) {
+        self.asked_cells -= asked.keys.len();
+        asked.keys.iter().for_each(|(print, _)| self.shared.fates.end_load(*print));
     }
 
     fn count_hits(&mut self, seq: u64, rows: &[RowSize], answer: &Answer<'_>) {
@@ -224,4 +237,32 @@ pub struct AccountSummary {
     pub adapters: Vec<AdapterFlow>,
     /// What the trace says of the same calls; nothing if it says nothing.
     pub recorded: Option<RecordedSummary>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc};
+
+    fn rows(cells: usize) -> Vec<GroupedObjectKeys> {
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").expect("a valid scope"));
+        let uint8 = Dtype::from_name("torch.uint8").expect("a type");
+        vec![GroupedObjectKeys {
+            keys: vec![ObjectKey::new(ChunkHash::new(b"k"), scope); cells],
+            object_group_id: 0,
+            layout: MemoryLayoutDesc::new(vec![(Box::new([16]), uint8)]).expect("a layout"),
+            sliding_window_size: -1,
+        }]
+    }
+
+    #[test]
+    fn what_is_kept_of_prefetches_under_way_is_bounded() {
+        let mut account = Account::over(Arc::default(), None);
+        let kept = account.asked(0, &rows(MOST_ASKED_CELLS));
+        let (empty, one) = (account.asked(1, &rows(0)), account.asked(2, &rows(1)));
+        assert_eq!([&kept, &empty, &one].map(|asked| asked.keys.len()), [MOST_ASKED_CELLS, 0, 0]);
+        assert_eq!(one.rows.len(), 1, "bytes are counted all the same");
+        [&one, &kept].into_iter().for_each(|asked| account.forget(asked));
+        assert_eq!(account.asked(3, &rows(1)).keys.len(), 1);
+    }
 }

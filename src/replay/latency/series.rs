@@ -29,18 +29,9 @@ impl Series {
     /// Records a time.
     #[inline]
     pub fn record(&mut self, ns: u64) {
-        self.record_n(ns, 1);
-    }
-
-    /// Records a time that was measured `count` times.
-    #[inline]
-    pub fn record_n(&mut self, ns: u64, count: u64) {
-        if count == 0 {
-            return;
-        }
         let histogram = self.histogram.get_or_insert_with(|| Box::new(fixed_histogram()));
-        histogram.saturating_record_n(ns, count);
-        self.total_ns += u128::from(ns) * u128::from(count);
+        histogram.saturating_record(ns);
+        self.total_ns += u128::from(ns);
         self.min_ns = self.min_ns.min(ns);
         self.max_ns = self.max_ns.max(ns);
     }
@@ -120,14 +111,6 @@ mod tests {
         let alike = series(&[1_234_567; 3]).spread();
         assert_eq!([alike.p50_ns, alike.p90_ns, alike.p99_ns], [1_234_567; 3]);
         assert_eq!(Series::allocated().spread(), Spread::default());
-    }
-
-    #[test]
-    fn a_time_that_was_measured_several_times_is_several_times() {
-        let mut several = series(&[5]);
-        several.record_n(7, 3);
-        several.record_n(9, 0);
-        assert_eq!(several.spread(), series(&[5, 7, 7, 7]).spread());
     }
 
     proptest! {

@@ -283,22 +283,20 @@ impl KeyFates {
         position.map_or(0, |position| position as u16 + 1)
     }
 
-    /// A prefetch of these keys is under way.
-    pub(in crate::replay) fn loading(&self, prints: &[Print]) {
-        for print in prints {
-            *lock(self.part(*print)).loading.entry(*print).or_insert(0) += 1;
-        }
+    /// A prefetch of the key is under way. Returns what is known of it.
+    pub(in crate::replay) fn begin_load(&self, print: Print) -> Known {
+        let mut part = lock(self.part(print));
+        *part.loading.entry(print).or_insert(0) += 1;
+        part.get(print)
     }
 
     /// It is not any more.
-    pub(in crate::replay) fn loaded(&self, prints: &[Print]) {
-        for print in prints {
-            let loading = &mut lock(self.part(*print)).loading;
-            let Some(count) = loading.get_mut(print) else { continue };
-            *count -= 1;
-            if *count == 0 {
-                loading.remove(print);
-            }
+    pub(in crate::replay) fn end_load(&self, print: Print) {
+        let loading = &mut lock(self.part(print)).loading;
+        let Some(count) = loading.get_mut(&print) else { return };
+        *count -= 1;
+        if *count == 0 {
+            loading.remove(&print);
         }
     }
 
@@ -378,14 +376,16 @@ mod tests {
     #[test]
     fn a_key_is_loading_until_the_last_prefetch_has_it() {
         let fates = KeyFates::for_keys(1);
-        fates.loading(&[print(1), print(1)]);
-        fates.loaded(&[print(1), print(2)]);
+        assert_eq!([fates.begin_load(print(1)), fates.begin_load(print(1))], [Known::Never; 2]);
+        [1, 2].into_iter().for_each(|number| fates.end_load(print(number)));
         assert!(fates.is_loading(print(1)) && !fates.is_loading(print(2)));
-        fates.loaded(&[print(1)]);
+        fates.end_load(print(1));
         assert!(!fates.is_loading(print(1)) && fates.parts.iter().all(|part| lock(part).loading.is_empty()));
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn an_entry_keeps_its_fate_and_its_key(
             print: u64, written in 0_usize..4, store in 0_usize..4, l2_copies in 0..=MOST_COPIES, size in 0..=MOST_SIZES as u16,
