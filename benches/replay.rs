@@ -52,7 +52,7 @@ type Way = fn(u64) -> Lags;
 
 fn dispatcher(seconds: u64) -> Lags {
     let calls = paced(seconds * CALLS_PER_S, 1.0 / CALLS_PER_S as f64);
-    let run = replay(calls, &mut Sink, &ReplayOptions::default(), &StopFlag::default(), &mut ())
+    let run = replay(calls, &mut [Sink], &ReplayOptions::default(), &StopFlag::default(), &mut ())
         .expect("the threads of a replay start");
     [run.lag.p50_ns, run.lag.p99_ns, run.lag.p999_ns, run.lag.max_ns]
 }
@@ -98,7 +98,7 @@ fn print_row(name: &str, lags: Lags) {
 fn max_rate() {
     let run = replay(
         paced(MAX_RATE_CALLS, 0.0),
-        &mut Sink,
+        &mut [Sink],
         &ReplayOptions::default(),
         &StopFlag::default(),
         &mut (),

@@ -15,12 +15,20 @@ use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-pub use self::ticks::{TickPair, TickScale};
+pub use self::ticks::{Stopwatch, TickPair, TickScale};
 pub use crate::os::ticks::TickSource;
 pub use crate::os::time::NS_PER_S;
 
 /// The longest time that a thread sleeps without looking at its stop flag.
 const SLEEP_SLICE_NS: u64 = 50_000_000;
+
+/// Sleeps from which [`Waiter::measured`] learns, and how long each is.
+const TRIAL_SLEEPS: usize = 32;
+const TRIAL_SLEEP_NS: u64 = 200_000;
+
+/// The shortest and the longest guard that it chooses.
+const MIN_GUARD_NS: u64 = 20_000;
+const MAX_GUARD_NS: u64 = 500_000;
 
 /// Nanoseconds on `CLOCK_MONOTONIC`.
 #[inline]
@@ -76,6 +84,12 @@ impl ManualClock {
         // Relaxed: see `Clock::now_ns`.
         self.0.fetch_add(delta_ns, Ordering::Relaxed);
     }
+
+    /// Moves the clock forward to `now_ns`; it never goes back.
+    pub fn advance_to_ns(&self, now_ns: u64) {
+        // Relaxed: see `Clock::now_ns`.
+        self.0.fetch_max(now_ns, Ordering::Relaxed);
+    }
 }
 
 /// How a thread waits for an instant: it sleeps until `guard_ns` before it, and spins from there.
@@ -97,6 +111,25 @@ impl Waiter {
     /// A waiter that spins through the last `guard_ns` before each deadline.
     pub fn new(guard_ns: u64) -> Self {
         Self { guard_ns }
+    }
+
+    /// A waiter whose guard is longer than this machine is late to wake a thread, of what a few sleeps show.
+    pub fn measured() -> Self {
+        let late_ns = |_| {
+            let wake_ns = monotonic_ns() + TRIAL_SLEEP_NS;
+            os::time::sleep_until_ns(wake_ns);
+            monotonic_ns().saturating_sub(wake_ns)
+        };
+        let mut late_ns: [u64; TRIAL_SLEEPS] = std::array::from_fn(late_ns);
+        late_ns.sort_unstable();
+        // The worst of all is mostly somebody else's interruption.
+        let usual_ns = late_ns[TRIAL_SLEEPS - 2];
+        Self { guard_ns: (usual_ns + usual_ns / 4).clamp(MIN_GUARD_NS, MAX_GUARD_NS) }
+    }
+
+    /// How long before a deadline it spins, in nanoseconds.
+    pub fn guard_ns(&self) -> u64 {
+        self.guard_ns
     }
 
     /// Waits until `deadline_ns` on `CLOCK_MONOTONIC` and returns the time at which it saw it pass, or
@@ -130,6 +163,10 @@ mod tests {
         assert_eq!(clock.now_ns(), 5);
         hand.advance_ns(10);
         assert_eq!(clock.clone().now_ns(), 15);
+        hand.advance_to_ns(14);
+        assert_eq!(clock.now_ns(), 15);
+        hand.advance_to_ns(16);
+        assert_eq!(clock.now_ns(), 16);
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl CpuSet {
     }
 }
 
+/// How many CPUs the calling thread may run on; 1 if the kernel does not say.
+pub fn usable_cpus() -> usize {
+    CpuSet::of_this_thread().map_or(1, |set| set.cpus().count().max(1))
+}
+
 /// A CPU that the thread that reserved it, and the threads it starts from then on, keep off.
 ///
 /// The kernel likes to wake a thread where the one that woke it runs; a thread that spins towards a deadline

@@ -1,54 +1,109 @@
-//! The decoder thread: decodes ahead of the dispatcher, by a bounded amount of memory.
+//! The decoder thread: decodes and plans ahead of the workers, by a bounded amount of memory.
 //!
-//! Records travel in batches, so that a hand-over between threads is paid once for many calls. The
-//! dispatcher sends a batch back when its calls are made: it is freed here, not on the schedule.
+//! Records travel in batches, so that a hand-over between threads is paid once for many calls. A round of records
+//! is shared out among the workers, and handed over as a whole: whatever a call waits for was handed over in the same round or
+//! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: it
+//! is freed here, not on the schedule.
 
-use crossbeam::channel::{Receiver, Sender, TrySendError};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::clock::monotonic_ns;
 use crate::format::model::{ObjectKey, StorageCall};
 use crate::os;
 use crate::replay::plan::{PlannedRecord, Planner};
 use crate::replay::timed::{RecordBody, TimedRecord};
+use crate::sync::{Arc, OnceLock};
 
-/// Records of one batch, at most.
-const BATCH_RECORDS: usize = 256;
+/// Records of one round, at most.
+const ROUND_RECORDS: usize = 256;
 
-/// Memory of one batch, in bytes, from which on it is closed. One record more may stand in it.
-const BATCH_BYTES: usize = 1 << 20;
+/// Memory of one round, in bytes, from which on it is closed. One record more may stand in it.
+const ROUND_BYTES: usize = 1 << 20;
 
-/// How many decoded batches wait for the dispatcher, at most: with [`BATCH_BYTES`], 16 MiB.
-pub(super) const BATCHES_AHEAD: usize = 16;
+/// How many decoded batches wait for a worker, at most: with [`ROUND_BYTES`], 16 MiB for all workers together, but for rounds
+/// that are on their way.
+const BATCHES_AHEAD: usize = 16;
 
 /// How long the decoder sleeps when it is as far ahead as it may be: short beside the time that the batches
 /// ahead last at any rate.
 const FULL_POLL_NS: u64 = 100_000;
 
-/// Decoded records, in the order of the trace.
+/// Time between the moment at which the first calls are decoded and the origin of the schedule, so that a
+/// call at offset 0 can be on time.
+const START_LEAD_NS: u64 = 1_000_000;
+
+/// Decoded records of one worker, in the order of the trace.
 pub(super) type Batch = Vec<PlannedRecord>;
 
-/// Decodes until the source ends or nobody takes batches any more.
-pub(super) fn feed(
-    mut source: impl Iterator<Item = TimedRecord>,
-    batches: &Sender<Batch>,
-    spent: &Receiver<Batch>,
-) {
-    let mut planner = Planner::default();
-    loop {
-        let mut batch = spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_RECORDS));
-        batch.clear();
-        fill(&mut batch, &mut source, &mut planner);
-        if batch.is_empty() || !hand_over(batch, batches) {
-            return;
+/// The worker's end of its lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) batches: Receiver<Batch>,
+    pub(super) spent: Sender<Batch>,
+    /// When the schedule starts: set before the first batch is sent.
+    pub(super) origin: Arc<OnceLock<u64>>,
+}
+
+#[derive(Debug)]
+struct FeedLane {
+    batches: Sender<Batch>,
+    spent: Receiver<Batch>,
+}
+
+/// The decoder's ends of all lanes.
+#[derive(Debug)]
+pub(super) struct Feed {
+    lanes: Vec<FeedLane>,
+    origin: Arc<OnceLock<u64>>,
+}
+
+/// Lanes to so many workers.
+pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
+    let origin: Arc<OnceLock<u64>> = Arc::default();
+    let lane = |_| {
+        let (send_batch, batches) = bounded(BATCHES_AHEAD);
+        let (spent, receive_spent) = bounded(BATCHES_AHEAD);
+        let feed = FeedLane { batches: send_batch, spent: receive_spent };
+        (feed, Lane { batches, spent, origin: Arc::clone(&origin) })
+    };
+    let (feeds, lanes) = (0..workers).map(lane).unzip();
+    (Feed { lanes: feeds, origin }, lanes)
+}
+
+impl Feed {
+    /// Decodes until the source ends or nobody takes batches any more. Returns the planner.
+    pub(super) fn run(self, mut source: impl Iterator<Item = TimedRecord>, mut planner: Planner) -> Planner {
+        let mut round: Vec<Batch> = self.lanes.iter().map(|_| Vec::with_capacity(ROUND_RECORDS)).collect();
+        loop {
+            let records = fill(&mut round, &mut source, &mut planner);
+            self.origin.get_or_init(|| monotonic_ns() + START_LEAD_NS);
+            if records == 0 || !self.hand_over(&mut round) {
+                return planner;
+            }
         }
-        // Frees the calls of every batch that came back, beside the one that is used again.
-        spent.try_iter().for_each(drop);
+    }
+
+    /// Hands a round over, and fills it with empty batches for the next. False if nobody takes batches any more.
+    fn hand_over(&self, round: &mut [Batch]) -> bool {
+        for (lane, batch) in self.lanes.iter().zip(round) {
+            if batch.is_empty() {
+                continue;
+            }
+            let mut next = lane.spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(ROUND_RECORDS));
+            next.clear();
+            if !send(std::mem::replace(batch, next), &lane.batches) {
+                return false;
+            }
+            // Frees the calls of every batch that came back, beside the one that is used again.
+            lane.spent.try_iter().for_each(drop);
+        }
+        true
     }
 }
 
-/// Waits for room without blocking on the channel: a sender that blocks is woken by the dispatcher, which would
+/// Waits for room without blocking on the channel: a sender that blocks is woken by the worker, which would
 /// cost it a system call between two deadlines. False if nobody takes batches any more.
-fn hand_over(mut batch: Batch, batches: &Sender<Batch>) -> bool {
+fn send(mut batch: Batch, batches: &Sender<Batch>) -> bool {
     loop {
         batch = match batches.try_send(batch) {
             Ok(()) => return true,
@@ -59,14 +114,17 @@ fn hand_over(mut batch: Batch, batches: &Sender<Batch>) -> bool {
     }
 }
 
-fn fill(batch: &mut Batch, source: &mut impl Iterator<Item = TimedRecord>, planner: &mut Planner) {
-    let mut batch_bytes = 0;
-    while batch.len() < BATCH_RECORDS && batch_bytes < BATCH_BYTES {
-        let Some(record) = source.next() else { return };
+/// Returns how many records the round has.
+fn fill(round: &mut [Batch], source: &mut impl Iterator<Item = TimedRecord>, planner: &mut Planner) -> usize {
+    let (mut records, mut round_bytes) = (0, 0);
+    while records < ROUND_RECORDS && round_bytes < ROUND_BYTES {
+        let Some(record) = source.next() else { break };
         let planned = planner.plan(record);
-        batch_bytes += memory_bytes(&planned);
-        batch.push(planned);
+        round_bytes += memory_bytes(&planned);
+        round[usize::from(planned.worker)].push(planned);
+        records += 1;
     }
+    records
 }
 
 /// About how much memory a record holds.
@@ -79,17 +137,11 @@ fn memory_bytes(planned: &PlannedRecord) -> usize {
 }
 
 fn call_bytes(call: &StorageCall) -> usize {
-    match call {
-        StorageCall::ReserveWrite { keys, .. }
-        | StorageCall::FinishWrite { keys }
-        | StorageCall::ReadEnter { keys }
-        | StorageCall::ReadExit { keys }
-        | StorageCall::FinishRead { keys, .. } => keys_bytes(keys),
-        StorageCall::SubmitPrefetch { spec, external_request_id, .. } => {
-            let rows_bytes: usize = spec.key_groups.iter().map(|group| keys_bytes(&group.keys)).sum();
-            rows_bytes + external_request_id.len()
-        }
-    }
+    let names_bytes = match call {
+        StorageCall::SubmitPrefetch { external_request_id, .. } => external_request_id.len(),
+        _ => 0,
+    };
+    names_bytes + call.key_lists().map(keys_bytes).sum::<usize>()
 }
 
 /// A hash that does not fit into its key is held beside it; counting every hash twice is near enough.

@@ -23,28 +23,73 @@ pub struct LagRecorder {
     histogram: Histogram<u64>,
     max_ns: u64,
     late_calls: u64,
+    /// The longest stretch of late calls that is over, and the one that is not.
+    longest: LateStretch,
+    current: Option<LateStretch>,
+}
+
+/// Calls that began late, one after the other, without one in between that was on time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LateStretch {
+    /// When the first was due, nanoseconds from the start of the replay.
+    pub from_ns: u64,
+    /// When the last was due.
+    pub to_ns: u64,
+    /// How many there were.
+    pub calls: u64,
+    /// How late the latest was, nanoseconds.
+    pub max_ns: u64,
+}
+
+impl LateStretch {
+    fn longer(self, other: Self) -> Self {
+        let length = |stretch: &Self| (stretch.to_ns - stretch.from_ns, stretch.calls);
+        if length(&self) >= length(&other) { self } else { other }
+    }
 }
 
 impl Default for LagRecorder {
     fn default() -> Self {
-        Self { histogram: fixed_histogram(), max_ns: 0, late_calls: 0 }
+        Self {
+            histogram: fixed_histogram(),
+            max_ns: 0,
+            late_calls: 0,
+            longest: LateStretch::default(),
+            current: None,
+        }
     }
 }
 
 impl LagRecorder {
-    /// Counts one call that began `lag_ns` after it was due.
+    /// Counts one call that began `lag_ns` after it was due, at `due_ns` from the start of the replay.
     #[inline]
-    pub fn record(&mut self, lag_ns: u64) {
+    pub fn record(&mut self, due_ns: u64, lag_ns: u64) {
         self.histogram.saturating_record(lag_ns);
         self.max_ns = self.max_ns.max(lag_ns);
-        self.late_calls += u64::from(lag_ns > LATE_NS);
+        if lag_ns > LATE_NS {
+            self.late_calls += 1;
+            let first = LateStretch { from_ns: due_ns, ..LateStretch::default() };
+            let current = self.current.get_or_insert(first);
+            current.to_ns = due_ns;
+            current.calls += 1;
+            current.max_ns = current.max_ns.max(lag_ns);
+        } else if let Some(over) = self.current.take() {
+            self.longest = self.longest.longer(over);
+        }
     }
 
-    /// Adds what another worker counted.
+    fn longest_stretch(&self) -> LateStretch {
+        self.current.map_or(self.longest, |current| self.longest.longer(current))
+    }
+
+    /// Adds the lags of another worker.
     pub fn merge(&mut self, other: &Self) {
-        self.histogram.add(&other.histogram).expect("all lags have the same bounds");
+        self.histogram += &other.histogram;
         self.max_ns = self.max_ns.max(other.max_ns);
         self.late_calls += other.late_calls;
+        // Of workers that were late at the same time the one that was for longest.
+        self.longest = self.longest_stretch().longer(other.longest_stretch());
+        self.current = None;
     }
 
     /// The distribution so far.
@@ -57,6 +102,7 @@ impl LagRecorder {
             p999_ns: quantile_ns(0.999),
             max_ns: self.max_ns,
             late_calls: self.late_calls,
+            longest_late: self.longest_stretch(),
         }
     }
 }
@@ -76,6 +122,8 @@ pub struct LagSummary {
     pub max_ns: u64,
     /// Calls more than [`LATE_NS`] late.
     pub late_calls: u64,
+    /// The longest stretch of them.
+    pub longest_late: LateStretch,
 }
 
 #[cfg(test)]
@@ -86,7 +134,7 @@ mod tests {
     fn late_is_later_than_a_millisecond_and_the_maximum_is_exact() {
         let mut lags = LagRecorder::default();
         for lag_ns in [10, 20, 30, LATE_NS, LATE_NS + 1, MAX_TRACKED_LAG_NS * 3] {
-            lags.record(lag_ns);
+            lags.record(0, lag_ns);
         }
         let summary = lags.summary();
         assert_eq!((summary.calls, summary.late_calls), (6, 2));
@@ -94,15 +142,36 @@ mod tests {
     }
 
     #[test]
-    fn lags_of_several_workers_are_those_of_one() {
-        let (mut all, mut some, mut others) =
+    fn the_lags_of_two_workers_are_those_of_one_that_had_all() {
+        let (mut one, mut other, mut all) =
             (LagRecorder::default(), LagRecorder::default(), LagRecorder::default());
-        for lag_ns in [1, 20, 300, LATE_NS + 1, LATE_NS * 7] {
-            all.record(lag_ns);
-            if lag_ns % 2 == 0 { some.record(lag_ns) } else { others.record(lag_ns) }
+        for (number, lag_ns) in [5, LATE_NS * 2, 70, 9, LATE_NS + 1].into_iter().enumerate() {
+            if number % 2 == 0 { &mut one } else { &mut other }.record(0, lag_ns);
+            all.record(0, lag_ns);
         }
-        some.merge(&others);
-        assert_eq!(some.summary(), all.summary());
+        one.merge(&other);
+        let without_stretches =
+            |lags: &LagRecorder| LagSummary { longest_late: LateStretch::default(), ..lags.summary() };
+        assert_eq!(without_stretches(&one), without_stretches(&all));
+    }
+
+    #[test]
+    fn the_longest_stretch_of_late_calls_says_since_when() {
+        let late = LATE_NS + 1;
+        let mut lags = LagRecorder::default();
+        for (due_ns, lag_ns) in [(0, 0), (10, late), (20, late * 3), (30, 0), (40, late), (50, 0)] {
+            lags.record(due_ns, lag_ns);
+        }
+        let first = LateStretch { from_ns: 10, to_ns: 20, calls: 2, max_ns: late * 3 };
+        assert_eq!(lags.summary().longest_late, first);
+        for due_ns in [60, 70, 80] {
+            lags.record(due_ns, late);
+        }
+        let to_the_end = LateStretch { from_ns: 60, to_ns: 80, calls: 3, max_ns: late };
+        assert_eq!(lags.summary().longest_late, to_the_end);
+        let mut other = LagRecorder::default();
+        other.merge(&lags);
+        assert_eq!(other.summary().longest_late, to_the_end);
     }
 
     #[test]

@@ -11,17 +11,19 @@ use std::time::Duration;
 use smallvec::{SmallVec, smallvec};
 
 use crate::clock::monotonic_ns;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::model::{
     FetchingPolicy, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall, WriteMode,
 };
 use crate::replay::latency::account::{Account, Answer as Answered, Asked};
 use crate::replay::latency::{AnswerSummary, RecordedOutcomes};
 use crate::replay::owners::OpenKeys;
-use crate::replay::plan::ReadSlot;
+use crate::replay::plan::{Order, ReadSlot};
 use crate::replay::stop::StopFlag;
-use crate::replay::target::ReplayTarget;
+use crate::replay::target::{Made, ReplayTarget};
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
+use crate::replay::trace_time::TraceTime;
+use crate::storage::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
     Bitmap, KeyCodes, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager,
@@ -32,7 +34,9 @@ use crate::sync::Arc;
 /// Drives a [`StorageManager`] of its own, and counts what it answers.
 #[derive(Debug)]
 pub struct ManagerTarget {
-    manager: StorageManager,
+    manager: Arc<StorageManager>,
+    /// In causal order.
+    time: Option<Arc<TraceTime>>,
     /// The open reads, by their slots.
     open_reads: Vec<Option<ReadContext>>,
     answer: Answer,
@@ -77,29 +81,59 @@ struct Prefetching {
 }
 
 impl ManagerTarget {
-    /// Starts a manager under `config`.
+    /// Starts a manager under `config` with threads that work on the clock of the wall: for [`Order::Recorded`].
     ///
     /// # Errors
     /// Those of [`StorageManagerConfig::check`] and of [`StorageManager::new`].
     pub fn new(config: StorageManagerConfig) -> Result<Self> {
-        config.check()?;
-        Self::over(StorageManager::new(config)?)
+        Ok(Self::of_all(config, Order::Recorded, 1)?.remove(0))
     }
 
-    /// Drives a manager that was made elsewhere, and to which nothing was done.
+    /// One target for each of so many workers, of one manager under `config`. In causal order it has no threads of its own, and
+    /// works on the trace's time.
+    ///
+    /// # Errors
+    /// Those of [`Self::new`]; if there are several L1s and several workers.
+    pub fn of_all(config: StorageManagerConfig, order: Order, workers: usize) -> Result<Vec<Self>> {
+        config.check()?;
+        if workers > 1 && config.l1_managers.len() > 1 {
+            return Err(Error::unsupported("with several L1 managers a replay has one worker")
+                .with_context("workers", workers)
+                .with_hint("which L1 holds what is open is known to the worker that opened it"));
+        }
+        let (time, manager) = match order {
+            Order::Recorded => (None, StorageManager::new(config.clone())?),
+            Order::Causal => {
+                let (time, clock) = TraceTime::new(&config);
+                let builder = StorageManagerBuilder::new(config.clone()).without_threads(clock);
+                (Some(Arc::new(time)), builder.stores_in_turn().build()?)
+            }
+        };
+        Self::over(manager, time, workers)
+    }
+
+    /// The same for a manager that was made elsewhere, and to which nothing was done.
     ///
     /// # Errors
     /// If somebody else is told of what happens in its L2.
-    pub fn over(manager: StorageManager) -> Result<Self> {
-        Ok(Self {
-            open_keys: OpenKeys::of(manager.config()),
-            account: Account::of(&manager)?,
-            manager,
+    pub fn of_manager(manager: StorageManager, workers: usize) -> Result<Vec<Self>> {
+        Self::over(manager, None, workers)
+    }
+
+    fn over(manager: StorageManager, time: Option<Arc<TraceTime>>, workers: usize) -> Result<Vec<Self>> {
+        let manager = Arc::new(manager);
+        let account = Account::of(&manager)?;
+        let target = |_| Self {
+            manager: Arc::clone(&manager),
+            time: time.clone(),
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
+            open_keys: OpenKeys::of(manager.config()),
+            account: account.for_another_worker(),
             totals: StorageTotals::default(),
-        })
+        };
+        Ok((0..workers).map(target).collect())
     }
 
     /// The manager, to look at what a replay left in it.
@@ -125,6 +159,23 @@ impl ManagerTarget {
     /// # Errors
     /// As [`Self::close`].
     pub fn close_in_full(self) -> Result<ManagerTotals> {
+        Self::close_all(vec![self])
+    }
+
+    /// [`Self::close_in_full`] for all [targets of a manager](Self::of_all); none is no error, and has no totals.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn close_all(targets: Vec<Self>) -> Result<ManagerTotals> {
+        let merged = targets.into_iter().reduce(|mut merged, other| {
+            merged.totals += other.totals;
+            merged.account.merge(&other.account);
+            merged
+        });
+        merged.map_or_else(|| Ok(ManagerTotals::default()), Self::close_merged)
+    }
+
+    fn close_merged(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
         self.manager.close()?;
@@ -142,6 +193,7 @@ impl ManagerTarget {
             failed_evictions: FailedEviction::all_of(&open),
             l2,
             account: self.account.summary(),
+            unsettled_calls: self.time.as_ref().map_or(0, |time| time.unsettled()),
         })
     }
 
@@ -232,12 +284,12 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, seq: u64, call: &StorageCall, mut prefetching: Prefetching) {
+    fn count_prefetch(&mut self, made: &Made<'_>, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        let StorageCall::SubmitPrefetch { spec, .. } = call else { return };
-        if !self.count_result(&mut prefetching, Some((seq, spec))) {
-            prefetching.asked = Some(self.account.asked(seq, &spec.key_groups));
+        let StorageCall::SubmitPrefetch { spec, .. } = made.call else { return };
+        if !self.count_result(&mut prefetching, Some((made, spec))) {
+            prefetching.asked = Some(self.account.asked(made.seq, &spec.key_groups));
             self.prefetching.push_back(prefetching);
         }
     }
@@ -246,24 +298,25 @@ impl ManagerTarget {
     fn count_result(
         &mut self,
         prefetching: &mut Prefetching,
-        submitted: Option<(u64, &PrefetchTaskSpec)>,
+        submitted: Option<(&Made<'_>, &PrefetchTaskSpec)>,
     ) -> bool {
         let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
             prefetching.early_queries += 1;
             self.account.answers.asked_too_early();
             return false;
         };
-        self.account.answers.answered(&prefetching.handle, prefetching.early_queries);
+        let call_ns = submitted.map_or(0, |(made, _)| made.latency_ns);
+        self.account.answers.answered(&prefetching.handle, call_ns, prefetching.early_queries);
         let served_chunks = served_chunks(&result.hit_cells, prefetching.policy);
         self.totals.served_chunks += served_chunks as u64;
         let (handle, policy) = (&prefetching.handle, prefetching.policy);
         let answer = Answered { handle, result: &result, policy, served_chunks };
         match (&prefetching.asked, submitted) {
             (Some(asked), _) => self.account.answered_later(asked, &answer),
-            (None, Some((seq, spec))) => {
+            (None, Some((made, spec))) => {
                 let l1s = || self.manager.l1_managers();
                 let is_in_l1 = |key: &ObjectKey| l1s().any(|l1| l1.is_resident(key));
-                self.account.answered_at_once(seq, &spec.key_groups, &answer, is_in_l1);
+                self.account.answered_at_once(made.seq, &spec.key_groups, &answer, is_in_l1);
             }
             (None, None) => {}
         }
@@ -304,6 +357,14 @@ impl ManagerTarget {
                     self.account.forget(asked);
                 }
             }
+        }
+    }
+
+    /// In causal order a prefetch is answered before the next call. One that never starts is not waited for.
+    fn wait_for_answer(&self, handle: &PrefetchHandle, stop: &StopFlag) {
+        let never_starts = self.manager.config().prefetch_max_in_flight < 1;
+        if let Some(time) = self.time.as_ref().filter(|_| !never_starts && !handle.is_done()) {
+            time.wait(stop, |at_most| self.manager.wait_prefetch_status(handle, at_most));
         }
     }
 
@@ -376,29 +437,44 @@ impl ReplayTarget for ManagerTarget {
         Ok(())
     }
 
-    fn settle(&mut self, seq: u64, call: &StorageCall) {
+    fn prepare(&mut self, call: &StorageCall, trace_ns: u64, stop: &StopFlag) {
+        if let Some(time) = &self.time {
+            time.prepare(&self.manager, call, trace_ns, stop);
+        }
+    }
+
+    fn settle(&mut self, made: &Made<'_>, stop: &StopFlag) {
         let answer = std::mem::replace(&mut self.answer, Answer::Nothing);
         // What has come since the call is not what it missed.
         if let Answer::Read(slot) = answer {
-            self.count_read(call, slot);
+            self.count_read(made.call, slot);
         }
         self.count_results();
         match answer {
             Answer::Nothing | Answer::Read(_) => {}
-            Answer::Reserved(reservation) => self.count_reservation(call, &reservation),
+            Answer::Reserved(reservation) => self.count_reservation(made.call, &reservation),
             Answer::Finished(codes) => {
-                if let StorageCall::FinishWrite { keys } = call {
+                if let StorageCall::FinishWrite { keys } = made.call {
                     let codes = codes.iter().flat_map(|codes| codes.as_slice());
                     self.account.finished(keys, codes.copied());
                 }
             }
-            Answer::Prefetching(prefetching) => self.count_prefetch(seq, call, prefetching),
+            Answer::Prefetching(prefetching) => {
+                self.wait_for_answer(&prefetching.handle, stop);
+                self.count_prefetch(made, prefetching);
+            }
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
+        }
+        if let Some(time) = &self.time {
+            time.settle_call(&self.manager, stop);
         }
     }
 
     fn finish(&mut self, stop: &StopFlag) {
         self.count_last_results(stop);
+        if let Some(time) = &self.time {
+            time.settle(&self.manager, stop);
+        }
         for context in self.open_reads.drain(..).flatten() {
             context.exit(false);
             self.totals.closed_leftovers += 1;

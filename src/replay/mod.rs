@@ -1,21 +1,23 @@
-//! Replays a recorded trace against a storage manager, at the pace at which it was recorded.
+//! Replays a recorded trace against a storage manager, at any pace.
 //!
-//! Three threads share the work, so that nothing but the calls themselves stands on the schedule:
+//! Several threads share the work, so that nothing but the calls themselves stands on the schedule:
 //!
 //! ```text
-//!  decoder                       dispatcher                       caller
+//!  decoder                       workers                          caller
 //!  records -> plan -> batches ---------> wait, call, count ------> ReplayObserver
 //!             <-- spent batches --                 outcomes
 //! ```
 //!
 //! * [`source`] and `native_source`: where records come from, as [`timed`] ones. [`extent`]: how many there are.
-//! * [`plan`]: which exit closes which enter.
+//!   [`selection`]: which of them. [`copies`]: how often, and for how many tenants.
+//! * [`plan`]: who makes a call, and what it waits for: its time alone, or in causal order all calls before it.
 //! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
-//! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says.
-//! * [`driver`]: the dispatcher. It waits for `origin + t_mono`, an absolute deadline, so an overshoot never
-//!   adds up; between a deadline and its call it allocates nothing, takes no lock, makes no system call.
+//! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says. [`pace`]: how fast they pass.
+//! * [`driver`]: the dispatcher, which runs everybody. `worker`: one of those that make the calls. It waits for `origin + due`, an
+//!   absolute deadline, so an overshoot never adds up; between a deadline and its call it allocates nothing, takes no lock, makes no
+//!   system call. `progress`: how workers wait for each other.
 //! * [`target`]: what a call is dispatched to. [`manager_target`]: the storage manager as one. `owners`: which of several
-//!   L1s holds what is open.
+//!   L1s holds what is open. `trace_time`: the time of a manager that works on the trace's own.
 //! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
 //! * [`latency`]: how long prefetches and stores took, and what was moved. [`misses`]: why something was missed.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule.
@@ -24,6 +26,7 @@
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
 //! and named.
 
+pub mod copies;
 pub mod driver;
 pub mod extent;
 mod feed;
@@ -34,25 +37,32 @@ pub mod misses;
 mod native_source;
 pub mod observe;
 mod owners;
+pub mod pace;
 pub mod plan;
+mod progress;
 pub mod schedule;
+pub mod selection;
 pub mod source;
 pub mod stats;
 pub mod stop;
 pub mod target;
 pub mod timed;
 pub mod totals;
+mod trace_time;
+mod worker;
 
-pub use driver::{RecordNote, ReplayOptions, ReplayRun, replay};
+pub use driver::{MAX_WORKERS, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
-pub use lag::LagSummary;
+pub use lag::{LagSummary, LateStretch};
 pub use latency::{AccountSummary, AnswerSummary, RecordedOutcomes};
 pub use misses::{MissReason, MissSummary};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
-pub use plan::ReadSlot;
+pub use pace::Pace;
+pub use plan::{Order, ReadSlot};
 pub use source::TraceSource;
 pub use stats::OpSummary;
 pub use stop::StopFlag;
-pub use target::ReplayTarget;
+pub use target::{Made, ReplayTarget};
 pub use timed::{RecordBody, TimedRecord};
 pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
+pub use worker::{MAX_NOTES, RecordNote};

@@ -2,7 +2,7 @@
 //!
 //! Outcomes reach the observer through a queue of fixed length, on the caller's own thread. If the observer
 //! cannot keep up (a full disk, a paused terminal) the queue fills; from there on outcomes are left out and
-//! counted. The dispatcher never waits for an observer: a late replay would measure the wrong thing.
+//! counted. A worker never waits for an observer: a late replay would measure the wrong thing.
 
 use crossbeam::channel::{Receiver, TryRecvError};
 
@@ -75,23 +75,36 @@ pub trait ReplayObserver {
 
     /// Nothing more is done yet. Called about a hundred times a second.
     fn tick(&mut self) {}
+
+    /// Whether it is to be told about records at all; asked once. Who does not want them spares the workers the telling.
+    fn wants_records(&self) -> bool {
+        true
+    }
 }
 
 /// An observer that looks away.
 impl ReplayObserver for () {
     fn record(&mut self, _outcome: &Outcome) {}
+
+    fn wants_records(&self) -> bool {
+        false
+    }
 }
 
-/// Hands outcomes to `observer` until the dispatcher has hung up.
+/// Hands outcomes to `observer` until all workers have hung up and are done.
 ///
-/// Polls instead of blocking: a receiver that blocks would cost the dispatcher a system call per record.
-pub(super) fn observe_until_done(outcomes: &Receiver<Outcome>, observer: &mut impl ReplayObserver) {
+/// Polls instead of blocking: a receiver that blocks would cost a worker a system call per record.
+pub(super) fn observe_until_done(
+    outcomes: &Receiver<Outcome>,
+    observer: &mut impl ReplayObserver,
+    all_done: impl Fn() -> bool,
+) {
     let waiter = Waiter::new(0);
     loop {
         match outcomes.try_recv() {
             Ok(outcome) => observer.record(&outcome),
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => {
+            Err(TryRecvError::Disconnected) if all_done() => return,
+            Err(TryRecvError::Disconnected | TryRecvError::Empty) => {
                 observer.tick();
                 waiter.wait_until_ns(monotonic_ns() + POLL_NS, || false);
             }

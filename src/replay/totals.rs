@@ -18,6 +18,8 @@ pub struct ManagerTotals {
     pub l2: L2Totals,
     /// What was noted beside the calls: bytes, times of L2, why something was missed.
     pub account: AccountSummary,
+    /// In causal order: how often L2 was not done in time, so that later calls may have seen it work.
+    pub unsettled_calls: u64,
 }
 
 /// Counts of keys and reads. A key that is asked for twice counts twice.
@@ -57,6 +59,45 @@ pub struct StorageTotals {
     pub keys_not_writable: u64,
     /// Keys of writes for which there was no memory.
     pub keys_out_of_memory: u64,
+}
+
+impl std::ops::AddAssign for StorageTotals {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            requested_chunks,
+            served_chunks,
+            requested_keys,
+            hit_keys,
+            l1_hit_keys,
+            l2_hit_keys,
+            evicted_keys,
+            unresolved_prefetches,
+            reads_found_nothing,
+            keys_not_found,
+            keys_not_readable,
+            unmatched_exits,
+            closed_leftovers,
+            keys_reserved,
+            keys_not_writable,
+            keys_out_of_memory,
+        } = other;
+        self.requested_chunks += requested_chunks;
+        self.served_chunks += served_chunks;
+        self.requested_keys += requested_keys;
+        self.hit_keys += hit_keys;
+        self.l1_hit_keys += l1_hit_keys;
+        self.l2_hit_keys += l2_hit_keys;
+        self.evicted_keys += evicted_keys;
+        self.unresolved_prefetches += unresolved_prefetches;
+        self.reads_found_nothing += reads_found_nothing;
+        self.keys_not_found += keys_not_found;
+        self.keys_not_readable += keys_not_readable;
+        self.unmatched_exits += unmatched_exits;
+        self.closed_leftovers += closed_leftovers;
+        self.keys_reserved += keys_reserved;
+        self.keys_not_writable += keys_not_writable;
+        self.keys_out_of_memory += keys_out_of_memory;
+    }
 }
 
 /// An L1 whose eviction policy could not choose, so that it stayed as full as it was.

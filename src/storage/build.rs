@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::storage::agent::{Agent, Mailbox};
-use crate::storage::config::{L1ManagerConfig, PrefetchPolicy, StorageManagerConfig};
+use crate::storage::config::{Compat, L1ManagerConfig, PrefetchPolicy, StorageManagerConfig};
 use crate::storage::events::Events;
 use crate::storage::l1::L1Manager;
 use crate::storage::l1_eviction::L1EvictionController;
@@ -16,6 +16,7 @@ use crate::storage::prefetch::{PrefetchController, PrefetchSettings, Tiers};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::Reader;
 use crate::storage::store::controller::StoreSettings;
+use crate::storage::store::lane::MAX_TASKS;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
 use crate::storage::striped::Striped;
 use crate::sync::atomic::AtomicU64;
@@ -28,6 +29,7 @@ pub struct StorageManagerBuilder {
     config: StorageManagerConfig,
     clock: Clock,
     is_threaded: bool,
+    stores_in_turn: bool,
     factory: Arc<AdapterFactory>,
 }
 
@@ -59,7 +61,13 @@ impl StorageManager {
 impl StorageManagerBuilder {
     /// A manager on the system's clock, with threads.
     pub fn new(config: StorageManagerConfig) -> Self {
-        Self { config, clock: Clock::system(), is_threaded: true, factory: Arc::new(factory::create) }
+        Self {
+            config,
+            clock: Clock::system(),
+            is_threaded: true,
+            stores_in_turn: false,
+            factory: Arc::new(factory::create),
+        }
     }
 
     /// A manager on `clock`, whose controllers have no threads: [`StorageManager::pump`] does their work. Adapters
@@ -68,6 +76,13 @@ impl StorageManagerBuilder {
     pub fn without_threads(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self.is_threaded = false;
+        self
+    }
+
+    /// Gives each adapter one store at a time, so that it books objects in the order in which they were written.
+    #[must_use]
+    pub fn stores_in_turn(mut self) -> Self {
+        self.stores_in_turn = true;
         self
     }
 
@@ -151,6 +166,11 @@ impl StorageManagerBuilder {
             policy: self.config.store_policy,
             config: self.config.store,
             compat: self.config.compat,
+            max_tasks: match (self.stores_in_turn, self.config.compat) {
+                (true, _) => 1,
+                (false, Compat::Native) => MAX_TASKS,
+                (false, Compat::Lmcache) => usize::MAX,
+            },
         };
         let flow = StoreFlow::new(
             (position, Arc::clone(l1)),

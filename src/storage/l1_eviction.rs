@@ -117,6 +117,12 @@ impl L1EvictionController {
         self.shared.evict_once()
     }
 
+    /// Whether a pass would evict now.
+    pub fn is_at_watermark(&self) -> bool {
+        let (used_bytes, total_bytes) = self.shared.l1.get_memory_usage();
+        Shared::usage(used_bytes, total_bytes) >= self.shared.config.trigger_watermark
+    }
+
     /// Objects that passes deleted so far.
     pub fn evicted_keys(&self) -> u64 {
         // Relaxed: a counter that orders nothing.
@@ -144,9 +150,14 @@ impl L1EvictionController {
 }
 
 impl Shared {
+    /// The share that is used.
+    fn usage(used_bytes: u64, total_bytes: u64) -> f64 {
+        if total_bytes == 0 { 0.0 } else { used_bytes as f64 / total_bytes as f64 }
+    }
+
     fn evict_once(&self) -> EvictionPass {
         let (used_bytes, total_bytes) = self.l1.get_memory_usage();
-        let usage = if total_bytes == 0 { 0.0 } else { used_bytes as f64 / total_bytes as f64 };
+        let usage = Self::usage(used_bytes, total_bytes);
         let is_below = usage < self.config.trigger_watermark;
         let victims = if is_below { Ok(Vec::new()) } else { self.l1.evict(&self.config) };
         // Relaxed: counters that order nothing.

@@ -384,6 +384,18 @@ impl StorageManager {
         self.units.iter().map(|unit| unit.eviction.evict_once()).collect()
     }
 
+    /// One eviction pass over every L1 that is not below its watermark, on the caller's thread: what the threads of a manager
+    /// that has some do at once.
+    pub fn evict_l1_at_watermark(&self) -> Vec<EvictionPass> {
+        let full = self.units.iter().filter(|unit| unit.eviction.is_at_watermark());
+        full.map(|unit| unit.eviction.evict_once()).collect()
+    }
+
+    /// Whether an L1 is not below its watermark.
+    pub fn is_l1_at_watermark(&self) -> bool {
+        self.units.iter().any(|unit| unit.eviction.is_at_watermark())
+    }
+
     /// Used and usable bytes of all L1s.
     pub fn get_l1_usage(&self) -> (u64, u64) {
         let usages = self.units.iter().map(|unit| unit.l1.get_memory_usage());

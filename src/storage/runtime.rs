@@ -198,6 +198,23 @@ impl StorageManager {
         self.adapters.snapshot().iter().map(|entry| entry.uses()).sum()
     }
 
+    /// For a manager without threads: waits until the adapters have answered all that was handed to them, and does what
+    /// follows from it, at most `timeout`; returns whether it is done. What is to be tried again later by the manager's clock is
+    /// left for then.
+    pub fn settle(&self, timeout: Duration) -> bool {
+        let deadline_ns = deadline_ns(timeout);
+        loop {
+            self.pump();
+            if self.outstanding_tasks() == 0 && !self.pump() {
+                return true;
+            }
+            if monotonic_ns() >= deadline_ns {
+                return false;
+            }
+            self.units[0].store.wait(PUMP_WAIT);
+        }
+    }
+
     /// Waits until everything that was written is stored, or given up, at most `timeout`; returns whether it is.
     /// Closing does not wait for it.
     pub fn flush_stores(&self, timeout: Duration) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lmcache::error::{Error, Result};
 use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, Op, StorageCall};
 use lmcache::replay::{
-    Outcome, ReadSlot, RecordBody, ReplayObserver, ReplayOptions, ReplayRun, ReplayTarget, StopFlag,
+    Made, Outcome, ReadSlot, RecordBody, ReplayObserver, ReplayOptions, ReplayRun, ReplayTarget, StopFlag,
     TimedRecord, replay,
 };
 
@@ -78,7 +78,7 @@ impl ReplayTarget for FakeTarget {
         }
     }
 
-    fn settle(&mut self, _seq: u64, _call: &StorageCall) {
+    fn settle(&mut self, _made: &Made<'_>, _stop: &StopFlag) {
         self.settled += 1;
     }
 
@@ -100,5 +100,6 @@ impl ReplayObserver for Collector {
 /// Replays `records` against `target`, unobserved.
 pub(crate) fn run(records: Vec<TimedRecord>, target: &mut FakeTarget) -> ReplayRun {
     let stop = target.stop_after.as_ref().map_or_else(StopFlag::default, |(_, stop)| stop.clone());
-    replay(records.into_iter(), target, &ReplayOptions::default(), &stop, &mut ()).expect("threads")
+    replay(records.into_iter(), std::slice::from_mut(target), &ReplayOptions::default(), &stop, &mut ())
+        .expect("threads")
 }

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod causal;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;
@@ -14,6 +15,8 @@ mod interrupted;
 mod made;
 mod misses;
 mod outcomes;
+#[cfg(feature = "cli")]
+mod paces;
 mod pacing;
 mod pairing;
 mod real_traces;
@@ -23,3 +26,4 @@ mod recorded;
 mod reported;
 mod several_l1s;
 mod specs;
+mod workers;

@@ -9,7 +9,7 @@ use lmcache::format::model::{
 };
 use lmcache::replay::manager_target::ManagerTarget;
 use lmcache::replay::misses::MissCounts;
-use lmcache::replay::{ManagerTotals, MissReason, ReadSlot, ReplayTarget, StopFlag};
+use lmcache::replay::{Made, ManagerTotals, MissReason, ReadSlot, ReplayTarget, StopFlag};
 use lmcache::storage::StorageManagerBuilder;
 use lmcache::storage::config::{Compat, EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
 
@@ -48,13 +48,17 @@ impl Bench {
         config.l2_adapters = adapter.into_iter().collect();
         let (clock, hand) = Clock::manual(NS_PER_S);
         let manager = StorageManagerBuilder::new(config).without_threads(clock).build().expect("memory");
-        Self { target: ManagerTarget::over(manager).expect("the only sink"), hand, calls: 0 }
+        Self {
+            target: ManagerTarget::of_manager(manager, 1).expect("the only sink").remove(0),
+            hand,
+            calls: 0,
+        }
     }
 
     fn call(&mut self, call: &StorageCall) {
         let slot = matches!(call, StorageCall::ReadEnter { .. }).then_some(ReadSlot(0));
         self.target.dispatch(call, slot).expect("a call that can be made");
-        self.target.settle(self.calls, call);
+        self.target.settle(&Made { seq: self.calls, call, latency_ns: 1 }, &StopFlag::default());
         self.calls += 1;
     }
 

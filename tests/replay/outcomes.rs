@@ -1,7 +1,7 @@
 //! What counts as replayed, skipped and failed, and what an observer is told.
 
 use lmcache::format::model::Op;
-use lmcache::replay::driver::MAX_NOTES;
+use lmcache::replay::MAX_NOTES;
 use lmcache::replay::observe::OUTCOMES_QUEUED;
 use lmcache::replay::{Outcome, RecordName, ReplayObserver, ReplayOptions, Status, StopFlag, replay};
 
@@ -14,7 +14,14 @@ fn records_are_counted_by_how_they_ended() {
         at_start([finish_write("a"), skipped("x.y"), finish_write("b"), enter("a"), finish_write("c")]);
     let mut seen = Collector::default();
     let options = ReplayOptions::default();
-    let run = replay(records.into_iter(), &mut target, &options, &StopFlag::default(), &mut seen).unwrap();
+    let run = replay(
+        records.into_iter(),
+        std::slice::from_mut(&mut target),
+        &options,
+        &StopFlag::default(),
+        &mut seen,
+    )
+    .unwrap();
     assert_eq!((run.records_replayed, run.records_skipped, run.records_failed), (2, 1, 2));
     let counts: Vec<_> = run.ops.iter().map(|row| (row.op, row.count, row.errors)).collect();
     assert_eq!(counts, [(Op::FinishWrite, 2, 1), (Op::ReadEnter, 0, 1)]);
@@ -80,7 +87,7 @@ fn a_blocked_observer_loses_outcomes_and_they_are_counted() {
     let records = at_start((0..total).map(|_| finish_write("a")));
     let options = ReplayOptions::default();
     let run =
-        replay(records.into_iter(), &mut Telling(sender), &options, &StopFlag::default(), &mut observer)
+        replay(records.into_iter(), &mut [Telling(sender)], &options, &StopFlag::default(), &mut observer)
             .unwrap();
     assert_eq!(run.records_replayed, total);
     assert!(run.unobserved_records > 0);

@@ -42,7 +42,7 @@ fn a_slow_call_makes_the_next_one_late_and_the_schedule_recovers() {
     let records = at([(0.0, slow), (0.005, finish_write("a")), (0.040, finish_write("b"))]);
     let mut seen = Collector::default();
     let options = ReplayOptions::default();
-    let run = replay(records.into_iter(), &mut Slow, &options, &StopFlag::default(), &mut seen).unwrap();
+    let run = replay(records.into_iter(), &mut [Slow], &options, &StopFlag::default(), &mut seen).unwrap();
     let lags: Vec<u64> = seen.0.iter().map(|outcome| outcome.lag_ns.unwrap()).collect();
     assert!(lags[1] >= 15 * MS, "{lags:?}");
     assert!(lags[2] < 15 * MS, "{lags:?}");

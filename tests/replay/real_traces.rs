@@ -14,8 +14,14 @@ fn play(name: &str, l1_bytes: u64) -> (ReplayRun, StorageTotals) {
     let config = StorageManagerConfig::l1_only(l1_bytes, EvictionPolicyKind::Lru);
     let mut target = ManagerTarget::new(config).expect("memory");
     let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
-    let run = replay(records, &mut target, &ReplayOptions::default(), &StopFlag::default(), &mut ())
-        .expect("threads");
+    let run = replay(
+        records,
+        std::slice::from_mut(&mut target),
+        &ReplayOptions::default(),
+        &StopFlag::default(),
+        &mut (),
+    )
+    .expect("threads");
     assert!(target.manager().memcheck());
     let totals = target.close_in_full().expect("no thread panicked");
     let (storage, misses) = (totals.storage, totals.account.misses);

@@ -30,7 +30,8 @@ fn l1s(sizes: &[u64], compat: Compat) -> StorageManagerConfig {
 fn run(reader: &TraceReader, target: &mut ManagerTarget, keeps_pace: bool) -> ReplayRun {
     let records = TraceSource::new(reader)
         .map(|record| TimedRecord { t_mono_s: if keeps_pace { record.t_mono_s } else { 0.0 }, ..record });
-    replay(records, target, &ReplayOptions::default(), &StopFlag::default(), &mut ()).expect("threads")
+    replay(records, std::slice::from_mut(target), &ReplayOptions::default(), &StopFlag::default(), &mut ())
+        .expect("threads")
 }
 
 fn made(trace: MadeTrace) -> TraceReader {

@@ -15,7 +15,8 @@ fn play(trace: MadeTrace) -> (ReplayRun, StorageTotals) {
     let mut target = ManagerTarget::new(config).expect("memory");
     let options = ReplayOptions::default();
     let source = TraceSource::new(&reader);
-    let run = replay(source, &mut target, &options, &StopFlag::default(), &mut ()).expect("threads");
+    let run = replay(source, std::slice::from_mut(&mut target), &options, &StopFlag::default(), &mut ())
+        .expect("threads");
     (run, target.close().expect("no thread panicked"))
 }
 

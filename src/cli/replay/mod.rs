@@ -3,12 +3,14 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
+//! * [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself.
 //! * [`report`]: all results in one value; [`terminal`], [`json`] and [`csv`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod pacing;
 mod recording;
 mod report;
 mod terminal;
@@ -24,13 +26,17 @@ use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::StorageFlags;
+use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::os::affinity::ReservedCpu;
+use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
+use crate::replay::selection::{LeftOut, Selected};
 use crate::replay::{
-    FailedEviction, RecordedOutcomes, ReplayOptions, StopFlag, TraceExtent, TraceSource, replay,
+    FailedEviction, Pace, RecordedOutcomes, ReplayOptions, StopFlag, TimedRecord, TraceExtent, TraceSource,
+    replay,
 };
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
@@ -38,8 +44,12 @@ use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LiveOutput, Shown};
+use pacing::{PaceFlags, Pacing, Part, PartFlags};
 use recording::Recording;
-use report::{ReplayReport, adapter_name};
+use report::{Delivered, ReplayReport, adapter_name};
+
+/// A replay that is later than this somewhere is said to be behind its schedule.
+const BEHIND_NS: u64 = NS_PER_S / 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +57,9 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
+  lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -94,6 +107,10 @@ pub(crate) struct ReplayArgs {
     /// What the report looks like
     #[arg(long, value_enum, default_value_t = ReplayFormat::Terminal)]
     format: ReplayFormat,
+    #[command(flatten)]
+    pace: PaceFlags,
+    #[command(flatten)]
+    part: PartFlags,
     #[command(flatten)]
     read: ReadArgs,
     #[command(flatten)]
@@ -144,6 +161,8 @@ impl ReplayArgs {
     /// If the flags contradict each other, a file cannot be read or written, or the trace cannot be replayed.
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
+        let pacing = self.pace.pacing(config.l1_managers.len())?;
+        let part = self.part.part()?;
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
@@ -154,10 +173,12 @@ impl ReplayArgs {
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
-        let (report, lines) = play(&self, &trace, keys.as_ref(), &extent, &config, &stop)?;
+        let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
+        let (report, lines) = play(&self, &replayed, pacing, &config, &stop)?;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
+        warn_about_the_pace(&report);
         // Each result is worth having without the others; the first that could not be had is the error.
         lines.and(deliver(&self, &report)).map(|()| finding(&self, &report))
     }
@@ -229,35 +250,102 @@ fn warn_about_the_environment() {
     );
 }
 
+/// A trace, and what of it is replayed.
+struct Replayed<'a> {
+    trace: &'a Trace,
+    keys: Option<&'a KeyTable<'a>>,
+    extent: TraceExtent,
+    part: Part,
+}
+
+impl Replayed<'_> {
+    /// Its records, as they are replayed.
+    fn source(
+        &self,
+        left_out: &Arc<LeftOut>,
+        recorded: &Arc<RecordedOutcomes>,
+    ) -> impl Iterator<Item = TimedRecord> + Send {
+        let open = move || {
+            let source = TraceSource::of(self.trace, self.keys).with_completions(Arc::clone(recorded));
+            Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
+        };
+        Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
+    }
+
+    /// How long the replay is to take, and how many records it has at most.
+    fn expected(&self, pace: Pace) -> TraceExtent {
+        let records = self.extent.records.saturating_mul(self.part.copies());
+        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..self.extent }
+    }
+}
+
 /// Replays. Returns the report, and whether what was to be written while the replay ran could be.
 fn play(
     args: &ReplayArgs,
-    trace: &Trace,
-    keys: Option<&KeyTable<'_>>,
-    extent: &TraceExtent,
+    replayed: &Replayed<'_>,
+    pacing: Pacing,
     config: &StorageManagerConfig,
     stop: &StopFlag,
 ) -> Result<(ReplayReport, Result<()>)> {
+    let Pacing { options, workers } = pacing;
     // Before the manager starts its thread, which inherits what this one keeps off.
-    let reserved = ReservedCpu::take();
+    let reserved = if workers == 1 { ReservedCpu::take() } else { None };
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let mut target = ManagerTarget::new(config.clone())?;
-    warn_about_what_is_given_up(&target);
-    let mut live = LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), extent)?;
-    let record = |path: &PathBuf| Recording::start(path, target.manager(), config);
+    let mut targets = ManagerTarget::of_all(config.clone(), options.order, workers)?;
+    warn_about_what_is_given_up(&targets[0]);
+    let mut live =
+        LiveOutput::open(args.jsonl_out.as_deref(), args.shown(), &replayed.expected(options.pace))?;
+    let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
     if !args.report.quiet {
         warn_about_the_environment();
     }
-    let options = ReplayOptions { dispatcher_cpu, ..ReplayOptions::default() };
-    let recorded = Arc::<RecordedOutcomes>::default();
-    target.compare_with(Arc::clone(&recorded));
-    let source = TraceSource::of(trace, keys).with_completions(recorded);
-    let run = replay(source, &mut target, &options, stop, &mut live)?;
+    let left_out = Arc::new(LeftOut::default());
+    let options = ReplayOptions { dispatcher_cpu, ..options };
+    // Copies are numbered as they come: which record of the trace one is a copy of is not known.
+    let recorded = Arc::new(RecordedOutcomes::new(replayed.part.copies() == 1));
+    targets.iter_mut().for_each(|target| target.compare_with(Arc::clone(&recorded)));
+    let run = replay(replayed.source(&left_out, &recorded), &mut targets, &options, stop, &mut live)?;
     let lines = live.close();
-    let totals = target.close_in_full()?;
+    let totals = ManagerTarget::close_all(targets)?;
     let recording = recording.map(Recording::close);
-    Ok((ReplayReport { recording, ..ReplayReport::new(trace, extent, config, run, totals) }, lines))
+    let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
+    let delivered = Delivered {
+        pacing,
+        part: replayed.part.clone(),
+        left_out_records: left_out.records(),
+        left_out_keys: left_out.keys(),
+    };
+    Ok((ReplayReport { recording, delivered: Some(delivered), ..report }, lines))
+}
+
+/// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
+fn warn_about_the_pace(report: &ReplayReport) {
+    let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
+    let stretch = report.run.lag.longest_late;
+    if stretch.max_ns >= BEHIND_NS {
+        print_warning(&format!(
+            "the replay was behind its schedule from {:.3} s to {:.3} s, by up to {:.3} s, for {} calls; what was measured then is \
+             a machine that cannot keep up: lower the pace, or add --workers",
+            seconds(stretch.from_ns),
+            seconds(stretch.to_ns),
+            seconds(stretch.max_ns),
+            stretch.calls
+        ));
+    }
+    if report.unsettled_calls > 0 {
+        print_warning(&format!(
+            "L2 was not done in 30 s before {} calls, which may have found it at work: this replay cannot be repeated exactly",
+            report.unsettled_calls
+        ));
+    }
 }
 
 /// What a recording that is not whole is not told by its file alone.

@@ -1,5 +1,6 @@
 //! Everything that a replay has to say, before anybody renders it.
 
+use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
 use crate::replay::latency::HitRate;
 use crate::replay::latency::bytes::chunk_tokens;
@@ -40,6 +41,21 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// How it was replayed.
+    pub(super) delivered: Option<Delivered>,
+    /// In causal order: how often L2 was not done in time.
+    pub(super) unsettled_calls: u64,
+}
+
+/// How a trace was replayed, and what of it was not.
+#[derive(Clone, Debug)]
+pub(super) struct Delivered {
+    pub(super) pacing: Pacing,
+    pub(super) part: Part,
+    /// Records that the flags left out, in all loops.
+    pub(super) left_out_records: u64,
+    /// Keys that they left out of records that were replayed.
+    pub(super) left_out_keys: u64,
 }
 
 impl ReplayReport {
@@ -64,6 +80,8 @@ impl ReplayReport {
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
+            delivered: None,
+            unsettled_calls: totals.unsettled_calls,
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);

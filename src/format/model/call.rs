@@ -59,6 +59,32 @@ impl StorageCall {
             Self::SubmitPrefetch { .. } => Op::SubmitPrefetch,
         }
     }
+
+    /// The lists of keys that it names: one, or the rows of a prefetch.
+    pub fn key_lists(&self) -> impl Iterator<Item = &[ObjectKey]> {
+        let (one, rows): (Option<&[ObjectKey]>, &[GroupedObjectKeys]) = match self {
+            Self::ReserveWrite { keys, .. }
+            | Self::FinishWrite { keys }
+            | Self::ReadEnter { keys }
+            | Self::ReadExit { keys }
+            | Self::FinishRead { keys, .. } => (Some(keys), &[]),
+            Self::SubmitPrefetch { spec, .. } => (None, &spec.key_groups),
+        };
+        one.into_iter().chain(rows.iter().map(|row| row.keys.as_slice()))
+    }
+
+    /// Those lists, to be changed.
+    pub fn key_lists_mut(&mut self) -> impl Iterator<Item = &mut Vec<ObjectKey>> {
+        let (one, rows): (Option<&mut Vec<ObjectKey>>, &mut [GroupedObjectKeys]) = match self {
+            Self::ReserveWrite { keys, .. }
+            | Self::FinishWrite { keys }
+            | Self::ReadEnter { keys }
+            | Self::ReadExit { keys }
+            | Self::FinishRead { keys, .. } => (Some(keys), &mut []),
+            Self::SubmitPrefetch { spec, .. } => (None, &mut spec.key_groups),
+        };
+        one.into_iter().chain(rows.iter_mut().map(|row| &mut row.keys))
+    }
 }
 
 /// Which keys a `reserve_write` takes. Recorded by LMCache 0.4.4 to 0.5.5.

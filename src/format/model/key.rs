@@ -190,6 +190,12 @@ impl PartialEq for KeyScope {
 
 impl Eq for KeyScope {}
 
+impl Hash for KeyScope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash64);
+    }
+}
+
 /// One seed for the process: keys made by different threads hash alike, and a file cannot know the seed.
 fn hash_state() -> &'static foldhash::fast::RandomState {
     static STATE: OnceLock<foldhash::fast::RandomState> = OnceLock::new();

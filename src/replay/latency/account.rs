@@ -74,7 +74,6 @@ impl Account {
     }
 
     /// An empty one for another worker on the same manager, to be [merged](Self::merge).
-    #[expect(dead_code, reason = "for a replay with several workers")]
     pub(in crate::replay) fn for_another_worker(&self) -> Self {
         Self::over(Arc::clone(&self.shared), self.recorded.clone())
     }
@@ -198,7 +197,6 @@ impl Account {
     }
 
     /// Adds what another worker noted.
-    #[expect(dead_code, reason = "for a replay with several workers")]
     pub(in crate::replay) fn merge(&mut self, other: &Self) {
         self.answers.merge(&other.answers);
         self.bytes.merge(&other.bytes);

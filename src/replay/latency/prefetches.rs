@@ -28,19 +28,18 @@ impl AnswerRecorder {
         self.early_queries += 1;
     }
 
-    /// The result of a prefetch was there, after so many queries that came too early.
-    pub fn answered(&mut self, handle: &PrefetchHandle, early_queries: u64) {
-        let ready_ns = handle.ready_time_ns().unwrap_or(handle.submit_time_ns);
-        let taken_ns = ready_ns.saturating_sub(handle.submit_time_ns);
+    /// The result of a prefetch was there, after so many queries that came too early. Its call took `call_ns`, in which L1
+    /// answers what it can alone.
+    pub fn answered(&mut self, handle: &PrefetchHandle, call_ns: u64, early_queries: u64) {
         let journey = handle.journey();
-        self.record(taken_ns, journey.as_ref().map(|journey| &journey.times), early_queries);
+        self.record(call_ns, journey.as_ref().map(|journey| &journey.times), early_queries);
     }
 
-    /// A prefetch took so long, on the manager's clock. One that went to L2 was at these times where it was.
-    fn record(&mut self, taken_ns: u64, times: Option<&PrefetchTimes>, early_queries: u64) {
-        self.all.record(taken_ns);
+    /// A prefetch took as long as its call; or, if it went to L2, was at these times where it was.
+    fn record(&mut self, call_ns: u64, times: Option<&PrefetchTimes>, early_queries: u64) {
         self.answered_after_call += u64::from(early_queries > 0);
-        let Some(times) = times else { return self.by_l1.record(taken_ns) };
+        self.all.record(times.map_or(call_ns, PrefetchTimes::total_ns));
+        let Some(times) = times else { return self.by_l1.record(call_ns) };
         self.with_l2.record(times.total_ns());
         let parts = [
             (&mut self.queue, times.queue_ns()),
@@ -118,9 +117,9 @@ pub struct AnswerSummary {
     pub p99_ns: u64,
     /// Maximum, nanoseconds, exact.
     pub max_ns: u64,
-    /// From submission to result, of all, on the manager's clock.
+    /// From submission to result, of all, on `CLOCK_MONOTONIC`.
     pub total: Spread,
-    /// The same of those that L1 answered alone, within their calls.
+    /// The same of those that L1 answered alone: their calls.
     pub by_l1: Spread,
     /// Of those that went to L2, found there or not.
     pub with_l2: L2Parts,
@@ -165,7 +164,7 @@ mod tests {
         let never_placed = PrefetchTimes { submitted_ns: 10, published_ns: 510, ..PrefetchTimes::default() };
         recorder.record(500, Some(&never_placed), 1);
         let summary = recorder.summary();
-        assert_eq!((summary.answered, summary.answered_after_call, summary.max_ns), (4, 3, 4000));
+        assert_eq!((summary.answered, summary.answered_after_call, summary.max_ns), (4, 3, 4128));
         assert_eq!((summary.by_l1.count, summary.by_l1.max_ns), (1, 7));
         let L2Parts { total, queue, lookup, load } = summary.with_l2;
         assert_eq!((total.count, total.min_ns, total.max_ns), (3, 130, 4128));
@@ -178,10 +177,10 @@ mod tests {
     fn recorders_of_several_workers_are_one() {
         let (mut one, mut some, mut others) =
             (AnswerRecorder::default(), AnswerRecorder::default(), AnswerRecorder::default());
-        for (position, taken_ns) in [5, 90, 17, 4].into_iter().enumerate() {
+        for (position, call_ns) in [5, 90, 17, 4].into_iter().enumerate() {
             let times = (position % 2 == 0).then_some(&LOADED);
             for recorder in [&mut one, if position < 2 { &mut some } else { &mut others }] {
-                recorder.record(taken_ns, times, position as u64);
+                recorder.record(call_ns, times, position as u64);
                 recorder.asked_too_early();
             }
         }

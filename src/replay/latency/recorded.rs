@@ -19,8 +19,17 @@ use crate::sync::{Mutex, lock};
 pub const MOST_WAITING: usize = 1 << 16;
 
 /// Collects completions, and compares hits. Shared by the decoder and all workers.
-#[derive(Debug, Default)]
-pub struct RecordedOutcomes(Mutex<State>);
+#[derive(Debug)]
+pub struct RecordedOutcomes {
+    compares_hits: bool,
+    state: Mutex<State>,
+}
+
+impl Default for RecordedOutcomes {
+    fn default() -> Self {
+        Self::new(true)
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -43,18 +52,23 @@ struct OpState {
 }
 
 impl RecordedOutcomes {
+    /// Hits are compared only where the numbers of replayed records are those of the trace.
+    pub fn new(compares_hits: bool) -> Self {
+        Self { compares_hits, state: Mutex::default() }
+    }
+
     /// The trace has a call: number `seq` of the trace, number `sequence` of `thread`.
     pub(in crate::replay) fn call(&self, op: Op, (thread, sequence): (u32, u32), seq: u64) {
         // Only prefetches are compared one by one. Thread 0 is none: such a call has no completion.
-        if op == Op::SubmitPrefetch && thread > 0 {
-            lock(&self.0).open.insert((thread, sequence), seq);
+        if self.compares_hits && op == Op::SubmitPrefetch && thread > 0 {
+            lock(&self.state).open.insert((thread, sequence), seq);
         }
     }
 
     /// The trace has a completion.
     pub(in crate::replay) fn completion(&self, body: &CompletionBody) {
         let Some(RecordKind::Call(op)) = RecordKind::from_number(body.op) else { return };
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let of_op = &mut state.ops[op as usize];
         if Outcome::from_number(body.outcome) == Some(Outcome::Raised) {
             of_op.raised += 1;
@@ -79,7 +93,10 @@ impl RecordedOutcomes {
 
     /// Prefetch `seq` of the trace hit so many cells in the replay.
     pub(in crate::replay) fn replayed(&self, seq: u64, hits: u64) {
-        let mut state = lock(&self.0);
+        if !self.compares_hits {
+            return;
+        }
+        let mut state = lock(&self.state);
         state.hits.replayed += 1;
         match state.recorded_hits.remove(&seq) {
             Some(recorded) => state.hits.compare(recorded, hits),
@@ -89,7 +106,7 @@ impl RecordedOutcomes {
 
     /// What was collected; nothing if the trace has no completions.
     pub fn summary(&self) -> Option<RecordedSummary> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         let of_op = |op: Op| {
             let OpState { durations, raised, requested_keys, hit_keys } = &state.ops[op as usize];
             let spread = durations.spread();
@@ -288,6 +305,16 @@ mod tests {
         let recorded = RecordedOutcomes::default();
         recorded.call(Op::SubmitPrefetch, (0, 0), 1);
         recorded.call(Op::FinishWrite, (1, 0), 2);
-        assert!(lock(&recorded.0).open.values.is_empty());
+        assert!(lock(&recorded.state).open.values.is_empty());
+    }
+
+    #[test]
+    fn times_alone_are_collected_where_numbers_mean_nothing() {
+        let recorded = RecordedOutcomes::new(false);
+        recorded.call(Op::SubmitPrefetch, (1, 0), 0);
+        recorded.replayed(0, 5);
+        recorded.completion(&body(PREFETCH, 0, 5));
+        let summary = recorded.summary().expect("a completion");
+        assert_eq!((summary.hits, summary.ops[0].duration.count), (HitDifferences::default(), 1));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::counters::StoreCounters;
 use super::deletions::Deletions;
-use super::lane::{Batch, Lane, MAX_TASKS, Task, Timed};
+use super::lane::{Batch, Lane, Task, Timed};
 use crate::clock::{Clock, monotonic_ns};
 use crate::format::model::ObjectKey;
 use crate::storage::agent::{Controller, Mailbox};
@@ -36,6 +36,8 @@ pub(in crate::storage) struct StoreSettings {
     pub(in crate::storage) policy: StorePolicy,
     pub(in crate::storage) config: StoreConfig,
     pub(in crate::storage) compat: Compat,
+    /// Tasks that an adapter has at a time, at most.
+    pub(in crate::storage) max_tasks: usize,
 }
 
 /// See the module.
@@ -121,7 +123,7 @@ impl StoreFlow {
     }
 
     fn submit_waiting(&mut self, entry: &Arc<AdapterEntry>) {
-        let max_tasks = if self.is_lmcache() { usize::MAX } else { MAX_TASKS };
+        let max_tasks = self.settings.max_tasks;
         let now_ns = self.clock.now_ns();
         loop {
             let lane = self.lanes.entry(entry.id).or_default();
@@ -357,7 +359,7 @@ impl Controller for StoreFlow {
     }
 
     fn wait_ns(&self) -> Option<u64> {
-        let has_room = |lane: &&Lane| lane.tasks < MAX_TASKS;
+        let has_room = |lane: &&Lane| lane.tasks < self.settings.max_tasks;
         let lanes = self.lanes.values().filter(has_room).filter_map(Lane::next_due_ns);
         let next_ns = lanes.chain(self.deletions.next_due_ns()).min()?;
         Some(next_ns.saturating_sub(self.clock.now_ns()))

@@ -4,11 +4,12 @@ mod measured;
 
 use serde_json::{Map, Value, json};
 
-use crate::replay::driver::RecordNote;
-use crate::replay::{OpSummary, RecordName, TraceExtent};
+use crate::replay::RecordNote;
+use crate::replay::{OpSummary, Pace, RecordName, TraceExtent};
 
+use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
-use super::report::ReplayReport;
+use super::report::{Delivered, ReplayReport};
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
@@ -16,6 +17,28 @@ pub(super) fn render(report: &ReplayReport) -> String {
     let mut text = serde_json::to_string_pretty(&object).expect("values made here have string keys only");
     text.push('\n');
     text
+}
+
+/// How the trace was replayed.
+fn delivered(delivered: &Delivered) -> Value {
+    let (options, part) = (&delivered.pacing.options, &delivered.part);
+    let (speed, rate) = match options.pace {
+        Pace::Speed(factor) => (Some(factor), None),
+        Pace::Rate(per_s) => (None, Some(per_s)),
+        Pace::Recorded | Pace::Asap => (None, None),
+    };
+    json!({
+        "pace": pace_name(options.pace),
+        "speed": speed,
+        "rate_per_s": rate,
+        "order": order_name(options.order),
+        "workers": delivered.pacing.workers,
+        "spin_guard_us": microseconds(options.waiter.guard_ns()),
+        "loops": part.loops,
+        "tenants": part.tenants,
+        "left_out_records": delivered.left_out_records,
+        "left_out_keys": delivered.left_out_keys,
+    })
 }
 
 fn summary(report: &ReplayReport) -> Value {
@@ -38,6 +61,12 @@ fn summary(report: &ReplayReport) -> Value {
         "schedule": {
             "calls": run.lag.calls,
             "late_calls": run.lag.late_calls,
+            "longest_late": {
+                "from_s": seconds(run.lag.longest_late.from_ns),
+                "to_s": seconds(run.lag.longest_late.to_ns),
+                "calls": run.lag.longest_late.calls,
+                "max_us": microseconds(run.lag.longest_late.max_ns),
+            },
             "decode_waits": run.decode_waits,
             "impossible_times": run.impossible_times,
             "disordered_times": run.disordered_times,
@@ -61,6 +90,8 @@ fn summary(report: &ReplayReport) -> Value {
         "bytes": measured::moved(report),
         "recorded": report.account.recorded.as_ref().map(|recorded| measured::recorded(report, recorded)),
         "evictions": evictions(report),
+        "replay": report.delivered.as_ref().map(delivered),
+        "unsettled_calls": report.unsettled_calls,
         "l2": l2(report),
         "trace": trace(&report.extent),
         "config": config(report),

@@ -1,9 +1,10 @@
 //! The calls: how many, how long they took, how late they were.
 
-use super::super::report::ReplayReport;
+use super::super::pacing::{order_name, pace_name};
+use super::super::report::{Delivered, ReplayReport};
 use super::table::{Table, columns_us, two_decimals};
 use crate::cli::text::printable;
-use crate::replay::OpSummary;
+use crate::replay::{OpSummary, Order, Pace};
 
 pub(super) fn overall(table: &mut Table, report: &ReplayReport) {
     let run = &report.run;
@@ -64,10 +65,39 @@ pub(super) fn responses(table: &mut Table, ops: &[OpSummary]) {
     }
 }
 
+/// How it was replayed, where that is not as LMCache would.
+pub(super) fn delivered(table: &mut Table, report: &ReplayReport) {
+    let Some(Delivered { pacing, part, left_out_records, left_out_keys }) = &report.delivered else { return };
+    let is_usual = pacing.options.pace == Pace::Recorded
+        && pacing.options.order == Order::Recorded
+        && pacing.workers == 1
+        && part.copies() == 1
+        && part.selection.is_everything();
+    if is_usual {
+        return;
+    }
+    table.heading("Pace", '-');
+    table.row("Pace", pace_name(pacing.options.pace));
+    table.row("Order", order_name(pacing.options.order));
+    table.row("Workers", pacing.workers);
+    let calls = report.run.records_replayed + report.run.records_failed;
+    table.row("Calls per second", calls.saturating_mul(1_000_000_000) / report.run.duration_ns.max(1));
+    if part.copies() > 1 {
+        table.row("Loops, tenants", format!("{}, {}", part.loops, part.tenants));
+    }
+    if !part.selection.is_everything() {
+        table.row("Records left out", left_out_records);
+        table.row("Keys left out of other records", left_out_keys);
+    }
+}
+
 pub(super) fn schedule(table: &mut Table, report: &ReplayReport) {
     let lag = &report.run.lag;
+    if lag.calls == 0 {
+        return;
+    }
     let microseconds = |ns: u64| two_decimals(ns as f64 / 1e3);
-    table.heading("Schedule Lag (us): actual minus recorded start", '-');
+    table.heading("Schedule Lag (us): actual minus intended start", '-');
     table.row("Lag p50", microseconds(lag.p50_ns));
     table.row("Lag p99", microseconds(lag.p99_ns));
     table.row("Lag p99.9", microseconds(lag.p999_ns));

@@ -20,6 +20,7 @@ pub(super) fn render(report: &ReplayReport) -> String {
     calls::latencies(&mut table, ops);
     calls::fine_latencies(&mut table, ops);
     calls::responses(&mut table, ops);
+    calls::delivered(&mut table, report);
     calls::schedule(&mut table, report);
     hits::prefetches(&mut table, report);
     hits::misses(&mut table, report);

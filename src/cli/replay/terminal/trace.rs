@@ -7,7 +7,7 @@ use super::super::report::ReplayReport;
 use super::table::{Table, columns_us};
 use crate::cli::text::{bytes, printable, short};
 use crate::format::model::Op;
-use crate::replay::driver::RecordNote;
+use crate::replay::RecordNote;
 use crate::replay::latency::Spread;
 use crate::replay::{NativeExtent, RecordName};
 use crate::storage::config::ConfigDifference;
@@ -51,6 +51,9 @@ pub(super) fn recorded(table: &mut Table, report: &ReplayReport) {
         table.row("  replayed", times(&report.answers.total));
     }
     let hits = &recorded.hits;
+    if hits.replayed == 0 {
+        return;
+    }
     table.row("Prefetches compared one by one", format!("{} of {}", hits.compared, hits.replayed));
     table.row("  as many hits as recorded", hits.equal);
     table.row("  more hits", hits.more);

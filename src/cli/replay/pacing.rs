@@ -1,0 +1,217 @@
+//! How fast a trace is replayed, by whom, which part of it, and how often: the flags, and what they come to.
+
+use clap::{Args, ValueEnum};
+
+use crate::clock::Waiter;
+use crate::error::{Error, Result};
+use crate::format::model::Op;
+use crate::os::affinity::usable_cpus;
+use crate::replay::copies::MAX_COPIES;
+use crate::replay::pace::{RATES, SPEEDS};
+use crate::replay::selection::Selection;
+use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
+
+/// Where there are more CPUs than this, calls are made by several workers.
+const CPUS_OF_ONE_WORKER: usize = 4;
+
+/// The most workers that a replay starts by itself.
+const MAX_DEFAULT_WORKERS: usize = 4;
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Pace and order")]
+pub(super) struct PaceFlags {
+    /// So many times as fast as recorded: 10, 0.5
+    #[arg(long, value_name = "X", conflicts_with_all = ["rate", "asap"])]
+    speed: Option<f64>,
+    /// So many records a second, evenly: 5000, 5000/s
+    #[arg(long, value_name = "N", conflicts_with = "asap")]
+    rate: Option<String>,
+    /// Each call as soon as the one before it is over
+    #[arg(long)]
+    asap: bool,
+    /// What a call waits for, besides its time. Without it: recorded at the recorded pace, else causal
+    #[arg(long, value_enum)]
+    order: Option<OrderFlag>,
+    /// Threads that make the calls. Without it: 1 on a machine of up to 4 CPUs, at most 4 on a larger one; in causal
+    /// order, and with several L1 managers, 1
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Sleep until a call is due instead of spinning through the last moments: little CPU, and calls some tens of
+    /// microseconds late
+    #[arg(long)]
+    low_cpu: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OrderFlag {
+    /// The clock alone, as LMCache: real threads and real races
+    Recorded,
+    /// What every call before it left: the same hits, misses and evictions at any pace, with any number of workers
+    Causal,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Part of the trace, and copies of it")]
+pub(super) struct PartFlags {
+    /// Leave out what was made before this many seconds from the start
+    #[arg(long, value_name = "SECONDS")]
+    from: Option<f64>,
+    /// Leave out what was made from this many seconds on
+    #[arg(long, value_name = "SECONDS")]
+    to: Option<f64>,
+    /// Replay these operations alone: reserve_write, finish_write, submit_prefetch_task, finish_read_prefetched,
+    /// read_prefetched_results.enter, read_prefetched_results.exit
+    #[arg(long, value_name = "OP", value_delimiter = ',')]
+    ops: Vec<String>,
+    /// Replay the keys of these models alone
+    #[arg(long, value_name = "MODEL", value_delimiter = ',')]
+    models: Vec<String>,
+    /// Replay the keys of these tenants alone, by their salts; "" is the tenant without one
+    #[arg(long, value_name = "SALT", value_delimiter = ',')]
+    salts: Vec<String>,
+    /// Replay the trace so many times, one after the other, with the same keys
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    loops: u32,
+    /// Replay so many copies at once, each with a salt of its own: a tenant shares with no other what it shares with
+    /// itself
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    tenants: u32,
+}
+
+/// What the flags of the pace come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pacing {
+    pub(super) options: ReplayOptions,
+    pub(super) workers: usize,
+}
+
+/// What the other flags come to.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) selection: Selection,
+    pub(super) loops: u32,
+    pub(super) tenants: u32,
+}
+
+impl PaceFlags {
+    /// Checks the flags. `l1_managers` is how many L1s the manager has.
+    pub(super) fn pacing(&self, l1_managers: usize) -> Result<Pacing> {
+        let pace = self.pace()?;
+        let order = match (self.order, pace) {
+            (Some(OrderFlag::Recorded), _) | (None, Pace::Recorded) => Order::Recorded,
+            (Some(OrderFlag::Causal), _) | (None, _) => Order::Causal,
+        };
+        let waiter = if self.low_cpu { Waiter::new(0) } else { Waiter::measured() };
+        let workers = self.workers(order, l1_managers)?;
+        let options = ReplayOptions { pace, order, waiter, ..ReplayOptions::default() };
+        Ok(Pacing { options, workers })
+    }
+
+    fn pace(&self) -> Result<Pace> {
+        if self.asap {
+            return Ok(Pace::Asap);
+        }
+        if let Some(factor) = self.speed {
+            return Pace::speed(factor).ok_or_else(|| out_of_range("--speed", factor, &SPEEDS));
+        }
+        let Some(text) = &self.rate else { return Ok(Pace::Recorded) };
+        let number = text.strip_suffix("/s").unwrap_or(text);
+        let per_s: f64 = number.parse().map_err(|_| {
+            Error::invalid("a rate is a number of records a second")
+                .with_context("flag", "--rate")
+                .with_context("value", text.escape_debug())
+        })?;
+        Pace::rate(per_s).ok_or_else(|| out_of_range("--rate", per_s, &RATES))
+    }
+
+    fn workers(&self, order: Order, l1_managers: usize) -> Result<usize> {
+        let Some(workers) = self.workers else {
+            let cpus = usable_cpus();
+            let is_one = order == Order::Causal || l1_managers > 1 || cpus <= CPUS_OF_ONE_WORKER;
+            return Ok(if is_one { 1 } else { (cpus / 2).min(MAX_DEFAULT_WORKERS) });
+        };
+        if (1..=MAX_WORKERS).contains(&workers) {
+            return Ok(workers);
+        }
+        Err(Error::invalid(format!("a replay has 1 to {MAX_WORKERS} workers"))
+            .with_context("flag", "--workers")
+            .with_context("value", workers))
+    }
+}
+
+fn out_of_range(flag: &str, value: f64, range: &std::ops::RangeInclusive<f64>) -> Error {
+    Error::invalid(format!("the value must be from {} to {}", range.start(), range.end()))
+        .with_context("flag", flag)
+        .with_context("value", value)
+}
+
+impl PartFlags {
+    /// Checks the flags.
+    pub(super) fn part(&self) -> Result<Part> {
+        for (flag, seconds) in [("--from", self.from), ("--to", self.to)] {
+            if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds < 0.0) {
+                return Err(Error::invalid("the time must be a number of seconds that is not below 0")
+                    .with_context("flag", flag));
+            }
+        }
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from >= to
+        {
+            return Err(Error::invalid("the part must begin before it ends")
+                .with_context("--from", from)
+                .with_context("--to", to));
+        }
+        for (flag, copies) in [("--loop", self.loops), ("--tenants", self.tenants)] {
+            if !(1..=MAX_COPIES).contains(&copies) {
+                return Err(Error::invalid(format!("the number must be from 1 to {MAX_COPIES}"))
+                    .with_context("flag", flag)
+                    .with_context("value", copies));
+            }
+        }
+        let selection = Selection {
+            from_s: self.from,
+            to_s: self.to,
+            ops: self.ops.iter().map(|name| op(name)).collect::<Result<_>>()?,
+            models: self.models.clone(),
+            salts: self.salts.clone(),
+        };
+        Ok(Part { selection, loops: self.loops, tenants: self.tenants })
+    }
+}
+
+impl Part {
+    /// How often each record is replayed.
+    pub(super) fn copies(&self) -> u64 {
+        u64::from(self.loops) * u64::from(self.tenants)
+    }
+}
+
+/// The operation of a name: as it stands in traces, with or without its prefix, or in reports.
+fn op(name: &str) -> Result<Op> {
+    let is_named = |op: &Op| [op.method(), op.short_name()].contains(&name) || op.qualname() == name;
+    Op::ALL.into_iter().find(is_named).ok_or_else(|| {
+        let names = Op::ALL.map(Op::short_name).join(", ");
+        Error::invalid("there is no operation of this name")
+            .with_context("flag", "--ops")
+            .with_context("name", name.escape_debug())
+            .with_hint(format!("they are {names}"))
+    })
+}
+
+/// The pace in words.
+pub(super) fn pace_name(pace: Pace) -> String {
+    match pace {
+        Pace::Recorded => "as recorded".to_owned(),
+        Pace::Speed(factor) => format!("{factor} times as fast"),
+        Pace::Rate(per_s) => format!("{per_s} records/s"),
+        Pace::Asap => "as fast as possible".to_owned(),
+    }
+}
+
+/// The order in a word.
+pub(super) fn order_name(order: Order) -> &'static str {
+    match order {
+        Order::Recorded => "recorded",
+        Order::Causal => "causal",
+    }
+}

@@ -1,0 +1,220 @@
+//! A trace several times: one after the other, and for several tenants at once.
+//!
+//! A loop begins where the one before ended, with the same keys: what the first one wrote the second one finds. Tenants make
+//! the same calls at the same time, each with keys of its own: within a tenant all is as it was recorded, and between them nothing is
+//! shared. Records are numbered as they come, since several have the same place in the file.
+
+use hashbrown::HashMap;
+use sha2::{Digest, Sha256};
+
+use crate::error::Result;
+use crate::format::model::key::MAX_SALT_CHARS;
+use crate::format::model::{KeyScope, ObjectKey, StorageCall};
+use crate::replay::timed::{RecordBody, TimedRecord};
+use crate::sync::Arc;
+
+/// The most loops, and the most tenants.
+pub const MAX_COPIES: u32 = 10_000;
+
+/// Characters of a salt that is too long to be put behind a tenant's name: a digest stands for it.
+const DIGEST_CHARS: usize = 32;
+
+/// A source that is opened anew for each loop.
+#[derive(Debug)]
+pub struct Looped<F, S> {
+    open: F,
+    current: Option<S>,
+    loops_left: u32,
+    /// When the current loop began, and the latest time so far, in seconds.
+    begun_s: f64,
+    latest_s: f64,
+    next_seq: u64,
+    is_renumbered: bool,
+}
+
+impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Looped<F, S> {
+    /// The records of `open`, so many times.
+    pub fn new(open: F, loops: u32) -> Self {
+        Self {
+            open,
+            current: None,
+            loops_left: loops,
+            begun_s: 0.0,
+            latest_s: 0.0,
+            next_seq: 0,
+            is_renumbered: loops > 1,
+        }
+    }
+
+    fn place(&mut self, mut record: TimedRecord) -> TimedRecord {
+        record.t_mono_s += self.begun_s;
+        // Not what is no number, or lies at the end of all times.
+        if record.t_mono_s <= crate::replay::schedule::MAX_OFFSET_S {
+            self.latest_s = self.latest_s.max(record.t_mono_s);
+        }
+        if self.is_renumbered {
+            record.seq = self.next_seq;
+            self.next_seq += 1;
+        }
+        record
+    }
+}
+
+impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Iterator for Looped<F, S> {
+    type Item = TimedRecord;
+
+    fn next(&mut self) -> Option<TimedRecord> {
+        loop {
+            if let Some(current) = &mut self.current {
+                if let Some(record) = current.next() {
+                    return Some(self.place(record));
+                }
+                self.current = None;
+                self.begun_s = self.latest_s;
+            }
+            if self.loops_left == 0 {
+                return None;
+            }
+            self.loops_left -= 1;
+            self.current = Some((self.open)());
+        }
+    }
+}
+
+/// The scope of each tenant, for a scope of the trace.
+type Scopes = Vec<Arc<KeyScope>>;
+
+/// Each record of a source once for every tenant.
+#[derive(Debug)]
+pub struct Tenants<S> {
+    source: S,
+    tenants: u32,
+    scopes: HashMap<Arc<KeyScope>, Scopes, foldhash::fast::RandomState>,
+    /// The record whose copies are being made, and how many were.
+    current: Option<(TimedRecord, u32)>,
+    next_seq: u64,
+}
+
+impl<S: Iterator<Item = TimedRecord>> Tenants<S> {
+    /// The records of `source` for so many tenants; one is the trace as it is.
+    pub fn new(source: S, tenants: u32) -> Self {
+        Self { source, tenants, scopes: HashMap::default(), current: None, next_seq: 0 }
+    }
+
+    fn copy(&mut self, record: &TimedRecord, tenant: u32) -> TimedRecord {
+        let mut copy = record.clone();
+        copy.seq = self.next_seq;
+        self.next_seq += 1;
+        if let RecordBody::Call(call) = &mut copy.body
+            && tenant > 0
+        {
+            self.rename(call, tenant);
+        }
+        copy
+    }
+
+    fn rename(&mut self, call: &mut StorageCall, tenant: u32) {
+        for key in call.key_lists_mut().flatten() {
+            let scope = self.scope(key.scope(), tenant);
+            *key = ObjectKey::new(key.chunk_hash().clone(), scope);
+        }
+        if let StorageCall::SubmitPrefetch { external_request_id, .. } = call {
+            external_request_id.push_str(&format!("-t{tenant}"));
+        }
+    }
+
+    fn scope(&mut self, scope: &Arc<KeyScope>, tenant: u32) -> Arc<KeyScope> {
+        let tenants = self.tenants;
+        let scopes = self
+            .scopes
+            .entry(Arc::clone(scope))
+            .or_insert_with(|| (0..tenants).map(|tenant| of_tenant(scope, tenant)).collect());
+        Arc::clone(&scopes[tenant as usize])
+    }
+}
+
+/// The scope of a tenant. The first keeps what the trace has; a scope that cannot be made keeps it, too.
+fn of_tenant(scope: &Arc<KeyScope>, tenant: u32) -> Arc<KeyScope> {
+    let salted = || -> Result<KeyScope> {
+        let salt = salt(scope.cache_salt(), tenant);
+        KeyScope::new(scope.model_name(), scope.kv_rank(), scope.object_group_id(), &salt)
+    };
+    if tenant == 0 { Arc::clone(scope) } else { salted().map_or_else(|_| Arc::clone(scope), Arc::new) }
+}
+
+/// The salt of a tenant: `t<number>`, and behind it the trace's salt, or its digest if that is too long.
+fn salt(recorded: &str, tenant: u32) -> String {
+    let name = format!("t{tenant}-{recorded}");
+    if name.chars().count() <= MAX_SALT_CHARS {
+        return if recorded.is_empty() { format!("t{tenant}") } else { name };
+    }
+    let digest = Sha256::digest(recorded.as_bytes());
+    let digits: String = digest.iter().take(DIGEST_CHARS / 2).map(|byte| format!("{byte:02x}")).collect();
+    format!("t{tenant}-{digits}")
+}
+
+impl<S: Iterator<Item = TimedRecord>> Iterator for Tenants<S> {
+    type Item = TimedRecord;
+
+    fn next(&mut self) -> Option<TimedRecord> {
+        if self.tenants <= 1 {
+            return self.source.next();
+        }
+        let (record, tenant) = match self.current.take() {
+            Some(current) => current,
+            None => (self.source.next()?, 0),
+        };
+        let copy = self.copy(&record, tenant);
+        self.current = (tenant + 1 < self.tenants).then_some((record, tenant + 1));
+        Some(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::ChunkHash;
+
+    fn record(seq: u64, t_mono_s: f64, salt: &str) -> TimedRecord {
+        let scope = Arc::new(KeyScope::new("m", 0, 0, salt).unwrap());
+        let keys = vec![ObjectKey::new(ChunkHash::new(b"h"), scope)];
+        TimedRecord { seq, t_mono_s, body: RecordBody::Call(StorageCall::FinishWrite { keys }) }
+    }
+
+    fn salt_of(record: &TimedRecord) -> String {
+        let RecordBody::Call(call) = &record.body else { panic!("a call") };
+        let key = &call.key_lists().next().unwrap()[0];
+        key.scope().cache_salt().to_owned()
+    }
+
+    #[test]
+    fn a_loop_begins_where_the_one_before_ended() {
+        let open = || vec![record(5, 0.5, ""), record(6, f64::NAN, ""), record(7, 2.0, "")].into_iter();
+        let all: Vec<_> = Looped::new(open, 3).map(|record| (record.seq, record.t_mono_s)).collect();
+        let numbers: Vec<u64> = all.iter().map(|(seq, _)| *seq).collect();
+        assert_eq!(numbers, (0..9).collect::<Vec<_>>());
+        let times: Vec<f64> = all.iter().map(|(_, t)| *t).filter(|t| !t.is_nan()).collect();
+        assert_eq!(times, [0.5, 2.0, 2.5, 4.0, 4.5, 6.0]);
+        let once: Vec<_> = Looped::new(open, 1).map(|record| record.seq).collect();
+        assert_eq!(once, [5, 6, 7], "one loop is the trace as it is");
+    }
+
+    #[test]
+    fn tenants_share_nothing_and_the_first_is_the_recorded_one() {
+        let source = || vec![record(3, 1.0, ""), record(4, 2.0, "x")].into_iter();
+        let all: Vec<_> = Tenants::new(source(), 3).collect();
+        let salts: Vec<_> = all.iter().map(salt_of).collect();
+        assert_eq!(salts, ["", "t1", "t2", "x", "t1-x", "t2-x"]);
+        assert_eq!(all.iter().map(|record| record.seq).collect::<Vec<_>>(), (0..6).collect::<Vec<_>>());
+        let one: Vec<_> = Tenants::new(source(), 1).map(|record| record.seq).collect();
+        assert_eq!(one, [3, 4]);
+    }
+
+    #[test]
+    fn the_longest_salts_stay_apart() {
+        let fits = "s".repeat(MAX_SALT_CHARS - 3);
+        assert_eq!(salt(&fits, 1), format!("t1-{fits}"));
+        let longs = ["s", "z"].map(|end| salt(&("s".repeat(MAX_SALT_CHARS - 1) + end), 1));
+        assert!(longs.iter().all(|salt| salt.chars().count() == 3 + DIGEST_CHARS) && longs[0] != longs[1]);
+    }
+}

@@ -1,0 +1,184 @@
+//! Which part of a trace is replayed: a stretch of time, some operations, some models, some tenants.
+
+use crate::format::model::{ObjectKey, Op, StorageCall};
+use crate::replay::timed::{RecordBody, TimedRecord};
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// What is replayed; the default is everything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selection {
+    /// Seconds from the start of the recording at which the part begins; the replay starts there.
+    pub from_s: Option<f64>,
+    /// Seconds from the start of the recording at which the part is over; what was made then is not in it.
+    pub to_s: Option<f64>,
+    /// The operations; empty for all. Records that are no calls are of none.
+    pub ops: Vec<Op>,
+    /// The models by their names; empty for all.
+    pub models: Vec<String>,
+    /// The tenants by their salts; empty for all. A trace of LMCache has no salts, which is the salt "".
+    pub salts: Vec<String>,
+}
+
+/// What a selection left out, counted while records are decoded.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    records: AtomicU64,
+    keys: AtomicU64,
+}
+
+impl LeftOut {
+    /// Records of which nothing was replayed.
+    pub fn records(&self) -> u64 {
+        // Relaxed, here and below: counters that order nothing.
+        self.records.load(Ordering::Relaxed)
+    }
+
+    /// Keys that were left out of records of which others were replayed.
+    pub fn keys(&self) -> u64 {
+        self.keys.load(Ordering::Relaxed)
+    }
+}
+
+impl Selection {
+    /// How long the part is, of a recording of `whole_s` seconds.
+    pub fn duration_s(&self, whole_s: f64) -> f64 {
+        let to_s = self.to_s.map_or(whole_s, |to_s| to_s.min(whole_s));
+        (to_s - self.from_s.unwrap_or(0.0)).max(0.0)
+    }
+
+    /// Whether it leaves nothing out.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The record, or what is selected of it, with the part's own time. Nothing if nothing is.
+    pub fn select(&self, record: TimedRecord, left_out: &LeftOut) -> Option<TimedRecord> {
+        let selected = self.select_in_time(record).and_then(|record| self.select_body(record, left_out));
+        if selected.is_none() {
+            left_out.records.fetch_add(1, Ordering::Relaxed);
+        }
+        selected
+    }
+
+    fn select_in_time(&self, record: TimedRecord) -> Option<TimedRecord> {
+        let is_in = self.from_s.is_none_or(|from_s| record.t_mono_s >= from_s)
+            && self.to_s.is_none_or(|to_s| record.t_mono_s < to_s);
+        let t_mono_s = record.t_mono_s - self.from_s.unwrap_or(0.0);
+        is_in.then_some(TimedRecord { t_mono_s, ..record })
+    }
+
+    fn select_body(&self, mut record: TimedRecord, left_out: &LeftOut) -> Option<TimedRecord> {
+        let RecordBody::Call(call) = &mut record.body else {
+            let has_others = !self.ops.is_empty() || !self.models.is_empty() || !self.salts.is_empty();
+            return (!has_others).then_some(record);
+        };
+        let is_op = self.ops.is_empty() || self.ops.contains(&call.op());
+        (is_op && self.select_keys(call, left_out)).then_some(record)
+    }
+
+    /// Takes out the keys of others. False if no key is left.
+    fn select_keys(&self, call: &mut StorageCall, left_out: &LeftOut) -> bool {
+        if self.models.is_empty() && self.salts.is_empty() {
+            return true;
+        }
+        let count = |call: &StorageCall| call.key_lists().map(<[ObjectKey]>::len).sum::<usize>();
+        let before = count(call);
+        call.key_lists_mut().for_each(|keys| keys.retain(|key| self.is_of_ours(key)));
+        if let StorageCall::SubmitPrefetch { spec, .. } = call {
+            spec.key_groups.retain(|row| !row.keys.is_empty());
+        }
+        let after = count(call);
+        if after > 0 {
+            left_out.keys.fetch_add((before - after) as u64, Ordering::Relaxed);
+        }
+        after > 0
+    }
+
+    fn is_of_ours(&self, key: &ObjectKey) -> bool {
+        let is_in = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| one == name);
+        is_in(&self.models, key.scope().model_name()) && is_in(&self.salts, key.scope().cache_salt())
+    }
+}
+
+/// The selected records of a source.
+#[derive(Debug)]
+pub struct Selected<S> {
+    source: S,
+    selection: Selection,
+    left_out: Arc<LeftOut>,
+}
+
+impl<S: Iterator<Item = TimedRecord>> Selected<S> {
+    /// What `selection` takes of `source`; what it does not is counted.
+    pub fn new(source: S, selection: Selection, left_out: Arc<LeftOut>) -> Self {
+        Self { source, selection, left_out }
+    }
+}
+
+impl<S: Iterator<Item = TimedRecord>> Iterator for Selected<S> {
+    type Item = TimedRecord;
+
+    fn next(&mut self) -> Option<TimedRecord> {
+        let Self { source, selection, left_out } = self;
+        source.find_map(|record| selection.select(record, left_out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::{ChunkHash, KeyScope};
+
+    fn key(model: &str, salt: &str) -> ObjectKey {
+        ObjectKey::new(ChunkHash::new(b"h"), Arc::new(KeyScope::new(model, 0, 0, salt).unwrap()))
+    }
+
+    fn record(t_mono_s: f64, keys: Vec<ObjectKey>) -> TimedRecord {
+        TimedRecord { seq: 7, t_mono_s, body: RecordBody::Call(StorageCall::FinishWrite { keys }) }
+    }
+
+    fn keys_left(selection: &Selection, record: TimedRecord, left_out: &LeftOut) -> Option<usize> {
+        let selected = selection.select(record, left_out)?;
+        let RecordBody::Call(call) = selected.body else { return Some(0) };
+        Some(call.key_lists().map(<[ObjectKey]>::len).sum())
+    }
+
+    #[test]
+    fn a_stretch_of_time_has_its_own_start_and_no_end() {
+        let selection = Selection { from_s: Some(1.0), to_s: Some(2.0), ..Selection::default() };
+        let left_out = LeftOut::default();
+        let times = [0.9, 1.0, 1.5, 2.0, f64::NAN];
+        let selected = times.map(|t| selection.select(record(t, vec![]), &left_out).map(|one| one.t_mono_s));
+        assert_eq!(selected, [None, Some(0.0), Some(0.5), None, None]);
+        assert_eq!(left_out.records(), 3);
+        let everything = Selection::default();
+        assert!(everything.is_everything() && !selection.is_everything());
+        assert!(everything.select(record(f64::NAN, vec![]), &left_out).is_some());
+    }
+
+    #[test]
+    fn keys_of_other_models_and_tenants_are_taken_out() {
+        let all = || vec![key("a", ""), key("a", "x"), key("b", "x")];
+        let left_out = LeftOut::default();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let mut selection = Selection { models: names(&["a"]), ..Selection::default() };
+        assert_eq!(keys_left(&selection, record(0.0, all()), &left_out), Some(2));
+        selection.salts = names(&["", "y"]);
+        assert_eq!(keys_left(&selection, record(0.0, all()), &left_out), Some(1));
+        selection.models = names(&["c"]);
+        assert_eq!(keys_left(&selection, record(0.0, all()), &left_out), None);
+        assert_eq!(keys_left(&selection, record(0.0, vec![]), &left_out), None);
+        assert_eq!((left_out.records(), left_out.keys()), (2, 3));
+    }
+
+    #[test]
+    fn operations_are_chosen_and_what_is_none_is_left_out_then() {
+        let selection = Selection { ops: vec![Op::ReadEnter], ..Selection::default() };
+        let left_out = LeftOut::default();
+        assert!(selection.select(record(0.0, vec![key("a", "")]), &left_out).is_none());
+        let stranger = || TimedRecord { seq: 0, t_mono_s: 0.0, body: RecordBody::skipped("x", "why") };
+        assert!(selection.select(stranger(), &left_out).is_none());
+        assert!(Selection::default().select(stranger(), &left_out).is_some());
+    }
+}

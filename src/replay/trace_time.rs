@@ -1,0 +1,138 @@
+//! The trace's own time, for a storage manager without threads: what LMCache does by the clock happens between two calls, at
+//! the same place of the trace however fast it is replayed.
+//!
+//! * Locks and reservations run out by the clock of the recording.
+//! * Once a second of it, L1 and L2 evict if they are fuller than their watermarks, as LMCache's threads do. Ours evicts in
+//!   addition as soon as a call has filled L1 up to the watermark, unless it is to be like LMCache.
+//! * What a call set in motion is over before something can see it. A prefetch is answered before the next call. A store is over before
+//!   anything is reserved, prefetched or evicted: until then it holds its objects, and L2 does not have them.
+
+use std::time::Duration;
+
+use crate::clock::{Clock, ManualClock, NS_PER_S};
+use crate::format::model::StorageCall;
+use crate::replay::stop::StopFlag;
+use crate::storage::StorageManager;
+use crate::storage::config::{Compat, L1ManagerConfig, StorageManagerConfig};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the manager's clock stands when the recording starts: not at 0, which some fields use for "never".
+const START_NS: u64 = NS_PER_S;
+
+/// The pause between two passes of LMCache's eviction threads.
+const PASS_PERIOD_NS: u64 = NS_PER_S;
+
+/// When the first pass is due. A trace does not say at which part of its second the thread was when the recording began; the
+/// middle is never more than half a second off.
+const FIRST_PASS_NS: u64 = PASS_PERIOD_NS / 2;
+
+/// How often a wait for L2 looks whether the replay is to stop.
+const STOP_LOOK: Duration = Duration::from_millis(50);
+
+/// How often it looks before it gives up: after 30 seconds.
+const MAX_LOOKS: u32 = 600;
+
+/// See the module. Shared by all workers, of which one at a time has its turn.
+#[derive(Debug)]
+pub(super) struct TraceTime {
+    hand: ManualClock,
+    compat: Compat,
+    /// When the next eviction pass is due, on the recording's clock.
+    next_pass_ns: AtomicU64,
+    /// After so many passes in a row that evicted nothing, every lock has run out: those that follow evict nothing either.
+    fruitless_passes: u64,
+    /// How often what was set in motion was not over in time, so that later calls may have seen it happen.
+    unsettled: AtomicU64,
+}
+
+impl TraceTime {
+    /// The time of a manager under `config`, and the clock for it.
+    pub(super) fn new(config: &StorageManagerConfig) -> (Self, Clock) {
+        let (clock, hand) = Clock::manual(START_NS);
+        let longest_s = |l1: &L1ManagerConfig| l1.write_ttl_seconds.max(l1.read_ttl_seconds);
+        let longest_s = config.l1_managers.iter().map(longest_s).max().unwrap_or(0);
+        let time = Self {
+            hand,
+            compat: config.compat,
+            next_pass_ns: AtomicU64::new(FIRST_PASS_NS),
+            fruitless_passes: u64::try_from(longest_s).unwrap_or(0).saturating_add(2),
+            unsettled: AtomicU64::new(0),
+        };
+        (time, clock)
+    }
+
+    /// Before a call that was made at `trace_ns`: time passes until then.
+    pub(super) fn prepare(
+        &self,
+        manager: &StorageManager,
+        call: &StorageCall,
+        trace_ns: u64,
+        stop: &StopFlag,
+    ) {
+        if matches!(call, StorageCall::ReserveWrite { .. } | StorageCall::SubmitPrefetch { .. }) {
+            self.settle(manager, stop);
+        }
+        self.pass_until(manager, trace_ns, stop);
+        self.hand.advance_to_ns(START_NS.saturating_add(trace_ns));
+    }
+
+    /// After a call: its stores are under way, and L1 is below its watermark, where it can be.
+    pub(super) fn settle_call(&self, manager: &StorageManager, stop: &StopFlag) {
+        manager.pump();
+        if self.compat == Compat::Native && manager.is_l1_at_watermark() {
+            self.settle(manager, stop);
+            manager.evict_l1_at_watermark();
+        }
+    }
+
+    /// Waits until `is_over`, which waits itself for at most as long as it is told.
+    pub(super) fn wait(&self, stop: &StopFlag, is_over: impl Fn(Duration) -> bool) {
+        for _ in 0..MAX_LOOKS {
+            if is_over(STOP_LOOK) {
+                return;
+            }
+            if stop.is_set() {
+                break;
+            }
+        }
+        // Relaxed: a counter that orders nothing.
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a wait was given up.
+    pub(super) fn unsettled(&self) -> u64 {
+        // Relaxed: a counter that orders nothing.
+        self.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// Waits until L2 is done with all that was handed to it.
+    pub(super) fn settle(&self, manager: &StorageManager, stop: &StopFlag) {
+        self.wait(stop, |at_most| manager.settle(at_most));
+    }
+
+    /// The eviction passes that are due until `trace_ns`. A pause in the trace costs no more passes than can do something.
+    fn pass_until(&self, manager: &StorageManager, trace_ns: u64, stop: &StopFlag) {
+        // Relaxed, here and below: only the worker whose turn it is comes here, and a turn is handed over with more.
+        let mut due_ns = self.next_pass_ns.load(Ordering::Relaxed);
+        let mut fruitless = 0;
+        while due_ns <= trace_ns && !stop.is_set() {
+            self.hand.advance_to_ns(START_NS.saturating_add(due_ns));
+            self.settle(manager, stop);
+            let has_evicted = evict(manager);
+            fruitless = if has_evicted { 0 } else { fruitless + 1 };
+            due_ns += PASS_PERIOD_NS;
+            if fruitless > self.fruitless_passes || (!has_evicted && !manager.is_l1_at_watermark()) {
+                due_ns += trace_ns.saturating_sub(due_ns) / PASS_PERIOD_NS * PASS_PERIOD_NS;
+            }
+        }
+        self.next_pass_ns.store(due_ns, Ordering::Relaxed);
+    }
+}
+
+/// One pass over L1 and one over L2. Whether anything went.
+fn evict(manager: &StorageManager) -> bool {
+    let passes = manager.evict_l1_once();
+    let of_l1 = passes.iter().any(|pass| pass.victims.as_ref().is_ok_and(|victims| !victims.is_empty()));
+    let of_l2 = manager.evict_l2_once();
+    of_l1 || of_l2.iter().any(|(_, victims)| !victims.is_empty())
+}

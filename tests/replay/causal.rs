@@ -1,0 +1,187 @@
+//! Causal order: what a replay finds depends on the trace and the configuration, and on nothing else.
+
+use std::path::Path;
+
+use lmcache::format::model::ObjectKey;
+use lmcache::replay::manager_target::ManagerTarget;
+use lmcache::replay::{
+    ManagerTotals, Order, Pace, RecordBody, ReplayOptions, StopFlag, StorageTotals, TimedRecord, TraceSource,
+    replay,
+};
+use lmcache::storage::config::{Compat, EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
+use lmcache::trace::TraceReader;
+
+use crate::common;
+
+/// What a replay left behind.
+#[derive(Debug, PartialEq)]
+struct Left {
+    totals: StorageTotals,
+    /// What each adapter counts, but for times.
+    l2: Vec<serde_json::Map<String, serde_json::Value>>,
+    in_l1: InL1,
+}
+
+/// For each key of the trace, whether it is in L1.
+#[derive(PartialEq)]
+struct InL1(Vec<bool>);
+
+impl std::fmt::Debug for InL1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} keys", self.0.iter().filter(|is_there| **is_there).count())
+    }
+}
+
+fn records(name: &str) -> Vec<TimedRecord> {
+    let reader = TraceReader::from_bytes(name, common::unpack(name)).expect("a trace");
+    TraceSource::new(&reader).collect()
+}
+
+fn keys_of(records: &[TimedRecord]) -> Vec<ObjectKey> {
+    let mut seen = std::collections::HashSet::new();
+    let calls = records.iter().filter_map(|record| match &record.body {
+        RecordBody::Call(call) => Some(call),
+        RecordBody::Skipped { .. } => None,
+    });
+    let keys = calls.flat_map(|call| call.key_lists().flatten());
+    keys.filter(|key| seen.insert((*key).clone())).cloned().collect()
+}
+
+fn play(
+    records: &[TimedRecord],
+    config: &StorageManagerConfig,
+    pace: Pace,
+    workers: usize,
+) -> (Left, ManagerTotals) {
+    let keys = keys_of(records);
+    let mut targets = ManagerTarget::of_all(config.clone(), Order::Causal, workers).expect("a manager");
+    let options = ReplayOptions { pace, order: Order::Causal, ..ReplayOptions::default() };
+    let source = records.to_vec().into_iter();
+    let run = replay(source, &mut targets, &options, &StopFlag::default(), &mut ()).expect("threads");
+    assert_eq!((run.records_failed, run.interrupted), (0, false), "{:?}", run.failures);
+    let manager = targets[0].manager();
+    assert!(manager.memcheck());
+    let l1 = manager.l1_managers().next().expect("an L1");
+    let in_l1 = InL1(keys.iter().map(|key| l1.is_resident(key)).collect());
+    let totals = ManagerTarget::close_all(targets).expect("no thread panicked");
+    assert_eq!(totals.unsettled_calls, 0);
+    let l2 = totals.l2.adapters.iter().map(|adapter| counts(adapter.fields.clone())).collect();
+    (Left { totals: totals.storage, l2, in_l1 }, totals)
+}
+
+/// Numbers that have to be the same in every run.
+fn counts(
+    mut fields: serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
+    fields.retain(|name, value| !name.contains("_ns") && !name.contains("path") && !value.is_string());
+    fields
+}
+
+/// An L1 that evicts, of so many bytes.
+fn config(l1_bytes: u64, compat: Compat, l2: &[String]) -> StorageManagerConfig {
+    let mut config = StorageManagerConfig::l1_only(l1_bytes, EvictionPolicyKind::Lru);
+    config.compat = compat;
+    config.l2_adapters =
+        l2.iter().map(|json| L2AdapterConfig::from_json(json).expect("an adapter")).collect();
+    config
+}
+
+fn mock(_: &Path) -> String {
+    format!(r#"{{"type":"mock","max_size_gb":0.02,"mock_bandwidth_gb":4,{EVICTION}}}"#)
+}
+
+const EVICTION: &str = r#""eviction":{"eviction_policy":"LRU","trigger_watermark":0.7,"eviction_ratio":0.2}"#;
+
+fn files(folder: &Path) -> String {
+    let path = folder.display();
+    format!(r#""type":"fs","base_path":"{path}","durable":false,"max_capacity_gb":0.02,"num_workers":4"#)
+}
+
+fn fs(folder: &Path) -> String {
+    format!("{{{},{EVICTION}}}", files(folder))
+}
+
+fn faulty_fs(folder: &Path) -> String {
+    format!(
+        r#"{{"type":"fault_inject","rate":0.01,"store_error_rate":0.05,"load_error_rate":0.02,"lookup_error_rate":0.005,
+            "torn_write_rate":0.02,{EVICTION},"inner":{{{}}}}}"#,
+        files(folder)
+    )
+}
+
+/// A trace that took longer, so that eviction passes fall into it.
+fn stretched(records: Vec<TimedRecord>, factor: f64) -> Vec<TimedRecord> {
+    let stretch = |record: TimedRecord| TimedRecord { t_mono_s: record.t_mono_s * factor, ..record };
+    records.into_iter().map(stretch).collect()
+}
+
+/// The same trace at every pace and with every number of workers leaves the same, by the adapter that `l2` makes for a folder.
+fn assert_repeats(trace: &str, l1_bytes: u64, l2: impl Fn(&Path) -> String) {
+    let records = stretched(records(trace), 20.0);
+    for compat in [Compat::Lmcache, Compat::Native] {
+        let mut first = None;
+        let speed = |factor| Pace::speed(factor).expect("a speed");
+        let runs = [
+            (Pace::Asap, 1),
+            (Pace::Asap, 2),
+            (Pace::Asap, 4),
+            (speed(20.0), 1),
+            (speed(100.0), 2),
+            (Pace::rate(20_000.0).expect("a rate"), 4),
+        ];
+        for (pace, workers) in runs {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (left, _) = play(&records, &config(l1_bytes, compat, &[l2(folder.path())]), pace, workers);
+            assert!(left.totals.evicted_keys > 0 && left.totals.l1_hit_keys > 0, "{left:?}");
+            match &first {
+                None => first = Some(left),
+                Some(first) => {
+                    assert!(*first == left, "{compat:?} {pace:?} {workers}: {}", differences(first, &left))
+                }
+            }
+        }
+        assert!(first.as_ref().is_some_and(|left| left.totals.l2_hit_keys > 0), "{compat:?} {first:?}");
+    }
+}
+
+fn differences(one: &Left, other: &Left) -> String {
+    let other_in_l1 = one.in_l1.0.iter().zip(&other.in_l1.0).filter(|(one, other)| one != other).count();
+    format!(
+        "{:?} {:?}\nand\n{:?} {:?}\n{other_in_l1} keys are in one L1 alone",
+        one.totals, one.l2, other.totals, other.l2
+    )
+}
+
+#[test]
+fn a_replay_repeats_with_a_mock() {
+    assert_repeats("traces/small.lct", 12 << 20, mock);
+}
+
+#[test]
+fn a_replay_repeats_with_files() {
+    assert_repeats("traces/small.lct", 12 << 20, fs);
+}
+
+#[test]
+fn a_replay_repeats_with_a_faulty_l2() {
+    assert_repeats("traces/small.lct", 12 << 20, faulty_fs);
+}
+
+#[test]
+fn where_all_fits_hits_are_those_of_the_real_manager() {
+    let records = records("traces/mooncake_syn_all_fits.lct");
+    let (left, _) = play(&records, &config(245_760_000, Compat::Lmcache, &[]), Pace::Asap, 1);
+    assert_eq!((left.totals.requested_keys, left.totals.hit_keys), (121_877, 77_953));
+}
+
+/// The real manager served 85,745 blocks of this trace, which evicts by the watermark once a second.
+#[test]
+fn where_not_all_fits_hits_are_within_a_hundredth_of_the_real_managers() {
+    const REAL_HITS: f64 = 85_745.0;
+    let records = records("traces/mooncake_conv_30k.lct");
+    let (left, _) = play(&records, &config(122_880_000, Compat::Lmcache, &[]), Pace::Asap, 1);
+    assert_eq!(left.totals.requested_keys, 288_500);
+    let difference = left.totals.served_chunks as f64 / REAL_HITS - 1.0;
+    println!("{} blocks served, {:+.3} %", left.totals.served_chunks, difference * 100.0);
+    assert!(difference.abs() <= 0.01, "{left:?}");
+}
