@@ -60,6 +60,14 @@ pub struct Outcome {
     pub follows: Option<u64>,
 }
 
+impl Outcome {
+    /// From the time at which the call was due to its end, in nanoseconds; nothing without a due time, or without a call.
+    pub fn response_ns(&self) -> Option<u64> {
+        let lag_ns = self.lag_ns.filter(|_| self.status != Status::Skipped)?;
+        Some(lag_ns.saturating_add(self.latency_ns))
+    }
+}
+
 /// Told about every record, on the thread that called [`replay`](crate::replay::replay).
 pub trait ReplayObserver {
     /// One record is done.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::agent::Agent;
@@ -92,6 +93,18 @@ impl StorageManager {
             return Ok(());
         }
         Err(Error::invalid("the storage manager has an event sink already")
+            .with_hint("one sink can pass events on to others"))
+    }
+
+    /// Tells `sink` what happens in L2 from now on, besides who is told of everything. It costs calls that L1 answers nothing.
+    ///
+    /// # Errors
+    /// If there is one already.
+    pub fn attach_l2_events(&self, sink: Arc<dyn EventSink>) -> Result<()> {
+        if self.events.attach_l2(sink) {
+            return Ok(());
+        }
+        Err(Error::invalid("the storage manager has a sink for events of L2 already")
             .with_hint("one sink can pass events on to others"))
     }
 
@@ -194,7 +207,7 @@ impl StorageManager {
         }
         let (codes, readable) = unit.l1.finish_write_noting(keys, WriterTag::StorageManager);
         if !readable.is_empty() {
-            unit.store.mailbox().send(Message::Written(readable));
+            unit.store.mailbox().send(Message::Written { keys: readable, written_ns: monotonic_ns() });
         }
         Ok(codes)
     }

@@ -39,8 +39,8 @@ use crate::replay::manager_target::ManagerTarget;
 use crate::replay::selection::{LeftOut, Selected};
 use crate::replay::telemetry::Prepared;
 use crate::replay::{
-    FailedEviction, LiveView, Pace, ReplayOptions, StopFlag, TimedRecord, Timeline, TraceExtent, TraceSource,
-    replay,
+    FailedEviction, LiveView, Pace, RecordedOutcomes, ReplayOptions, StopFlag, TimedRecord, Timeline,
+    TraceExtent, TraceSource, replay,
 };
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
@@ -98,7 +98,8 @@ pub(crate) struct ReplayArgs {
     /// Print one line per record; beside --format json they go to standard error
     #[arg(long)]
     verbose: bool,
-    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
+    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us,
+    /// response_us (from the time at which it was due to its end)
     #[arg(long, value_name = "PATH")]
     jsonl_out: Option<PathBuf>,
     /// Write one page with plots and tables to FILE, for any browser; it needs no network
@@ -325,9 +326,13 @@ struct Replayed<'a> {
 
 impl Replayed<'_> {
     /// Its records, as they are replayed.
-    fn source(&self, left_out: &Arc<LeftOut>) -> impl Iterator<Item = TimedRecord> + Send {
+    fn source(
+        &self,
+        left_out: &Arc<LeftOut>,
+        recorded: &Arc<RecordedOutcomes>,
+    ) -> impl Iterator<Item = TimedRecord> + Send {
         let open = move || {
-            let source = TraceSource::of(self.trace, self.keys);
+            let source = TraceSource::of(self.trace, self.keys).with_completions(Arc::clone(recorded));
             Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
         };
         Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
@@ -412,8 +417,11 @@ fn play(
     }
     let left_out = Arc::new(LeftOut::default());
     let options = ReplayOptions { dispatcher_cpu, ..options };
+    // Copies are numbered as they come: which record of the trace one is a copy of is not known.
+    let recorded = Arc::new(RecordedOutcomes::new(replayed.part.copies() == 1));
+    targets.iter_mut().for_each(|target| target.compare_with(Arc::clone(&recorded)));
     let mut observer = (&mut live, telemetry.spans());
-    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut observer)?;
+    let run = replay(replayed.source(&left_out, &recorded), &mut targets, &options, stop, &mut observer)?;
     drop(observer);
     let results = live.close(&run);
     telemetry.keep_gauges();

@@ -3,9 +3,12 @@
 use super::namespace::NamespaceReport;
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
+use crate::replay::latency::HitRate;
+use crate::replay::latency::bytes::chunk_tokens;
 use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
-    AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
+    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
+    TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
@@ -28,6 +31,10 @@ pub(super) struct ReplayReport {
     pub(super) failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.
     pub(super) l2: L2Totals,
+    /// Bytes, times of L2, why something was missed, what the trace says of its calls.
+    pub(super) account: AccountSummary,
+    /// How many tokens a chunk has, if the recorded configuration says so.
+    pub(super) chunk_tokens: Option<u64>,
     /// The digest in the trace; empty if the recorder was given no configuration.
     pub(super) recorded_digest: String,
     /// The digest of this replay's configuration.
@@ -73,6 +80,8 @@ impl ReplayReport {
             answers: totals.answers,
             failed_evictions: totals.failed_evictions,
             l2: totals.l2,
+            account: totals.account,
+            chunk_tokens: chunk_tokens(trace.sm_config_json()),
             recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
@@ -86,6 +95,12 @@ impl ReplayReport {
             report.differences = differences(trace.sm_config_json(), config);
         }
         report
+    }
+
+    /// Tokens that prefetches served, of those that they asked for; nothing if nobody knows how many a chunk has.
+    pub(super) fn token_hit_rate(&self) -> Option<HitRate> {
+        let chunks = HitRate { hits: self.totals.served_chunks, requested: self.totals.requested_chunks };
+        self.chunk_tokens.map(|tokens| chunks.times(tokens))
     }
 
     /// The eviction passes that failed, of all L1s.
