@@ -108,3 +108,31 @@ fn what_cannot_have_a_place_of_its_own_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(said.contains("--l2-adapter #1") && said.contains("--l2-namespace keep"), "{said}");
 }
+
+/// What a replay that was killed left goes with the next one; what a living one has, or what is kept, stays.
+#[test]
+fn leftovers_of_killed_replays_are_removed_and_nothing_else_is() {
+    let trace = unpack_to_file("traces/tiny.lct");
+    let kv = tempfile::tempdir().expect("a folder");
+    let make = |name: &str| {
+        let path = kv.path().join(name);
+        std::fs::create_dir(&path).expect("room");
+        std::fs::write(path.join("x.data"), [1]).expect("room");
+        path
+    };
+    make(".lmcache-replay-0000000000000001");
+    let living = make(".lmcache-replay-0000000000000002");
+    make("lmcache-replay-0000000000000003");
+    make(".lmcache-replay-notes");
+    let lock = std::fs::File::open(&living).expect("a folder");
+    lock.lock().expect("a file system with locks");
+    let output = replay(&trace.path, &["--l2-adapter", &fs(kv.path())]);
+    assert!(
+        text(&output.stderr).contains("removed what 1 killed replays had left"),
+        "{}",
+        text(&output.stderr)
+    );
+    let left =
+        [".lmcache-replay-0000000000000002", ".lmcache-replay-notes", "lmcache-replay-0000000000000003"];
+    assert_eq!(names(kv.path()), left);
+}
