@@ -314,16 +314,30 @@ pub struct L2Task<'a> {
 pub trait EventSink: Send + Sync + fmt::Debug {
     /// An event happened.
     fn on_event(&self, event: &Event<'_>);
+
+    /// Whether it is told of reservations and touches, too: of `l1.read.reserved`, `l1.write.reserved`, `l1.keys.accessed`
+    /// and `sm.write.reserved`. A sink that is not spares each call the gathering of the keys. Asked when it is attached.
+    fn hears_reservations(&self) -> bool {
+        true
+    }
+}
+
+/// A sink, and what it said of itself.
+#[derive(Debug)]
+struct Attached {
+    sink: Arc<dyn EventSink>,
+    hears_reservations: bool,
 }
 
 /// The place of a manager's sink.
 #[derive(Clone, Debug, Default)]
-pub struct Events(Arc<OnceLock<Arc<dyn EventSink>>>);
+pub struct Events(Arc<OnceLock<Attached>>);
 
 impl Events {
     /// Attaches the sink. False if there is one already.
     pub(super) fn attach(&self, sink: Arc<dyn EventSink>) -> bool {
-        self.0.set(sink).is_ok()
+        let hears_reservations = sink.hears_reservations();
+        self.0.set(Attached { sink, hears_reservations }).is_ok()
     }
 
     /// Publishes what became of the keys of a call of the manager.
@@ -346,11 +360,17 @@ impl Events {
         self.0.get().is_some()
     }
 
+    /// Whether anybody listens to reservations and touches.
+    #[inline]
+    pub(super) fn has_sink_for_reservations(&self) -> bool {
+        self.0.get().is_some_and(|attached| attached.hears_reservations)
+    }
+
     /// Tells the sink, if there is one; `event` is made only then.
     #[inline]
     pub(super) fn publish<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        if let Some(sink) = self.0.get() {
-            sink.on_event(&event());
+        if let Some(attached) = self.0.get() {
+            attached.sink.on_event(&event());
         }
     }
 }
