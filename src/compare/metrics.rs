@@ -61,8 +61,8 @@ enum Source {
     Number(Vec<String>, f64),
     /// One number by another; nothing if that is zero.
     Quotient([&'static str; 2], [&'static str; 2]),
-    /// A number of each L2 adapter, added up.
-    AdapterSum(&'static str),
+    /// A number of each L2 adapter, added up: where the list is in `l2`, and where the number in each.
+    AdapterSum(&'static str, &'static [&'static str]),
 }
 
 /// The values of one run, in the order of [`catalogue`].
@@ -108,6 +108,12 @@ pub fn catalogue() -> Vec<Metric> {
         let path = ["prefetches", "submit_to_result_us", quantile];
         add(&format!("prefetch.{quantile}"), Unit::Microseconds, number(&path));
     }
+    for part in ["lookup", "load"] {
+        for quantile in ["p50", "p99"] {
+            let path = ["prefetches", "with_l2_us", part, quantile];
+            add(&format!("prefetch.l2_{part}.{quantile}"), Unit::Microseconds, number(&path));
+        }
+    }
     for quantile in ["p50", "p99", "max"] {
         add(&format!("lag.{quantile}"), Unit::Microseconds, number(&["lag_us", quantile]));
     }
@@ -121,7 +127,9 @@ pub fn catalogue() -> Vec<Metric> {
     for (name, path) in COUNTS {
         add(name, Unit::Count, number(&path));
     }
-    add("l2.bytes", Unit::Bytes, Source::AdapterSum("current_size_bytes"));
+    add("l2.bytes", Unit::Bytes, Source::AdapterSum("adapters", &["current_size_bytes"]));
+    add("l2.bytes_stored", Unit::Bytes, Source::AdapterSum("flows", &["stores", "bytes"]));
+    add("l2.bytes_loaded", Unit::Bytes, Source::AdapterSum("flows", &["loads", "bytes"]));
     all
 }
 
@@ -138,10 +146,9 @@ impl Source {
                 let [of, by] = [of, by].map(|path| number(summary, path.iter().copied()));
                 by.filter(|by| *by > 0.0).and_then(|by| Some(of? / by))
             }
-            Self::AdapterSum(field) => {
-                let adapters = summary["l2"]["adapters"].as_array().filter(|list| !list.is_empty())?;
-                let sizes = adapters.iter().map(|adapter| number(adapter, [*field].into_iter()));
-                sizes.sum()
+            Self::AdapterSum(list, path) => {
+                let adapters = summary["l2"][list].as_array().filter(|list| !list.is_empty())?;
+                adapters.iter().map(|adapter| number(adapter, path.iter().copied())).sum()
             }
         }
     }

@@ -13,14 +13,14 @@ use crate::common::unpack_to_file;
 /// No pace, so that runs are short; in causal order, so that hits are the same in each.
 const QUICK: &str = "--l1-size-gb 0.1 --eviction-policy LRU --asap";
 
-pub(crate) fn command(trace: &Path, arguments: &[&str]) -> Command {
+fn command(trace: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmcache-trace"));
-    command.arg("compare").arg(trace).args(arguments).args(["--format", "json"]);
+    command.arg("compare").arg(trace).args(arguments);
     command
 }
 
 pub(crate) fn compare(trace: &Path, arguments: &[&str]) -> Output {
-    command(trace, arguments).output().expect("the program runs")
+    command(trace, arguments).args(["--format", "json"]).output().expect("the program runs")
 }
 
 pub(crate) fn text(bytes: &[u8]) -> String {
@@ -67,7 +67,6 @@ fn every_metric_is_measured() {
 fn the_table_has_columns_and_a_conclusion() {
     let trace = unpack_to_file("traces/tiny.lct");
     let output = command(&trace.path, &["--a", QUICK, "--aa", "--runs", "8"])
-        .args(["--format", "terminal"])
         .env("CLICOLOR_FORCE", "1")
         .output()
         .expect("the program runs");
@@ -206,7 +205,7 @@ fn an_interrupted_comparison_reports_what_is_whole() {
         "--l1-size-gb 0.1 --eviction-policy LRU --l2-adapter '{{\"type\":\"fs\",\"base_path\":\"{}\"}}'",
         kv.display()
     );
-    let mut command = command(&trace.path, &["--a", &slow, "--aa", "--warmup", "0"]);
+    let mut command = command(&trace.path, &["--a", &slow, "--aa", "--warmup", "0", "--format", "json"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program runs");
     let deadline_ns = monotonic_ns() + 30 * NS_PER_S;
     while std::fs::read_dir(&kv).map_or(0, Iterator::count) == 0 {

@@ -47,13 +47,13 @@ fn a_tenth_is_found_and_nothing_is_not_ten_times_out_of_ten() {
     let trace = unpack_to_file("traces/deterministic.lct");
     let (mut missed, mut alarms) = (0, 0);
     for round in 1..=10 {
-        let slower = if round % 2 == 0 { flags(220) } else { flags_with_delay(200, 20) };
-        let summary = summary_of(&compare(&trace.path, &["--a", &flags(200), "--b", &slower]));
+        let slower = if round % 2 == 0 { flags(110) } else { flags_with_delay(100, 10) };
+        let summary = summary_of(&compare(&trace.path, &["--a", &flags(100), "--b", &slower]));
         let row = &summary["metrics"]["prefetch.p50"];
         missed +=
             u32::from(row["changed"] != true || row["change"].as_f64().is_none_or(|change| change < 5.0));
         println!("{round}: planted {}", told(&summary));
-        let output = compare(&trace.path, &["--a", &flags(200), "--aa"]);
+        let output = compare(&trace.path, &["--a", &flags(100), "--aa"]);
         alarms += u32::from(output.status.code() != Some(0));
         println!("{round}: A/A     {}", told(&summary_of(&output)));
     }

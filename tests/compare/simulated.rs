@@ -11,8 +11,12 @@ struct Noise(u64);
 
 impl Noise {
     fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn normal(&mut self) -> f64 {
@@ -21,7 +25,7 @@ impl Noise {
     }
 }
 
-/// The metric that is slower where anything is: its noise is 2 %.
+/// The metric that is slower where anything is: its noise is 1.5 %.
 const SLOWER: &str = "prefetch.p50";
 
 /// `RUNS` runs of each side in the order in which they are made. All metrics go up and down together, with what a run
@@ -36,7 +40,7 @@ fn runs(seed: u64, slowdown: f64) -> [Vec<RunMetrics>; 2] {
         let common = 0.5 * noise.normal() + 0.5 * lasting;
         let is_shaken = noise.uniform() < 0.05;
         let run = metrics.iter().enumerate().map(|(place, metric)| {
-            let size = if metric.name == SLOWER { 0.02 } else { 0.02 + 0.03 * (place % 5) as f64 };
+            let size = if metric.name == SLOWER { 0.015 } else { 0.02 + 0.03 * (place % 5) as f64 };
             let spike = if is_shaken && place % 3 == 0 && metric.name != SLOWER { 0.7 } else { 0.0 };
             let drift = 0.002 * number as f64;
             let log = size * (common + 0.7 * noise.normal()) + spike + drift;
@@ -60,7 +64,7 @@ fn found(seed: u64, slowdown: f64) -> Vec<(String, Row)> {
 #[test]
 fn nothing_is_found_in_like_and_like_ten_times_out_of_ten() {
     let false_alarms: Vec<u64> = (1..=10).filter(|seed| !found(*seed, 0.0).is_empty()).collect();
-    assert!(false_alarms.is_empty(), "{false_alarms:?}");
+    assert!(false_alarms.is_empty(), "seeds {false_alarms:?}");
 }
 
 #[test]
@@ -99,6 +103,8 @@ fn a_baseline_of_other_runs_is_told_from_them_and_not_from_its_own() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
     /// Twice everything is no other change, and A against B is B against A the other way round.
     #[test]
     fn the_unit_does_not_matter(seed in any::<u64>(), factor in 0.001_f64..1000.0) {
