@@ -128,6 +128,7 @@ impl Ours {
             request_timeout: Duration::from_secs(60),
             pipeline_depth: 32,
             max_value_bytes: 512 << 20,
+            name_prefix: String::new(),
         };
         let arena = Arc::new(Arena::new(u64::from(4 * BATCH) * VALUE_BYTES, 4096).expect("memory"));
         let ours = Self {

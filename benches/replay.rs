@@ -2,10 +2,13 @@
 //!
 //! `cargo bench --bench replay` plays 10,000 calls a second into a target that does nothing, for a few
 //! seconds a round. The three ways of waiting take turns within one run, because a machine's mood changes
-//! from one run to the next; the first round warms up and is not counted. It also dispatches as fast as it
-//! can, which is what the dispatcher itself costs.
+//! from one run to the next; the first round warms up and is not counted. Then come bursts by four workers, calls as fast as
+//! they are taken, which is what the dispatcher itself costs, and a real trace into L1.
 //!
 //! Sleeping is what LMCache's replay does. Spinning is what the machine allows at best.
+
+use std::io::Read;
+use std::path::Path;
 
 use hdrhistogram::Histogram;
 
@@ -13,8 +16,14 @@ use lmcache::clock::{Waiter, monotonic_ns};
 use lmcache::error::Result;
 use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, StorageCall};
 use lmcache::os::time::sleep_until_ns;
-use lmcache::replay::{ReadSlot, RecordBody, ReplayOptions, ReplayTarget, StopFlag, TimedRecord, replay};
+use lmcache::replay::manager_target::ManagerTarget;
+use lmcache::replay::{
+    Order, Pace, ReadSlot, RecordBody, ReplayOptions, ReplayTarget, StopFlag, TimedRecord, TraceSource,
+    replay,
+};
+use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
 use lmcache::sync::Arc;
+use lmcache::trace::TraceReader;
 
 const CALLS_PER_S: u64 = 10_000;
 const ROUNDS: usize = 5;
@@ -92,24 +101,95 @@ fn median(mut rounds: Vec<Lags>) -> Lags {
 
 fn print_row(name: &str, lags: Lags) {
     let [p50, p99, p999, max] = lags.map(|lag_ns| lag_ns as f64 / 1000.0);
-    println!("{name:<24} p50 {p50:>9.3} us  p99 {p99:>9.3} us  p99.9 {p999:>9.3} us  max {max:>10.3} us");
+    println!("{name:<40} p50 {p50:>9.3} us  p99 {p99:>9.3} us  p99.9 {p999:>9.3} us  max {max:>10.3} us");
 }
 
-fn max_rate() {
-    let run = replay(
-        paced(MAX_RATE_CALLS, 0.0),
-        &mut [Sink],
-        &ReplayOptions::default(),
-        &StopFlag::default(),
-        &mut (),
-    )
-    .expect("the threads of a replay start");
+/// Calls of one key, made before they are asked for, so that the dispatcher is what is measured.
+fn made_calls(calls: u64) -> impl Iterator<Item = TimedRecord> + Send {
+    let scope = Arc::new(KeyScope::new("m", 0, 0, "").expect("a valid scope"));
+    let record = |seq: u64| {
+        let hash = ChunkHash::new(&seq.to_le_bytes());
+        let keys = vec![ObjectKey::new(hash, Arc::clone(&scope))];
+        TimedRecord { seq, t_mono_s: 0.0, body: RecordBody::Call(StorageCall::FinishWrite { keys }) }
+    };
+    (0..calls).map(record).collect::<Vec<_>>().into_iter()
+}
+
+/// Calls a second into a target that does nothing, as fast as they are taken.
+fn max_rate(workers: usize) {
+    let mut targets: Vec<Sink> = (0..workers).map(|_| Sink).collect();
+    let options = ReplayOptions { pace: Pace::Asap, ..ReplayOptions::default() };
+    let source = made_calls(MAX_RATE_CALLS);
+    let run = replay(source, &mut targets, &options, &StopFlag::default(), &mut ())
+        .expect("the threads of a replay start");
     let rate = run.records_replayed as f64 * 1e9 / run.duration_ns.max(1) as f64;
     println!(
-        "as fast as it can: {:.2} million calls/s of {KEYS_PER_CALL} keys (waited for the decoder {} times)",
+        "as fast as it can, {workers} workers, a target that does nothing: {:.2} million calls/s of one key (waited for the \
+         decoder {} times)",
         rate / 1e6,
         run.decode_waits
     );
+}
+
+/// The records of a real trace, decoded.
+fn real_trace() -> Vec<TimedRecord> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/traces/rate_5000.lct.zst");
+    let packed = std::fs::read(path).expect("a fixture");
+    let mut bytes = Vec::new();
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).expect("a zstd frame");
+    decoder.read_to_end(&mut bytes).expect("an intact zstd frame");
+    let reader = TraceReader::from_bytes("rate_5000.lct", bytes).expect("a trace");
+    TraceSource::new(&reader).collect()
+}
+
+/// A real trace into L1, as fast as it goes: what `replay --asap` does, its file decoded before.
+fn into_l1(records: &[TimedRecord]) {
+    let mut rates: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let config = StorageManagerConfig::l1_only(1 << 30, EvictionPolicyKind::Lru);
+            let mut targets = ManagerTarget::of_all(config, Order::Causal, 1).expect("memory");
+            let options =
+                ReplayOptions { pace: Pace::Asap, order: Order::Causal, ..ReplayOptions::default() };
+            let source = records.to_vec().into_iter();
+            let run = replay(source, &mut targets, &options, &StopFlag::default(), &mut ())
+                .expect("the threads of a replay start");
+            run.records_replayed as f64 * 1e9 / run.duration_ns.max(1) as f64
+        })
+        .collect();
+    rates.sort_unstable_by(f64::total_cmp);
+    println!(
+        "a real trace into L1, as fast as it can: {:.0} calls/s (median of {ROUNDS}, {:.0} to {:.0})",
+        rates[ROUNDS / 2],
+        rates[0],
+        rates[ROUNDS - 1]
+    );
+}
+
+/// A real trace at 200,000 calls a second on the average, in bursts, by four workers.
+fn bursts(records: &[TimedRecord]) {
+    const BURST_CALLS: usize = 100;
+    let burst_s = BURST_CALLS as f64 / 200_000.0;
+    let bursty = |(number, record): (usize, TimedRecord)| {
+        // The calls of a burst come within a tenth of its time.
+        let (burst, place) = ((number / BURST_CALLS) as f64, (number % BURST_CALLS) as f64);
+        let t_mono_s = (burst + place / BURST_CALLS as f64 / 10.0) * burst_s;
+        TimedRecord { t_mono_s, ..record }
+    };
+    for (name, waiter) in [("sleeping and spinning", Waiter::measured()), ("sleeping", Waiter::new(0))] {
+        let mut lags: Vec<Lags> = Vec::new();
+        let mut late = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut targets = [(); 4].map(|()| Sink);
+            let options = ReplayOptions { waiter, ..ReplayOptions::default() };
+            let source: Vec<_> = records.iter().cloned().enumerate().map(bursty).collect();
+            let run = replay(source.into_iter(), &mut targets, &options, &StopFlag::default(), &mut ())
+                .expect("the threads of a replay start");
+            lags.push([run.lag.p50_ns, run.lag.p99_ns, run.lag.p999_ns, run.lag.max_ns]);
+            late.push(run.lag.late_calls);
+        }
+        print_row(&format!("bursts, 4 workers, {name}"), median(lags));
+        println!("  calls more than 1 ms late, round by round: {late:?} of {}", records.len());
+    }
 }
 
 fn main() {
@@ -133,6 +213,10 @@ fn main() {
         print_row(name, median(result));
     }
     if !is_smoke {
-        max_rate();
+        let records = real_trace();
+        bursts(&records);
+        max_rate(1);
+        max_rate(2);
+        into_l1(&records);
     }
 }

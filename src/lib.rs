@@ -27,6 +27,7 @@ pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod convert;
 pub mod error;
 pub mod ffi;

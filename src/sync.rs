@@ -21,10 +21,6 @@ pub mod atomic {
     pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     #[cfg(not(loom))]
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-
-    /// The cell of a gauge: `prometheus-client` has it for std's atomics alone.
-    #[cfg(not(all(loom, test)))]
-    pub type GaugeCell = std::sync::atomic::AtomicU64;
 }
 
 /// Takes `mutex` if nobody has it. Whoever meets a poisoned one by [`lock`] panics; here it is one that is not to be had.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The folders of `src` and the layer each stands on. A file uses only what stands on its own layer's floor or
 /// below; the two faces, and the rooms of one layer, do not know each other.
-const LAYERS: [(&str, u8); 15] = [
+const LAYERS: [(&str, u8); 16] = [
     ("error", 0),
     ("sync", 0),
     ("clock", 0),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u8); 15] = [
     ("analyze", 3),
     ("convert", 3),
     ("capture", 3),
+    ("compare", 3),
     ("ffi", 4),
     ("cli", 4),
     ("lib", 5),

@@ -5,6 +5,7 @@
 //! they come and [`files`] for results that are whole or not there; [`exit`] with the exit codes and the one place that prints an error;
 //! [`following`] for files that grow; [`long_work`] with progress, and [`signals`] that end it; [`text`] with the forms of numbers and names.
 
+mod compare;
 mod convert;
 mod dump;
 mod exit;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::cli::compare::CompareArgs;
 use crate::cli::convert::{CompactArgs, ConvertArgs};
 use crate::cli::dump::DumpArgs;
 use crate::cli::exit::{self, Finding};
@@ -28,11 +29,13 @@ Examples:
   lmcache-trace dump server.lct --format jsonl     all of them, for a program
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
                                                    play it against a storage manager
+  lmcache-trace compare server.lct --a 'FLAGS' --b 'FLAGS'
+                                                   is the one slower than the other?
   lmcache-trace convert server.lct small.lct       LMCache's form and ours, either way
   lmcache-trace verify server.lct                  is anything wrong with it?
   lmcache-trace repair server.lct whole.lct        a sealed copy of what is left of it
 
-Exit codes: 0 fine; 1 a finding (a record failed, or the trace is incomplete under --strict);
+Exit codes: 0 fine; 1 a finding (a record failed, a gate is broken, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
 
 /// Inspects and replays traces of LMCache's storage calls
@@ -51,6 +54,8 @@ enum Verb {
     Dump(DumpArgs),
     /// Plays a trace against a storage manager, at its recorded pace, and says how it went
     Replay(Box<ReplayArgs>),
+    /// Replays a trace under two configurations in turn, and says what differs and how sure that is
+    Compare(Box<CompareArgs>),
     /// Writes a trace in another form: LMCache's as a native one, or back, byte for byte
     Convert(ConvertArgs),
     /// Writes a trace as a native file in which each distinct key stands once
@@ -75,6 +80,7 @@ fn run(verb: Verb) -> Result<Finding> {
         Verb::Info(args) => args.run(),
         Verb::Dump(args) => args.run(),
         Verb::Replay(args) => args.run(),
+        Verb::Compare(args) => args.run(),
         Verb::Convert(args) => args.run(),
         Verb::Compact(args) => args.run(),
         Verb::Verify(args) => args.run(),

@@ -58,6 +58,11 @@ impl Clock {
         (Self(Some(Arc::clone(&now_ns))), ManualClock(now_ns))
     }
 
+    /// Whether it is the system's, which [`monotonic_ns`] reads too.
+    pub fn is_system(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Now, in nanoseconds from an arbitrary origin. Never goes back.
     #[inline]
     pub fn now_ns(&self) -> u64 {

@@ -6,7 +6,7 @@
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
-//! * [`signal`]: what the process ignores.
+//! * [`signal`]: what the process ignores, and how a child is asked to end.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
 //! * [`transfer`]: reading and writing raw memory; [`request`] and [`uring`]: the same, many at once.

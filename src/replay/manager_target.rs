@@ -8,21 +8,27 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
-use crate::format::model::{FetchingPolicy, MemoryLayoutDesc, ObjectKey, StorageCall, WriteMode};
-use crate::replay::answers::{AnswerRecorder, AnswerSummary};
+use crate::format::model::{
+    FetchingPolicy, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall, WriteMode,
+};
+use crate::replay::latency::account::{Account, Answer as Answered, Asked};
+use crate::replay::latency::{AnswerSummary, RecordedOutcomes};
 use crate::replay::live_totals::{AnsweredPrefetch, LiveTotals, LiveView};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::{Order, ReadSlot};
 use crate::replay::stop::StopFlag;
-use crate::replay::target::ReplayTarget;
+use crate::replay::target::{Made, ReplayTarget};
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
 use crate::replay::trace_time::TraceTime;
 use crate::storage::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::{
-    Bitmap, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager, WriteReservation,
+    Bitmap, KeyCodes, L1Error, L1ManagerId, L1Owners, PrefetchHandle, ReadContext, StorageManager,
+    WriteReservation,
 };
 use crate::sync::Arc;
 
@@ -39,7 +45,7 @@ pub struct ManagerTarget {
     prefetching: VecDeque<Prefetching>,
     /// Where the manager has several L1s.
     open_keys: Option<OpenKeys>,
-    answers: AnswerRecorder,
+    account: Account,
     totals: StorageTotals,
     live: Arc<LiveTotals>,
 }
@@ -55,6 +61,8 @@ const STOP_LOOK: Duration = Duration::from_millis(50);
 enum Answer {
     Nothing,
     Reserved(WriteReservation),
+    /// Of each L1 that was asked, in the order of the keys.
+    Finished(SmallVec<[KeyCodes; 1]>),
     Prefetching(Prefetching),
     Read(ReadSlot),
     UnmatchedExit,
@@ -72,6 +80,8 @@ struct Prefetching {
     early_queries: u64,
     /// When the call had returned, on `CLOCK_MONOTONIC`; only where that is not the manager's clock and somebody watches.
     returned_ns: u64,
+    /// What it asked for, once it is known that its result comes later.
+    asked: Option<Box<Asked>>,
 }
 
 impl ManagerTarget {
@@ -103,15 +113,29 @@ impl ManagerTarget {
                 (Some(Arc::new(time)), builder.stores_in_turn().build()?)
             }
         };
-        let (manager, live) = (Arc::new(manager), Arc::<LiveTotals>::default());
+        Self::over(manager, time, workers)
+    }
+
+    /// The same for a manager that was made elsewhere, and to which nothing was done.
+    ///
+    /// # Errors
+    /// If somebody else is told of what happens in its L2.
+    pub fn of_manager(manager: StorageManager, workers: usize) -> Result<Vec<Self>> {
+        Self::over(manager, None, workers)
+    }
+
+    fn over(manager: StorageManager, time: Option<Arc<TraceTime>>, workers: usize) -> Result<Vec<Self>> {
+        let manager = Arc::new(manager);
+        let live = Arc::<LiveTotals>::default();
+        let account = Account::of(&manager)?;
         let target = |_| Self {
             manager: Arc::clone(&manager),
             time: time.clone(),
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
-            open_keys: OpenKeys::of(&config),
-            answers: AnswerRecorder::default(),
+            open_keys: OpenKeys::of(manager.config()),
+            account: account.for_another_worker(),
             totals: StorageTotals::default(),
             live: Arc::clone(&live),
         };
@@ -123,9 +147,14 @@ impl ManagerTarget {
         LiveView::new(Arc::clone(&self.manager), Arc::clone(&self.live))
     }
 
-    /// The manager, to look at what a replay left in it.
-    pub fn manager(&self) -> &StorageManager {
+    /// The manager, to look at what a replay does in it and leaves.
+    pub fn manager(&self) -> &Arc<StorageManager> {
         &self.manager
+    }
+
+    /// Compares the hits of prefetches with those that `recorded` knows.
+    pub fn compare_with(&mut self, recorded: Arc<RecordedOutcomes>) {
+        self.account.compare_with(recorded);
     }
 
     /// Stops the manager and says what it answered.
@@ -151,7 +180,7 @@ impl ManagerTarget {
     pub fn close_all(targets: Vec<Self>) -> Result<ManagerTotals> {
         let merged = targets.into_iter().reduce(|mut merged, other| {
             merged.totals += other.totals;
-            merged.answers.merge(&other.answers);
+            merged.account.merge(&other.account);
             merged
         });
         merged.map_or_else(|| Ok(ManagerTotals::default()), Self::close_merged)
@@ -170,10 +199,11 @@ impl ManagerTarget {
             storage: StorageTotals { evicted_keys, ..self.totals },
             answers: AnswerSummary {
                 timed_out: open.prefetch_controller.timed_out_requests,
-                ..self.answers.summary()
+                ..self.account.answers.summary()
             },
             failed_evictions: FailedEviction::all_of(&open),
             l2,
+            account: self.account.summary(),
             unsettled_calls: self.time.as_ref().map_or(0, |time| time.unsettled()),
         })
     }
@@ -216,10 +246,15 @@ impl ManagerTarget {
     }
 
     fn finish_write(&mut self, keys: &[ObjectKey]) -> Result<()> {
-        let Some(open) = &mut self.open_keys else { return self.manager.finish_write(keys).map(drop) };
+        let Some(open) = &mut self.open_keys else {
+            self.answer = Answer::Finished(smallvec![self.manager.finish_write(keys)?]);
+            return Ok(());
+        };
         let groups = open.finished(keys, monotonic_ns());
         let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
-        self.manager.finish_write_by_owner(&groups).map(drop)
+        // Groups are in the order of the keys, and so are their codes.
+        self.answer = Answer::Finished(self.manager.finish_write_by_owner(&groups)?.into());
+        Ok(())
     }
 
     /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
@@ -227,7 +262,7 @@ impl ManagerTarget {
     fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
         if !self.open_keys.as_ref()?.are_locked(keys, monotonic_ns()) {
             let mut waiting = std::mem::take(&mut self.prefetching);
-            waiting.retain_mut(|waiting| !self.count_result(waiting));
+            waiting.retain_mut(|waiting| !self.count_result(waiting, None));
             self.prefetching = waiting;
         }
         self.open_keys.as_ref().map(|open| open.readers(keys, monotonic_ns(), |key| self.place(key)))
@@ -247,7 +282,10 @@ impl ManagerTarget {
         Ok(())
     }
 
-    fn count_reservation(&mut self, reservation: &WriteReservation) {
+    fn count_reservation(&mut self, call: &StorageCall, reservation: &WriteReservation) {
+        if let StorageCall::ReserveWrite { keys, layout, .. } = call {
+            self.account.reserved(keys, reservation.codes().as_slice(), layout.size_bytes());
+        }
         for code in reservation.codes().as_slice() {
             match code {
                 L1Error::Success => self.totals.keys_reserved += 1,
@@ -257,27 +295,42 @@ impl ManagerTarget {
         }
     }
 
-    fn count_prefetch(&mut self, mut prefetching: Prefetching) {
-        if self.time.is_some() && self.live.is_watched() {
-            prefetching.returned_ns = monotonic_ns();
-        }
+    fn count_prefetch(&mut self, made: &Made<'_>, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        if !self.count_result(&mut prefetching) {
+        let StorageCall::SubmitPrefetch { spec, .. } = made.call else { return };
+        if !self.count_result(&mut prefetching, Some((made, spec))) {
+            prefetching.asked = Some(self.account.asked(made.seq, &spec.key_groups));
             self.prefetching.push_back(prefetching);
         }
     }
 
-    /// Counts what a prefetch found. False if it is still under way.
-    fn count_result(&mut self, prefetching: &mut Prefetching) -> bool {
+    /// Counts what a prefetch found; `submitted` is its call, if it was made just now. False if it is still under way.
+    fn count_result(
+        &mut self,
+        prefetching: &mut Prefetching,
+        submitted: Option<(&Made<'_>, &PrefetchTaskSpec)>,
+    ) -> bool {
         let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
             prefetching.early_queries += 1;
-            self.answers.asked_too_early();
+            self.account.answers.asked_too_early();
             return false;
         };
-        self.answers.answered(&prefetching.handle, prefetching.early_queries);
-        let served_chunks = served_chunks(&result.hit_cells, prefetching.policy) as u64;
-        self.totals.served_chunks += served_chunks;
+        let call_ns = submitted.map_or(0, |(made, _)| made.latency_ns);
+        self.account.answers.answered(&prefetching.handle, call_ns, prefetching.early_queries);
+        let served_chunks = served_chunks(&result.hit_cells, prefetching.policy);
+        self.totals.served_chunks += served_chunks as u64;
+        let (handle, policy) = (&prefetching.handle, prefetching.policy);
+        let answer = Answered { handle, result: &result, policy, served_chunks };
+        match (&prefetching.asked, submitted) {
+            (Some(asked), _) => self.account.answered_later(asked, &answer),
+            (None, Some((made, spec))) => {
+                let l1s = || self.manager.l1_managers();
+                let is_in_l1 = |key: &ObjectKey| l1s().any(|l1| l1.is_resident(key));
+                self.account.answered_at_once(made.seq, &spec.key_groups, &answer, is_in_l1);
+            }
+            (None, None) => {}
+        }
         if let Some(open) = &mut self.open_keys {
             open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
         }
@@ -291,7 +344,7 @@ impl ManagerTarget {
             submit_ns,
             ready_ns,
             requested_chunks: prefetching.requested_chunks as u64,
-            served_chunks,
+            served_chunks: served_chunks as u64,
             l1_hit_keys,
             l2_hit_keys,
         });
@@ -313,7 +366,7 @@ impl ManagerTarget {
     fn count_results(&mut self) {
         for _ in 0..2 {
             let Some(mut oldest) = self.prefetching.pop_front() else { return };
-            if !self.count_result(&mut oldest) {
+            if !self.count_result(&mut oldest, None) {
                 return self.prefetching.push_front(oldest);
             }
         }
@@ -329,9 +382,12 @@ impl ManagerTarget {
                     break;
                 }
             }
-            if !self.count_result(&mut oldest) {
+            if !self.count_result(&mut oldest, None) {
                 self.totals.unresolved_prefetches += 1;
-                self.answers.never_answered();
+                self.account.answers.never_answered();
+                if let Some(asked) = &oldest.asked {
+                    self.account.forget(asked);
+                }
             }
         }
     }
@@ -344,12 +400,20 @@ impl ManagerTarget {
         }
     }
 
-    fn count_read(&mut self, slot: ReadSlot) {
+    fn count_read(&mut self, call: &StorageCall, slot: ReadSlot) {
         let Some(Some(context)) = self.open_reads.get(slot.0 as usize) else { return };
         if context.codes().all_succeeded() {
             return;
         }
+        // A prefetch that is answered is not what the read came too early for.
+        let mut waiting = std::mem::take(&mut self.prefetching);
+        waiting.retain_mut(|waiting| !(waiting.handle.is_done() && self.count_result(waiting, None)));
+        self.prefetching = waiting;
+        let Some(Some(context)) = self.open_reads.get(slot.0 as usize) else { return };
         self.totals.reads_found_nothing += 1;
+        if let StorageCall::ReadEnter { keys } = call {
+            self.account.read_nothing(keys, context.codes().as_slice());
+        }
         for code in context.codes().as_slice() {
             match code {
                 L1Error::Success => {}
@@ -391,15 +455,16 @@ impl ReplayTarget for ManagerTarget {
                 let handle = self.manager.submit_prefetch_task(spec, external_request_id, *skip_l2)?;
                 let requested_chunks = spec.key_groups.iter().map(|row| row.keys.len()).max().unwrap_or(0);
                 let (policy, read_locks) = (spec.fetching_policy, spec.num_kv_readers);
-                let (early_queries, returned_ns) = (0, 0);
-                self.answer = Answer::Prefetching(Prefetching {
+                let prefetching = Prefetching {
                     handle,
                     requested_chunks,
                     policy,
                     read_locks,
-                    early_queries,
-                    returned_ns,
-                });
+                    early_queries: 0,
+                    returned_ns: 0,
+                    asked: None,
+                };
+                self.answer = Answer::Prefetching(prefetching);
             }
         }
         Ok(())
@@ -411,16 +476,29 @@ impl ReplayTarget for ManagerTarget {
         }
     }
 
-    fn settle(&mut self, stop: &StopFlag) {
+    fn settle(&mut self, made: &Made<'_>, stop: &StopFlag) {
+        let answer = std::mem::replace(&mut self.answer, Answer::Nothing);
+        // What has come since the call is not what it missed.
+        if let Answer::Read(slot) = answer {
+            self.count_read(made.call, slot);
+        }
         self.count_results();
-        match std::mem::replace(&mut self.answer, Answer::Nothing) {
-            Answer::Nothing => {}
-            Answer::Reserved(reservation) => self.count_reservation(&reservation),
-            Answer::Prefetching(prefetching) => {
-                self.wait_for_answer(&prefetching.handle, stop);
-                self.count_prefetch(prefetching);
+        match answer {
+            Answer::Nothing | Answer::Read(_) => {}
+            Answer::Reserved(reservation) => self.count_reservation(made.call, &reservation),
+            Answer::Finished(codes) => {
+                if let StorageCall::FinishWrite { keys } = made.call {
+                    let codes = codes.iter().flat_map(|codes| codes.as_slice());
+                    self.account.finished(keys, codes.copied());
+                }
             }
-            Answer::Read(slot) => self.count_read(slot),
+            Answer::Prefetching(mut prefetching) => {
+                if self.time.is_some() && self.live.is_watched() {
+                    prefetching.returned_ns = monotonic_ns();
+                }
+                self.wait_for_answer(&prefetching.handle, stop);
+                self.count_prefetch(made, prefetching);
+            }
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
         }
         if let Some(time) = &self.time {

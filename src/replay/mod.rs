@@ -18,23 +18,25 @@
 //!   system call. `progress`: how workers wait for each other.
 //! * [`target`]: what a call is dispatched to. [`manager_target`]: the storage manager as one. `owners`: which of several
 //!   L1s holds what is open. `trace_time`: the time of a manager that works on the trace's own.
-//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered; [`answers`]:
-//!   when it answered prefetches.
+//! * [`stats`]: how long calls took. [`lag`]: how late they began. [`totals`]: what the manager answered.
+//! * [`latency`]: how long prefetches and stores took, and what was moved. [`misses`]: why something was missed.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule. [`live_totals`]: what the
 //!   manager holds meanwhile. [`timeline`]: both over time, in as many buckets for an hour as for a second.
+//! * [`telemetry`]: what monitoring systems are told.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
 //! that raises is failed; both leave the replay running. A read that gets nothing is neither: it is counted
 //! and named.
 
-pub mod answers;
 pub mod copies;
 pub mod driver;
 pub mod extent;
 mod feed;
 pub mod lag;
+pub mod latency;
 pub mod live_totals;
 pub mod manager_target;
+pub mod misses;
 mod native_source;
 pub mod observe;
 mod owners;
@@ -47,24 +49,26 @@ pub mod source;
 pub mod stats;
 pub mod stop;
 pub mod target;
+pub mod telemetry;
 pub mod timed;
 pub mod timeline;
 pub mod totals;
 mod trace_time;
 mod worker;
 
-pub use answers::AnswerSummary;
 pub use driver::{MAX_WORKERS, ReplayOptions, ReplayRun, replay};
 pub use extent::{NativeExtent, TraceExtent};
 pub use lag::{LagSummary, LateStretch};
+pub use latency::{AccountSummary, AnswerSummary, RecordedOutcomes};
 pub use live_totals::{LiveSample, LiveView};
+pub use misses::{MissReason, MissSummary};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use pace::Pace;
 pub use plan::{Order, ReadSlot};
 pub use source::TraceSource;
 pub use stats::OpSummary;
 pub use stop::StopFlag;
-pub use target::ReplayTarget;
+pub use target::{Made, ReplayTarget};
 pub use timed::{RecordBody, TimedRecord};
 pub use timeline::Timeline;
 pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};

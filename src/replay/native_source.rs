@@ -9,9 +9,11 @@ use crate::format::model::StorageCall;
 use crate::format::model::key::KeyInterner;
 use crate::format::native::{Body, CallView, Chunk, Header, KeyTable, RecordKind, RecordView};
 use crate::replay::extent::{NativeExtent, TraceExtent};
+use crate::replay::latency::RecordedOutcomes;
 use crate::replay::schedule::Schedule;
 use crate::replay::timed::{RecordBody, TimedRecord, decode};
 use crate::storage::prefetch::validate_spec;
+use crate::sync::Arc;
 use crate::trace::native::{ChunkPlace, DamagedChunk, NativeEnding};
 use crate::trace::{NativeTrace, Record};
 
@@ -23,6 +25,8 @@ pub(super) struct NativeSource<'a> {
     places: std::vec::IntoIter<&'a ChunkPlace>,
     open: Option<OpenChunk<'a>>,
     interner: KeyInterner,
+    /// Who is told of completions.
+    recorded: Option<Arc<RecordedOutcomes>>,
 }
 
 /// The chunk whose calls are being read.
@@ -38,7 +42,13 @@ struct OpenChunk<'a> {
 impl<'a> NativeSource<'a> {
     pub(super) fn new(trace: &'a NativeTrace, keys: Option<&'a KeyTable<'a>>) -> Self {
         let places: Vec<_> = trace.record_chunks().collect();
-        Self { trace, keys, places: places.into_iter(), open: None, interner: KeyInterner::default() }
+        let interner = KeyInterner::default();
+        Self { trace, keys, places: places.into_iter(), open: None, interner, recorded: None }
+    }
+
+    /// Tells `recorded` of completions on the way.
+    pub(super) fn tell(&mut self, recorded: Arc<RecordedOutcomes>) {
+        self.recorded = Some(recorded);
     }
 
     pub(super) fn next(&mut self) -> Option<TimedRecord> {
@@ -47,7 +57,7 @@ impl<'a> NativeSource<'a> {
                 self.open = Some(self.next_chunk()?);
                 continue;
             };
-            match open.next_call(self.trace.header(), &mut self.interner) {
+            match open.next_call(self.trace.header(), &mut self.interner, self.recorded.as_deref()) {
                 Some(record) => return Some(record),
                 None => self.open = None,
             }
@@ -62,12 +72,27 @@ impl<'a> NativeSource<'a> {
 }
 
 impl OpenChunk<'_> {
-    fn next_call(&mut self, header: &Header, interner: &mut KeyInterner) -> Option<TimedRecord> {
+    fn next_call(
+        &mut self,
+        header: &Header,
+        interner: &mut KeyInterner,
+        recorded: Option<&RecordedOutcomes>,
+    ) -> Option<TimedRecord> {
         let mut records = self.chunk.records_from(self.position);
-        let record = records.by_ref().find(|record| record.kind().is_some_and(RecordKind::is_call))?;
+        let record = records.by_ref().find(|record| {
+            if let (Some(recorded), Some(RecordKind::Completion)) = (recorded, record.kind())
+                && let Body::Completion(body) = record.body()
+            {
+                recorded.completion(&body);
+            }
+            record.kind().is_some_and(RecordKind::is_call)
+        })?;
         self.position = records.position();
         let seq = self.next_seq;
         self.next_seq = seq.wrapping_add(1);
+        if let (Some(recorded), Some(RecordKind::Call(op))) = (recorded, record.kind()) {
+            recorded.call(op, (record.prefix().thread, record.prefix().sequence), seq);
+        }
         let (t_mono_s, body) = decode_native(&record, seq, header, interner);
         Some(TimedRecord { seq, t_mono_s, body })
     }

@@ -60,6 +60,14 @@ pub struct Outcome {
     pub follows: Option<u64>,
 }
 
+impl Outcome {
+    /// From the time at which the call was due to its end, in nanoseconds; nothing without a due time, or without a call.
+    pub fn response_ns(&self) -> Option<u64> {
+        let lag_ns = self.lag_ns.filter(|_| self.status != Status::Skipped)?;
+        Some(lag_ns.saturating_add(self.latency_ns))
+    }
+}
+
 /// Told about every record, on the thread that called [`replay`](crate::replay::replay).
 pub trait ReplayObserver {
     /// One record is done.
@@ -80,6 +88,45 @@ impl ReplayObserver for () {
 
     fn wants_records(&self) -> bool {
         false
+    }
+}
+
+/// Two that look.
+impl<A: ReplayObserver, B: ReplayObserver> ReplayObserver for (A, B) {
+    fn record(&mut self, outcome: &Outcome) {
+        self.0.record(outcome);
+        self.1.record(outcome);
+    }
+
+    fn tick(&mut self) {
+        self.0.tick();
+        self.1.tick();
+    }
+}
+
+/// One that may be there.
+impl<T: ReplayObserver> ReplayObserver for Option<T> {
+    fn record(&mut self, outcome: &Outcome) {
+        if let Some(observer) = self {
+            observer.record(outcome);
+        }
+    }
+
+    fn tick(&mut self) {
+        if let Some(observer) = self {
+            observer.tick();
+        }
+    }
+}
+
+/// One that somebody else owns.
+impl<T: ReplayObserver> ReplayObserver for &mut T {
+    fn record(&mut self, outcome: &Outcome) {
+        (**self).record(outcome);
+    }
+
+    fn tick(&mut self) {
+        (**self).tick();
     }
 }
 

@@ -5,8 +5,10 @@
 
 use crate::format::model::key::KeyInterner;
 use crate::format::native::KeyTable;
+use crate::replay::latency::RecordedOutcomes;
 use crate::replay::native_source::NativeSource;
 use crate::replay::timed::{TimedRecord, decode};
+use crate::sync::Arc;
 use crate::trace::{Entry, NativeTrace, Records, Trace, TraceReader};
 
 /// The records of an open trace file, decoded as they are asked for.
@@ -28,6 +30,15 @@ impl<'a> TraceSource<'a> {
     /// All calls of a native file, from the first. `keys` is its [`NativeTrace::key_table`].
     pub fn native(trace: &'a NativeTrace, keys: Option<&'a KeyTable<'a>>) -> Self {
         Self(Source::Native(Box::new(NativeSource::new(trace, keys))))
+    }
+
+    /// Tells `recorded` of the completions that it meets; an LMCache file has none.
+    #[must_use]
+    pub fn with_completions(mut self, recorded: Arc<RecordedOutcomes>) -> Self {
+        if let Source::Native(source) = &mut self.0 {
+            source.tell(recorded);
+        }
+        self
     }
 
     /// All records of either kind of file. `keys` is [`Trace::key_table`].

@@ -4,11 +4,16 @@
 //! at most [`EXACT_SAMPLES`] of an operation; from there on a histogram answers, to three digits, and the
 //! summary says so. Count, mean, minimum and maximum are always exact. (LMCache's own percentiles are one
 //! rank higher where `p/100 * N` is whole.)
+//!
+//! Beside the latency stands the response time: from the time at which the call was due to its end, which is its lag and its
+//! latency. A call that takes long makes the ones after it late; in their latencies that does not show, which is called
+//! coordinated omission, and in their response times it does. Each worker has a table of its own; they are merged at the end.
 
 use hdrhistogram::Histogram;
 
 use crate::format::model::Op;
 use crate::replay::lag::fixed_histogram;
+use crate::replay::latency::{Series, Spread};
 
 /// How many samples of one operation are kept: 8 MiB.
 pub const EXACT_SAMPLES: usize = 1 << 20;
@@ -25,6 +30,7 @@ pub struct OpLatencies {
     total_ns: u128,
     min_ns: u64,
     max_ns: u64,
+    responses: Series,
 }
 
 impl Default for OpLatencies {
@@ -37,14 +43,18 @@ impl Default for OpLatencies {
             total_ns: 0,
             min_ns: u64::MAX,
             max_ns: 0,
+            responses: Series::allocated(),
         }
     }
 }
 
 impl OpLatencies {
-    /// Counts a call that took `latency_ns`.
+    /// Counts a call that took `latency_ns`, and began `lag_ns` after it was due; nothing if it was never due.
     #[inline]
-    pub fn record(&mut self, latency_ns: u64) {
+    pub fn record(&mut self, latency_ns: u64, lag_ns: Option<u64>) {
+        if let Some(lag_ns) = lag_ns {
+            self.responses.record(lag_ns.saturating_add(latency_ns));
+        }
         if self.samples_ns.len() < EXACT_SAMPLES {
             self.samples_ns.push(latency_ns);
         }
@@ -70,6 +80,7 @@ impl OpLatencies {
         self.total_ns += other.total_ns;
         self.min_ns = self.min_ns.min(other.min_ns);
         self.max_ns = self.max_ns.max(other.max_ns);
+        self.responses.merge(&other.responses);
     }
 
     /// Whether there is anything to report.
@@ -96,6 +107,7 @@ impl OpLatencies {
             min_ns: if self.count == 0 { 0 } else { self.min_ns },
             max_ns: self.max_ns,
             is_exact,
+            response: self.responses.spread(),
         }
     }
 }
@@ -156,6 +168,8 @@ pub struct OpSummary {
     pub max_ns: u64,
     /// Whether the percentiles are those of every sample; else they are good to three digits.
     pub is_exact: bool,
+    /// From the time at which each call was due to its end. Without the calls that were never due.
+    pub response: Spread,
 }
 
 #[cfg(test)]
@@ -164,7 +178,7 @@ mod tests {
 
     fn summary_of(latencies_ns: impl IntoIterator<Item = u64>) -> OpSummary {
         let mut table = LatencyTable::default();
-        latencies_ns.into_iter().for_each(|latency_ns| table.of(Op::FinishWrite).record(latency_ns));
+        latencies_ns.into_iter().for_each(|latency_ns| table.of(Op::FinishWrite).record(latency_ns, Some(0)));
         table.into_summaries()[0]
     }
 
@@ -205,7 +219,7 @@ mod tests {
         let values = || (1..=3000_u64).map(|value| value * 7919 % 1009);
         let mut parts = [const { None }; 3].map(|_: Option<()>| LatencyTable::default());
         for (number, value) in values().enumerate() {
-            parts[number % 3].of(Op::FinishWrite).record(value);
+            parts[number % 3].of(Op::FinishWrite).record(value, Some(0));
         }
         parts[1].of(Op::FinishWrite).record_error();
         let [mut first, second, third] = parts;
@@ -213,6 +227,21 @@ mod tests {
         first.merge(third);
         let merged = first.into_summaries();
         assert_eq!(merged, [OpSummary { errors: 1, ..summary_of(values()) }]);
+    }
+
+    #[test]
+    fn a_response_is_lag_and_latency() {
+        let mut table = LatencyTable::default();
+        for (latency_ns, lag_ns) in [(100, Some(0)), (100, Some(900)), (5, None)] {
+            table.of(Op::ReadExit).record(latency_ns, lag_ns);
+        }
+        let row = table.into_summaries()[0];
+        assert_eq!((row.count, row.max_ns, row.min_ns), (3, 100, 5));
+        let response = row.response;
+        assert_eq!(
+            (response.count, response.min_ns, response.max_ns, response.mean_ns),
+            (2, 100, 1000, 550.0)
+        );
     }
 
     #[test]

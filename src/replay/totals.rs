@@ -1,6 +1,6 @@
 //! What the storage manager answered, summed over a replay.
 
-use crate::replay::answers::AnswerSummary;
+use crate::replay::latency::{AccountSummary, AnswerSummary};
 use crate::storage::l1_eviction::EvictionStatus;
 use crate::storage::l2::AdapterStatus;
 use crate::storage::status::StorageManagerStatus;
@@ -16,6 +16,8 @@ pub struct ManagerTotals {
     pub failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.
     pub l2: L2Totals,
+    /// What was noted beside the calls: bytes, times of L2, why something was missed.
+    pub account: AccountSummary,
     /// In causal order: how often L2 was not done in time, so that later calls may have seen it work.
     pub unsettled_calls: u64,
 }

@@ -12,7 +12,7 @@ use crate::replay::plan::{PlannedRecord, ReadSlot};
 use crate::replay::progress::Progress;
 use crate::replay::stats::LatencyTable;
 use crate::replay::stop::StopFlag;
-use crate::replay::target::ReplayTarget;
+use crate::replay::target::{Made, ReplayTarget};
 use crate::replay::timed::RecordBody;
 
 /// How many failures, and how many skipped records, are kept word for word.
@@ -132,7 +132,7 @@ impl<T: ReplayTarget> Worker<'_, T> {
         let seq = planned.record.seq;
         let (name, status, latency_ns) = match &planned.record.body {
             RecordBody::Call(call) => {
-                let (status, latency_ns) = self.call(seq, call, planned.slot);
+                let (status, latency_ns) = self.call(seq, call, planned.slot, lag_ns);
                 if let (Some(due_ns), Some(lag_ns)) = (planned.due.replay_ns, lag_ns) {
                     self.run.lags.record(due_ns, lag_ns);
                 }
@@ -171,14 +171,20 @@ impl<T: ReplayTarget> Worker<'_, T> {
     }
 
     #[inline]
-    fn call(&mut self, seq: u64, call: &StorageCall, slot: Option<ReadSlot>) -> (Status, u64) {
+    fn call(
+        &mut self,
+        seq: u64,
+        call: &StorageCall,
+        slot: Option<ReadSlot>,
+        lag_ns: Option<u64>,
+    ) -> (Status, u64) {
         let begun = self.watch.now();
         let result = self.target.dispatch(call, slot);
         let latency_ns = self.watch.since_ns(begun);
         let latencies = self.run.latencies.of(call.op());
         let status = match result {
             Ok(()) => {
-                latencies.record(latency_ns);
+                latencies.record(latency_ns, lag_ns);
                 self.run.records_replayed += 1;
                 Status::Replayed
             }
@@ -189,7 +195,7 @@ impl<T: ReplayTarget> Worker<'_, T> {
                 Status::Failed
             }
         };
-        self.target.settle(self.stop);
+        self.target.settle(&Made { seq, call, latency_ns }, self.stop);
         (status, latency_ns)
     }
 }

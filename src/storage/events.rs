@@ -1,6 +1,7 @@
 //! What happens inside the manager, for metrics and logs: LMCache's events, by its names.
 //!
-//! A sink is attached once, before the first call. Without one an event costs one load. It is called on the thread
+//! A sink is attached once, before the first call. Without one an event costs one load. There is a second place, for a sink
+//! that wants nothing but the events of L2: it leaves the calls that L1 answers as quick as they are. A sink is called on the thread
 //! on which the event happens, after the state has changed and outside of all locks of L1; it must be quick, and must
 //! not call the manager. LMCache queues its events, and drops them when the queue is full; here nothing is queued.
 
@@ -110,6 +111,13 @@ pub enum Event<'a> {
         task: L2Task<'a>,
         /// How many of its objects are not.
         failed_count: usize,
+        /// When the write of each key of `task` was finished, in nanoseconds on `CLOCK_MONOTONIC`.
+        written_ns: &'a [u64],
+    },
+    /// `l2.store.given_up`, which LMCache does not have: objects are not in an adapter, and are not tried again.
+    L2StoreGivenUp {
+        /// The keys, once an adapter.
+        keys: &'a [ObjectKey],
     },
     /// `l2.prefetch.lookup.submitted`.
     L2PrefetchLookupSubmitted {
@@ -137,6 +145,10 @@ pub enum Event<'a> {
         loaded: &'a [ObjectKey],
         /// How many objects did not.
         failed_count: usize,
+        /// From which adapter.
+        adapter_index: L2AdapterId,
+        /// Bytes of what came.
+        loaded_bytes: u64,
     },
     /// `l2.load_task.submitted`.
     L2LoadTaskSubmitted(L2Task<'a>),
@@ -235,10 +247,6 @@ impl Event<'_> {
     pub(super) fn sm_read_finished(keys: SmKeys<'_>) -> Event<'_> {
         Event::SmReadPrefetchedFinished(keys)
     }
-
-    pub(super) fn l2_store_submitted(task: L2Task<'_>) -> Event<'_> {
-        Event::L2StoreSubmitted(task)
-    }
 }
 
 impl Event<'_> {
@@ -260,6 +268,7 @@ impl Event<'_> {
             Self::SmReadPrefetchedFinished(_) => "sm.read.prefetched_finished",
             Self::L2StoreSubmitted(_) => "l2.store.submitted",
             Self::L2StoreCompleted { .. } => "l2.store.completed",
+            Self::L2StoreGivenUp { .. } => "l2.store.given_up",
             Self::L2PrefetchLookupSubmitted { .. } => "l2.prefetch.lookup.submitted",
             Self::L2PrefetchLoadSubmitted { .. } => "l2.prefetch.load.submitted",
             Self::L2PrefetchLoadCompleted { .. } => "l2.prefetch.load.completed",
@@ -314,16 +323,41 @@ pub struct L2Task<'a> {
 pub trait EventSink: Send + Sync + fmt::Debug {
     /// An event happened.
     fn on_event(&self, event: &Event<'_>);
+
+    /// Whether it is told of reservations and touches, too: of `l1.read.reserved`, `l1.write.reserved`, `l1.keys.accessed`
+    /// and `sm.write.reserved`. A sink that is not spares each call the gathering of the keys. Asked when it is attached.
+    fn hears_reservations(&self) -> bool {
+        true
+    }
 }
 
-/// The place of a manager's sink.
+/// A sink, and what it said of itself.
+#[derive(Debug)]
+struct Attached {
+    sink: Arc<dyn EventSink>,
+    hears_reservations: bool,
+}
+
+/// The places of a manager's sinks.
 #[derive(Clone, Debug, Default)]
-pub struct Events(Arc<OnceLock<Arc<dyn EventSink>>>);
+pub struct Events(Arc<Sinks>);
+
+#[derive(Debug, Default)]
+struct Sinks {
+    all: OnceLock<Attached>,
+    of_l2: OnceLock<Arc<dyn EventSink>>,
+}
 
 impl Events {
-    /// Attaches the sink. False if there is one already.
+    /// Attaches the sink of all events. False if there is one already.
     pub(super) fn attach(&self, sink: Arc<dyn EventSink>) -> bool {
-        self.0.set(sink).is_ok()
+        let hears_reservations = sink.hears_reservations();
+        self.0.all.set(Attached { sink, hears_reservations }).is_ok()
+    }
+
+    /// Attaches the sink of L2's events alone. False if there is one already.
+    pub(super) fn attach_l2(&self, sink: Arc<dyn EventSink>) -> bool {
+        self.0.of_l2.set(sink).is_ok()
     }
 
     /// Publishes what became of the keys of a call of the manager.
@@ -343,14 +377,34 @@ impl Events {
     /// Whether anybody listens: for who would have to gather what an event needs.
     #[inline]
     pub(super) fn has_sink(&self) -> bool {
-        self.0.get().is_some()
+        self.0.all.get().is_some()
+    }
+
+    /// The same, for events of L2.
+    pub(super) fn has_l2_sink(&self) -> bool {
+        self.has_sink() || self.0.of_l2.get().is_some()
+    }
+
+    /// Whether anybody listens to reservations and touches.
+    #[inline]
+    pub(super) fn has_sink_for_reservations(&self) -> bool {
+        self.0.all.get().is_some_and(|attached| attached.hears_reservations)
     }
 
     /// Tells the sink, if there is one; `event` is made only then.
     #[inline]
     pub(super) fn publish<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        if let Some(sink) = self.0.get() {
-            sink.on_event(&event());
+        if let Some(attached) = self.0.all.get() {
+            attached.sink.on_event(&event());
+        }
+    }
+
+    /// Tells both sinks of an event of L2.
+    pub(super) fn publish_l2<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        if self.has_l2_sink() {
+            let event = event();
+            let all = self.0.all.get().map(|attached| &attached.sink);
+            all.into_iter().chain(self.0.of_l2.get()).for_each(|sink| sink.on_event(&event));
         }
     }
 }

@@ -201,7 +201,7 @@ impl Shared {
         let deleted_count = evicting.entry.adapter.delete(&victims);
         // Relaxed: a counter that orders nothing.
         self.evicted_keys.fetch_add(deleted_count as u64, Ordering::Relaxed);
-        self.events.publish(|| Event::L2KeysEvicted {
+        self.events.publish_l2(|| Event::L2KeysEvicted {
             adapter_index: evicting.entry.id,
             keys: &victims,
             deleted_count,

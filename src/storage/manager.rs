@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::agent::Agent;
@@ -95,6 +96,18 @@ impl StorageManager {
             .with_hint("one sink can pass events on to others"))
     }
 
+    /// Tells `sink` what happens in L2 from now on, besides who is told of everything. It costs calls that L1 answers nothing.
+    ///
+    /// # Errors
+    /// If there is one already.
+    pub fn attach_l2_events(&self, sink: Arc<dyn EventSink>) -> Result<()> {
+        if self.events.attach_l2(sink) {
+            return Ok(());
+        }
+        Err(Error::invalid("the storage manager has a sink for events of L2 already")
+            .with_hint("one sink can pass events on to others"))
+    }
+
     /// Reserves a buffer of `layout` for each of `keys` that is neither stored nor being written. The buffers
     /// of one call come from one batch: if they do not all fit into an L1, none of them is given there, and the next
     /// L1 is tried; keys that found no room anywhere are [`L1Error::OutOfMemory`].
@@ -154,11 +167,15 @@ impl StorageManager {
     }
 
     fn publish_reserved(&self, keys: &[ObjectKey], codes: &KeyCodes) {
-        if !self.events.has_sink() {
+        let hears_all = self.events.has_sink_for_reservations();
+        let hears_failures = self.events.has_sink() && codes.count(L1Error::OutOfMemory) > 0;
+        if !hears_all && !hears_failures {
             return;
         }
         let outcomes = codes.per_distinct_key(keys);
-        self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
+        if hears_all {
+            self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
+        }
         let out_of_memory = outcomes.iter().filter(|(_, code)| *code == L1Error::OutOfMemory);
         let out_of_memory: Vec<&ObjectKey> = out_of_memory.map(|(key, _)| *key).collect();
         if !out_of_memory.is_empty() {
@@ -194,7 +211,7 @@ impl StorageManager {
         }
         let (codes, readable) = unit.l1.finish_write_noting(keys, WriterTag::StorageManager);
         if !readable.is_empty() {
-            unit.store.mailbox().send(Message::Written(readable));
+            unit.store.mailbox().send(Message::Written { keys: readable, written_ns: monotonic_ns() });
         }
         Ok(codes)
     }

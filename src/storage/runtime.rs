@@ -276,14 +276,14 @@ struct EventListener {
 
 impl L2Listener for EventListener {
     fn on_l2_keys_stored(&self, keys: &[(ObjectKey, u64)]) {
-        self.events.publish(|| Event::L2KeysStored { backend: self.backend, shared: self.shared, keys });
+        self.events.publish_l2(|| Event::L2KeysStored { backend: self.backend, shared: self.shared, keys });
     }
 
     fn on_l2_keys_accessed(&self, keys: &[ObjectKey]) {
-        self.events.publish(|| Event::L2KeysAccessed { backend: self.backend, shared: self.shared, keys });
+        self.events.publish_l2(|| Event::L2KeysAccessed { backend: self.backend, shared: self.shared, keys });
     }
 
     fn on_l2_keys_deleted(&self, keys: &[(ObjectKey, u64)]) {
-        self.events.publish(|| Event::L2KeysDeleted { backend: self.backend, shared: self.shared, keys });
+        self.events.publish_l2(|| Event::L2KeysDeleted { backend: self.backend, shared: self.shared, keys });
     }
 }

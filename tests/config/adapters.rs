@@ -224,6 +224,7 @@ fn every_key_of_resp() {
         request_timeout: MS(5000),
         pipeline_depth: 32,
         max_value_bytes: 512 << 20,
+        name_prefix: String::new(),
     };
     assert_eq!(read(r#"{"type":"resp","host":"h","port":6379}"#).kind, AdapterKind::Resp(defaults));
     let config = read(
@@ -242,6 +243,7 @@ fn every_key_of_resp() {
         request_timeout: Duration::from_micros(500),
         pipeline_depth: 4096,
         max_value_bytes: 1,
+        name_prefix: String::new(),
     };
     assert_eq!(config.kind, AdapterKind::Resp(expected));
 }
@@ -295,6 +297,7 @@ fn every_key_of_s3() {
         path_style: false,
         connect_timeout: MS(5000),
         request_timeout: MS(30_000),
+        name_prefix: String::new(),
     };
     for scheme in ["", "s3://", "https://"] {
         let config = read(&format!(

@@ -29,6 +29,7 @@ pub(crate) fn config(port: u16) -> RespAdapterConfig {
         request_timeout: Duration::from_secs(10),
         pipeline_depth: 32,
         max_value_bytes: 512 << 20,
+        name_prefix: String::new(),
     }
 }
 

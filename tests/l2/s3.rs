@@ -38,6 +38,7 @@ fn config(port: u16) -> S3AdapterConfig {
         path_style: true,
         connect_timeout: Duration::from_secs(2),
         request_timeout: Duration::from_secs(10),
+        name_prefix: String::new(),
     }
 }
 

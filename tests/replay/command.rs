@@ -77,11 +77,17 @@ fn files_hold_what_the_flags_ask_for() {
 
     let csv = read("a/b/trace_replay_ops.csv");
     let mut rows = csv.split("\r\n");
-    assert_eq!(rows.next(), Some("qualname,count,errors,mean_ms,p50_ms,p90_ms,p99_ms,min_ms,max_ms"));
+    let lmcache = "qualname,count,errors,mean_ms,p50_ms,p90_ms,p99_ms,min_ms,max_ms";
+    let columns = rows.next().expect("a header");
+    assert!(columns.starts_with(&format!("{lmcache},response_count,response_mean_ms,")), "{columns}");
     let rows: Vec<&str> = rows.filter(|row| !row.is_empty()).collect();
     assert_eq!(rows.len(), 6);
     assert!(rows.is_sorted());
-    assert!(rows[0].split(',').skip(3).all(|cell| cell.split_once('.').is_some_and(|(_, d)| d.len() == 6)));
+    let cells: Vec<&str> = rows[0].split(',').collect();
+    assert_eq!((cells.len(), cells[9]), (columns.split(',').count(), cells[1]), "every call was due");
+    let times = cells[3..9].iter().chain(&cells[10..15]);
+    assert!(times.clone().all(|cell| cell.split_once('.').is_some_and(|(_, d)| d.len() == 6)), "{cells:?}");
+    assert!(cells[15..].iter().all(|cell| cell.is_empty()), "an LMCache file says nothing of its calls");
 
     let summary: Value = serde_json::from_str(&read("a/b/trace_replay_summary.json")).expect("JSON");
     assert_eq!(text(&output.stdout), read("a/b/trace_replay_summary.json"));
@@ -98,7 +104,10 @@ fn files_hold_what_the_flags_ask_for() {
     assert_eq!(lines.len(), 348);
     for (seq, line) in lines.iter().enumerate() {
         assert_eq!((line["seq"].as_u64(), &line["failed"]), (Some(seq as u64), &Value::Bool(false)));
-        assert!(line["latency_ms"].is_f64() && line["lag_us"].is_f64() && line["qualname"].is_string());
+        assert!(line["qualname"].is_string());
+        let number = |name: &str| line[name].as_f64().expect(name);
+        let response_us = number("lag_us") + number("latency_ms") * 1e3;
+        assert!((number("response_us") - response_us).abs() < 1e-3, "{line}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lmcache::error::{Error, Result};
 use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, Op, StorageCall};
 use lmcache::replay::{
-    Outcome, ReadSlot, RecordBody, ReplayObserver, ReplayOptions, ReplayRun, ReplayTarget, StopFlag,
+    Made, Outcome, ReadSlot, RecordBody, ReplayObserver, ReplayOptions, ReplayRun, ReplayTarget, StopFlag,
     TimedRecord, replay,
 };
 
@@ -78,7 +78,7 @@ impl ReplayTarget for FakeTarget {
         }
     }
 
-    fn settle(&mut self, _stop: &StopFlag) {
+    fn settle(&mut self, _made: &Made<'_>, _stop: &StopFlag) {
         self.settled += 1;
     }
 

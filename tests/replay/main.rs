@@ -15,6 +15,11 @@ mod files;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;
+mod misses;
+#[cfg(feature = "cli")]
+mod observability;
+#[cfg(all(feature = "cli", feature = "otlp-collector"))]
+mod otlp;
 mod outcomes;
 #[cfg(feature = "cli")]
 mod paces;
@@ -27,6 +32,8 @@ mod perfetto;
 #[cfg(feature = "cli")]
 mod progress;
 mod real_traces;
+#[cfg(feature = "cli")]
+mod recorded;
 #[cfg(feature = "cli")]
 mod reported;
 mod several_l1s;

@@ -23,7 +23,12 @@ fn play(name: &str, l1_bytes: u64) -> (ReplayRun, StorageTotals) {
     )
     .expect("threads");
     assert!(target.manager().memcheck());
-    (run, target.close().expect("no thread panicked"))
+    let totals = target.close_in_full().expect("no thread panicked");
+    let (storage, misses) = (totals.storage, totals.account.misses);
+    // Each cell is a hit or was missed for one reason, and so is each key of a read.
+    assert_eq!(misses.prefetches.total(), storage.requested_keys - storage.hit_keys, "{name}");
+    assert_eq!(misses.reads.total(), storage.keys_not_found + storage.keys_not_readable, "{name}");
+    (run, storage)
 }
 
 /// The whole Mooncake trace fits into this L1; the real manager's hits stand beside the trace.

@@ -108,3 +108,37 @@ fn without_l2_a_prefetch_is_answered_in_its_call() {
     let table = text(&replay(MadeTrace::new(), L1, None).stdout);
     assert!(!table.contains("Prefetch Time"), "{table}");
 }
+
+/// The parts of a prefetch, a store, and why the second chunk was missed.
+#[test]
+fn times_bytes_and_misses_are_in_the_report() {
+    let trace = || {
+        let missed = json!({"keys": keys("z")});
+        prefetched().call(2.2, "submit_prefetch_task", prefetch(&[("az", -1)], 1)).call(
+            2.9,
+            "read_prefetched_results.__enter__",
+            missed,
+        )
+    };
+    let summary = json_of(&replay(trace(), &format!("{L1} --format json"), Some(&mock(100))));
+    let (flow, misses) = (&summary["l2"]["flows"][0], &summary["misses"]);
+    assert_eq!([&flow["name"], &flow["type"]], ["#1 (MockL2Adapter)", "mock"], "{flow}");
+    assert_eq!([&flow["stores"]["objects"], &flow["stores"]["bytes"]], [1, 16], "{flow}");
+    assert!(flow["written_to_stored_us"]["p50"].as_f64() >= Some(100_000.0), "{flow}");
+    assert!(flow["stores"]["bytes_per_busy_s"].as_f64() <= Some(160.0), "{flow}");
+    let parts = &summary["prefetches"]["with_l2_us"];
+    for part in ["total", "queue", "lookup"] {
+        assert_eq!(parts[part]["count"], 2, "{part} of {parts}");
+    }
+    assert!(parts["lookup"]["min"].as_f64() >= Some(100_000.0), "{parts}");
+    assert_eq!(misses["prefetch_keys"], json!({"total": 1, "reasons": {"never_written": 1}}));
+    assert_eq!(misses["read_keys"], json!({"total": 1, "reasons": {"never_written": 1}}));
+    assert_eq!(summary["bytes"]["l1_reserved"]["bytes"], 16);
+    assert_eq!(summary["hit_rates"]["per_byte"], json!({"hits": 32, "requested": 48, "rate": 32.0 / 48.0}));
+    assert_eq!(summary["hit_rates"]["per_token"], Value::Null);
+    let table = text(&replay(trace(), L1, Some(&mock(100))).stdout);
+    for heading in ["Prefetch Parts", "L2 Times", "Keys That Prefetches Missed", "Keys That Reads Did Not"] {
+        assert!(table.contains(&format!("- {heading}")), "{heading} in {table}");
+    }
+    assert!(table.lines().all(|line| line.len() <= 64), "{table}");
+}

@@ -8,6 +8,7 @@
 mod gate;
 
 mod adapters;
+mod journeys;
 mod l1;
 mod lmcache;
 mod metrics;

@@ -3,17 +3,19 @@
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
 //! * [`live`]: what is shown and written while the replay runs.
-//! * [`pacing`]: how fast, by whom, which part, how often.
-//! * [`recording`]: the trace that a replay leaves of itself.
+//! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
+//! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
 
 mod csv;
 mod json;
 mod live;
+mod namespace;
 mod pacing;
 mod page;
 mod recording;
 mod report;
+mod telemetry;
 mod terminal;
 
 use std::io::{IsTerminal, Write};
@@ -26,7 +28,7 @@ use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
-use super::storage_flags::StorageFlags;
+use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
@@ -35,17 +37,21 @@ use crate::os::affinity::ReservedCpu;
 use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
 use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::telemetry::Prepared;
 use crate::replay::{
-    FailedEviction, LiveView, Pace, ReplayOptions, StopFlag, TimedRecord, Timeline, TraceExtent, TraceSource,
-    replay,
+    FailedEviction, LiveView, Pace, RecordedOutcomes, ReplayOptions, StopFlag, TimedRecord, Timeline,
+    TraceExtent, TraceSource, replay,
 };
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
+use crate::storage::l2::namespace::Namespace;
 use crate::sync::Arc;
 use crate::trace::Trace;
 
 use live::{LinesTo, LiveOptions, LiveOutput, Progress};
-use pacing::{PaceFlags, Pacing, Part, PartFlags};
+use namespace::NamespaceReport;
+pub(super) use pacing::{PaceFlags, PartFlags};
+use pacing::{Pacing, Part};
 use page::Page;
 use recording::Recording;
 use report::{Delivered, ReplayReport, adapter_name};
@@ -65,6 +71,7 @@ Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
   lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --prometheus-port 9090
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
       --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
@@ -91,7 +98,8 @@ pub(crate) struct ReplayArgs {
     /// Print one line per record; beside --format json they go to standard error
     #[arg(long)]
     verbose: bool,
-    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us
+    /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us,
+    /// response_us (from the time at which it was due to its end)
     #[arg(long, value_name = "PATH")]
     jsonl_out: Option<PathBuf>,
     /// Write one page with plots and tables to FILE, for any browser; it needs no network
@@ -132,6 +140,8 @@ pub(crate) struct ReplayArgs {
     report: ReportArgs,
     #[command(flatten)]
     storage: StorageFlags,
+    #[command(flatten)]
+    namespace: NamespaceFlags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -207,6 +217,7 @@ impl ReplayArgs {
     pub(super) fn run(self) -> Result<Finding> {
         let config = self.storage.to_config()?;
         let progress = self.progress()?;
+        self.namespace.l2_namespace.check(&config)?;
         let pacing = self.pace.pacing(config.l1_managers.len())?;
         let part = self.part.part()?;
         if !self.report.quiet {
@@ -215,17 +226,21 @@ impl ReplayArgs {
         let trace = Trace::open(&self.file, self.read.mode())?;
         check_level(&trace)?;
         prepare_outputs(&self)?;
+        let telemetry = self.storage.telemetry().prepare()?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
         let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
-        let played = play(&self, &replayed, pacing, &config, progress, &stop)?;
+        let lookers = Lookers { progress, telemetry };
+        let played = play(&self, &replayed, pacing, &config, lookers, &stop)?;
         let Played { report, files, timeline } = played;
         warn_about_the_recording(&report);
         warn_about_evictions(&report);
         warn_about_l2(&report);
         warn_about_the_pace(&report);
+        telemetry::warn(&report.telemetry);
+        report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
         let page = deliver_page(&self, &report, timeline.as_ref());
@@ -248,7 +263,7 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     files.iter().try_for_each(|path| check_writable(path))
 }
 
-fn check_level(trace: &Trace) -> Result<()> {
+pub(super) fn check_level(trace: &Trace) -> Result<()> {
     let level = trace.level();
     if level == Level::Storage.name() {
         return Ok(());
@@ -260,7 +275,7 @@ fn check_level(trace: &Trace) -> Result<()> {
 }
 
 /// How much there is to replay. What a native file is known to lack is said, for the replay is of what is there.
-fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
+pub(super) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
     let warn = |sentence: &str| {
         if !is_quiet {
             print_warning(sentence);
@@ -311,9 +326,13 @@ struct Replayed<'a> {
 
 impl Replayed<'_> {
     /// Its records, as they are replayed.
-    fn source(&self, left_out: &Arc<LeftOut>) -> impl Iterator<Item = TimedRecord> + Send {
+    fn source(
+        &self,
+        left_out: &Arc<LeftOut>,
+        recorded: &Arc<RecordedOutcomes>,
+    ) -> impl Iterator<Item = TimedRecord> + Send {
         let open = move || {
-            let source = TraceSource::of(self.trace, self.keys);
+            let source = TraceSource::of(self.trace, self.keys).with_completions(Arc::clone(recorded));
             Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
         };
         Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
@@ -331,6 +350,12 @@ impl Replayed<'_> {
         };
         TraceExtent { records, duration_s, ..self.extent }
     }
+}
+
+/// Who looks on while a replay runs, ready to.
+struct Lookers {
+    progress: Progress,
+    telemetry: Prepared,
 }
 
 /// What is there after a replay.
@@ -370,27 +395,39 @@ fn play(
     replayed: &Replayed<'_>,
     pacing: Pacing,
     config: &StorageManagerConfig,
-    progress: Progress,
+    lookers: Lookers,
     stop: &StopFlag,
 ) -> Result<Played> {
     let Pacing { options, workers } = pacing;
+    let Lookers { progress, telemetry } = lookers;
     // Before the manager starts its thread, which inherits what this one keeps off.
     let reserved = if workers == 1 { ReservedCpu::take() } else { None };
     let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let mut targets = ManagerTarget::of_all(config.clone(), options.order, workers)?;
+    let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
+    let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
     warn_about_what_is_given_up(&targets[0]);
     let mut live = open_live(args, replayed, options.pace, progress, targets[0].live_view())?;
     let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
+    let is_any_port = telemetry.is_any_port();
+    let mut telemetry = telemetry.start(targets[0].manager())?;
+    telemetry::announce(&telemetry, args.report.quiet, is_any_port);
     if !args.report.quiet {
         warn_about_the_environment();
     }
     let left_out = Arc::new(LeftOut::default());
     let options = ReplayOptions { dispatcher_cpu, ..options };
-    let run = replay(replayed.source(&left_out), &mut targets, &options, stop, &mut live)?;
+    // Copies are numbered as they come: which record of the trace one is a copy of is not known.
+    let recorded = Arc::new(RecordedOutcomes::new(replayed.part.copies() == 1));
+    targets.iter_mut().for_each(|target| target.compare_with(Arc::clone(&recorded)));
+    let mut observer = (&mut live, telemetry.spans());
+    let run = replay(replayed.source(&left_out, &recorded), &mut targets, &options, stop, &mut observer)?;
+    drop(observer);
     let results = live.close(&run);
+    telemetry.keep_gauges();
     let totals = ManagerTarget::close_all(targets)?;
-    let recording = recording.map(Recording::close);
+    let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
+    let l2_namespace = NamespaceReport::close(namespace);
     let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
     let delivered = Delivered {
         pacing,
@@ -398,7 +435,7 @@ fn play(
         left_out_records: left_out.records(),
         left_out_keys: left_out.keys(),
     };
-    let report = ReplayReport { recording, delivered: Some(delivered), ..report };
+    let report = ReplayReport { recording, telemetry, delivered: Some(delivered), l2_namespace, ..report };
     Ok(Played { report, files: results.files, timeline: results.timeline })
 }
 

@@ -19,7 +19,7 @@ const MAX_DEFAULT_WORKERS: usize = 4;
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pace and order")]
-pub(super) struct PaceFlags {
+pub(in crate::cli) struct PaceFlags {
     /// So many times as fast as recorded: 10, 0.5
     #[arg(long, value_name = "X", conflicts_with_all = ["rate", "asap"])]
     speed: Option<f64>,
@@ -52,7 +52,7 @@ enum OrderFlag {
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Part of the trace, and copies of it")]
-pub(super) struct PartFlags {
+pub(in crate::cli) struct PartFlags {
     /// Leave out what was made before this many seconds from the start
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
@@ -80,14 +80,14 @@ pub(super) struct PartFlags {
 
 /// What the flags of the pace come to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pacing {
+pub(in crate::cli) struct Pacing {
     pub(super) options: ReplayOptions,
     pub(super) workers: usize,
 }
 
 /// What the other flags come to.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(in crate::cli) struct Part {
     pub(super) selection: Selection,
     pub(super) loops: u32,
     pub(super) tenants: u32,
@@ -95,7 +95,7 @@ pub(super) struct Part {
 
 impl PaceFlags {
     /// Checks the flags. `l1_managers` is how many L1s the manager has.
-    pub(super) fn pacing(&self, l1_managers: usize) -> Result<Pacing> {
+    pub(in crate::cli) fn pacing(&self, l1_managers: usize) -> Result<Pacing> {
         let pace = self.pace()?;
         let order = match (self.order, pace) {
             (Some(OrderFlag::Recorded), _) | (None, Pace::Recorded) => Order::Recorded,
@@ -147,7 +147,7 @@ fn out_of_range(flag: &str, value: f64, range: &std::ops::RangeInclusive<f64>) -
 
 impl PartFlags {
     /// Checks the flags.
-    pub(super) fn part(&self) -> Result<Part> {
+    pub(in crate::cli) fn part(&self) -> Result<Part> {
         for (flag, seconds) in [("--from", self.from), ("--to", self.to)] {
             if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds < 0.0) {
                 return Err(Error::invalid("the time must be a number of seconds that is not below 0")

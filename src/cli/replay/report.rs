@@ -1,9 +1,14 @@
 //! Everything that a replay has to say, before anybody renders it.
 
+use super::namespace::NamespaceReport;
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
+use crate::replay::latency::HitRate;
+use crate::replay::latency::bytes::chunk_tokens;
+use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
-    AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals, TraceExtent,
+    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
+    TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
@@ -26,6 +31,10 @@ pub(super) struct ReplayReport {
     pub(super) failed_evictions: Vec<FailedEviction>,
     /// What became of the objects in L2.
     pub(super) l2: L2Totals,
+    /// Bytes, times of L2, why something was missed, what the trace says of its calls.
+    pub(super) account: AccountSummary,
+    /// How many tokens a chunk has, if the recorded configuration says so.
+    pub(super) chunk_tokens: Option<u64>,
     /// The digest in the trace; empty if the recorder was given no configuration.
     pub(super) recorded_digest: String,
     /// The digest of this replay's configuration.
@@ -34,6 +43,10 @@ pub(super) struct ReplayReport {
     pub(super) differences: Vec<ConfigDifference>,
     /// How the recording of the replay went, if there is one.
     pub(super) recording: Option<RecordingReport>,
+    /// What monitoring systems were told.
+    pub(super) telemetry: TelemetryReport,
+    /// The adapters' places in L2.
+    pub(super) l2_namespace: NamespaceReport,
     /// How it was replayed.
     pub(super) delivered: Option<Delivered>,
     /// In causal order: how often L2 was not done in time.
@@ -67,17 +80,27 @@ impl ReplayReport {
             answers: totals.answers,
             failed_evictions: totals.failed_evictions,
             l2: totals.l2,
+            account: totals.account,
+            chunk_tokens: chunk_tokens(trace.sm_config_json()),
             recorded_digest: trace.sm_config_digest().to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
+            l2_namespace: NamespaceReport::default(),
             delivered: None,
             unsettled_calls: totals.unsettled_calls,
+            telemetry: TelemetryReport::default(),
         };
         if report.is_same_config() == Some(false) {
             report.differences = differences(trace.sm_config_json(), config);
         }
         report
+    }
+
+    /// Tokens that prefetches served, of those that they asked for; nothing if nobody knows how many a chunk has.
+    pub(super) fn token_hit_rate(&self) -> Option<HitRate> {
+        let chunks = HitRate { hits: self.totals.served_chunks, requested: self.totals.requested_chunks };
+        self.chunk_tokens.map(|tokens| chunks.times(tokens))
     }
 
     /// The eviction passes that failed, of all L1s.

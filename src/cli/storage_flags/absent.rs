@@ -22,21 +22,6 @@ pub(super) struct AbsentFlags {
     /// The library that drives it
     #[arg(long, value_name = "BACKEND")]
     gds_l1_backend: Option<String>,
-    /// OpenTelemetry spans
-    #[arg(long)]
-    enable_tracing: bool,
-    /// Where metrics and spans are sent
-    #[arg(long, value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    /// How many events may wait for LMCache's subscribers
-    #[arg(long, value_name = "N")]
-    event_bus_queue_size: Option<String>,
-    /// Where metrics are served
-    #[arg(long, value_name = "PORT")]
-    prometheus_port: Option<String>,
-    /// Share of the chunks whose life is measured
-    #[arg(long, value_name = "SHARE")]
-    metrics_sample_rate: Option<String>,
     /// Log of looked-up hashes
     #[arg(long, value_name = "DIR")]
     lookup_hash_log_dir: Option<String>,
@@ -68,25 +53,19 @@ pub(super) struct AbsentFlags {
 
 const NO_GDS: &str = "L1 on NVMe through GPUDirect Storage is not part of this build";
 const NO_DEVDAX: &str = "L1 in a Device-DAX is not part of this build";
-const NO_METRICS: &str = "a replay serves no metrics";
 const NO_HASH_LOG: &str = "this build does not log looked-up hashes";
 const NO_PYTHON: &str = "this program has no Python garbage collector";
 const NO_RECORDING: &str = "a replay is recorded by --record OUT, not by this flag";
 
 impl AbsentFlags {
     /// Every flag of this list: whether it was given, its name, and why it is refused.
-    fn all(&self) -> [(bool, &'static str, &'static str); 19] {
+    fn all(&self) -> [(bool, &'static str, &'static str); 14] {
         [
             (self.l1_devdax_path.is_some(), "--l1-devdax-path", NO_DEVDAX),
             (self.gds_l1_path.is_some(), "--gds-l1-path", NO_GDS),
             (self.gds_l1_use_direct_io > 0, "--gds-l1-use-direct-io", NO_GDS),
             (self.no_gds_l1_use_direct_io > 0, "--no-gds-l1-use-direct-io", NO_GDS),
             (self.gds_l1_backend.is_some(), "--gds-l1-backend", NO_GDS),
-            (self.enable_tracing, "--enable-tracing", "this build exports no spans"),
-            (self.otlp_endpoint.is_some(), "--otlp-endpoint", NO_METRICS),
-            (self.event_bus_queue_size.is_some(), "--event-bus-queue-size", "this build has no event bus"),
-            (self.prometheus_port.is_some(), "--prometheus-port", NO_METRICS),
-            (self.metrics_sample_rate.is_some(), "--metrics-sample-rate", NO_METRICS),
             (self.lookup_hash_log_dir.is_some(), "--lookup-hash-log-dir", NO_HASH_LOG),
             (
                 self.lookup_hash_log_rotation_interval.is_some(),
@@ -155,6 +134,6 @@ mod tests {
             assert!(error.to_string().contains(&format!("flag {flag})")), "{error}");
             checked += 1;
         }
-        assert_eq!(checked, 19);
+        assert_eq!(checked, 14);
     }
 }

@@ -5,13 +5,15 @@
 //! replay.
 //!
 //! * This file: the configuration that the flags describe. [`l1`], [`eviction`], [`l2`]: its parts.
-//! * [`observability`]: what is accepted. [`absent`]: what is refused. [`names`]: values that are names.
+//! * [`namespace`]: what L2 begins with. [`observability`]: who is told what happens. [`absent`]: what is refused.
+//!   [`names`]: values that are names.
 
 mod absent;
 mod eviction;
 mod l1;
 mod l2;
 mod names;
+mod namespace;
 mod observability;
 
 use clap::Args;
@@ -22,8 +24,10 @@ use self::eviction::EvictionFlags;
 use self::l1::L1Flags;
 use self::l2::L2Flags;
 use self::names::named;
+pub(crate) use self::namespace::NamespaceFlags;
 use self::observability::ObservabilityFlags;
 use crate::error::{Error, Result};
+use crate::replay::telemetry::TelemetryOptions;
 use crate::storage::config::{Compat, StorageManagerConfig};
 
 /// The flags of LMCache's `add_storage_manager_args` and `add_observability_args`, and ours.
@@ -75,6 +79,11 @@ impl StorageFlags {
         self.l2.apply(&mut config, self.compat)?;
         config.check()?;
         Ok(config)
+    }
+
+    /// Who is told what happens during a replay; [`Self::to_config`] has checked it.
+    pub(crate) fn telemetry(&self) -> TelemetryOptions {
+        self.observability.telemetry()
     }
 }
 

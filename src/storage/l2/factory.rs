@@ -197,6 +197,7 @@ mod tests {
             path_style: false,
             connect_timeout: Duration::from_secs(1),
             request_timeout: Duration::from_secs(1),
+            name_prefix: String::new(),
         };
         let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
         let error = create(&L2AdapterConfig::new(AdapterKind::S3(config)), &context).unwrap_err();

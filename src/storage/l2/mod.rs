@@ -16,6 +16,7 @@
 //! * [`fs`]: a file for each object.
 //! * [`resp`]: Redis and Valkey. `s3`: a bucket, with the feature of that name. [`breaker`]: when to leave a server
 //!   alone.
+//! * [`namespace`]: a place of its own in each adapter for as long as a replay lasts.
 //!
 //! **Buffers belong to tasks.** What an adapter reads from and writes to is a
 //! [`PinnedSpan`](crate::storage::memory::PinnedSpan): as long as one is held, the allocator does not give its bytes
@@ -33,6 +34,7 @@ pub mod fs;
 pub mod ledger;
 pub mod mock;
 pub mod mock_delay;
+pub mod namespace;
 pub mod plugin;
 pub mod pool;
 pub mod raw_block;

@@ -1,10 +1,8 @@
 //! How long objects live in L1, and how long it takes until they are wanted again; of a share of them.
 
-use std::hash::BuildHasher;
-
-use prometheus_client::registry::Registry;
-
-use super::families::{Histograms, histograms, salt_of};
+use super::families::salt_of;
+use super::instruments::{Histogram, Instrument, Metric};
+use super::sample::Sampler;
 use crate::clock::{NS_PER_S, monotonic_ns};
 use crate::format::model::ObjectKey;
 use crate::storage::events::{Event, L1Keys};
@@ -19,9 +17,6 @@ const REUSE_BUCKETS: [f64; 7] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0];
 
 /// How long an evicted object is remembered: LMCache's cap.
 const MAX_REUSE_WAIT_NS: u64 = 300 * NS_PER_S;
-
-/// LMCache's modulus of the sampling rule.
-const SAMPLE_MODULUS: u64 = 1_000_003;
 
 /// The most objects that are followed; more are not sampled.
 const MAX_FOLLOWED: usize = 100_000;
@@ -44,41 +39,46 @@ struct Followed {
 /// Follows a share of the objects from write to eviction.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
-    lifetime: Histograms,
-    idle: Histograms,
-    reuse_gap: Histograms,
-    evict_reuse_gap: Histograms,
-    hasher: foldhash::fast::FixedState,
-    /// Keys whose hash modulo [`SAMPLE_MODULUS`] is below this are followed.
-    below: u64,
+    lifetime: Histogram,
+    idle: Histogram,
+    reuse_gap: Histogram,
+    evict_reuse_gap: Histogram,
+    sampler: Sampler,
     followed: Mutex<Followed>,
 }
 
 impl Lifecycle {
-    pub(super) fn register(registry: &mut Registry, sample_rate: f64) -> Self {
-        let mut new =
-            |name, help, buckets| histograms(registry, &format!("l1_chunk_{name}_seconds"), help, buckets);
+    pub(super) fn new(sample_rate: f64) -> Self {
+        let new = |name, help, bounds| Histogram::new(Instrument::new("lmcache.l1", name, "s", help), bounds);
         Self {
             lifetime: new(
-                "lifetime",
+                "l1_chunk_lifetime",
                 "L1 chunk lifetime from allocation to eviction (seconds)",
                 &AGE_BUCKETS,
             ),
-            idle: new("idle_before_evict", "Idle time before L1 chunk eviction (seconds)", &AGE_BUCKETS),
+            idle: new(
+                "l1_chunk_idle_before_evict",
+                "Idle time before L1 chunk eviction (seconds)",
+                &AGE_BUCKETS,
+            ),
             reuse_gap: new(
-                "reuse_gap",
+                "l1_chunk_reuse_gap",
                 "Time gaps between consecutive touches (write or read) of the same L1 chunk (seconds)",
                 &AGE_BUCKETS,
             ),
             evict_reuse_gap: new(
-                "evict_reuse_gap",
+                "l1_chunk_evict_reuse_gap",
                 "Time from L1 chunk eviction to next reuse, capped at 300 s",
                 &REUSE_BUCKETS,
             ),
-            hasher: foldhash::fast::FixedState::default(),
-            below: (sample_rate * SAMPLE_MODULUS as f64) as u64,
+            sampler: Sampler::new(sample_rate),
             followed: Mutex::default(),
         }
+    }
+
+    /// All histograms as they are now.
+    pub(super) fn metrics(&self) -> [Metric; 4] {
+        [&self.lifetime, &self.idle, &self.reuse_gap, &self.evict_reuse_gap].map(Histogram::metric)
     }
 
     /// Looks at an event.
@@ -94,8 +94,7 @@ impl Lifecycle {
     }
 
     fn is_sampled(&self, key: &ObjectKey) -> bool {
-        let hash = self.hasher.hash_one((key.chunk_hash().as_bytes(), salt_of(key), key.scope().kv_rank()));
-        hash % SAMPLE_MODULUS < self.below
+        self.sampler.takes((key.chunk_hash().as_bytes(), salt_of(key), key.scope().kv_rank()))
     }
 
     fn each(&self, keys: &L1Keys<'_>, then: fn(&Self, &mut Followed, (String, ObjectKey), u64)) {
@@ -141,7 +140,6 @@ impl Lifecycle {
     }
 }
 
-fn observe(histograms: &Histograms, l1_tag: &str, duration_ns: u64) {
-    let labels = vec![("l1_tag", l1_tag.to_owned())];
-    histograms.get_or_create(&labels).observe(duration_ns as f64 / NS_PER_S as f64);
+fn observe(histogram: &Histogram, l1_tag: &str, duration_ns: u64) {
+    histogram.observe(&[("l1_tag", l1_tag)], duration_ns as f64 / NS_PER_S as f64);
 }

@@ -6,7 +6,9 @@ use super::counters::PrefetchCounters;
 use super::flow::{Flow, Message};
 use super::grid::Grid;
 use super::handle::{PrefetchHandle, PrefetchResult, ResultSlot, Unclaimed};
+use super::journey::{JourneyEnd, Travel};
 use super::request::{Request, Tiers, windows};
+use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
 use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
 use crate::format::model::{LockMode, PrefetchTaskSpec};
@@ -143,7 +145,7 @@ impl PrefetchController {
                 let is_locked = || codes.next() == Some(&L1Error::Success);
                 request.l1_locked = vec![Grid::of_keys(request.rows(), request.columns, is_locked)];
             }
-            self.serve_or_queue(request, needs_l2);
+            self.serve_or_queue(request, needs_l2, submit_time_ns);
         }
         PrefetchHandle {
             prefetch_request_id: id,
@@ -170,7 +172,7 @@ impl PrefetchController {
         is_usual.then(|| l1.reserve_read_whole(keys, cells, spec.num_kv_readers, now_ns))
     }
 
-    fn serve_or_queue(&self, mut request: Request, needs_l2: bool) {
+    fn serve_or_queue(&self, mut request: Request, needs_l2: bool, submit_time_ns: u64) {
         let is_locked = !request.l1_locked.is_empty();
         if !is_locked && (!needs_l2 || self.tiers.compat == Compat::Native) {
             request.lock_l1(&self.tiers);
@@ -182,16 +184,20 @@ impl PrefetchController {
         if !needs_l2 || (self.tiers.compat == Compat::Native && serves_all()) {
             request.serve_from_l1(&self.tiers);
         } else {
-            self.queue(request);
+            self.queue(request, submit_time_ns);
         }
     }
 
-    fn queue(&self, request: Request) {
+    fn queue(&self, mut request: Request, submit_time_ns: u64) {
         let slot = Arc::clone(&request.slot);
         let rows = request.loaded.clone();
+        // A manual clock stands still while adapters work.
+        let submitted_ns = if self.tiers.clock.is_system() { submit_time_ns } else { monotonic_ns() };
+        request.travel = Some(Box::new(Travel::begin(&rows, submitted_ns)));
         if !self.agent.mailbox().send(Message::Submit(Box::new(request))) {
             // The manager was closed in between.
-            slot.publish_nothing(&rows, self.tiers.clock.now_ns());
+            let journey = Travel::begin(&rows, submitted_ns).end(JourneyEnd::Abandoned);
+            slot.publish_nothing(&rows, self.tiers.clock.now_ns(), Some(journey));
         }
     }
 

@@ -15,7 +15,9 @@ use std::collections::VecDeque;
 use super::bitmap::Bitmap;
 use super::board::Board;
 use super::counters::PrefetchCounters;
+use super::journey::{JourneyEnd, PrefetchTimes};
 use super::request::{Leg, Phase, Request, Tiers};
+use crate::clock::monotonic_ns;
 use crate::format::model::{FetchingPolicy, ObjectKey};
 use crate::storage::agent::{Controller, Mailbox};
 use crate::storage::config::Compat;
@@ -30,9 +32,9 @@ pub(super) enum Message {
     /// A request.
     Submit(Box<Request>),
     /// An adapter looked up; `None` if it never will.
-    LookedUp { request: u64, adapter: L2AdapterId, found: Option<Bitmap> },
+    LookedUp { request: u64, adapter: L2AdapterId, found: Option<Bitmap>, answered_ns: u64 },
     /// An adapter loaded; `None` if it never will.
-    Loaded { request: u64, adapter: L2AdapterId, loaded: Option<Bitmap> },
+    Loaded { request: u64, adapter: L2AdapterId, loaded: Option<Bitmap>, answered_ns: u64 },
     /// Nobody wants the result any more.
     Cancel { request: u64 },
 }
@@ -92,6 +94,9 @@ impl Flow {
         if request.l1_locked.is_empty() {
             request.lock_l1(&self.tiers);
         }
+        if let Some(travel) = &mut request.travel {
+            travel.times.lookup_begun_ns = Some(monotonic_ns());
+        }
         let adapters = self.adapters.snapshot();
         let live: Vec<_> = adapters.iter().filter(|entry| !entry.is_draining()).collect();
         let empty = request.loaded.empty();
@@ -107,7 +112,7 @@ impl Flow {
             sizes_bytes.push(group.layout.size_bytes());
         }
         let (keys, sizes_bytes): (Arc<[ObjectKey]>, Arc<[u64]>) = (keys.into(), sizes_bytes.into());
-        self.tiers.events.publish(|| Event::L2PrefetchLookupSubmitted {
+        self.tiers.events.publish_l2(|| Event::L2PrefetchLookupSubmitted {
             request_id: id,
             keys: &keys,
             adapter_count: live.len(),
@@ -115,10 +120,23 @@ impl Flow {
         for entry in live {
             let (mailbox, adapter) = (Arc::clone(&self.mailbox), entry.id);
             let done = Completion::new(move |found| {
-                mailbox.send(Message::LookedUp { request: id, adapter, found });
+                mailbox.send(Message::LookedUp { request: id, adapter, found, answered_ns: monotonic_ns() });
             });
             let (keys, sizes_bytes) = (Arc::clone(&keys), Arc::clone(&sizes_bytes));
             entry.adapter.submit_lookup_and_lock(LookupTask { keys, sizes_bytes, done });
+        }
+    }
+
+    /// Notes the latest time of something that happens several times to a request under way.
+    pub(super) fn note_time(
+        &mut self,
+        id: u64,
+        stamp: impl FnOnce(&mut PrefetchTimes) -> &mut Option<u64>,
+        at_ns: u64,
+    ) {
+        if let Some(travel) = self.in_flight.get_mut(&id).and_then(|request| request.travel.as_deref_mut()) {
+            let latest_ns = stamp(&mut travel.times);
+            *latest_ns = (*latest_ns).max(Some(at_ns));
         }
     }
 
@@ -142,11 +160,19 @@ impl Flow {
     fn load_or_finish(&mut self, id: u64) {
         let Some(mut request) = self.in_flight.remove(&id) else { return };
         request.note_draining();
+        let found = request.travel.is_some().then(|| request.found(self.tiers.compat));
+        if let (Some(travel), Some(found)) = (&mut request.travel, found) {
+            travel.found = found;
+        }
         let mut buffers = match self.tiers.compat {
             Compat::Lmcache => request.reserve_as_lmcache(&self.tiers),
             Compat::Native => request.reserve_longest(&self.tiers, &mut self.board),
         };
         request.phase = Phase::Loading;
+        let waits = !request.awaited.is_empty() || request.legs.iter().any(|leg| !leg.locked.is_empty());
+        if let Some(travel) = request.travel.as_mut().filter(|_| waits) {
+            travel.times.loads_begun_ns = Some(monotonic_ns());
+        }
         self.submit_loads(&mut request, &mut buffers);
         self.in_flight.insert(id, request);
         self.finish_if_loaded(id);
@@ -198,6 +224,7 @@ impl Flow {
                 request.lock_l1(&self.tiers);
             }
             request.drop_vanished(&self.tiers);
+            request.end = JourneyEnd::TimedOut;
             request.serve_from_l1(&self.tiers);
             self.publish_timeout();
         }
@@ -237,6 +264,7 @@ impl Flow {
         if keeps_hits {
             self.counters.count_timeout();
             request.drop_vanished(&self.tiers);
+            request.end = JourneyEnd::TimedOut;
             request.serve_from_l1(&self.tiers);
             self.publish_timeout();
         } else {
@@ -260,11 +288,13 @@ impl Flow {
                 self.pending.push_back(*request);
                 None
             }
-            Message::LookedUp { request, adapter, found } => {
+            Message::LookedUp { request, adapter, found, answered_ns } => {
+                self.note_time(request, |times| &mut times.lookup_ended_ns, answered_ns);
                 self.note_lookup(request, adapter, found);
                 Some(request)
             }
-            Message::Loaded { request, adapter, loaded } => {
+            Message::Loaded { request, adapter, loaded, answered_ns } => {
+                self.note_time(request, |times| &mut times.loads_ended_ns, answered_ns);
                 self.note_load(request, adapter, loaded);
                 Some(request)
             }

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::bitmap::{Bitmap, Rows};
 use super::grid::Grid;
+use super::journey::PrefetchJourney;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, ObjectKey, PrefetchTaskSpec};
 use crate::storage::hook::Effect;
 use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
@@ -98,6 +99,8 @@ struct SlotState {
     /// How many cells of each row hit; stays when the result is taken.
     row_hits: SmallVec<[usize; USUAL_ROWS]>,
     ready_time_ns: u64,
+    /// Of a request that L1 could not answer alone.
+    journey: Option<Arc<PrefetchJourney>>,
 }
 
 impl fmt::Debug for ResultSlot {
@@ -115,8 +118,19 @@ impl ResultSlot {
         Self { state: Mutex::default(), ready: Condvar::new(), unclaimed: Arc::clone(unclaimed) }
     }
 
-    /// Publishes the result, once; a second one is dropped. Wakes whoever waits, without the lock.
+    /// Publishes the result of a request that L1 answered alone, once; a second one is dropped. Wakes whoever waits,
+    /// without the lock.
     pub(super) fn publish(&self, result: PrefetchResult, ready_time_ns: u64) {
+        self.publish_with(result, ready_time_ns, None);
+    }
+
+    /// The same, of any request, with its way.
+    pub(super) fn publish_with(
+        &self,
+        result: PrefetchResult,
+        ready_time_ns: u64,
+        journey: Option<PrefetchJourney>,
+    ) {
         let mut state = lock(&self.state);
         if state.is_ready {
             return;
@@ -127,6 +141,7 @@ impl ResultSlot {
         state.row_hits = result.hit_cells.iter().map(Bitmap::popcount).collect();
         state.result = Some(result);
         state.ready_time_ns = ready_time_ns;
+        state.journey = journey.map(Arc::new);
         let waiters = std::mem::take(&mut state.waiters);
         let has_sleepers = state.sleepers > 0;
         drop(state);
@@ -140,7 +155,7 @@ impl ResultSlot {
     }
 
     /// Publishes a miss, of a request with the shape of `empty`.
-    pub(super) fn publish_nothing(&self, empty: &Grid, ready_time_ns: u64) {
+    pub(super) fn publish_nothing(&self, empty: &Grid, ready_time_ns: u64, journey: Option<PrefetchJourney>) {
         let nothing = || empty.clone().into_rows();
         let result = PrefetchResult {
             hit_cells: nothing(),
@@ -148,7 +163,7 @@ impl ResultSlot {
             l2_hit_cells: nothing(),
             ..PrefetchResult::default()
         };
-        self.publish(result, ready_time_ns);
+        self.publish_with(result, ready_time_ns, journey);
     }
 
     fn take(&self) -> Option<PrefetchResult> {
@@ -212,6 +227,11 @@ impl PrefetchHandle {
     pub fn ready_time_ns(&self) -> Option<u64> {
         let state = lock(&self.result.state);
         state.is_ready.then_some(state.ready_time_ns)
+    }
+
+    /// The way of the request; `None` while it is under way, and if L1 answered it alone.
+    pub fn journey(&self) -> Option<Arc<PrefetchJourney>> {
+        lock(&self.result.state).journey.clone()
     }
 
     /// Waits until the request is done, at most `timeout`; returns whether it is. Does not take the result.

@@ -41,7 +41,7 @@ impl Flow {
             tasks.push((Arc::clone(&leg.adapter.adapter), leg.adapter.id, objects));
         }
         if adapter_count > 0 {
-            self.tiers.events.publish(|| Event::L2PrefetchLoadSubmitted {
+            self.tiers.events.publish_l2(|| Event::L2PrefetchLoadSubmitted {
                 request_id: id,
                 keys: &planned_keys,
                 adapter_count,
@@ -50,7 +50,7 @@ impl Flow {
         for (l2, adapter, objects) in tasks {
             let mailbox = Arc::clone(&self.mailbox);
             let done = Completion::new(move |loaded| {
-                mailbox.send(Message::Loaded { request: id, adapter, loaded });
+                mailbox.send(Message::Loaded { request: id, adapter, loaded, answered_ns: monotonic_ns() });
             });
             l2.submit_load(LoadTask { objects, done });
         }
@@ -64,11 +64,11 @@ impl Flow {
         objects: &[Transfer],
         bytes: u64,
     ) {
-        if self.tiers.events.has_sink() {
+        if self.tiers.events.has_l2_sink() {
             let keys: Vec<&ObjectKey> = objects.iter().map(|object| &object.key).collect();
             let task =
                 L2Task { adapter_index: adapter, l2_name, task_id, keys: &keys, bytes, duration_ns: 0 };
-            self.tiers.events.publish(|| Event::L2LoadTaskSubmitted(task));
+            self.tiers.events.publish_l2(|| Event::L2LoadTaskSubmitted(task));
         }
     }
 
@@ -134,10 +134,13 @@ impl Flow {
         if !failed.is_empty() {
             self.tiers
                 .events
-                .publish(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
+                .publish_l2(|| Event::L2PrefetchFailed { reason: PrefetchFailure::NotFound, keys: &failed });
         }
         request.l1_locked[l1].add(&admitted);
         request.loaded.add(&admitted);
+        if let Some(travel) = &mut request.travel {
+            travel.undelivered.add(&planned.without(&admitted));
+        }
         admitted
     }
 
@@ -150,11 +153,13 @@ impl Flow {
         begun_ns: u64,
         arrived: &Grid,
     ) {
-        if !self.tiers.events.has_sink() {
+        if !self.tiers.events.has_l2_sink() {
             return;
         }
         let leg = &request.legs[position];
         let (keys, loaded) = (leg.locked.keys(request.rows()), arrived.owned_keys(request.rows()));
+        let size_bytes = |(row, _): (usize, usize)| request.rows()[row].layout.size_bytes();
+        let loaded_bytes = arrived.cells().map(size_bytes).sum();
         let task = L2Task {
             adapter_index: leg.adapter.id,
             l2_name: leg.adapter.adapter.type_name(),
@@ -163,11 +168,13 @@ impl Flow {
             bytes,
             duration_ns: monotonic_ns().saturating_sub(begun_ns),
         };
-        self.tiers.events.publish(|| Event::L2LoadTaskCompleted(task));
-        self.tiers.events.publish(|| Event::L2PrefetchLoadCompleted {
+        self.tiers.events.publish_l2(|| Event::L2LoadTaskCompleted(task));
+        self.tiers.events.publish_l2(|| Event::L2PrefetchLoadCompleted {
             request_id: request.id,
             loaded: &loaded,
             failed_count: keys.len() - loaded.len(),
+            adapter_index: leg.adapter.id,
+            loaded_bytes,
         });
     }
 
@@ -192,6 +199,7 @@ impl Flow {
     /// Gives a waiter its own locks on an object that came, while the loader still holds its own.
     fn serve(&mut self, l1: usize, key: &ObjectKey, is_loaded: bool, waiter: Waiter) {
         let tiers = self.tiers.clone();
+        self.note_time(waiter.request, |times| &mut times.loads_ended_ns, monotonic_ns());
         let Some(request) = self.request_mut(waiter.request) else { return };
         if !request.awaited.rows()[waiter.cell.0].test(waiter.cell.1) {
             return;
@@ -200,6 +208,8 @@ impl Flow {
         if is_loaded && tiers.l1s[l1].reserve_read([key], request.readers()).all_succeeded() {
             request.l1_locked[l1].set(waiter.cell);
             request.loaded.set(waiter.cell);
+        } else if let Some(travel) = &mut request.travel {
+            travel.undelivered.set(waiter.cell);
         }
     }
 

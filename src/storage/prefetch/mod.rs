@@ -9,7 +9,7 @@
 //! * [`controller`]: takes requests, and serves those that need no L2. `flow`: those that do.
 //! * `request`: what a request holds. `plan`: which cells from where. `reserve`: their buffers. `load`: their way.
 //!   `board`: loads that several requests wait for.
-//! * [`handle`]: what the caller holds, and gets. `counters`: what the controller says of itself.
+//! * [`handle`]: what the caller holds, and gets. [`journey`]: when a request was where. `counters`: what the controller says of itself.
 //! * [`bitmap`] and `grid`: sets of cells. [`fold`]: how long a prefix rows can serve.
 //!
 //! Where LMCache 0.5.6 is known to lose something, ours differs unless it is told to be like LMCache:
@@ -31,6 +31,7 @@ mod flow;
 pub mod fold;
 mod grid;
 pub mod handle;
+pub mod journey;
 mod load;
 mod plan;
 mod request;
@@ -40,4 +41,5 @@ pub use bitmap::{Bitmap, Rows};
 pub use controller::validate_spec;
 pub(super) use controller::{PrefetchController, PrefetchSettings};
 pub use handle::{PrefetchHandle, PrefetchResult, Windows};
+pub use journey::{JourneyEnd, PrefetchJourney, PrefetchTimes};
 pub(super) use request::Tiers;

@@ -5,6 +5,7 @@
 
 use super::grid::Grid;
 use super::handle::{PrefetchResult, ResultSlot, Windows};
+use super::journey::{JourneyEnd, Travel};
 use super::plan::{self, Question};
 use crate::clock::Clock;
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, ObjectKey, PrefetchTaskSpec};
@@ -87,6 +88,10 @@ pub(super) struct Request {
     pub(super) phase: Phase,
     /// Its result is out; it stays until its adapters have answered.
     pub(super) is_given_up: bool,
+    /// Where it was when, until its result is out; of a request that goes to L2.
+    pub(super) travel: Option<Box<Travel>>,
+    /// How it will have ended.
+    pub(super) end: JourneyEnd,
 }
 
 impl Request {
@@ -112,6 +117,8 @@ impl Request {
             awaited: empty,
             phase: Phase::LookingUp,
             is_given_up: false,
+            travel: None,
+            end: JourneyEnd::Done,
             spec,
         }
     }
@@ -249,7 +256,8 @@ impl Request {
             found_cells: found,
             l1_owners,
         };
-        self.slot.publish(result, tiers.clock.now_ns());
+        let journey = self.travel.take().map(|travel| travel.end(self.end));
+        self.slot.publish_with(result, tiers.clock.now_ns(), journey);
     }
 
     /// Serves the request with what L1 has locked for it by now.
@@ -312,7 +320,8 @@ impl Request {
     /// Releases all that is locked in L1, and publishes a miss.
     pub(super) fn finish_with_nothing(&mut self, tiers: &Tiers) {
         self.release_locks(tiers);
-        self.slot.publish_nothing(&self.loaded.empty(), tiers.clock.now_ns());
+        let journey = self.travel.take().map(|travel| travel.end(JourneyEnd::Abandoned));
+        self.slot.publish_nothing(&self.loaded.empty(), tiers.clock.now_ns(), journey);
     }
 }
 

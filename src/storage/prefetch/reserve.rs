@@ -50,6 +50,8 @@ struct Attempt {
     /// The cells that have a buffer.
     reserved: Grid,
     oom: Vec<ObjectKey>,
+    /// The cells of those.
+    crowded: Grid,
     contended: Grid,
     contended_keys: Vec<ObjectKey>,
 }
@@ -78,6 +80,7 @@ impl Request {
         let mut attempt = Attempt {
             reserved: cells.empty(),
             oom: Vec::new(),
+            crowded: cells.empty(),
             contended: cells.empty(),
             contended_keys: Vec::new(),
         };
@@ -110,7 +113,10 @@ impl Request {
                         attempt.reserved.set((row, column));
                         buffers.put((row, column), span);
                     }
-                    (L1Error::OutOfMemory, _) => attempt.oom.push(key),
+                    (L1Error::OutOfMemory, _) => {
+                        attempt.crowded.set((row, column));
+                        attempt.oom.push(key);
+                    }
                     (L1Error::KeyNotWritable, _) => {
                         attempt.contended.set((row, column));
                         attempt.contended_keys.push(key);
@@ -142,7 +148,7 @@ impl Request {
 
     fn publish_failures(tiers: &Tiers, reason: PrefetchFailure, keys: &[ObjectKey]) {
         if !keys.is_empty() {
-            tiers.events.publish(|| Event::L2PrefetchFailed { reason, keys });
+            tiers.events.publish_l2(|| Event::L2PrefetchFailed { reason, keys });
         }
     }
 
@@ -157,6 +163,10 @@ impl Request {
             Self::publish_failures(tiers, PrefetchFailure::L1Oom, &attempt.oom);
             Self::publish_failures(tiers, PrefetchFailure::L1Contended, &attempt.contended_keys);
             has_failures |= attempt.reserved.popcount() < cells.popcount();
+            if let Some(travel) = &mut self.travel {
+                travel.crowded.add(&attempt.crowded);
+                travel.contended.add(&attempt.contended);
+            }
             reserved.push(attempt.reserved);
         }
         if has_failures {
@@ -225,8 +235,12 @@ impl Request {
     }
 
     /// Says what did not fit. A shorter prefix can need other cells of a window: only what is missing counts.
-    fn publish_shortened(&self, tiers: &Tiers, wanted: &Grid, taken: &Grid) {
-        let keys = wanted.without(taken).without(&self.locked_in_l1()).owned_keys(self.rows());
+    fn publish_shortened(&mut self, tiers: &Tiers, wanted: &Grid, taken: &Grid) {
+        let missing = wanted.without(taken).without(&self.locked_in_l1());
+        let keys = missing.owned_keys(self.rows());
+        if let Some(travel) = &mut self.travel {
+            travel.crowded.add(&missing);
+        }
         Self::publish_failures(tiers, PrefetchFailure::L1Oom, &keys);
     }
 
@@ -311,6 +325,9 @@ impl Request {
             } else if board.join(l1, &key, needs_to_stay, self.waiter((row, column))) {
                 self.awaited.set((row, column));
             } else {
+                if let Some(travel) = &mut self.travel {
+                    travel.contended.set((row, column));
+                }
                 Self::publish_failures(tiers, PrefetchFailure::L1Contended, &[key]);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::counters::StoreCounters;
 use super::deletions::Deletions;
-use super::lane::{Batch, Lane, Task};
+use super::lane::{Batch, Lane, Task, Timed};
 use crate::clock::{Clock, monotonic_ns};
 use crate::format::model::ObjectKey;
 use crate::storage::agent::{Controller, Mailbox};
@@ -24,8 +24,8 @@ const MAX_RETRY_PAUSE_MS: u64 = 60_000;
 /// What a store controller is sent.
 #[derive(Debug)]
 pub(in crate::storage) enum Message {
-    /// Objects became readable.
-    Written(Vec<ObjectKey>),
+    /// Objects became readable, at this time on `CLOCK_MONOTONIC`.
+    Written { keys: Vec<ObjectKey>, written_ns: u64 },
     /// An adapter stored; `None` if it never will.
     Stored { task: u64, outcome: Option<StoreOutcome> },
 }
@@ -100,8 +100,8 @@ impl StoreFlow {
         of_l1.cloned().collect()
     }
 
-    /// Queues objects for every adapter.
-    fn written(&mut self, keys: Vec<ObjectKey>) {
+    /// Queues objects for every adapter; each with the time at which its write was finished.
+    fn written(&mut self, keys: Vec<ObjectKey>, written_ns: Vec<u64>) {
         let targets = self.targets();
         if targets.is_empty() {
             return;
@@ -110,12 +110,13 @@ impl StoreFlow {
             self.deletions.expect(&keys, targets.len());
         }
         let max_keys = if self.is_lmcache() { usize::MAX } else { self.settings.config.queue_keys };
-        for keys in group(keys, self.settings.compat) {
+        for (keys, written_ns) in group(keys, written_ns, self.settings.compat) {
             for entry in &targets {
-                let batch = Batch { keys: keys.clone(), attempts: 0, is_held: false, due_ns: 0 };
+                let (keys, written_ns) = (keys.clone(), written_ns.clone());
+                let batch = Batch { keys, written_ns, attempts: 0, is_held: false, due_ns: 0 };
                 let dropped = self.lanes.entry(entry.id).or_default().push(batch, max_keys);
                 self.counters.count_dropped(dropped.len());
-                self.deletions.settle(&dropped, false);
+                self.settle_given_up(&dropped);
                 self.submit_waiting(entry);
             }
         }
@@ -139,10 +140,13 @@ impl StoreFlow {
             self.l1.release_store_hold(&batch.keys);
         }
         let (mut keys, mut objects, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-        for ((key, code), span) in batch.keys.into_iter().zip(codes.as_slice()).zip(spans) {
+        let mut written_ns = Vec::new();
+        let batch_keys = batch.keys.into_iter().zip(batch.written_ns);
+        for (((key, written), code), span) in batch_keys.zip(codes.as_slice()).zip(spans) {
             match (code, span) {
                 (L1Error::Success, Some(buffer)) => {
                     keys.push(key.clone());
+                    written_ns.push(written);
                     let layout = self.layouts.get(&key, buffer.size_bytes() as u64);
                     objects.push(Transfer { key, buffer, layout });
                 }
@@ -156,9 +160,14 @@ impl StoreFlow {
         // Relaxed: the number has to be unique, nothing more.
         let task_id = self.next_task_id.fetch_add(1, Ordering::Relaxed);
         let bytes = objects.iter().map(|object| object.buffer.size_bytes() as u64).sum();
-        self.publish(entry, task_id, &keys, bytes, 0, Event::l2_store_submitted);
-        let task =
-            Task { adapter: entry.begin_use(), keys, attempts: batch.attempts, begun_ns: monotonic_ns() };
+        self.publish_submitted(entry, task_id, &keys, bytes);
+        let task = Task {
+            adapter: entry.begin_use(),
+            keys,
+            written_ns,
+            attempts: batch.attempts,
+            begun_ns: monotonic_ns(),
+        };
         self.tasks.insert(task_id, task);
         self.lanes.entry(entry.id).or_default().tasks += 1;
         let mailbox = Arc::clone(&self.mailbox);
@@ -173,27 +182,35 @@ impl StoreFlow {
         if missing.is_empty() {
             return;
         }
-        self.counters.count_lost(missing.len());
-        self.deletions.settle(missing, false);
+        self.give_up(missing);
         let keys: Vec<&ObjectKey> = missing.iter().collect();
         let (during, reason) = ("l2_store", ReadFailure::NotFound);
         self.events.publish(|| Event::L1ReadFailed { during, reason, keys: &keys });
     }
 
-    fn publish(
+    fn publish_submitted(&self, entry: &AdapterEntry, task_id: u64, keys: &[ObjectKey], bytes: u64) {
+        if self.events.has_l2_sink() {
+            let (l2_name, keys) = (entry.adapter.type_name(), keys.iter().collect::<Vec<_>>());
+            let task =
+                L2Task { adapter_index: entry.id, l2_name, task_id, keys: &keys, bytes, duration_ns: 0 };
+            self.events.publish_l2(|| Event::L2StoreSubmitted(task));
+        }
+    }
+
+    fn publish_stored(
         &self,
         entry: &AdapterEntry,
         task_id: u64,
-        keys: &[ObjectKey],
+        stored: &Timed,
+        failed_count: usize,
         bytes: u64,
         duration_ns: u64,
-        event: impl for<'a> FnOnce(L2Task<'a>) -> Event<'a>,
     ) {
-        if self.events.has_sink() {
-            let keys: Vec<&ObjectKey> = keys.iter().collect();
-            let l2_name = entry.adapter.type_name();
+        if self.events.has_l2_sink() {
+            let (l2_name, keys) = (entry.adapter.type_name(), stored.keys.iter().collect::<Vec<_>>());
             let task = L2Task { adapter_index: entry.id, l2_name, task_id, keys: &keys, bytes, duration_ns };
-            self.events.publish(|| event(task));
+            let written_ns = stored.written_ns.as_slice();
+            self.events.publish_l2(|| Event::L2StoreCompleted { task, failed_count, written_ns });
         }
     }
 
@@ -211,39 +228,46 @@ impl StoreFlow {
         let is_refused = |position: usize| {
             !self.is_lmcache() && outcome.as_ref().is_some_and(|outcome| outcome.refused.test(position))
         };
-        let (mut stored, mut failed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        for (position, key) in task.keys.iter().enumerate() {
+        let (mut stored, mut failed, mut refused) = (Timed::default(), Timed::default(), Timed::default());
+        for (position, (key, written_ns)) in task.keys.iter().zip(&task.written_ns).enumerate() {
             let list = match (has_failed(position), is_refused(position)) {
                 (true, _) => &mut failed,
                 (false, true) => &mut refused,
                 (false, false) => &mut stored,
             };
-            list.push(key.clone());
+            list.push(key, *written_ns);
         }
         let bytes = outcome.map_or(0, |outcome| outcome.bytes);
         let duration_ns = monotonic_ns().saturating_sub(task.begun_ns);
-        let failed_count = failed.len() + refused.len();
-        self.publish(&task.adapter, task_id, &stored, bytes, duration_ns, |task| Event::L2StoreCompleted {
-            task,
-            failed_count,
-        });
-        let is_retried = !failed.is_empty() && self.may_retry(&task);
+        let failed_count = failed.keys.len() + refused.keys.len();
+        self.publish_stored(&task.adapter, task_id, &stored, failed_count, bytes, duration_ns);
+        let is_retried = !failed.keys.is_empty() && self.may_retry(&task);
         if is_retried {
-            self.l1.release_store_hold(&stored);
-            self.l1.release_store_hold(&refused);
+            self.l1.release_store_hold(&stored.keys);
+            self.l1.release_store_hold(&refused.keys);
         } else {
             self.l1.release_store_hold(&task.keys);
         }
-        self.delete_stored(stored);
-        self.counters.count_lost(refused.len());
-        self.deletions.settle(&refused, false);
+        self.delete_stored(stored.keys);
+        self.give_up(&refused.keys);
         match is_retried {
             true => self.retry(&task, failed),
-            false => {
-                self.counters.count_lost(failed.len());
-                self.deletions.settle(&failed, false);
-            }
+            false => self.give_up(&failed.keys),
         }
+    }
+
+    /// Objects are not in L2, and nobody tries again.
+    fn give_up(&mut self, keys: &[ObjectKey]) {
+        self.counters.count_lost(keys.len());
+        self.settle_given_up(keys);
+    }
+
+    fn settle_given_up(&mut self, keys: &[ObjectKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        self.deletions.settle(keys, false);
+        self.events.publish_l2(|| Event::L2StoreGivenUp { keys });
     }
 
     fn delete_stored(&mut self, stored: Vec<ObjectKey>) {
@@ -265,18 +289,18 @@ impl StoreFlow {
     }
 
     /// Queues what failed once more; it stays held in L1.
-    fn retry(&mut self, task: &Task, failed: Vec<ObjectKey>) {
-        self.counters.count_retried(failed.len());
+    fn retry(&mut self, task: &Task, failed: Timed) {
+        self.counters.count_retried(failed.keys.len());
         let pause_ms = self.settings.config.retry_backoff_ms.saturating_mul(1 << task.attempts.min(20));
         let pause_ms = pause_ms.min(MAX_RETRY_PAUSE_MS);
         let due_ns = self.clock.now_ns().saturating_add(pause_ms.saturating_mul(1_000_000));
-        let batch = Batch { keys: failed, attempts: task.attempts + 1, is_held: true, due_ns };
+        let Timed { keys, written_ns } = failed;
+        let batch = Batch { keys, written_ns, attempts: task.attempts + 1, is_held: true, due_ns };
         let lane = self.lanes.entry(task.adapter.id).or_default();
         let exceeding = lane.push(batch, self.settings.config.queue_keys);
         // What is held cannot be evicted, so a store that is away for long must not hold all of L1.
         self.l1.release_store_hold(&exceeding);
-        self.counters.count_lost(exceeding.len());
-        self.deletions.settle(&exceeding, false);
+        self.give_up(&exceeding);
     }
 
     /// Goes on with what waits; what waits for an adapter that is gone is given up.
@@ -295,8 +319,7 @@ impl StoreFlow {
     fn abandon(&mut self, id: L2AdapterId) {
         let Some(mut lane) = self.lanes.remove(&id) else { return };
         for batch in lane.take_all() {
-            self.counters.count_lost(batch.keys.len());
-            self.deletions.settle(&batch.keys, false);
+            self.give_up(&batch.keys);
             if batch.is_held {
                 self.l1.release_store_hold(&batch.keys);
             }
@@ -317,15 +340,18 @@ impl Controller for StoreFlow {
     type Message = Message;
 
     fn handle(&mut self, messages: Vec<Message>) {
-        let mut written = Vec::new();
+        let (mut written, mut written_at_ns) = (Vec::new(), Vec::new());
         for message in messages {
             match message {
-                Message::Written(keys) => written.extend(keys),
+                Message::Written { keys, written_ns } => {
+                    written_at_ns.extend(std::iter::repeat_n(written_ns, keys.len()));
+                    written.extend(keys);
+                }
                 Message::Stored { task, outcome } => self.stored(task, outcome),
             }
         }
         if !written.is_empty() {
-            self.written(written);
+            self.written(written, written_at_ns);
         }
         self.serve_lanes();
         self.deletions.retry(&self.l1, self.clock.now_ns());
@@ -351,11 +377,11 @@ impl Controller for StoreFlow {
 }
 
 /// Keys by what makes their objects alike: as LMCache by model and rank, and ours by object group too, since a group
-/// is what has a layout. Groups are in the order of their first keys.
-fn group(keys: Vec<ObjectKey>, compat: Compat) -> Vec<Vec<ObjectKey>> {
-    let mut groups: Vec<Vec<ObjectKey>> = Vec::new();
-    for key in keys {
-        let is_alike = |group: &&mut Vec<ObjectKey>| {
+/// is what has a layout. Groups are in the order of their first keys. Each key keeps the time of its write.
+fn group(keys: Vec<ObjectKey>, written_ns: Vec<u64>, compat: Compat) -> Vec<(Vec<ObjectKey>, Vec<u64>)> {
+    let mut groups: Vec<(Vec<ObjectKey>, Vec<u64>)> = Vec::new();
+    for (key, written_ns) in keys.into_iter().zip(written_ns) {
+        let is_alike = |(group, _): &&mut (Vec<ObjectKey>, Vec<u64>)| {
             let (one, other) = (group[0].scope(), key.scope());
             one.model_name() == other.model_name()
                 && one.kv_rank() == other.kv_rank()
@@ -363,8 +389,11 @@ fn group(keys: Vec<ObjectKey>, compat: Compat) -> Vec<Vec<ObjectKey>> {
         };
         // From the last one: keys of a kind come together.
         match groups.iter_mut().rev().find(is_alike) {
-            Some(group) => group.push(key),
-            None => groups.push(vec![key]),
+            Some((group, times_ns)) => {
+                group.push(key);
+                times_ns.push(written_ns);
+            }
+            None => groups.push((vec![key], vec![written_ns])),
         }
     }
     groups

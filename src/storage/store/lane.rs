@@ -12,6 +12,8 @@ pub const MAX_TASKS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) keys: Vec<ObjectKey>,
+    /// When the write of each was finished, on `CLOCK_MONOTONIC`.
+    pub(super) written_ns: Vec<u64>,
     /// How often they were tried already.
     pub(super) attempts: u32,
     /// Whether they are held in L1 from the last time.
@@ -25,8 +27,23 @@ pub(super) struct Batch {
 pub(super) struct Task {
     pub(super) adapter: AdapterUse,
     pub(super) keys: Vec<ObjectKey>,
+    pub(super) written_ns: Vec<u64>,
     pub(super) attempts: u32,
     pub(super) begun_ns: u64,
+}
+
+/// Keys with the times at which their writes were finished.
+#[derive(Debug, Default)]
+pub(super) struct Timed {
+    pub(super) keys: Vec<ObjectKey>,
+    pub(super) written_ns: Vec<u64>,
+}
+
+impl Timed {
+    pub(super) fn push(&mut self, key: &ObjectKey, written_ns: u64) {
+        self.keys.push(key.clone());
+        self.written_ns.push(written_ns);
+    }
 }
 
 /// What waits for an adapter.
@@ -47,6 +64,7 @@ impl Lane {
     pub(super) fn push(&mut self, mut batch: Batch, max_keys: usize) -> Vec<ObjectKey> {
         let room = max_keys.saturating_sub(self.waiting_keys);
         let exceeding = if batch.keys.len() > room { batch.keys.split_off(room) } else { Vec::new() };
+        batch.written_ns.truncate(batch.keys.len());
         if !batch.keys.is_empty() {
             self.waiting_keys += batch.keys.len();
             self.waiting.push_back(batch);
@@ -86,7 +104,8 @@ mod tests {
     fn batch(keys: usize, attempts: u32, due_ns: u64) -> Batch {
         let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
         let key = |number: usize| ObjectKey::new(ChunkHash::new(&number.to_le_bytes()), Arc::clone(&scope));
-        Batch { keys: (0..keys).map(key).collect(), attempts, is_held: false, due_ns }
+        let written_ns = vec![0; keys];
+        Batch { keys: (0..keys).map(key).collect(), written_ns, attempts, is_held: false, due_ns }
     }
 
     #[test]

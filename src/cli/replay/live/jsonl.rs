@@ -18,6 +18,7 @@ struct Line<'a> {
     failed: bool,
     seq: u64,
     lag_us: Option<f64>,
+    response_us: Option<f64>,
 }
 
 impl JsonLines {
@@ -33,6 +34,7 @@ impl JsonLines {
             failed: outcome.status != Status::Replayed,
             seq: outcome.seq,
             lag_us: outcome.lag_ns.map(|lag_ns| lag_ns as f64 / 1e3),
+            response_us: outcome.response_ns().map(|response_ns| response_ns as f64 / 1e3),
         };
         self.0.write(|out| {
             serde_json::to_writer(&mut *out, &line).map_err(std::io::Error::from)?;

@@ -66,6 +66,9 @@ pub struct RespAdapterConfig {
     pub pipeline_depth: usize,
     /// `max_value_bytes`: objects above it are not stored. Ours; 512 MiB by default, as the server's own limit.
     pub max_value_bytes: u64,
+    /// What stands in front of every object's name there: empty, or that of a replay's
+    /// [`Namespace`](crate::storage::l2::namespace::Namespace). No key of the JSON.
+    pub name_prefix: String,
 }
 
 pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
@@ -97,6 +100,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<RespAdapterConfig> {
         pipeline_depth: fields.integer("pipeline_depth", DEFAULT_PIPELINE_DEPTH, 1..=MAX_PIPELINE_DEPTH)?
             as usize,
         max_value_bytes: fields.integer("max_value_bytes", DEFAULT_MAX_VALUE_BYTES, 1..=u64::MAX)?,
+        name_prefix: String::new(),
     })
 }
 

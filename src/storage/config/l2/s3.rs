@@ -70,6 +70,9 @@ pub struct S3AdapterConfig {
     pub connect_timeout: Duration,
     /// `request_timeout_ms`: how long a request may take. Ours; 30 s by default.
     pub request_timeout: Duration,
+    /// What stands in front of every object's name there: empty, or that of a replay's
+    /// [`Namespace`](crate::storage::l2::namespace::Namespace). No key of the JSON.
+    pub name_prefix: String,
 }
 
 impl S3AdapterConfig {
@@ -110,6 +113,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<S3AdapterConfig> {
         path_style,
         connect_timeout: fields.timeout("connect_timeout_ms", DEFAULT_CONNECT_TIMEOUT)?,
         request_timeout: fields.timeout("request_timeout_ms", DEFAULT_REQUEST_TIMEOUT)?,
+        name_prefix: String::new(),
     };
     if config.access_key_id.is_some() != config.secret_access_key.is_some() {
         return Err(Error::invalid("aws_access_key_id and aws_secret_access_key go together")

@@ -15,13 +15,15 @@ const LARGE_BYTES: u64 = 16 << 10;
 /// The reason with which Redis and Valkey refuse a value when their memory is full.
 const OUT_OF_MEMORY: &str = "OOM ";
 
-fn wire_name(key: &ObjectKey) -> Vec<u8> {
-    key.view().to_string().into_bytes()
+/// An object's name on the server.
+fn wire_name(prefix: &str, key: &ObjectKey) -> Vec<u8> {
+    format!("{prefix}{}", key.view()).into_bytes()
 }
 
 /// `SET`.
 pub(super) struct Set<'a> {
     pub(super) objects: Vec<&'a Transfer>,
+    pub(super) prefix: &'a str,
     pub(super) counters: &'a Counters,
 }
 
@@ -38,7 +40,7 @@ impl Batch for Set<'_> {
 
     fn send(&self, connection: &mut Connection, position: usize) -> Result<()> {
         let Transfer { key, buffer, .. } = self.objects[position];
-        connection.queue(|out| push_set(out, &wire_name(key), buffer.size_bytes()))?;
+        connection.queue(|out| push_set(out, &wire_name(self.prefix, key), buffer.size_bytes()))?;
         connection.queue_value(buffer)
     }
 
@@ -54,6 +56,7 @@ impl Batch for Set<'_> {
 /// `GET`.
 pub(super) struct Get<'a> {
     pub(super) objects: &'a [Transfer],
+    pub(super) prefix: &'a str,
     pub(super) counters: &'a Counters,
 }
 
@@ -69,7 +72,7 @@ impl Batch for Get<'_> {
     }
 
     fn send(&self, connection: &mut Connection, position: usize) -> Result<()> {
-        let name = wire_name(&self.objects[position].key);
+        let name = wire_name(self.prefix, &self.objects[position].key);
         connection.queue(|out| push_command(out, &[b"GET", &name]))?;
         if self.value_bytes(position) >= LARGE_BYTES { connection.flush() } else { Ok(()) }
     }
@@ -96,6 +99,7 @@ impl Batch for Get<'_> {
 /// so the length of a missing value, 0, is nobody's.
 pub(super) struct Lookup<'a> {
     pub(super) keys: &'a [ObjectKey],
+    pub(super) prefix: &'a str,
     pub(super) sizes_bytes: &'a [u64],
     pub(super) checks_size: bool,
     pub(super) counters: &'a Counters,
@@ -119,7 +123,7 @@ impl Batch for Lookup<'_> {
     }
 
     fn send(&self, connection: &mut Connection, position: usize) -> Result<()> {
-        let name = wire_name(&self.keys[position]);
+        let name = wire_name(self.prefix, &self.keys[position]);
         connection.queue(|out| push_command(out, &[self.command().as_bytes(), &name]))
     }
 
@@ -143,6 +147,7 @@ impl Batch for Lookup<'_> {
 /// `DEL`.
 pub(super) struct Delete<'a> {
     pub(super) keys: &'a [ObjectKey],
+    pub(super) prefix: &'a str,
     pub(super) counters: &'a Counters,
 }
 
@@ -158,7 +163,7 @@ impl Batch for Delete<'_> {
     }
 
     fn send(&self, connection: &mut Connection, position: usize) -> Result<()> {
-        let name = wire_name(&self.keys[position]);
+        let name = wire_name(self.prefix, &self.keys[position]);
         connection.queue(|out| push_command(out, &[b"DEL", &name]))
     }
 

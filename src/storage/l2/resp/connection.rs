@@ -27,6 +27,9 @@ const WRITE_BYTES: usize = 64 << 10;
 /// own limit of a value.
 pub(super) const MAX_SKIPPED_BYTES: u64 = 512 << 20;
 
+/// The longest name that is read as a text; Redis' own names can have 512 MiB, ours have some hundred bytes.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
 /// The longest part of a server's refusal that is shown.
 const SHOWN_BYTES: usize = 200;
 
@@ -43,6 +46,8 @@ pub(super) enum Reply {
     Bulk(u64),
     /// There is no such value.
     Nil,
+    /// So many replies are next, one behind the other.
+    Array(u64),
 }
 
 /// See the module.
@@ -138,6 +143,7 @@ impl Connection {
             Some(Head::Integer(number)) => Reply::Integer(number),
             Some(Head::Bulk(bytes)) => Reply::Bulk(bytes),
             Some(Head::Nil) => Reply::Nil,
+            Some(Head::Array(count)) => Reply::Array(count),
             None => return Err(self.nonsense(self.unread.start..line_end)),
         };
         self.unread.start = line_end + END.len();
@@ -175,6 +181,26 @@ impl Connection {
             left -= skipped as u64;
             if left == 0 {
                 return self.value_end(deadline_ns);
+            }
+            self.receive(deadline_ns)?;
+        }
+    }
+
+    /// Reads the short value of `bytes` that was announced: a name, a cursor.
+    pub(super) fn take_text(&mut self, bytes: u64) -> Result<Vec<u8>> {
+        if bytes > MAX_TEXT_BYTES {
+            return Err(Error::new(ErrorKind::Corrupt, "the Redis server announced a name that is too long")
+                .with_context("bytes", bytes));
+        }
+        let deadline_ns = self.deadline_ns();
+        let mut text = Vec::with_capacity(bytes as usize);
+        loop {
+            let taken = self.unread.len().min(bytes as usize - text.len());
+            text.extend_from_slice(&self.incoming[self.unread.start..self.unread.start + taken]);
+            self.unread.start += taken;
+            if text.len() as u64 == bytes {
+                self.value_end(deadline_ns)?;
+                return Ok(text);
             }
             self.receive(deadline_ns)?;
         }

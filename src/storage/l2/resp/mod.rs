@@ -4,7 +4,7 @@
 //! the object's bytes and nothing else, so that LMCache and this crate read what the other wrote.
 //!
 //! * This file: the [`Connector`]. * `commands`: what is sent for each of its calls, and what the replies mean.
-//! * `pipeline`: several commands in flight. * `connection`: one socket, its replies and its payloads. * `dial`: a
+//! * `remove`: all values of a name prefix, after a replay. * `pipeline`: several commands in flight. * `connection`: one socket, its replies and its payloads. * `dial`: a
 //!   new connection, with its password. * `wire`: the bytes of the protocol.
 //!
 //! The protocol is spoken here, and not by a client library: a payload of some MiB goes from L1 to the kernel and
@@ -19,6 +19,7 @@ mod commands;
 mod connection;
 mod dial;
 mod pipeline;
+mod remove;
 mod wire;
 
 use std::time::Duration;
@@ -38,6 +39,7 @@ use crate::sync::{Mutex, lock};
 use commands::{Delete, Get, Lookup, Set};
 use connection::Connection;
 use pipeline::{Batch, Window};
+pub use remove::remove_all;
 
 /// Bytes of values in flight on one connection. More makes the server hold whole values back in buffers.
 const IN_FLIGHT_BYTES: u64 = 4 << 20;
@@ -151,9 +153,10 @@ impl Connector for RespConnector {
     fn put(&self, objects: &[Transfer]) -> Vec<Result<Put>> {
         // What is too long for the server is not sent: it would end the connection.
         let limit_bytes = self.config.max_value_bytes;
+        let prefix = &self.config.name_prefix;
         let fits = |object: &&Transfer| object.buffer.size_bytes() as u64 <= limit_bytes;
         let sent: Vec<&Transfer> = objects.iter().filter(fits).collect();
-        let mut answers = self.run(&Set { objects: sent, counters: &self.counters }).into_iter();
+        let mut answers = self.run(&Set { objects: sent, prefix, counters: &self.counters }).into_iter();
         let results = objects.iter().map(|object| {
             let answer = if fits(&object) { answers.next() } else { None };
             answer.unwrap_or_else(|| Err(too_long(object, limit_bytes)))
@@ -162,16 +165,17 @@ impl Connector for RespConnector {
     }
 
     fn get(&self, objects: &[Transfer]) -> Vec<Result<bool>> {
-        self.run(&Get { objects, counters: &self.counters })
+        self.run(&Get { objects, prefix: &self.config.name_prefix, counters: &self.counters })
     }
 
     fn exists(&self, keys: &[ObjectKey], sizes_bytes: &[u64]) -> Vec<Result<bool>> {
         let checks_size = self.compat == Compat::Native;
-        self.run(&Lookup { keys, sizes_bytes, checks_size, counters: &self.counters })
+        let prefix = &self.config.name_prefix;
+        self.run(&Lookup { keys, prefix, sizes_bytes, checks_size, counters: &self.counters })
     }
 
     fn remove(&self, keys: &[ObjectKey]) -> Vec<Result<Removed>> {
-        self.run(&Delete { keys, counters: &self.counters })
+        self.run(&Delete { keys, prefix: &self.config.name_prefix, counters: &self.counters })
     }
 
     fn is_healthy(&self) -> bool {

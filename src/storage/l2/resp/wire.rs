@@ -16,6 +16,8 @@ pub(super) enum Head<'a> {
     Bulk(u64),
     /// `$-1`: there is no such value.
     Nil,
+    /// `*2`: so many replies follow, one behind the other.
+    Array(u64),
 }
 
 /// What a line without its end says; `None` if it is not the first line of a reply to one of our commands.
@@ -29,6 +31,7 @@ pub(super) fn parse_head(line: &[u8]) -> Option<Head<'_>> {
             -1 => Some(Head::Nil),
             bytes => u64::try_from(bytes).ok().map(Head::Bulk),
         },
+        b'*' => integer(rest).and_then(|count| u64::try_from(count).ok()).map(Head::Array),
         _ => None,
     }
 }
@@ -91,6 +94,7 @@ mod tests {
         assert_eq!(parse_head(b"$9223372036854775807"), Some(Head::Bulk(i64::MAX as u64)));
         assert_eq!(parse_head(b"$0"), Some(Head::Bulk(0)));
         assert_eq!(parse_head(b"$-1"), Some(Head::Nil));
+        assert_eq!(parse_head(b"*2"), Some(Head::Array(2)));
         for bad in [
             "$9223372036854775808",
             "$-2",
@@ -101,7 +105,8 @@ mod tests {
             ":",
             ":-",
             ":1.5",
-            "*1",
+            "*-1",
+            "*",
             "_",
             "",
             "HTTP/1.1 400",

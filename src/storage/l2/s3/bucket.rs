@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{
@@ -29,6 +29,8 @@ pub(super) struct Bucket {
     /// For names that begin with `/`, as those of models do that are folders: `object_store` takes such a slash away,
     /// so it stands at the end of this one's address.
     rooted: AmazonS3,
+    /// What stands in front of every object's name.
+    prefix: String,
 }
 
 impl Bucket {
@@ -47,11 +49,12 @@ impl Bucket {
                     .with_source(error)
             })
         };
-        Ok(Self { store: store(&url)?, rooted: store(&format!("{url}/"))? })
+        let prefix = config.name_prefix.clone();
+        Ok(Self { store: store(&url)?, rooted: store(&format!("{url}/"))?, prefix })
     }
 
     fn at(&self, key: &ObjectKey) -> Result<(&AmazonS3, Path), Failure> {
-        let name = key.view().to_string();
+        let name = format!("{}{}", self.prefix, key.view());
         let (store, rest) = match name.strip_prefix('/') {
             Some(rest) => (&self.rooted, rest),
             None => (&self.store, &*name),
@@ -109,6 +112,21 @@ impl Bucket {
         let (store, path) = self.at(key)?;
         let deleted = absent_is_none(store.delete(&path).await);
         deleted.map(drop).map_err(|error| Failure::new("cannot delete an object from S3", key, error))
+    }
+}
+
+impl Bucket {
+    /// Removes every object below the folder `prefix/`, and says how many there were.
+    pub(super) async fn remove_all(&self, prefix: &str) -> object_store::Result<u64> {
+        let folder = Path::from(prefix);
+        let found = self.store.list(Some(&folder)).map_ok(|found| found.location).boxed();
+        let mut gone = self.store.delete_stream(found);
+        let mut removed = 0;
+        while let Some(location) = gone.next().await {
+            location?;
+            removed += 1;
+        }
+        Ok(removed)
     }
 }
 

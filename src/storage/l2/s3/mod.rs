@@ -56,6 +56,30 @@ pub struct S3Connector {
     runtime: Mutex<Option<Arc<Runtime>>>,
 }
 
+/// Removes every object whose name begins with the `name_prefix` of `config`, which has to begin with a folder, and says how
+/// many there were: what a replay wrote into a namespace of its own.
+///
+/// # Errors
+/// If the prefix has no folder, or the endpoint cannot be reached or refuses to list or to delete.
+pub fn remove_all(config: &S3AdapterConfig) -> Result<u64> {
+    let Some((folder, _)) = config.name_prefix.split_once('/').filter(|(folder, _)| !folder.is_empty())
+    else {
+        return Err(Error::invalid("only the objects of a namespace can be removed")
+            .with_context("prefix", format!("{:?}", config.name_prefix)));
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("cannot start a thread for S3", error))?;
+    runtime.block_on(Bucket::new(config)?.remove_all(folder)).map_err(|error| {
+        Error::new(ErrorKind::Io, "cannot remove what the replay wrote to S3")
+            .with_context("endpoint", &config.endpoint)
+            .with_source(error)
+            .with_hint(format!("remove the objects below {folder}/ in the bucket {} by hand", config.bucket))
+    })
+}
+
 /// A batch on its way: whether the endpoint answered any of it, and whether it turned out to be away.
 #[derive(Debug, Default)]
 struct Contact {

@@ -1,13 +1,16 @@
 //! The summary as JSON: LMCache's `duration_s` and `ops`, and everything else that a replay knows.
 
+mod measured;
+
 use serde_json::{Map, Value, json};
 
 use crate::replay::RecordNote;
-use crate::replay::{AnswerSummary, OpSummary, Pace, RecordName, TraceExtent};
+use crate::replay::{OpSummary, Pace, RecordName, TraceExtent};
 
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport};
+use super::telemetry;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
@@ -82,7 +85,11 @@ fn summary(report: &ReplayReport) -> Value {
             "keys_not_writable": report.totals.keys_not_writable,
             "keys_out_of_memory": report.totals.keys_out_of_memory,
         },
-        "prefetches": prefetches(&report.answers),
+        "prefetches": measured::prefetches(&report.answers),
+        "hit_rates": measured::hit_rates(report),
+        "misses": measured::misses(report),
+        "bytes": measured::moved(report),
+        "recorded": report.account.recorded.as_ref().map(|recorded| measured::recorded(report, recorded)),
         "evictions": evictions(report),
         "replay": report.delivered.as_ref().map(delivered),
         "unsettled_calls": report.unsettled_calls,
@@ -90,24 +97,9 @@ fn summary(report: &ReplayReport) -> Value {
         "trace": trace(&report.extent),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
+        "observability": telemetry::to_json(&report.telemetry),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
-    })
-}
-
-/// How long prefetches took.
-fn prefetches(answers: &AnswerSummary) -> Value {
-    json!({
-        "answered": answers.answered,
-        "answered_after_call": answers.answered_after_call,
-        "timed_out": answers.timed_out,
-        "early_queries": answers.early_queries,
-        "never_answered": answers.never_answered,
-        "submit_to_result_us": {
-            "p50": microseconds(answers.p50_ns),
-            "p99": microseconds(answers.p99_ns),
-            "max": microseconds(answers.max_ns),
-        },
     })
 }
 
@@ -131,6 +123,12 @@ fn l2(report: &ReplayReport) -> Value {
         "dropped_keys": report.l2.dropped_keys,
         "retried_keys": report.l2.retried_keys,
         "adapters": report.l2.adapters,
+        "namespace": {
+            "mode": report.l2_namespace.mode.name(),
+            "kept_in": report.l2_namespace.kept_in,
+            "failure": report.l2_namespace.failure,
+        },
+        "flows": measured::flows(report),
     })
 }
 
@@ -168,6 +166,7 @@ fn operation(row: &OpSummary) -> Value {
         "min_ms": milliseconds(row.min_ns),
         "max_ms": milliseconds(row.max_ns),
         "exact_percentiles": row.is_exact,
+        "response_us": measured::spread_us(&row.response),
     })
 }
 
@@ -196,6 +195,12 @@ fn definitions() -> Value {
         "requested_keys": "cells of all prefetches: rows x columns",
         "hit_keys": "cells that were hits; of a row with a sliding window only its last chunks are kept, so fewer \
                      cells than chunks are hits",
+        "hit_rates.per_chunk": "served_chunks / requested_chunks",
+        "hit_rates.per_key": "hit_keys / requested_keys",
+        "hit_rates.per_byte": "bytes of hit cells / bytes of requested cells, by the layouts in the trace; bytes stand for \
+                               tokens, of which each takes the same in every chunk of a row",
+        "hit_rates.per_token": "served_chunks x chunk_size / requested_chunks x chunk_size; null if the recorded \
+                                configuration names no chunk_size",
         "reads.found_nothing": "reads that got nothing, because at least one of their keys was missing",
     })
 }

@@ -1,0 +1,81 @@
+//! Everything that a comparison has to say, before anybody renders it.
+
+use super::series::Measured;
+use super::{CompareArgs, Plan};
+use crate::compare::{Judgement, Metric, Pairing, Row, RunMetrics, compare};
+
+/// The results of one comparison.
+#[derive(Debug)]
+pub(super) struct CompareReport<'a> {
+    pub(super) trace: String,
+    pub(super) catalogue: &'a [Metric],
+    pub(super) flags_a: &'a str,
+    /// Nothing if A was run alone.
+    pub(super) flags_b: Option<&'a str>,
+    pub(super) is_aa: bool,
+    pub(super) confidence: f64,
+    pub(super) runs_wanted: u64,
+    pub(super) is_interrupted: bool,
+    pub(super) a: Vec<RunMetrics>,
+    pub(super) b: Vec<RunMetrics>,
+    /// B against A, or A against the baseline where there is no B. Empty if A has nothing to be compared with.
+    pub(super) rows: Vec<Row>,
+    /// Whether the first of the two is the baseline.
+    pub(super) is_against_baseline: bool,
+    /// How many runs the baseline of the gate has, and the host that they were made on.
+    pub(super) baseline: Option<(usize, &'a str)>,
+    /// The verdict of the gate, if there is one.
+    pub(super) judgement: Option<Judgement>,
+}
+
+impl<'a> CompareReport<'a> {
+    pub(super) fn new(args: &CompareArgs, plan: &'a Plan, measured: Measured) -> Self {
+        let Measured { a, b, is_interrupted, .. } = measured;
+        let catalogue = &plan.catalogue;
+        let against = |old: &[RunMetrics], new: &[RunMetrics], pairing| {
+            compare(catalogue, old, new, pairing, args.confidence)
+        };
+        let candidate = if plan.b.is_some() { &b } else { &a };
+        let kept = plan.baseline.as_ref().map(|baseline| baseline.run_metrics(catalogue));
+        let against_kept = kept.as_ref().map(|kept| against(kept, candidate, Pairing::Unpaired));
+        let rows = match (&plan.b, &against_kept) {
+            (Some(_), _) => against(&a, &b, Pairing::Paired),
+            (None, Some(rows)) => rows.clone(),
+            (None, None) => Vec::new(),
+        };
+        let judgement = plan.gate.as_ref().map(|gate| {
+            let judged = against_kept.as_ref().unwrap_or(&rows);
+            gate.judge(catalogue, judged, &[&a, &b])
+        });
+        Self {
+            trace: args.trace.display().to_string(),
+            catalogue,
+            flags_a: &plan.a.flags,
+            flags_b: plan.b.as_ref().map(|b| b.flags.as_str()),
+            is_aa: args.aa,
+            confidence: args.confidence,
+            runs_wanted: args.runs,
+            is_interrupted,
+            a,
+            b,
+            rows,
+            is_against_baseline: plan.b.is_none() && plan.baseline.is_some(),
+            baseline: plan.baseline.as_ref().map(|baseline| (baseline.runs(), baseline.host.as_str())),
+            judgement,
+        }
+    }
+
+    /// How many metrics differ above the noise.
+    pub(super) fn changed(&self) -> usize {
+        self.rows.iter().filter(|row| row.is_changed()).count()
+    }
+
+    /// What the two columns are called.
+    pub(super) fn columns(&self) -> [&'static str; 2] {
+        match (self.is_against_baseline, self.is_aa) {
+            (true, _) => ["baseline", "A"],
+            (false, true) => ["A", "A again"],
+            (false, false) => ["A", "B"],
+        }
+    }
+}
