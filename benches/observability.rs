@@ -67,7 +67,13 @@ fn play(records: &[TimedRecord], told: Told) -> Cost {
             });
         }
         let records = records.iter().cloned();
-        let run = replay(records, &mut target, &ReplayOptions::default(), &StopFlag::default(), &mut ());
+        let run = replay(
+            records,
+            std::slice::from_mut(&mut target),
+            &ReplayOptions::default(),
+            &StopFlag::default(),
+            &mut (),
+        );
         done.set();
         run.expect("the threads of a replay start")
     });

@@ -21,6 +21,9 @@ use crate::replay::worker::{RecordNote, Worker, WorkerRun};
 /// The most workers that a replay can have.
 pub const MAX_WORKERS: usize = 256;
 
+/// How often the observer is called while what is open is closed.
+const FINISH_LOOK_NS: u64 = 2_000_000;
+
 /// How to replay.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplayOptions {
@@ -105,8 +108,32 @@ where
     let progress = Progress::new(workers);
     let crew = Crew { options, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
     let (run, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
-    targets.iter_mut().for_each(|target| target.finish(stop));
-    Ok(summary(run, planner.into_timetable().schedule(), stop))
+    let end_ns = finish(targets, stop, observer)?;
+    Ok(summary(run, end_ns, planner.into_timetable().schedule(), stop))
+}
+
+/// Closes what is open, and says when that was done. It can wait for L2, so it has a thread of its own: the observer shows and
+/// writes meanwhile what it has.
+fn finish<T: ReplayTarget + Send>(
+    targets: &mut [T],
+    stop: &StopFlag,
+    observer: &mut impl ReplayObserver,
+) -> Result<u64> {
+    let waiter = Waiter::new(0);
+    std::thread::scope(|scope| {
+        let finishing = std::thread::Builder::new()
+            .name("lmcache-finish".to_owned())
+            .spawn_scoped(scope, || {
+                targets.iter_mut().for_each(|target| target.finish(stop));
+                monotonic_ns()
+            })
+            .map_err(|error| Error::io("cannot start a replay thread", error))?;
+        while !finishing.is_finished() {
+            observer.tick();
+            waiter.wait_until_ns(monotonic_ns() + FINISH_LOOK_NS, || false);
+        }
+        Ok(finishing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// What all workers of a replay share.
@@ -187,14 +214,19 @@ impl Crew<'_> {
     }
 }
 
-fn summary((run, origin_ns): (WorkerRun, u64), schedule: &Schedule, stop: &StopFlag) -> ReplayRun {
+fn summary(
+    (run, origin_ns): (WorkerRun, u64),
+    end_ns: u64,
+    schedule: &Schedule,
+    stop: &StopFlag,
+) -> ReplayRun {
     ReplayRun {
         records_replayed: run.records_replayed,
         records_skipped: run.records_skipped,
         records_failed: run.records_failed,
         ops: run.latencies.into_summaries(),
         lag: run.lags.summary(),
-        duration_ns: monotonic_ns().saturating_sub(origin_ns),
+        duration_ns: end_ns.saturating_sub(origin_ns),
         interrupted: run.interrupted || stop.is_set(),
         impossible_times: schedule.impossible_times,
         disordered_times: schedule.disordered_times,

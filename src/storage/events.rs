@@ -323,6 +323,19 @@ pub struct L2Task<'a> {
 pub trait EventSink: Send + Sync + fmt::Debug {
     /// An event happened.
     fn on_event(&self, event: &Event<'_>);
+
+    /// Whether it is told of reservations and touches, too: of `l1.read.reserved`, `l1.write.reserved`, `l1.keys.accessed`
+    /// and `sm.write.reserved`. A sink that is not spares each call the gathering of the keys. Asked when it is attached.
+    fn hears_reservations(&self) -> bool {
+        true
+    }
+}
+
+/// A sink, and what it said of itself.
+#[derive(Debug)]
+struct Attached {
+    sink: Arc<dyn EventSink>,
+    hears_reservations: bool,
 }
 
 /// The places of a manager's sinks.
@@ -331,14 +344,15 @@ pub struct Events(Arc<Sinks>);
 
 #[derive(Debug, Default)]
 struct Sinks {
-    all: OnceLock<Arc<dyn EventSink>>,
+    all: OnceLock<Attached>,
     of_l2: OnceLock<Arc<dyn EventSink>>,
 }
 
 impl Events {
     /// Attaches the sink of all events. False if there is one already.
     pub(super) fn attach(&self, sink: Arc<dyn EventSink>) -> bool {
-        self.0.all.set(sink).is_ok()
+        let hears_reservations = sink.hears_reservations();
+        self.0.all.set(Attached { sink, hears_reservations }).is_ok()
     }
 
     /// Attaches the sink of L2's events alone. False if there is one already.
@@ -371,11 +385,17 @@ impl Events {
         self.has_sink() || self.0.of_l2.get().is_some()
     }
 
+    /// Whether anybody listens to reservations and touches.
+    #[inline]
+    pub(super) fn has_sink_for_reservations(&self) -> bool {
+        self.0.all.get().is_some_and(|attached| attached.hears_reservations)
+    }
+
     /// Tells the sink, if there is one; `event` is made only then.
     #[inline]
     pub(super) fn publish<'a>(&self, event: impl FnOnce() -> Event<'a>) {
-        if let Some(sink) = self.0.all.get() {
-            sink.on_event(&event());
+        if let Some(attached) = self.0.all.get() {
+            attached.sink.on_event(&event());
         }
     }
 
@@ -383,10 +403,8 @@ impl Events {
     pub(super) fn publish_l2<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         if self.has_l2_sink() {
             let event = event();
-            [&self.0.all, &self.0.of_l2]
-                .iter()
-                .filter_map(|sink| sink.get())
-                .for_each(|sink| sink.on_event(&event));
+            let all = self.0.all.get().map(|attached| &attached.sink);
+            all.into_iter().chain(self.0.of_l2.get()).for_each(|sink| sink.on_event(&event));
         }
     }
 }

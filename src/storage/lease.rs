@@ -219,7 +219,7 @@ impl ReadContext {
     ) -> Result<Self> {
         let read = ReadObjects::read(reader, keys, owners)?;
         let context = Self { keys: KeyRuns::new(keys), read, is_entered: true, hook };
-        if context.read.reader.events.has_sink() {
+        if !context.codes().all_succeeded() && context.read.reader.events.has_sink() {
             context.publish_failures(keys, &context.read.reader.events);
         }
         Ok(context)

@@ -167,11 +167,15 @@ impl StorageManager {
     }
 
     fn publish_reserved(&self, keys: &[ObjectKey], codes: &KeyCodes) {
-        if !self.events.has_sink() {
+        let hears_all = self.events.has_sink_for_reservations();
+        let hears_failures = self.events.has_sink() && codes.count(L1Error::OutOfMemory) > 0;
+        if !hears_all && !hears_failures {
             return;
         }
         let outcomes = codes.per_distinct_key(keys);
-        self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
+        if hears_all {
+            self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
+        }
         let out_of_memory = outcomes.iter().filter(|(_, code)| *code == L1Error::OutOfMemory);
         let out_of_memory: Vec<&ObjectKey> = out_of_memory.map(|(key, _)| *key).collect();
         if !out_of_memory.is_empty() {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use lmcache::format::model::ObjectKey;
+use lmcache::replay::latency::BytesSummary;
 use lmcache::replay::manager_target::ManagerTarget;
 use lmcache::replay::{
-    ManagerTotals, Order, Pace, RecordBody, ReplayOptions, StopFlag, StorageTotals, TimedRecord, TraceSource,
-    replay,
+    ManagerTotals, MissSummary, Order, Pace, RecordBody, ReplayOptions, StopFlag, StorageTotals, TimedRecord,
+    TraceSource, replay,
 };
 use lmcache::storage::config::{Compat, EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
 use lmcache::trace::TraceReader;
@@ -20,6 +21,9 @@ struct Left {
     /// What each adapter counts, but for times.
     l2: Vec<serde_json::Map<String, serde_json::Value>>,
     in_l1: InL1,
+    /// Why what was missed.
+    misses: MissSummary,
+    bytes: BytesSummary,
 }
 
 /// For each key of the trace, whether it is in L1.
@@ -66,7 +70,9 @@ fn play(
     let totals = ManagerTarget::close_all(targets).expect("no thread panicked");
     assert_eq!(totals.unsettled_calls, 0);
     let l2 = totals.l2.adapters.iter().map(|adapter| counts(adapter.fields.clone())).collect();
-    (Left { totals: totals.storage, l2, in_l1 }, totals)
+    let (misses, bytes) = (totals.account.misses, totals.account.bytes);
+    assert_eq!(misses.prefetches.total(), totals.storage.requested_keys - totals.storage.hit_keys);
+    (Left { totals: totals.storage, l2, in_l1, misses, bytes }, totals)
 }
 
 /// Numbers that have to be the same in every run.

@@ -340,3 +340,19 @@ fn what_found_no_memory_is_missed_until_it_does() {
     let reads = [(MissReason::WriteRefused, 1), (MissReason::Evicted, 1)];
     assert_eq!(reasons(&totals.account.misses.reads), reads);
 }
+
+/// The adapter has answered by the time of the read, and nobody has looked at its answer.
+#[test]
+fn an_answer_that_comes_after_a_read_does_not_explain_it() {
+    let slow = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000,"latency_ms":100}"#;
+    let mut bench = Bench::with(16, Some(slow));
+    bench.write("a");
+    bench.evict("a");
+    bench.delete_from_l2("a");
+    bench.prefetch("a");
+    std::thread::sleep(Duration::from_millis(300));
+    bench.read("a");
+    let misses = bench.close().account.misses;
+    assert_eq!(reasons(&misses.reads), [(MissReason::StillLoading, 1)]);
+    assert_eq!(reasons(&misses.prefetches), [(MissReason::Evicted, 1)]);
+}

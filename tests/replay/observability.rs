@@ -78,7 +78,14 @@ fn what_is_scraped_is_what_the_replay_reports() {
     let telemetry = any_port.prepare().expect("a port").start(target.manager()).expect("threads");
     let address = telemetry.address().expect("it is served");
     let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
-    replay(records, std::slice::from_mut(&mut target), &ReplayOptions::default(), &StopFlag::default(), &mut ()).expect("threads");
+    replay(
+        records,
+        std::slice::from_mut(&mut target),
+        &ReplayOptions::default(),
+        &StopFlag::default(),
+        &mut (),
+    )
+    .expect("threads");
     telemetry.keep_gauges();
     let totals = target.close_in_full().expect("no thread panicked");
     let metrics = scrape(address);

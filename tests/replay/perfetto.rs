@@ -73,24 +73,32 @@ fn tracks_are_named_and_their_slices_follow_each_other() {
 #[test]
 fn arrows_have_both_ends_in_slices() {
     let trace = unpack_to_file("traces/deterministic.lct");
-    let (_, folder) = replay(&trace, &format!("{L1} --no-csv -q --perfetto flows.json"));
-    let events = events(folder.path(), "flows.json");
-    let tracks = slices(&events);
+    for pace in ["", "--asap --workers 2"] {
+        let (output, folder) = replay(&trace, &format!("{L1} --no-csv -q --perfetto flows.json {pace}"));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        check_arrows(&events(folder.path(), "flows.json"));
+    }
+}
+
+fn check_arrows(events: &[Value]) {
+    let tracks = slices(events);
     let ends = |phase| -> HashMap<u64, (u64, u64)> {
-        let ends = of_phase(&events, phase);
+        let ends = of_phase(events, phase);
         let end = |event: &Value| {
             (
                 event["id"].as_u64().expect("a number"),
                 (event["tid"].as_u64().expect("a track"), ns(&event["ts"])),
             )
         };
-        let count = of_phase(&events, phase).count();
+        let count = of_phase(events, phase).count();
         let ends: HashMap<_, _> = ends.map(end).collect();
         assert_eq!(ends.len(), count, "no number twice");
         ends
     };
     let (begins, ends) = (ends("s"), ends("f"));
     assert_eq!(begins.len(), ends.len());
+    let names = |name: &str| of_phase(events, "s").filter(|begin| begin["name"] == name).count();
+    assert!(names("written, prefetched") > 0 && names("prefetched, read") > 0, "{begins:?}");
     for (number, begin) in &begins {
         let end = ends[number];
         assert!(begin.1 <= end.1, "arrow {number}");

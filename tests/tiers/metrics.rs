@@ -91,3 +91,34 @@ fn l1_tells_what_was_done_and_not_what_was_asked() {
         assert_eq!(get("l1.read.reserved"), 0, "{told:?}");
     }
 }
+
+/// Hears of what became of keys alone.
+#[derive(Debug, Default)]
+struct Results(Count);
+
+impl EventSink for Results {
+    fn on_event(&self, event: &Event<'_>) {
+        self.0.on_event(event);
+    }
+
+    fn hears_reservations(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_sink_that_does_not_want_reservations_gets_everything_else() {
+    for compat in [Compat::Native, Compat::Lmcache] {
+        let bench = Bench::with(config(compat, 4), 0);
+        let results = Arc::new(Results::default());
+        bench.manager.attach_events(Arc::clone(&results) as _).unwrap();
+        bench.write(&keys(0, 3));
+        bench.prefetch(&spec(&keys(0, 3)));
+        bench.manager.finish_read_prefetched(&keys(0, 3), 1, None).unwrap();
+        bench.manager.reserve_write(&keys(3, 5), &layout(PAGE)).unwrap();
+        let told = results.0.0.lock().unwrap().clone();
+        let refused = told.get("l1.allocation.failed").copied().unwrap_or_default();
+        assert_eq!(told.get("l1.write.finished"), Some(&3), "{told:?}");
+        assert!(refused > 0 && !told.keys().any(|name| name.ends_with("reserved")), "{told:?}");
+    }
+}

@@ -106,7 +106,7 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Write a timeline to FILE while the replay runs: open it with https://ui.perfetto.dev or chrome://tracing. A call
-    /// takes about 160 bytes
+    /// takes about 330 bytes
     #[arg(long, value_name = "FILE")]
     perfetto: Option<PathBuf>,
     /// How progress is shown on standard error [default: bar on a terminal, none elsewhere and beside --verbose or

@@ -354,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn a_new_write_is_not_stored_and_its_old_copies_stay() {
+        let fates = KeyFates::for_keys(1);
+        fates.reserve(print(1), 0);
+        fates.change(print(1), |fate| (fate.store, fate.l2_copies) = (Store::Stored, 1));
+        fates.reserve(print(1), 0);
+        let fate = Fate { written: Written::Reserved, l2_copies: 1, ..Fate::NEW };
+        assert_eq!(fates.get(print(1)), Known::Fate(fate));
+    }
+
+    #[test]
     fn what_was_not_written_here_gets_no_fate() {
         let fates = KeyFates::for_keys(1);
         fates.change(print(1), |fate| fate.l2_copies = 1);

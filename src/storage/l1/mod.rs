@@ -53,7 +53,7 @@ use crate::storage::eviction::PolicyState;
 use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Span};
 use crate::storage::ticker::Waker;
 use crate::storage::ttl_lock;
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, OnceLock, lock};
 
 pub use code::{KeyCodes, L1Error};
@@ -88,6 +88,8 @@ pub struct L1Manager {
     tables: Tables,
     compat: Compat,
     teller: Teller,
+    /// Whether a temporary object was ever reserved: without one, none leaves with its last reader.
+    has_temporaries: AtomicBool,
     waker: OnceLock<Waker>,
 }
 
@@ -108,7 +110,8 @@ impl L1Manager {
         let arena = Arc::clone(space.arena());
         let teller = Teller::new(&config.tag, events);
         let tables = Tables::new(&config, compat, space, teller.clone());
-        Ok(Self { config, clock, arena, tables, compat, teller, waker: OnceLock::new() })
+        let (has_temporaries, waker) = (AtomicBool::new(false), OnceLock::new());
+        Ok(Self { config, clock, arena, tables, compat, teller, has_temporaries, waker })
     }
 
     /// Whether L1 still takes something.
@@ -161,7 +164,13 @@ impl L1Manager {
         self.check_open()?;
         let reserved = self.tables.reserve_write(keys, request, self.clock.now_ns(), make)?;
         self.wake_if_full(reserved.used_bytes);
-        self.tell(keys, &reserved.codes, Event::l1_write_reserved);
+        if request.is_temporary {
+            // Relaxed: whoever releases the object has met its writer under a shard's mutex.
+            self.has_temporaries.store(true, Ordering::Relaxed);
+        }
+        if self.teller.is_heard_of_reservations() {
+            self.tell(keys, &reserved.codes, Event::l1_write_reserved);
+        }
         Ok((reserved.codes, reserved.buffers))
     }
 
@@ -231,7 +240,7 @@ impl L1Manager {
         read_locks: i64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        if !self.teller.is_heard() {
+        if !self.teller.is_heard_of_reservations() {
             return self.tables.reserve_read(keys, read_locks, self.clock.now_ns());
         }
         let keys: Vec<&ObjectKey> = keys.into_iter().collect();
@@ -249,7 +258,7 @@ impl L1Manager {
         now_ns: u64,
     ) -> KeyCodes {
         let read_locks = ttl_lock::read_lock_count(read_locks, self.compat);
-        if !self.teller.is_heard() {
+        if !self.teller.is_heard_of_reservations() {
             return self.tables.reserve_read_whole(keys, count, read_locks, now_ns);
         }
         let all: Vec<&ObjectKey> = keys.clone().collect();
@@ -288,7 +297,9 @@ impl L1Manager {
     /// Counts `keys` as used.
     pub fn touch_keys(&self, keys: &[&ObjectKey]) {
         self.tables.touch_keys(keys);
-        self.teller.tell(keys, Event::l1_keys_accessed);
+        if self.teller.is_heard_of_reservations() {
+            self.teller.tell(keys, Event::l1_keys_accessed);
+        }
     }
 
     /// Deletes `keys`: [`L1Error::KeyIsLocked`] for what is read or written, unless `force`.
@@ -324,6 +335,10 @@ impl L1Manager {
     /// Tells of the temporary objects that left with their last reader: of those that a release found, and that are
     /// not there any more.
     fn tell_gone(&self, keys: &[&ObjectKey], codes: &KeyCodes) {
+        // Relaxed: see `reserve`.
+        if !self.has_temporaries.load(Ordering::Relaxed) {
+            return;
+        }
         let released = keys.iter().zip(codes.as_slice()).filter(|(_, code)| **code == L1Error::Success);
         let gone = released.map(|(key, _)| *key).filter(|key| self.objects_of(key).is_empty());
         self.teller.tell(&gone.collect::<Vec<_>>(), Event::l1_keys_evicted);

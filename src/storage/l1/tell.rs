@@ -25,6 +25,12 @@ impl Teller {
         self.events.has_sink()
     }
 
+    /// Whether anybody listens to reservations and touches.
+    #[inline]
+    pub(super) fn is_heard_of_reservations(&self) -> bool {
+        self.events.has_sink_for_reservations()
+    }
+
     /// Tells of these keys.
     pub(super) fn tell(&self, keys: &[&ObjectKey], make: Make) {
         if !keys.is_empty() {

@@ -101,4 +101,9 @@ impl EventSink for StorageMetrics {
         self.lifecycle.observe(event);
         self.reuse.observe(event);
     }
+
+    /// Nothing is counted of them.
+    fn hears_reservations(&self) -> bool {
+        false
+    }
 }

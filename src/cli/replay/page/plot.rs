@@ -55,14 +55,14 @@ impl Plot {
     pub(super) fn render(&self) -> String {
         let mut figure = String::new();
         let (title, caption) = (escape(self.title), escape(&self.caption));
-        let _ = write!(
+        let _ = writeln!(
             figure,
-            "<figure class=\"plot\"><figcaption><h3>{title}</h3><p>{caption}</p></figcaption>\n"
+            "<figure class=\"plot\"><figcaption><h3>{title}</h3><p>{caption}</p></figcaption>"
         );
         self.legend(&mut figure);
-        let _ = write!(
+        let _ = writeln!(
             figure,
-            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}: {caption}\">\n"
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}: {caption}\">"
         );
         self.grid(&mut figure);
         self.series.iter().for_each(|series| self.draw(series, &mut figure));
@@ -127,9 +127,9 @@ impl Plot {
             escape(self.x.label)
         );
         let middle = (TOP + bottom) / 2.0;
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<text class=\"tl\" transform=\"translate(11 {middle}) rotate(-90)\">{}</text></g>\n",
+            "<text class=\"tl\" transform=\"translate(11 {middle}) rotate(-90)\">{}</text></g>",
             escape(self.y.label)
         );
     }
