@@ -159,7 +159,8 @@ fn a_device_that_begins_empty_though_it_held_something_is_said() {
         let adapter = format!(
             r#"{{"type":"raw_block","device_path":"{device}","slot_bytes":1052672,"meta_total_bytes":4194304,"use_odirect":false}}"#
         );
-        let mut replay = command("replay --l1-size-gb 0.1 --eviction-policy LRU --no-csv");
+        let mut replay =
+            command("replay --l1-size-gb 0.1 --eviction-policy LRU --no-csv --l2-namespace keep");
         let output = replay.args(["--l2-adapter", &adapter]).arg(&trace.path).output().expect("runs");
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         stderr(&output)
