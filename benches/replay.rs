@@ -150,7 +150,7 @@ fn into_l1(records: &[TimedRecord]) {
             let mut targets = ManagerTarget::of_all(config, Order::Causal, 1).expect("memory");
             let options =
                 ReplayOptions { pace: Pace::Asap, order: Order::Causal, ..ReplayOptions::default() };
-            let source = records.to_vec().into_iter();
+            let source = records.iter().cloned();
             let run = replay(source, &mut targets, &options, &StopFlag::default(), &mut ())
                 .expect("the threads of a replay start");
             run.records_replayed as f64 * 1e9 / run.duration_ns.max(1) as f64

@@ -65,9 +65,9 @@ pub struct ReplayRun {
     pub decode_waits: u64,
     /// Outcomes that the observer was too slow for and never got.
     pub unobserved_records: u64,
-    /// The first [`MAX_NOTES`] failures.
+    /// The first [`MAX_NOTES`](crate::replay::MAX_NOTES) failures.
     pub failures: Vec<RecordNote>,
-    /// The first [`MAX_NOTES`] skipped records.
+    /// The first [`MAX_NOTES`](crate::replay::MAX_NOTES) skipped records.
     pub skips: Vec<RecordNote>,
 }
 

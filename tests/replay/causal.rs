@@ -60,7 +60,7 @@ fn play(
     let keys = keys_of(records);
     let mut targets = ManagerTarget::of_all(config.clone(), Order::Causal, workers).expect("a manager");
     let options = ReplayOptions { pace, order: Order::Causal, ..ReplayOptions::default() };
-    let source = records.to_vec().into_iter();
+    let source = records.iter().cloned();
     let run = replay(source, &mut targets, &options, &StopFlag::default(), &mut ()).expect("threads");
     assert_eq!((run.records_failed, run.interrupted), (0, false), "{:?}", run.failures);
     let manager = targets[0].manager();

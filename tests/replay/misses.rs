@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lmcache::clock::{Clock, ManualClock, NS_PER_S};
+use lmcache::clock::{Clock, ManualClock, NS_PER_S, Waiter, monotonic_ns};
 use lmcache::format::model::call::GroupedObjectKeys;
 use lmcache::format::model::{
     Dtype, FetchingPolicy, LockMode, MemoryLayoutDesc, PrefetchTaskSpec, StorageCall, WriteMode,
@@ -350,7 +350,7 @@ fn an_answer_that_comes_after_a_read_does_not_explain_it() {
     bench.evict("a");
     bench.delete_from_l2("a");
     bench.prefetch("a");
-    std::thread::sleep(Duration::from_millis(300));
+    Waiter::new(0).wait_until_ns(monotonic_ns() + 300_000_000, || false);
     bench.read("a");
     let misses = bench.close().account.misses;
     assert_eq!(reasons(&misses.reads), [(MissReason::StillLoading, 1)]);

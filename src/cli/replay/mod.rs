@@ -105,7 +105,7 @@ pub(crate) struct ReplayArgs {
     /// Write one page with plots and tables to FILE, for any browser; it needs no network
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write a timeline to FILE while the replay runs: open it with https://ui.perfetto.dev or chrome://tracing. A call
+    /// Write a timeline to FILE while the replay runs: open it with ui.perfetto.dev or chrome://tracing. A call
     /// takes about 330 bytes
     #[arg(long, value_name = "FILE")]
     perfetto: Option<PathBuf>,

@@ -274,12 +274,12 @@ mod tests {
         const WORKERS: usize = 3;
         let planned = plan(Order::Recorded, WORKERS as u16, calls());
         let (done, number) = (done_before(&planned, WORKERS), number_of(&planned, WORKERS));
-        for later in 0..planned.len() {
+        for (later, done) in done.iter().enumerate() {
             let list = |position: usize| LISTS[position % LISTS.len()];
             let shares = |earlier: &usize| list(*earlier).chars().any(|key| list(later).contains(key));
             for earlier in (0..later).filter(shares) {
                 let worker = usize::from(planned[earlier].worker);
-                assert!(done[later][worker] >= number[earlier], "{earlier} {later}");
+                assert!(done[worker] >= number[earlier], "{earlier} {later}");
             }
         }
         let lonely = planned.iter().skip(8).step_by(9);

@@ -1,6 +1,6 @@
 //! A folder for the time of a replay.
 //!
-//! Its name begins with a dot and [`PREFIX`](super::PREFIX), and it is locked while its replay lives, so that the next
+//! Its name begins with a dot and [`PREFIX`], and it is locked while its replay lives, so that the next
 //! replay knows what one that was killed has left. A folder that is to stay has no dot, and nobody's cleaning looks at it.
 
 use std::fs::{File, TryLockError};
