@@ -1,5 +1,7 @@
 //! The dispatcher: a thread that decodes, workers that make every call at its time, and the caller, who observes.
 
+use std::thread::ScopedJoinHandle;
+
 use crossbeam::channel::{Sender, bounded};
 
 use crate::clock::{Stopwatch, Waiter, monotonic_ns};
@@ -20,9 +22,6 @@ use crate::replay::worker::{RecordNote, Worker, WorkerRun};
 
 /// The most workers that a replay can have.
 pub const MAX_WORKERS: usize = 256;
-
-/// How often the observer is called while what is open is closed.
-const FINISH_LOOK_NS: u64 = 2_000_000;
 
 /// How to replay.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,33 +106,35 @@ where
     let cpu = reserved_cpu.filter(|_| workers == 1);
     let progress = Progress::new(workers);
     let crew = Crew { options, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
-    let (run, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
-    let end_ns = finish(targets, stop, observer)?;
-    Ok(summary(run, end_ns, planner.into_timetable().schedule(), stop))
+    let (done, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
+    Ok(summary(done, planner.into_timetable().schedule(), stop))
 }
 
-/// Closes what is open, and says when that was done. It can wait for L2, so it has a thread of its own: the observer shows and
+/// What the workers did.
+struct Done {
+    run: WorkerRun,
+    /// When the schedule began.
+    origin_ns: u64,
+    /// When what was open was closed.
+    end_ns: u64,
+}
+
+/// Waits for the workers, then closes what is open. That can wait for L2, so it has a thread of its own: the observer shows and
 /// writes meanwhile what it has.
-fn finish<T: ReplayTarget + Send>(
-    targets: &mut [T],
+fn finish<T: ReplayTarget>(
+    workers: Vec<ScopedJoinHandle<'_, (WorkerRun, u64, &mut T)>>,
     stop: &StopFlag,
-    observer: &mut impl ReplayObserver,
-) -> Result<u64> {
-    let waiter = Waiter::new(0);
-    std::thread::scope(|scope| {
-        let finishing = std::thread::Builder::new()
-            .name("lmcache-finish".to_owned())
-            .spawn_scoped(scope, || {
-                targets.iter_mut().for_each(|target| target.finish(stop));
-                monotonic_ns()
-            })
-            .map_err(|error| Error::io("cannot start a replay thread", error))?;
-        while !finishing.is_finished() {
-            observer.tick();
-            waiter.wait_until_ns(monotonic_ns() + FINISH_LOOK_NS, || false);
-        }
-        Ok(finishing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })
+) -> Done {
+    let mut done = Done { run: WorkerRun::default(), origin_ns: u64::MAX, end_ns: 0 };
+    let mut targets = Vec::with_capacity(workers.len());
+    for worker in workers {
+        let (run, origin_ns, target) = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done.run.merge(run);
+        done.origin_ns = done.origin_ns.min(origin_ns);
+        targets.push(target);
+    }
+    targets.into_iter().for_each(|target| target.finish(stop));
+    Done { end_ns: monotonic_ns(), ..done }
 }
 
 /// What all workers of a replay share.
@@ -146,7 +147,7 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
-    /// Runs everybody until all is done. Returns what the workers did, and when the schedule began.
+    /// Runs everybody until all is done.
     fn run<S, T>(
         &self,
         source: S,
@@ -155,7 +156,7 @@ impl Crew<'_> {
         lanes: Vec<Lane>,
         targets: &mut [T],
         observer: &mut impl ReplayObserver,
-    ) -> Result<((WorkerRun, u64), Planner)>
+    ) -> Result<(Done, Planner)>
     where
         S: Iterator<Item = TimedRecord> + Send,
         T: ReplayTarget + Send,
@@ -174,22 +175,20 @@ impl Crew<'_> {
                 let cpu = self.cpu;
                 let thread = named(format!("lmcache-replay-{number}")).spawn_scoped(scope, move || {
                     cpu.map(os::affinity::run_on);
-                    let run = worker.work(&lane);
-                    (run, lane.origin.get().copied().unwrap_or_else(monotonic_ns))
+                    let (run, target) = worker.work(&lane);
+                    (run, lane.origin.get().copied().unwrap_or_else(monotonic_ns), target)
                 });
                 workers.push(thread.map_err(refused)?);
             }
             drop(outcomes);
-            let all_done = || workers.iter().all(std::thread::ScopedJoinHandle::is_finished);
-            observe_until_done(&outcome_receiver, observer, all_done);
-            let mut merged = (WorkerRun::default(), u64::MAX);
-            for worker in workers {
-                let (run, origin_ns) = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                merged.0.merge(run);
-                merged.1 = merged.1.min(origin_ns);
-            }
+            let stop = self.stop;
+            let finisher = named("lmcache-finish".to_owned())
+                .spawn_scoped(scope, move || finish(workers, stop))
+                .map_err(refused)?;
+            observe_until_done(&outcome_receiver, observer, || finisher.is_finished());
+            let done = finisher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let planner = decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            Ok((merged, planner))
+            Ok((done, planner))
         })
     }
 
@@ -214,12 +213,8 @@ impl Crew<'_> {
     }
 }
 
-fn summary(
-    (run, origin_ns): (WorkerRun, u64),
-    end_ns: u64,
-    schedule: &Schedule,
-    stop: &StopFlag,
-) -> ReplayRun {
+fn summary(done: Done, schedule: &Schedule, stop: &StopFlag) -> ReplayRun {
+    let Done { run, origin_ns, end_ns } = done;
     ReplayRun {
         records_replayed: run.records_replayed,
         records_skipped: run.records_skipped,

@@ -88,9 +88,9 @@ pub(super) struct Worker<'a, T> {
     pub(super) records_done: u64,
 }
 
-impl<T: ReplayTarget> Worker<'_, T> {
+impl<'a, T: ReplayTarget> Worker<'a, T> {
     /// Makes the calls of its lane until there are none, or the replay is stopped.
-    pub(super) fn work(mut self, lane: &Lane) -> WorkerRun {
+    pub(super) fn work(mut self, lane: &Lane) -> (WorkerRun, &'a mut T) {
         let _guard = self.progress.guard();
         os::time::request_exact_wakeups();
         // The schedule starts when the first calls are decoded, however long opening the trace took.
@@ -105,7 +105,7 @@ impl<T: ReplayTarget> Worker<'_, T> {
             let _ = lane.spent.try_send(batch);
             next = self.next_batch(lane);
         }
-        self.run
+        (self.run, self.target)
     }
 
     fn next_batch(&mut self, lane: &Lane) -> Option<Batch> {
