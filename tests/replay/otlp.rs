@@ -219,8 +219,14 @@ fn export(options: OtlpOptions, meanwhile: impl FnOnce()) -> OtlpReport {
     let mut telemetry: Telemetry = prepared.start(target.manager()).expect("threads");
     let mut spans = telemetry.spans();
     let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
-    let run = replay(records, &mut target, &ReplayOptions::default(), &StopFlag::default(), &mut spans)
-        .expect("threads");
+    let run = replay(
+        records,
+        std::slice::from_mut(&mut target),
+        &ReplayOptions::default(),
+        &StopFlag::default(),
+        &mut spans,
+    )
+    .expect("threads");
     assert_eq!((run.records_replayed, run.unobserved_records), (SMALL_CALLS, 0));
     meanwhile();
     drop(spans);
