@@ -77,8 +77,8 @@ pub struct ReplayRun {
 /// is done or `stop` is set.
 ///
 /// # Errors
-/// If there is no target, there are more than [`MAX_WORKERS`], or the system does not grant the threads. A call that fails is no
-/// error: see [`ReplayRun::records_failed`].
+/// If there is no target, there are more than [`MAX_WORKERS`], or the system does not grant the threads; then `stop` is set, too.
+/// A call that fails is no error: see [`ReplayRun::records_failed`].
 pub fn replay<S, T>(
     source: S,
     targets: &mut [T],
@@ -162,7 +162,11 @@ impl Crew<'_> {
         T: ReplayTarget + Send,
     {
         let named = |name: String| std::thread::Builder::new().name(name);
-        let refused = |error| Error::io("cannot start a replay thread", error);
+        let refused = |error| {
+            // Those that are there would make all their calls, and wait for those of a worker that is not.
+            self.stop.set();
+            Error::io("cannot start a replay thread", error)
+        };
         let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
         std::thread::scope(|scope| {
             let decoder = named("lmcache-decode".to_owned())

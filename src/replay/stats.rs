@@ -9,10 +9,7 @@
 //! latency. A call that takes long makes the ones after it late; in their latencies that does not show, which is called
 //! coordinated omission, and in their response times it does. Each worker has a table of its own; they are merged at the end.
 
-use hdrhistogram::Histogram;
-
 use crate::format::model::Op;
-use crate::replay::lag::fixed_histogram;
 use crate::replay::latency::{Series, Spread};
 
 /// How many samples of one operation are kept: 8 MiB.
@@ -24,12 +21,8 @@ pub struct OpLatencies {
     /// Reserved at full length up front: a page costs memory once samples reach it, and no sample ever waits
     /// for the others to be copied.
     samples_ns: Vec<u64>,
-    histogram: Histogram<u64>,
-    count: u64,
+    all: Series,
     errors: u64,
-    total_ns: u128,
-    min_ns: u64,
-    max_ns: u64,
     responses: Series,
 }
 
@@ -37,12 +30,8 @@ impl Default for OpLatencies {
     fn default() -> Self {
         Self {
             samples_ns: Vec::with_capacity(EXACT_SAMPLES),
-            histogram: fixed_histogram(),
-            count: 0,
+            all: Series::allocated(),
             errors: 0,
-            total_ns: 0,
-            min_ns: u64::MAX,
-            max_ns: 0,
             responses: Series::allocated(),
         }
     }
@@ -58,11 +47,7 @@ impl OpLatencies {
         if self.samples_ns.len() < EXACT_SAMPLES {
             self.samples_ns.push(latency_ns);
         }
-        self.histogram.saturating_record(latency_ns);
-        self.count += 1;
-        self.total_ns += u128::from(latency_ns);
-        self.min_ns = self.min_ns.min(latency_ns);
-        self.max_ns = self.max_ns.max(latency_ns);
+        self.all.record(latency_ns);
     }
 
     /// Counts a call that failed. As in LMCache's statistics it has no latency.
@@ -74,38 +59,34 @@ impl OpLatencies {
     fn merge(&mut self, other: Self) {
         let room = EXACT_SAMPLES - self.samples_ns.len();
         self.samples_ns.extend(other.samples_ns.iter().take(room));
-        self.histogram += other.histogram;
-        self.count += other.count;
+        self.all.merge(&other.all);
         self.errors += other.errors;
-        self.total_ns += other.total_ns;
-        self.min_ns = self.min_ns.min(other.min_ns);
-        self.max_ns = self.max_ns.max(other.max_ns);
         self.responses.merge(&other.responses);
     }
 
     /// Whether there is anything to report.
     fn is_empty(&self) -> bool {
-        self.count == 0 && self.errors == 0
+        self.all.count() == 0 && self.errors == 0
     }
 
     fn summary(mut self, op: Op) -> OpSummary {
         self.samples_ns.sort_unstable();
-        let is_exact = self.count <= EXACT_SAMPLES as u64;
-        let percentile_ns = |percent: u64| match is_exact {
+        let all = self.all.spread();
+        let is_exact = all.count <= EXACT_SAMPLES as u64;
+        let or_exact = |percent, of_all_ns| match is_exact {
             true => nearest_rank(&self.samples_ns, percent),
-            // A bucket is named by its largest value, which can lie past every sample in it.
-            false => self.histogram.value_at_quantile(percent as f64 / 100.0).clamp(self.min_ns, self.max_ns),
+            false => of_all_ns,
         };
         OpSummary {
             op,
-            count: self.count,
+            count: all.count,
             errors: self.errors,
-            mean_ns: if self.count == 0 { 0.0 } else { self.total_ns as f64 / self.count as f64 },
-            p50_ns: percentile_ns(50),
-            p90_ns: percentile_ns(90),
-            p99_ns: percentile_ns(99),
-            min_ns: if self.count == 0 { 0 } else { self.min_ns },
-            max_ns: self.max_ns,
+            mean_ns: all.mean_ns,
+            p50_ns: or_exact(50, all.p50_ns),
+            p90_ns: or_exact(90, all.p90_ns),
+            p99_ns: or_exact(99, all.p99_ns),
+            min_ns: all.min_ns,
+            max_ns: all.max_ns,
             is_exact,
             response: self.responses.spread(),
         }

@@ -14,7 +14,7 @@ use crate::format::model::StorageCall;
 use crate::replay::stop::StopFlag;
 use crate::storage::StorageManager;
 use crate::storage::config::{Compat, L1ManagerConfig, StorageManagerConfig};
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Where the manager's clock stands when the recording starts: not at 0, which some fields use for "never".
 const START_NS: u64 = NS_PER_S;
@@ -32,6 +32,9 @@ const STOP_LOOK: Duration = Duration::from_millis(50);
 /// How often it looks before it gives up: after 30 seconds.
 const MAX_LOOKS: u32 = 600;
 
+/// How often from then on, until something is over in time again: an L2 that is gone must not cost every call as much.
+const LOOKS_AFTER_GIVING_UP: u32 = 1;
+
 /// See the module. Shared by all workers, of which one at a time has its turn.
 #[derive(Debug)]
 pub(super) struct TraceTime {
@@ -41,6 +44,8 @@ pub(super) struct TraceTime {
     next_pass_ns: AtomicU64,
     /// After so many passes in a row that evicted nothing, every lock has run out: those that follow evict nothing either.
     fruitless_passes: u64,
+    /// How often a wait looks before it gives up.
+    patience: AtomicU32,
     /// How often what was set in motion was not over in time, so that later calls may have seen it happen.
     unsettled: AtomicU64,
 }
@@ -56,6 +61,7 @@ impl TraceTime {
             compat: config.compat,
             next_pass_ns: AtomicU64::new(FIRST_PASS_NS),
             fruitless_passes: u64::try_from(longest_s).unwrap_or(0).saturating_add(2),
+            patience: AtomicU32::new(MAX_LOOKS),
             unsettled: AtomicU64::new(0),
         };
         (time, clock)
@@ -85,17 +91,19 @@ impl TraceTime {
         }
     }
 
-    /// Waits until `is_over`, which waits itself for at most as long as it is told.
+    /// Waits until `is_over`, which waits itself for at most as long as it is told; or until the replay is stopped, or it
+    /// takes too long, which is counted.
     pub(super) fn wait(&self, stop: &StopFlag, is_over: impl Fn(Duration) -> bool) {
-        for _ in 0..MAX_LOOKS {
+        // Relaxed, here and below: whose turn it is has the number to itself, and the counter orders nothing.
+        for _ in 0..self.patience.load(Ordering::Relaxed) {
             if is_over(STOP_LOOK) {
-                return;
+                return self.patience.store(MAX_LOOKS, Ordering::Relaxed);
             }
             if stop.is_set() {
-                break;
+                return;
             }
         }
-        // Relaxed: a counter that orders nothing.
+        self.patience.store(LOOKS_AFTER_GIVING_UP, Ordering::Relaxed);
         self.unsettled.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -135,4 +143,45 @@ fn evict(manager: &StorageManager) -> bool {
     let of_l1 = passes.iter().any(|pass| pass.victims.as_ref().is_ok_and(|victims| !victims.is_empty()));
     let of_l2 = manager.evict_l2_once();
     of_l1 || of_l2.iter().any(|(_, victims)| !victims.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::storage::config::EvictionPolicyKind;
+
+    /// How often a wait looked for something that is over after so many looks.
+    fn looks(time: &TraceTime, stop: &StopFlag, over_after: u32) -> u32 {
+        let looks = Cell::new(0);
+        time.wait(stop, |_| {
+            looks.set(looks.get() + 1);
+            looks.get() > over_after
+        });
+        looks.get()
+    }
+
+    fn time() -> TraceTime {
+        TraceTime::new(&StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru)).0
+    }
+
+    #[test]
+    fn an_l2_that_is_gone_is_waited_for_once_and_counted_every_time() {
+        let (time, stop) = (time(), StopFlag::default());
+        assert_eq!(looks(&time, &stop, MAX_LOOKS - 1), MAX_LOOKS);
+        assert_eq!(time.unsettled(), 0, "at the limit");
+        assert_eq!(looks(&time, &stop, MAX_LOOKS), MAX_LOOKS);
+        assert_eq!((looks(&time, &stop, u32::MAX), looks(&time, &stop, u32::MAX)), (1, 1));
+        assert_eq!(time.unsettled(), 3);
+        assert_eq!((looks(&time, &stop, 0), looks(&time, &stop, 5)), (1, 6), "it is back");
+        assert_eq!(time.unsettled(), 3);
+    }
+
+    #[test]
+    fn a_stop_is_no_fault_of_l2() {
+        let (time, stop) = (time(), StopFlag::default());
+        stop.set();
+        assert_eq!((looks(&time, &stop, u32::MAX), time.unsettled()), (1, 0));
+    }
 }

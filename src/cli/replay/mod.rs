@@ -455,7 +455,7 @@ fn warn_about_the_pace(report: &ReplayReport) {
     }
     if report.unsettled_calls > 0 {
         print_warning(&format!(
-            "L2 was not done in 30 s before {} calls, which may have found it at work: this replay cannot be repeated exactly",
+            "L2 was not done in time before {} calls, which may have found it at work: this replay cannot be repeated exactly",
             report.unsettled_calls
         ));
     }
