@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`live`]: what is shown and written while the replay runs.
+//! * [`play`]: one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
 //! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
@@ -13,12 +13,14 @@ mod live;
 mod namespace;
 mod pacing;
 mod page;
+mod play;
 mod recording;
 mod report;
 mod telemetry;
 mod terminal;
+mod warnings;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -29,35 +31,18 @@ use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
-use crate::clock::NS_PER_S;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
-use crate::format::native::KeyTable;
-use crate::os::affinity::ReservedCpu;
-use crate::replay::copies::{Looped, Tenants};
-use crate::replay::manager_target::ManagerTarget;
-use crate::replay::selection::{LeftOut, Selected};
-use crate::replay::telemetry::Prepared;
-use crate::replay::{
-    FailedEviction, LiveView, Pace, RecordedOutcomes, ReplayOptions, StopFlag, TimedRecord, Timeline,
-    TraceExtent, TraceSource, replay,
-};
-use crate::storage::config::StorageManagerConfig;
+use crate::replay::{StopFlag, Timeline};
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
-use crate::storage::l2::namespace::Namespace;
-use crate::sync::Arc;
 use crate::trace::Trace;
 
-use live::{LinesTo, LiveOptions, LiveOutput, Progress};
-use namespace::NamespaceReport;
+use live::{LinesTo, Progress};
 pub(super) use pacing::{PaceFlags, PartFlags};
-use pacing::{Pacing, Part};
 use page::Page;
-use recording::Recording;
-use report::{Delivered, ReplayReport, adapter_name};
-
-/// A replay that is later than this somewhere is said to be behind its schedule.
-const BEHIND_NS: u64 = NS_PER_S / 10;
+use play::{Lookers, Played, Replayed, play};
+use report::ReplayReport;
+pub(super) use warnings::extent;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -235,10 +220,10 @@ impl ReplayArgs {
         let lookers = Lookers { progress, telemetry };
         let played = play(&self, &replayed, pacing, &config, lookers, &stop)?;
         let Played { report, files, timeline } = played;
-        warn_about_the_recording(&report);
-        warn_about_evictions(&report);
-        warn_about_l2(&report);
-        warn_about_the_pace(&report);
+        warnings::about_the_recording(&report);
+        warnings::about_evictions(&report);
+        warnings::about_l2(&report);
+        warnings::about_the_pace(&report);
         telemetry::warn(&report.telemetry);
         report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
@@ -272,246 +257,6 @@ pub(super) fn check_level(trace: &Trace) -> Result<()> {
         .with_context("path", trace.path().display())
         .with_context("level", format!("{level:?}"))
         .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
-}
-
-/// How much there is to replay. What a native file is known to lack is said, for the replay is of what is there.
-pub(super) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quiet: bool) -> TraceExtent {
-    let warn = |sentence: &str| {
-        if !is_quiet {
-            print_warning(sentence);
-        }
-    };
-    let trace = match trace {
-        Trace::Lct(reader) => return TraceExtent::of(reader),
-        Trace::Native(trace) => trace,
-    };
-    let extent = TraceExtent::of_native(trace, keys, |damaged| warn(&damaged.to_string()));
-    let Some(native) = extent.native else { return extent };
-    if native.lost_calls > 0 {
-        let lost = native.lost_calls;
-        warn(&format!("the recorder lost {lost} calls; the replay is of what is in the file"));
-    }
-    if native.gap_bytes > 0 {
-        let bytes = native.gap_bytes;
-        warn(&format!("{bytes} bytes of the file hold no chunk; the replay is of what is in the others"));
-    }
-    if !native.is_closed {
-        warn("the trace was not closed; the replay is of what checksums vouch for");
-    }
-    extent
-}
-
-/// What LMCache's replay warns about. Printed when nothing can be refused any more: an error is not to stand below it.
-fn warn_about_the_environment() {
-    let bold = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
-    // If standard error is gone there is nobody left to tell.
-    let _ = writeln!(
-        anstream::stderr(),
-        "{bold}warning: a replay can miss what the recorded server found{bold:#}\n\
-         \x20 * It runs under this command's storage configuration, which may differ from the recorded one.\n\
-         \x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
-         \x20 * Reads and writes are asynchronous: a load that had finished when the trace was recorded may\n\
-         \x20   not have finished here, and the matching read then gets nothing.\n\
-         \x20 Take counts of misses as a sign of this environment, not as a defect of the trace."
-    );
-}
-
-/// A trace, and what of it is replayed.
-struct Replayed<'a> {
-    trace: &'a Trace,
-    keys: Option<&'a KeyTable<'a>>,
-    extent: TraceExtent,
-    part: Part,
-}
-
-impl Replayed<'_> {
-    /// Its records, as they are replayed.
-    fn source(
-        &self,
-        left_out: &Arc<LeftOut>,
-        recorded: &Arc<RecordedOutcomes>,
-    ) -> impl Iterator<Item = TimedRecord> + Send {
-        let open = move || {
-            let source = TraceSource::of(self.trace, self.keys).with_completions(Arc::clone(recorded));
-            Selected::new(source, self.part.selection.clone(), Arc::clone(left_out))
-        };
-        Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
-    }
-
-    /// How long the replay is to take, and how many records it has at most.
-    fn expected(&self, pace: Pace) -> TraceExtent {
-        let records = self.extent.records.saturating_mul(self.part.copies());
-        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
-        let duration_s = match pace {
-            Pace::Recorded => part_s,
-            Pace::Speed(factor) => part_s / factor,
-            Pace::Rate(per_s) => records as f64 / per_s,
-            Pace::Asap => 0.0,
-        };
-        TraceExtent { records, duration_s, ..self.extent }
-    }
-}
-
-/// Who looks on while a replay runs, ready to.
-struct Lookers {
-    progress: Progress,
-    telemetry: Prepared,
-}
-
-/// What is there after a replay.
-struct Played {
-    report: ReplayReport,
-    /// Whether what was to be written while the replay ran could be.
-    files: Result<()>,
-    /// For the page, if one is wanted.
-    timeline: Option<Timeline>,
-}
-
-/// What is shown and written while the replay runs.
-fn open_live(
-    args: &ReplayArgs,
-    replayed: &Replayed<'_>,
-    pace: Pace,
-    progress: Progress,
-    view: LiveView,
-) -> Result<LiveOutput> {
-    let expected = replayed.expected(pace);
-    let trace_name = replayed.trace.path().display().to_string();
-    let options = LiveOptions {
-        jsonl: args.jsonl_out.as_deref(),
-        perfetto: args.perfetto.as_deref(),
-        timeline: args.html.is_some(),
-        lines: args.lines(),
-        progress,
-        paced_s: (pace != Pace::Asap).then_some(expected.duration_s),
-        trace_name: &trace_name,
-    };
-    LiveOutput::open(&options, &expected, view)
-}
-
-/// Replays.
-fn play(
-    args: &ReplayArgs,
-    replayed: &Replayed<'_>,
-    pacing: Pacing,
-    config: &StorageManagerConfig,
-    lookers: Lookers,
-    stop: &StopFlag,
-) -> Result<Played> {
-    let Pacing { options, workers } = pacing;
-    let Lookers { progress, telemetry } = lookers;
-    // Before the manager starts its thread, which inherits what this one keeps off.
-    let reserved = if workers == 1 { ReservedCpu::take() } else { None };
-    let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
-    let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
-    warn_about_what_is_given_up(&targets[0]);
-    let mut live = open_live(args, replayed, options.pace, progress, targets[0].live_view())?;
-    let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
-    let recording = args.record.as_ref().map(record).transpose()?;
-    let is_any_port = telemetry.is_any_port();
-    let mut telemetry = telemetry.start(targets[0].manager())?;
-    telemetry::announce(&telemetry, args.report.quiet, is_any_port);
-    if !args.report.quiet {
-        warn_about_the_environment();
-    }
-    let left_out = Arc::new(LeftOut::default());
-    let options = ReplayOptions { dispatcher_cpu, ..options };
-    // Copies are numbered as they come: which record of the trace one is a copy of is not known.
-    let recorded = Arc::new(RecordedOutcomes::new(replayed.part.copies() == 1));
-    targets.iter_mut().for_each(|target| target.compare_with(Arc::clone(&recorded)));
-    let mut observer = (&mut live, telemetry.spans());
-    let run = replay(replayed.source(&left_out, &recorded), &mut targets, &options, stop, &mut observer)?;
-    drop(observer);
-    let results = live.close(&run);
-    telemetry.keep_gauges();
-    let totals = ManagerTarget::close_all(targets)?;
-    let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
-    let l2_namespace = NamespaceReport::close(namespace);
-    let report = ReplayReport::new(replayed.trace, &replayed.extent, config, run, totals);
-    let delivered = Delivered {
-        pacing,
-        part: replayed.part.clone(),
-        left_out_records: left_out.records(),
-        left_out_keys: left_out.keys(),
-    };
-    let report = ReplayReport { recording, telemetry, delivered: Some(delivered), l2_namespace, ..report };
-    Ok(Played { report, files: results.files, timeline: results.timeline })
-}
-
-/// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
-fn warn_about_the_pace(report: &ReplayReport) {
-    let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
-    let stretch = report.run.lag.longest_late;
-    if stretch.max_ns >= BEHIND_NS {
-        print_warning(&format!(
-            "the replay was behind its schedule from {:.3} s to {:.3} s, by up to {:.3} s, for {} calls; what was measured then is \
-             a machine that cannot keep up: lower the pace, or add --workers",
-            seconds(stretch.from_ns),
-            seconds(stretch.to_ns),
-            seconds(stretch.max_ns),
-            stretch.calls
-        ));
-    }
-    if report.unsettled_calls > 0 {
-        print_warning(&format!(
-            "L2 was not done in time before {} calls, which may have found it at work: this replay cannot be repeated exactly",
-            report.unsettled_calls
-        ));
-    }
-}
-
-/// What a recording that is not whole is not told by its file alone.
-fn warn_about_the_recording(report: &ReplayReport) {
-    let Some(recording) = report.recording.as_ref().filter(|recording| !recording.is_complete()) else {
-        return;
-    };
-    let path = recording.path.display();
-    print_warning(&match &recording.failure {
-        Some(failure) => format!("the recording of the replay is not whole (path {path}): {failure}"),
-        None => format!("calls or completions are missing in the recording of the replay (path {path})"),
-    });
-}
-
-/// Adapters that start empty though they hold something, which is overwritten from now on.
-fn warn_about_what_is_given_up(target: &ManagerTarget) {
-    for (position, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
-        if let Some(reason) = adapter.refused_recovery() {
-            let name = adapter_name(position, adapter);
-            print_warning(&format!("L2 adapter {name} cannot use what it held, and overwrites it: {reason}"));
-        }
-    }
-}
-
-/// L1s that could not evict: what found no memory there is missing in the hits of the report.
-fn warn_about_evictions(report: &ReplayReport) {
-    for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
-        let reason = reason.as_deref().unwrap_or("the last pass worked again");
-        print_warning(&format!(
-            "L1 {l1_tag} could not evict {failed_passes} times, and stayed full ({policy}: {reason}); choose another \
-             --eviction-policy, or --compat native"
-        ));
-    }
-}
-
-/// What did not reach L2, or did not come from it: the hits of the report are without it.
-fn warn_about_l2(report: &ReplayReport) {
-    let l2 = &report.l2;
-    if l2.lost_keys + l2.dropped_keys > 0 {
-        let (lost, dropped) = (l2.lost_keys, l2.dropped_keys);
-        print_warning(&format!(
-            "{} objects are not in L2: {lost} could not be stored, {dropped} found a full queue",
-            lost + dropped
-        ));
-    }
-    for (position, adapter) in l2.adapters.iter().enumerate() {
-        let failed = adapter.failed_operations();
-        if failed > 0 {
-            let name = adapter_name(position, adapter);
-            let error = adapter.last_error().unwrap_or("none is known");
-            print_warning(&format!("L2 adapter {name} failed {failed} times; its last error: {error}"));
-        }
-    }
 }
 
 /// Writes the files and the report. All of them are tried.
