@@ -97,7 +97,16 @@ impl ReplayObserver for Collector {
     }
 }
 
-/// Replays `records` against `target`, unobserved.
+/// Replays `records` against one target as they were recorded, unobserved, to the end.
+pub(crate) fn run_to_the_end<T: ReplayTarget + Send>(
+    records: impl Iterator<Item = TimedRecord> + Send,
+    target: &mut T,
+) -> ReplayRun {
+    let (options, stop) = (ReplayOptions::default(), StopFlag::default());
+    replay(records, std::slice::from_mut(target), &options, &stop, &mut ()).expect("threads")
+}
+
+/// Replays `records` against `target`, unobserved, until that says to stop.
 pub(crate) fn run(records: Vec<TimedRecord>, target: &mut FakeTarget) -> ReplayRun {
     let stop = target.stop_after.as_ref().map_or_else(StopFlag::default, |(_, stop)| stop.clone());
     replay(records.into_iter(), std::slice::from_mut(target), &ReplayOptions::default(), &stop, &mut ())

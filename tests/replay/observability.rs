@@ -11,7 +11,7 @@ use lmcache::clock::{NS_PER_S, monotonic_ns};
 use lmcache::replay::manager_target::ManagerTarget;
 use lmcache::replay::telemetry::TelemetryOptions;
 use lmcache::replay::telemetry::endpoint::MAX_CONNECTIONS;
-use lmcache::replay::{ReplayOptions, StopFlag, TimedRecord, TraceSource, replay};
+use lmcache::replay::{TimedRecord, TraceSource};
 use lmcache::storage::StorageManager;
 use lmcache::storage::config::{EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
 use lmcache::storage::metrics::StorageMetrics;
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::command::{L1, command, text};
 use crate::common;
+use crate::fakes::run_to_the_end;
 use crate::made::{MadeTrace, keys, layout};
 
 /// The answer to a request, head and body.
@@ -78,14 +79,7 @@ fn what_is_scraped_is_what_the_replay_reports() {
     let telemetry = any_port.prepare().expect("a port").start(target.manager()).expect("threads");
     let address = telemetry.address().expect("it is served");
     let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
-    replay(
-        records,
-        std::slice::from_mut(&mut target),
-        &ReplayOptions::default(),
-        &StopFlag::default(),
-        &mut (),
-    )
-    .expect("threads");
+    run_to_the_end(records, &mut target);
     telemetry.keep_gauges();
     let totals = target.close_in_full().expect("no thread panicked");
     let metrics = scrape(address);

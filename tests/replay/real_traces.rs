@@ -2,11 +2,12 @@
 //! as nothing is evicted.
 
 use lmcache::replay::manager_target::ManagerTarget;
-use lmcache::replay::{ReplayOptions, ReplayRun, StopFlag, StorageTotals, TimedRecord, TraceSource, replay};
+use lmcache::replay::{ReplayRun, StorageTotals, TimedRecord, TraceSource};
 use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
 use lmcache::trace::TraceReader;
 
 use crate::common;
+use crate::fakes::run_to_the_end;
 
 /// Replays a fixture as fast as it goes, with `l1_bytes` of memory.
 fn play(name: &str, l1_bytes: u64) -> (ReplayRun, StorageTotals) {
@@ -14,14 +15,7 @@ fn play(name: &str, l1_bytes: u64) -> (ReplayRun, StorageTotals) {
     let config = StorageManagerConfig::l1_only(l1_bytes, EvictionPolicyKind::Lru);
     let mut target = ManagerTarget::new(config).expect("memory");
     let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
-    let run = replay(
-        records,
-        std::slice::from_mut(&mut target),
-        &ReplayOptions::default(),
-        &StopFlag::default(),
-        &mut (),
-    )
-    .expect("threads");
+    let run = run_to_the_end(records, &mut target);
     assert!(target.manager().memcheck());
     let totals = target.close_in_full().expect("no thread panicked");
     let (storage, misses) = (totals.storage, totals.account.misses);

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use lmcache::replay::manager_target::ManagerTarget;
-use lmcache::replay::{ReplayOptions, ReplayRun, StopFlag, TimedRecord, TraceSource, replay};
+use lmcache::replay::{ReplayRun, TimedRecord, TraceSource};
 use lmcache::storage::config::{Compat, EvictionPolicyKind, L2AdapterConfig, StorageManagerConfig};
 use lmcache::storage::status::StorageManagerStatus;
 use lmcache::trace::TraceReader;
 use serde_json::{Value, json};
 
 use crate::common;
+use crate::fakes::run_to_the_end;
 use crate::made::{MadeTrace, keys, layout, prefetch};
 
 /// What L1 hands out at least.
@@ -30,8 +31,7 @@ fn l1s(sizes: &[u64], compat: Compat) -> StorageManagerConfig {
 fn run(reader: &TraceReader, target: &mut ManagerTarget, keeps_pace: bool) -> ReplayRun {
     let records = TraceSource::new(reader)
         .map(|record| TimedRecord { t_mono_s: if keeps_pace { record.t_mono_s } else { 0.0 }, ..record });
-    replay(records, std::slice::from_mut(target), &ReplayOptions::default(), &StopFlag::default(), &mut ())
-        .expect("threads")
+    run_to_the_end(records, target)
 }
 
 fn made(trace: MadeTrace) -> TraceReader {

@@ -2,21 +2,19 @@
 
 use lmcache::replay::manager_target::ManagerTarget;
 use lmcache::replay::timed::MAX_NAME_CHARS;
-use lmcache::replay::{RecordName, ReplayOptions, ReplayRun, StopFlag, StorageTotals, TraceSource, replay};
+use lmcache::replay::{RecordName, ReplayRun, StorageTotals, TraceSource};
 use lmcache::storage::config::{EvictionPolicyKind, StorageManagerConfig};
 use lmcache::trace::TraceReader;
 use serde_json::json;
 
+use crate::fakes::run_to_the_end;
 use crate::made::{MadeTrace, keys, layout, prefetch};
 
 fn play(trace: MadeTrace) -> (ReplayRun, StorageTotals) {
     let reader = TraceReader::from_bytes("made", trace.bytes()).expect("a trace");
     let config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
     let mut target = ManagerTarget::new(config).expect("memory");
-    let options = ReplayOptions::default();
-    let source = TraceSource::new(&reader);
-    let run = replay(source, std::slice::from_mut(&mut target), &options, &StopFlag::default(), &mut ())
-        .expect("threads");
+    let run = run_to_the_end(TraceSource::new(&reader), &mut target);
     (run, target.close().expect("no thread panicked"))
 }
 
