@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`play`]: one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
+//! * [`play`](mod@play): one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
 //! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
