@@ -216,11 +216,39 @@ fn phases() {
     }
 }
 
+/// The parts of this benchmark, by the words that ask for one alone.
+const PARTS: [&str; 5] = ["lag", "bursts", "rate", "l1", "phases"];
+
 fn main() {
     // `cargo test --benches` and `cargo bench -- --test` only want to know that this runs.
     let is_smoke =
         std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench");
-    let (seconds, rounds) = if is_smoke { (0, 1) } else { (3, ROUNDS) };
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|word| word == part);
+    assert!(asked.iter().all(|word| PARTS.contains(&word.as_str())), "the parts are {PARTS:?}");
+    if is_asked("lag") {
+        lags(if is_smoke { (0, 1) } else { (3, ROUNDS) });
+    }
+    if is_smoke {
+        return;
+    }
+    if is_asked("bursts") {
+        bursts(&real_trace("rate_5000.lct"));
+    }
+    if is_asked("rate") {
+        max_rate(1);
+        max_rate(2);
+    }
+    if is_asked("l1") {
+        into_l1(&real_trace("rate_5000.lct"));
+    }
+    if is_asked("phases") {
+        phases();
+    }
+}
+
+/// The three ways of waiting in turns, so many seconds a round.
+fn lags((seconds, rounds): (u64, usize)) {
     let ways: [(&str, Way); 3] =
         [("dispatcher", dispatcher), ("sleep only (LMCache)", sleeping), ("spin only", spinning)];
     let mut results = [const { Vec::new() }; 3];
@@ -235,13 +263,5 @@ fn main() {
     println!("lag at {CALLS_PER_S} calls/s, median of {rounds} rounds of {seconds} s:");
     for ((name, _), result) in ways.iter().zip(results) {
         print_row(name, median(result));
-    }
-    if !is_smoke {
-        let records = real_trace("rate_5000.lct");
-        bursts(&records);
-        max_rate(1);
-        max_rate(2);
-        into_l1(&records);
-        phases();
     }
 }

@@ -99,18 +99,19 @@ impl ManualClock {
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     guard_ns: u64,
+    yields: bool,
 }
 
 impl Default for Waiter {
     fn default() -> Self {
-        Self { guard_ns: 100_000 }
+        Self { guard_ns: 100_000, yields: false }
     }
 }
 
 impl Waiter {
     /// A waiter that spins through the last `guard_ns` before each deadline.
     pub fn new(guard_ns: u64) -> Self {
-        Self { guard_ns }
+        Self { guard_ns, yields: false }
     }
 
     /// A waiter whose guard is longer than this machine is late to wake a thread, of what a few sleeps show.
@@ -124,7 +125,12 @@ impl Waiter {
         late_ns.sort_unstable();
         // The worst of all is mostly somebody else's interruption.
         let usual_ns = late_ns[TRIAL_SLEEPS - 2];
-        Self { guard_ns: (usual_ns + usual_ns / 4).clamp(MIN_GUARD_NS, MAX_GUARD_NS) }
+        Self { guard_ns: (usual_ns + usual_ns / 4).clamp(MIN_GUARD_NS, MAX_GUARD_NS), yields: false }
+    }
+
+    /// The same, but instead of spinning it lets other threads run in between: for more threads than there are CPUs.
+    pub fn yielding(self) -> Self {
+        Self { yields: true, ..self }
     }
 
     /// How long before a deadline it spins, in nanoseconds.
@@ -146,7 +152,11 @@ impl Waiter {
             now_ns = monotonic_ns();
         }
         while now_ns < deadline_ns {
-            std::hint::spin_loop();
+            if self.yields {
+                std::thread::yield_now();
+            } else {
+                std::hint::spin_loop();
+            }
             now_ns = monotonic_ns();
         }
         Some(now_ns)

@@ -7,6 +7,33 @@ pub fn current_id() -> u64 {
     id as u64
 }
 
+/// The shortest time slice that the kernel gives (`SCHED_OTHER`, Linux 6.12).
+const SHORTEST_SLICE_NS: u64 = 100_000;
+
+/// Asks the kernel for the shortest time slices for the calling thread: whoever has those runs sooner after a wake-up, and
+/// shares a CPU in smaller parts. A kernel that knows no slices of a thread's own, or refuses, leaves it as it was.
+pub fn request_short_slices() {
+    let mut attr = std::mem::MaybeUninit::<libc::sched_attr>::zeroed();
+    let size = size_of::<libc::sched_attr>() as libc::c_uint;
+    // SAFETY: thread 0 is the caller; the kernel writes at most `size` bytes, for all of which zero is a value.
+    let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attr.as_mut_ptr(), size, 0) };
+    // SAFETY: zeroed above, which is a value of every field.
+    let mut attr = unsafe { attr.assume_init() };
+    if status != 0 || attr.sched_policy != libc::SCHED_OTHER as u32 {
+        return;
+    }
+    attr.sched_runtime = SHORTEST_SLICE_NS;
+    // SAFETY: thread 0 is the caller; the kernel reads the structure, which says how long it is.
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) };
+}
+
+/// Tells the kernel that the calling thread works in the background: it does not take a CPU from another when it wakes.
+pub fn yield_to_others_on_wakeup() {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: thread 0 is the caller; the kernel reads the parameters. A kernel that refuses leaves the thread as it was.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameters) };
+}
+
 /// Turns SIGXFSZ off for the calling thread, for good: a write past the process's file-size limit is then an error
 /// of the call, and not the end of the process.
 pub fn survive_file_size_limit() {

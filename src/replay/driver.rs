@@ -95,7 +95,8 @@ where
         return Err(Error::invalid(format!("a replay needs 1 to {MAX_WORKERS} workers"))
             .with_context("workers", workers));
     }
-    let planner = Planner::new(Timetable::new(options.pace), options.order, workers as u16);
+    let timetable = Timetable::new(options.pace);
+    let planner = Planner::new(timetable, options.order, workers as u16, observer.wants_records());
     let (feed, lanes) = lanes(workers);
     // The decoder and this thread, which observes, keep off the CPU of the only worker.
     let reserved = match options.dispatcher_cpu {
@@ -105,9 +106,15 @@ where
     let reserved_cpu = options.dispatcher_cpu.or(reserved.as_ref().map(os::affinity::ReservedCpu::cpu));
     let cpu = reserved_cpu.filter(|_| workers == 1);
     let progress = Progress::new(workers);
-    let crew = Crew { options, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
+    let waiter = waiter(options.waiter, workers);
+    let crew = Crew { waiter, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
     let (done, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
     Ok(summary(done, planner.into_timetable().schedule(), stop))
+}
+
+/// Where workers have to share CPUs, one that spins would keep those from theirs whose calls are due.
+fn waiter(waiter: Waiter, workers: usize) -> Waiter {
+    if workers > 1 && workers >= os::affinity::usable_cpus() { waiter.yielding() } else { waiter }
 }
 
 /// What the workers did.
@@ -139,7 +146,7 @@ fn finish<T: ReplayTarget>(
 
 /// What all workers of a replay share.
 struct Crew<'a> {
-    options: &'a ReplayOptions,
+    waiter: Waiter,
     cpu: Option<usize>,
     stop: &'a StopFlag,
     progress: &'a Progress,
@@ -205,7 +212,7 @@ impl Crew<'_> {
         Worker {
             number,
             target,
-            waiter: self.options.waiter,
+            waiter: self.waiter,
             watch: self.watch,
             stop: self.stop,
             progress: self.progress,

@@ -73,6 +73,7 @@ pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
 impl Feed {
     /// Decodes until the source ends or nobody takes batches any more. Returns the planner.
     pub(super) fn run(self, mut source: impl Iterator<Item = TimedRecord>, mut planner: Planner) -> Planner {
+        os::thread::yield_to_others_on_wakeup();
         let mut round: Vec<Batch> = self.lanes.iter().map(|_| Vec::with_capacity(ROUND_RECORDS)).collect();
         loop {
             let records = fill(&mut round, &mut source, &mut planner);

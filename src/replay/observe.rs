@@ -102,6 +102,10 @@ impl<A: ReplayObserver, B: ReplayObserver> ReplayObserver for (A, B) {
         self.0.tick();
         self.1.tick();
     }
+
+    fn wants_records(&self) -> bool {
+        self.0.wants_records() || self.1.wants_records()
+    }
 }
 
 /// One that may be there.
@@ -117,6 +121,10 @@ impl<T: ReplayObserver> ReplayObserver for Option<T> {
             observer.tick();
         }
     }
+
+    fn wants_records(&self) -> bool {
+        self.as_ref().is_some_and(T::wants_records)
+    }
 }
 
 /// One that somebody else owns.
@@ -127,6 +135,10 @@ impl<T: ReplayObserver> ReplayObserver for &mut T {
 
     fn tick(&mut self) {
         (**self).tick();
+    }
+
+    fn wants_records(&self) -> bool {
+        (**self).wants_records()
     }
 }
 
@@ -148,5 +160,26 @@ pub(super) fn observe_until_done(
                 waiter.wait_until_ns(monotonic_ns() + POLL_NS, || false);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Looks;
+
+    impl ReplayObserver for Looks {
+        fn record(&mut self, _outcome: &Outcome) {}
+    }
+
+    fn wants(observer: &impl ReplayObserver) -> bool {
+        observer.wants_records()
+    }
+
+    #[test]
+    fn who_looks_away_is_told_nothing_whoever_holds_him() {
+        assert!(wants(&Looks) && wants(&&mut Looks) && wants(&Some(Looks)) && wants(&((), Looks)));
+        assert!(!wants(&()) && !wants(&&mut ()) && !wants(&None::<Looks>) && !wants(&((), ())));
     }
 }

@@ -93,6 +93,7 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
     pub(super) fn work(mut self, lane: &Lane) -> (WorkerRun, &'a mut T) {
         let _guard = self.progress.guard();
         os::time::request_exact_wakeups();
+        os::thread::request_short_slices();
         // The schedule starts when the first calls are decoded, however long opening the trace took.
         let mut next = lane.batches.recv().ok();
         self.origin_ns = lane.origin.get().copied().unwrap_or_default();

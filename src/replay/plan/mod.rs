@@ -54,6 +54,8 @@ pub(super) struct Planner {
     timetable: Timetable,
     order: Order,
     workers: u16,
+    /// Whether anybody asks which call goes back to which.
+    traces_back: bool,
     pairing: Pairing,
     touches: Touches,
     /// How many records each worker was given.
@@ -63,12 +65,13 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    /// A planner that has seen nothing.
-    pub(super) fn new(timetable: Timetable, order: Order, workers: u16) -> Self {
+    /// A planner that has seen nothing. `traces_back` is whether anybody asks which call goes back to which.
+    pub(super) fn new(timetable: Timetable, order: Order, workers: u16, traces_back: bool) -> Self {
         Self {
             timetable,
             order,
             workers,
+            traces_back,
             pairing: Pairing::default(),
             touches: Touches::default(),
             given: vec![0; usize::from(workers)],
@@ -79,16 +82,18 @@ impl Planner {
     /// Plans the next record of the trace.
     pub(super) fn plan(&mut self, record: TimedRecord) -> PlannedRecord {
         let due = self.timetable.due(record.t_mono_s);
-        let (seq, worker) = (record.seq, self.worker_of(&record.body));
-        let (slot, follows) = match &record.body {
-            RecordBody::Call(call) => self.trace_back(seq, worker, call),
-            RecordBody::Skipped { .. } => (None, None),
-        };
-        let worker = slot.map_or(worker, |(_, worker)| worker);
+        let (mut worker, mut slot, mut follows) = (self.worker_of(&record.body), None, None);
+        if let RecordBody::Call(call) = &record.body {
+            let read = self.read(record.seq, worker, call);
+            follows = self.traces_back.then(|| self.trace_back(record.seq, call, read)).flatten();
+            if let Some((read_slot, open)) = read {
+                (slot, worker) = (Some(read_slot), open.worker);
+            }
+        }
         let waits = self.waits(&record.body, worker);
         self.given[usize::from(worker)] += 1;
         self.last_worker = worker;
-        PlannedRecord { record, slot: slot.map(|(slot, _)| slot), follows, due, worker, waits }
+        PlannedRecord { record, slot, follows, due, worker, waits }
     }
 
     /// What was not as it should be with the times.
@@ -106,46 +111,51 @@ impl Planner {
         last.map_or(0, |key| (self.touches.hash(key) % u64::from(self.workers)) as u16)
     }
 
-    /// The slot of an enter or an exit with the worker that has it, and the call that `call` goes back to.
+    /// The read that a call opens or closes.
+    fn read(&mut self, seq: u64, worker: u16, call: &StorageCall) -> Option<(ReadSlot, OpenRead)> {
+        match call {
+            StorageCall::ReadEnter { keys } => {
+                let open = OpenRead { worker, seq };
+                Some((self.pairing.enter(keys, open), open))
+            }
+            StorageCall::ReadExit { keys } => self.pairing.exit(keys),
+            _ => None,
+        }
+    }
+
+    /// The call that `call` goes back to.
     fn trace_back(
         &mut self,
         seq: u64,
-        worker: u16,
         call: &StorageCall,
-    ) -> (Option<(ReadSlot, u16)>, Option<u64>) {
-        let first = call.key_lists().next().and_then(<[ObjectKey]>::first);
-        let before = first.and_then(|key| self.touches.of(key));
+        read: Option<(ReadSlot, OpenRead)>,
+    ) -> Option<u64> {
         match call {
             StorageCall::ReserveWrite { keys, .. } => {
-                self.touch(keys, |touch| touch.reserved = Some(seq));
-                (None, None)
+                keys.iter().for_each(|key| self.touches.entry(key).reserved = Some(seq));
+                None
             }
             StorageCall::FinishWrite { keys } => {
-                self.touch(keys, |touch| touch.written = Some(seq));
-                (None, before.and_then(|touch| touch.reserved))
+                keys.iter().for_each(|key| self.touches.entry(key).written = Some(seq));
+                self.touched(keys)?.reserved
             }
             StorageCall::SubmitPrefetch { spec, .. } => {
                 let row = spec.key_groups.first().map_or(&[][..], |row| &row.keys);
                 let written = row.iter().filter_map(|key| self.touches.of(key)?.written).max();
-                spec.key_groups
-                    .iter()
-                    .for_each(|row| self.touch(&row.keys, |touch| touch.prefetched = Some(seq)));
-                (None, written)
+                let keys = spec.key_groups.iter().flat_map(|row| &row.keys);
+                keys.for_each(|key| self.touches.entry(key).prefetched = Some(seq));
+                written
             }
-            StorageCall::ReadEnter { keys } => {
-                let slot = self.pairing.enter(keys, OpenRead { worker, seq });
-                (Some((slot, worker)), before.and_then(|touch| touch.prefetched))
+            StorageCall::ReadEnter { keys } | StorageCall::FinishRead { keys, .. } => {
+                self.touched(keys)?.prefetched
             }
-            StorageCall::ReadExit { keys } => match self.pairing.exit(keys) {
-                Some((slot, open)) => (Some((slot, open.worker)), Some(open.seq)),
-                None => (None, None),
-            },
-            StorageCall::FinishRead { .. } => (None, before.and_then(|touch| touch.prefetched)),
+            StorageCall::ReadExit { .. } => read.map(|(_, open)| open.seq),
         }
     }
 
-    fn touch(&mut self, keys: &[ObjectKey], change: impl Fn(&mut Touch)) {
-        keys.iter().for_each(|key| change(self.touches.entry(key)));
+    /// What was done last with the first of `keys`.
+    fn touched(&self, keys: &[ObjectKey]) -> Option<Touch> {
+        self.touches.of(keys.first()?)
     }
 
     fn waits(&mut self, body: &RecordBody, worker: u16) -> Waits {
@@ -209,7 +219,7 @@ mod tests {
     }
 
     fn plan(order: Order, workers: u16, calls: Vec<StorageCall>) -> Vec<PlannedRecord> {
-        let mut planner = Planner::new(Timetable::new(Pace::Recorded), order, workers);
+        let mut planner = Planner::new(Timetable::new(Pace::Recorded), order, workers, true);
         let record =
             |(seq, call)| TimedRecord { seq: seq as u64, t_mono_s: 0.0, body: RecordBody::Call(call) };
         calls.into_iter().enumerate().map(record).map(|record| planner.plan(record)).collect()
