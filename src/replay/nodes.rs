@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn records_come_by_the_common_clock_and_are_numbered() {
-        let nodes = [(node("a", &[0.0, 1.0, 5.0]), 2.0), (node("b", &[0.0, 3.0]), 0.0), (node("c", &[]), 0.0)];
+        let nodes =
+            [(node("a", &[0.0, 1.0, 5.0]), 2.0), (node("b", &[0.0, 3.0]), 0.0), (node("c", &[]), 0.0)];
         let all: Vec<_> = Merged::new(nodes).collect();
         let order: Vec<_> = all.iter().map(|record| (record.seq, name(record), record.t_mono_s)).collect();
         assert_eq!(order, [(0, "b", 0.0), (1, "a", 2.0), (2, "a", 3.0), (3, "b", 3.0), (4, "a", 7.0)]);
