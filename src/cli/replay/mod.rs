@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::exit::{Finding, print_warning};
+use super::exit::{Finding, print_note, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
@@ -196,6 +196,14 @@ impl ReplayArgs {
         reports.into_iter().chain(pages).chain(streams).flatten().collect()
     }
 
+    /// Names the files: some are written without being asked for.
+    fn tell_what_was_written(&self) {
+        let files: Vec<String> = self.output_files().iter().map(|path| path.display().to_string()).collect();
+        if !self.report.quiet && !files.is_empty() {
+            print_note(&format!("written: {}", files.join(", ")));
+        }
+    }
+
     /// Replays the trace.
     ///
     /// # Errors
@@ -231,7 +239,9 @@ impl ReplayArgs {
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
         let page = deliver_page(&self, &replayed, &report, timeline.as_ref());
-        files.and(delivered).and(page).map(|()| finding(&self, &report))
+        files.and(delivered).and(page)?;
+        self.tell_what_was_written();
+        Ok(finding(&self, &report))
     }
 }
 
@@ -244,9 +254,10 @@ fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     check_apart(&files, &inputs)?;
     args.record.as_deref().map_or(Ok(()), recording::check_path)?;
     create_directory(&args.output_dir)?;
-    for file in [&args.jsonl_out, &args.html, &args.perfetto].into_iter().flatten() {
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        parent.map_or(Ok(()), create_directory)?;
+    if let Some(parent) = args.jsonl_out.as_deref().and_then(Path::parent)
+        && !parent.as_os_str().is_empty()
+    {
+        create_directory(parent)?;
     }
     files.iter().try_for_each(|path| check_writable(path))
 }
