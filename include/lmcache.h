@@ -568,7 +568,7 @@ lmcache_status lmcache_set_log_callback(lmcache_log_callback callback,
                                         void *user_data);
 
 /**
- * Makes a scope. `model_name` must not be empty; `cache_salt` may be NULL, which is the salt "". Both are copied.
+ * Makes a scope. `cache_salt` may be NULL, which is the salt ""; it has at most 128 characters. Both strings are copied.
  *
  * The caller promises:
  * The strings end in NUL; `out` points to room for a handle.

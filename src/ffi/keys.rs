@@ -177,7 +177,7 @@ fn wrong_size(list: &lmcache_key_list) -> Failure {
     ))
 }
 
-/// Makes a scope. `model_name` must not be empty; `cache_salt` may be NULL, which is the salt "". Both are copied.
+/// Makes a scope. `cache_salt` may be NULL, which is the salt ""; it has at most 128 characters. Both strings are copied.
 ///
 /// # Safety
 /// The strings end in NUL; `out` points to room for a handle.
