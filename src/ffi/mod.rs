@@ -1,21 +1,24 @@
 //! The C ABI. Its header is `include/lmcache.h`, generated from this folder and kept beside it; the contract is `docs/ffi.md`.
 //!
 //! * [`boundary`]: what every call goes through: no panic leaves, and what went wrong is kept as the [`last_error`] of the thread, with a
-//!   [`status`] for the caller. [`args`]: strings, lists and structs from C.
+//!   [`status`] for the caller. [`args`]: strings, lists and structs from C. [`growing_output`]: structs to C
+//!   that may grow.
 //! * [`slots`]: which handles there are; a handle is looked up, never followed. [`handle`]: what stands behind one, and who may use it.
 //! * [`version`], [`log`]: which library this is, and what it has to say by itself.
 //! * [`keys`] and [`prefetch_spec`]: what calls are about.
-//! * [`recorder`] and [`producer`]: recording.
+//! * [`recorder`] and [`producer`]: recording. [`reader`]: reading what was recorded.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
 mod args;
 mod boundary;
+mod growing_output;
 mod handle;
 pub mod keys;
 pub mod last_error;
 pub mod log;
 pub mod prefetch_spec;
 pub mod producer;
+pub mod reader;
 pub mod recorder;
 mod slots;
 pub mod status;

@@ -8,8 +8,20 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 8] =
-    ["version", "status", "last_error", "log", "keys", "prefetch_spec", "recorder", "producer"];
+const FILES: [&str; 12] = [
+    "version",
+    "status",
+    "last_error",
+    "log",
+    "keys",
+    "prefetch_spec",
+    "recorder",
+    "producer",
+    "reader/record",
+    "reader/header",
+    "reader/damage",
+    "reader/mod",
+];
 
 fn generate() -> String {
     let config =
