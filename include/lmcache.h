@@ -24,6 +24,10 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_INIT(type) {.struct_size = sizeof(type)}
 #endif
 #define LMCACHE_RECORDER_OPTIONS_INIT LMCACHE_INIT(lmcache_recorder_options)
+#define LMCACHE_RECORD_INIT LMCACHE_INIT(lmcache_record)
+#define LMCACHE_TRACE_HEADER_INIT LMCACHE_INIT(lmcache_trace_header)
+#define LMCACHE_READER_STATS_INIT LMCACHE_INIT(lmcache_reader_stats)
+#define LMCACHE_DAMAGE_INIT LMCACHE_INIT(lmcache_damage)
 
 /**
  * The version of the C ABI that this library speaks. It goes up whenever a host compiled against an older
@@ -100,6 +104,132 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
  * When the data of a call was there, if that is not known.
  */
 #define LMCACHE_NOT_KNOWN_NS 18446744073709551615ull
+
+/**
+ * `finish_read_prefetched`: read locks are released.
+ */
+#define LMCACHE_RECORD_FINISH_READ 1
+
+/**
+ * `finish_write`: what was reserved is readable.
+ */
+#define LMCACHE_RECORD_FINISH_WRITE 2
+
+/**
+ * `read_prefetched_results` is entered.
+ */
+#define LMCACHE_RECORD_READ_ENTER 3
+
+/**
+ * `read_prefetched_results` is left.
+ */
+#define LMCACHE_RECORD_READ_EXIT 4
+
+/**
+ * `reserve_write`: objects are about to be written.
+ */
+#define LMCACHE_RECORD_RESERVE_WRITE 5
+
+/**
+ * `submit_prefetch_task`: objects are looked up in all tiers.
+ */
+#define LMCACHE_RECORD_SUBMIT_PREFETCH 6
+
+/**
+ * What became of a call.
+ */
+#define LMCACHE_RECORD_COMPLETION 16
+
+/**
+ * A call that the host of the recorder defined.
+ */
+#define LMCACHE_RECORD_HOST_CALL 17
+
+/**
+ * A record of LMCache that is none of the six calls, or whose arguments are of no known release.
+ */
+#define LMCACHE_RECORD_FOREIGN_CALL 18
+
+/**
+ * Calls that are not in the file: the recorder lost them.
+ */
+#define LMCACHE_RECORD_LOSS 48
+
+/**
+ * A call whose keys are more than LMCACHE_MAX_RECORD_KEYS, which no recorder writes: the record has none of them.
+ */
+#define LMCACHE_RECORD_TOO_LARGE 255
+
+/**
+ * Keys of a record, of all its rows together, at most.
+ */
+#define LMCACHE_MAX_RECORD_KEYS 4194304
+
+/**
+ * A number that the file does not tell.
+ */
+#define LMCACHE_NOT_KNOWN 18446744073709551615ull
+
+/**
+ * One of LMCache's files.
+ */
+#define LMCACHE_FORMAT_LMCACHE 1
+
+/**
+ * A native file.
+ */
+#define LMCACHE_FORMAT_NATIVE 2
+
+/**
+ * The file does not tell whether it was closed: LMCache's never do.
+ */
+#define LMCACHE_ENDING_NOT_TOLD 0
+
+/**
+ * The recorder closed the file.
+ */
+#define LMCACHE_ENDING_CLOSED 1
+
+/**
+ * It did not: the file is being written, its recorder was killed, or its end was cut off.
+ */
+#define LMCACHE_ENDING_UNFINISHED 2
+
+/**
+ * A chunk of a native file whose checksums are wrong, or that holds what no recorder writes.
+ */
+#define LMCACHE_DAMAGE_CHUNK 1
+
+/**
+ * Bytes of a native file where a chunk should be and none is.
+ */
+#define LMCACHE_DAMAGE_GAP 2
+
+/**
+ * A frame of LMCache's that is no record.
+ */
+#define LMCACHE_DAMAGE_FRAME 3
+
+/**
+ * The end of an LMCache file is cut off.
+ */
+#define LMCACHE_DAMAGE_CUT 4
+
+/**
+ * Damages that are kept one by one; what comes after them is counted.
+ */
+#define LMCACHE_MAX_KEPT_DAMAGES 1024
+
+/**
+ * Reads the whole file into memory first. Always safe.
+ */
+#define LMCACHE_READ_BUFFERED 0
+
+/**
+ * Maps the file and reads it in place: nobody may shorten it, or change bytes that are in it, while it is open. A recorder that appends to it
+ * is fine.
+ */
+#define LMCACHE_READ_MAPPED 1
 
 /**
  * How a call ended: 0 is success, above it are outcomes that are no errors, below it are errors, of which
@@ -221,6 +351,11 @@ typedef struct lmcache_layout lmcache_layout;
  * What a thread records with. It belongs to the thread that made it.
  */
 typedef struct lmcache_producer lmcache_producer;
+
+/**
+ * An open trace, LMCache's or native, and a place in it. One thread at a time may use it, whichever.
+ */
+typedef struct lmcache_reader lmcache_reader;
 
 /**
  * A recording. Any number of threads may use it at once.
@@ -512,6 +647,449 @@ typedef struct {
   uint64_t bytes;
 } lmcache_completion;
 
+/**
+ * What a trace file says about itself. It begins with its size; `LMCACHE_TRACE_HEADER_INIT` sets it. Strings end in NUL and are valid until
+ * the reader is freed; what the file does not have is "" or 0, numbers that it does not tell are LMCACHE_NOT_KNOWN.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_trace_header)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_FORMAT_LMCACHE or LMCACHE_FORMAT_NATIVE.
+   */
+  uint32_t format;
+  /**
+   * LMCACHE_ENDING_*.
+   */
+  uint32_t ending;
+  /**
+   * 1 if each distinct key is in the file once: a compact file.
+   */
+  uint32_t is_compact;
+  /**
+   * LMCache's level: "storage" or "events".
+   */
+  const char *level;
+  /**
+   * What the operator calls the node.
+   */
+  const char *node;
+  /**
+   * The name of the recording machine.
+   */
+  const char *host;
+  /**
+   * The name of the recording process.
+   */
+  const char *process;
+  /**
+   * Name and version of the library that wrote the file.
+   */
+  const char *writer;
+  /**
+   * LMCache's configuration of the storage manager as JSON.
+   */
+  const char *storage_config_json;
+  /**
+   * Its SHA-256 in hexadecimal.
+   */
+  const char *storage_config_digest;
+  /**
+   * When the recording began: `CLOCK_REALTIME` in seconds, as LMCache counts them. Comes from the file: may be NaN.
+   */
+  double t_wall_start_s;
+  /**
+   * The same moment on `CLOCK_MONOTONIC` of the recording host.
+   */
+  double t_mono_start_s;
+  /**
+   * The same moment on both clocks in nanoseconds; LMCACHE_NOT_KNOWN in LMCache's files.
+   */
+  uint64_t wall_start_ns;
+  /**
+   * See `wall_start_ns`.
+   */
+  uint64_t mono_start_ns;
+  /**
+   * The same in all files of a recording.
+   */
+  uint64_t recording_id;
+  /**
+   * Which file of the recording this is, from 0.
+   */
+  uint32_t file_number;
+  /**
+   * The number of the recording process.
+   */
+  uint32_t process_id;
+  /**
+   * Bytes of the file.
+   */
+  uint64_t file_bytes;
+  /**
+   * Calls in the file. This and the numbers below are known of native files that were closed.
+   */
+  uint64_t calls;
+  /**
+   * Calls that the recorder lost: they were attempted and are not in the file.
+   */
+  uint64_t lost_calls;
+  /**
+   * Completions in the file.
+   */
+  uint64_t completions;
+  /**
+   * Keys that the calls name, each as often as it is named.
+   */
+  uint64_t keys;
+  /**
+   * The time of the earliest call, on the clock of `mono_start_ns`,
+   */
+  uint64_t first_ns;
+  /**
+   * and of the latest one.
+   */
+  uint64_t last_ns;
+} lmcache_trace_header;
+
+/**
+ * What the keys of a prompt have in common, as it was recorded. Of one reader, equal scopes have the same address, which stays valid until
+ * the reader is freed, so that a host can keep by it what it made of the scope.
+ */
+typedef struct {
+  /**
+   * The model; ends in NUL.
+   */
+  const char *model_name;
+  /**
+   * Bytes of the model's name without its NUL: a file can have names with a NUL within.
+   */
+  size_t model_name_length;
+  /**
+   * The tenant; "" if none was recorded, as LMCache does. Ends in NUL.
+   */
+  const char *cache_salt;
+  /**
+   * Its bytes without its NUL.
+   */
+  size_t cache_salt_length;
+  /**
+   * The rank.
+   */
+  int64_t kv_rank;
+  /**
+   * The group of layers.
+   */
+  uint32_t object_group_id;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_recorded_scope;
+
+/**
+ * A key, as it was recorded.
+ */
+typedef struct {
+  /**
+   * Its hash. In a native file this is its place in the file.
+   */
+  const uint8_t *hash;
+  /**
+   * Bytes of the hash; LMCache's have 32.
+   */
+  size_t hash_bytes;
+  /**
+   * Its scope.
+   */
+  const lmcache_recorded_scope *scope;
+} lmcache_recorded_key;
+
+/**
+ * A layout, as it was recorded; its tensors can be passed to `lmcache_layout_new`. Addresses are as those of scopes.
+ */
+typedef struct {
+  /**
+   * Its tensors.
+   */
+  const lmcache_tensor *tensors;
+  /**
+   * How many.
+   */
+  size_t tensor_count;
+  /**
+   * Bytes of an object; LMCACHE_NOT_KNOWN if torch has no such type, or they are more than 64 bits count.
+   */
+  uint64_t size_bytes;
+} lmcache_recorded_layout;
+
+/**
+ * One row of a recorded prefetch.
+ */
+typedef struct {
+  /**
+   * Its keys.
+   */
+  const lmcache_recorded_key *keys;
+  /**
+   * How many.
+   */
+  size_t key_count;
+  /**
+   * The layout of their objects.
+   */
+  const lmcache_recorded_layout *layout;
+  /**
+   * How many of the last chunks are needed; -1 for all.
+   */
+  int64_t sliding_window_size;
+  /**
+   * The object group.
+   */
+  uint32_t object_group_id;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_recorded_row;
+
+/**
+ * A record. It begins with its size; `LMCACHE_RECORD_INIT` sets it. Everything that it points to, scopes and layouts aside, is valid until
+ * the next call on the reader. What a kind of record does not have is 0 and NULL.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_record)`.
+   */
+  uint32_t struct_size;
+  /**
+   * One of LMCACHE_RECORD_*; numbers are added, so step over what you do not know.
+   */
+  uint32_t kind;
+  /**
+   * How many calls come before it in the file. Calls are the six, host calls and foreign calls.
+   */
+  uint64_t number;
+  /**
+   * Where it stands in the file.
+   */
+  uint64_t offset;
+  /**
+   * `CLOCK_MONOTONIC` of the recording host; LMCACHE_NOT_KNOWN if no reading of a clock leads to the seconds in an LMCache file.
+   */
+  uint64_t t_ns;
+  /**
+   * Seconds since the recording began, as LMCache counts them. Comes from the file: may be NaN.
+   */
+  double t_mono_s;
+  /**
+   * Seconds since the epoch, likewise.
+   */
+  double t_wall_s;
+  /**
+   * Number of the thread in the recording, from 1; 0 if the file does not tell, as LMCache's.
+   */
+  uint32_t thread;
+  /**
+   * How many calls the thread had attempted before, modulo 2^32.
+   */
+  uint32_t sequence;
+  /**
+   * 1 if it was written after records that were made later.
+   */
+  uint32_t is_late;
+  /**
+   * Of LMCACHE_RECORD_RESERVE_WRITE: 0 takes new keys, 1 (before LMCache 0.5.6) keys that are there, 2 either.
+   */
+  uint32_t write_mode;
+  /**
+   * The keys of a call; those of a prefetch are in its rows.
+   */
+  const lmcache_recorded_key *keys;
+  /**
+   * How many.
+   */
+  size_t key_count;
+  /**
+   * Of LMCACHE_RECORD_RESERVE_WRITE: the layout of each object.
+   */
+  const lmcache_recorded_layout *layout;
+  /**
+   * Of LMCACHE_RECORD_FINISH_READ: how many locks are released on each key.
+   */
+  int64_t read_locks;
+  /**
+   * Of LMCACHE_RECORD_SUBMIT_PREFETCH: the rows.
+   */
+  const lmcache_recorded_row *rows;
+  /**
+   * How many.
+   */
+  size_t row_count;
+  /**
+   * Of a prefetch: how many readers will each release one lock.
+   */
+  int64_t num_kv_readers;
+  /**
+   * Of a prefetch: LMCACHE_FETCH_PREFIX or LMCACHE_FETCH_FULL.
+   */
+  uint32_t fetching_policy;
+  /**
+   * Of a prefetch: LMCACHE_LOCK or LMCACHE_NO_LOCK.
+   */
+  uint32_t lock_mode;
+  /**
+   * Of a prefetch: 1 if it looked in L1 only.
+   */
+  uint32_t skip_l2;
+  /**
+   * Of LMCACHE_RECORD_COMPLETION: the kind of its call.
+   */
+  uint32_t call_kind;
+  /**
+   * The name of a call: the qualified name in LMCache, or what the host called it. Ends in NUL.
+   */
+  const char *name;
+  /**
+   * Its bytes without the NUL.
+   */
+  size_t name_length;
+  /**
+   * Of a prefetch: the engine's name for the request, "" if it gave none. Ends in NUL.
+   */
+  const char *request_id;
+  /**
+   * Its bytes without the NUL.
+   */
+  size_t request_id_length;
+  /**
+   * Of a host call: its bytes. Of a foreign call: LMCache's record, a msgpack map.
+   */
+  const uint8_t *bytes;
+  /**
+   * How many.
+   */
+  size_t byte_count;
+  /**
+   * Of a completion: which thread made the call,
+   */
+  uint32_t call_thread;
+  /**
+   * and which of its calls that was: `thread` and `sequence` of its record.
+   */
+  uint32_t call_sequence;
+  /**
+   * Of a completion: what became of the call.
+   */
+  lmcache_completion completion;
+  /**
+   * Of LMCACHE_RECORD_LOSS: how many calls of `thread` are not in the file,
+   */
+  uint64_t lost_calls;
+  /**
+   * and between which times they were made: after `lost_from_ns`, 0 if nothing of the thread comes before,
+   */
+  uint64_t lost_from_ns;
+  /**
+   * and before `lost_until_ns`, both on the clock of `t_ns`.
+   */
+  uint64_t lost_until_ns;
+  /**
+   * The `sequence` that the first of them has.
+   */
+  uint32_t lost_first_sequence;
+  /**
+   * Why: 1 the thread's ring was full, 2 a call was too large for the ring, 3 the file could not be written.
+   */
+  uint32_t lost_reason;
+} lmcache_record;
+
+/**
+ * What a walk has met since the reader was opened, rewound or sent to another place. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_reader_stats)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+  /**
+   * Records that `lmcache_reader_next` gave.
+   */
+  uint64_t records;
+  /**
+   * Of those, calls.
+   */
+  uint64_t calls;
+  /**
+   * Of those records, losses; and
+   */
+  uint64_t losses;
+  /**
+   * the calls that they say are not in the file.
+   */
+  uint64_t lost_calls;
+  /**
+   * Chunks that could not be read.
+   */
+  uint64_t damaged_chunks;
+  /**
+   * Calls in them, as they say themselves.
+   */
+  uint64_t damaged_calls;
+  /**
+   * Bytes where chunks should be.
+   */
+  uint64_t gap_bytes;
+  /**
+   * Frames of LMCache's that are no records.
+   */
+  uint64_t undecodable_frames;
+  /**
+   * Ends of LMCache files that are cut off: 0 or 1.
+   */
+  uint64_t cut_ends;
+  /**
+   * Records and chunks of kinds that this library does not know, which were stepped over.
+   */
+  uint64_t unknown;
+} lmcache_reader_stats;
+
+/**
+ * Something that could not be read. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_damage)`.
+   */
+  uint32_t struct_size;
+  /**
+   * One of LMCACHE_DAMAGE_*.
+   */
+  uint32_t kind;
+  /**
+   * Where it begins in the file.
+   */
+  uint64_t offset;
+  /**
+   * Its bytes, as far as the file can tell; else 0.
+   */
+  uint64_t bytes;
+  /**
+   * Of a chunk: the calls in it, as it says itself.
+   */
+  uint64_t calls;
+  /**
+   * What is wrong. Ends in NUL; valid until the next call on the reader.
+   */
+  const char *reason;
+} lmcache_damage;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -757,6 +1335,91 @@ lmcache_status lmcache_producer_host_call(lmcache_producer *producer,
 lmcache_status lmcache_producer_complete(lmcache_producer *producer,
                                          lmcache_call_id call,
                                          const lmcache_completion *completion);
+
+/**
+ * Opens a trace of either kind; "-" is the standard input. `read_mode` is LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED. A file that is being
+ * written is read to where it is now. CORRUPT, TRUNCATED and UNSUPPORTED_VERSION are about its header, and in a compact file about its
+ * table of keys; whatever else is damaged is stepped over, see `lmcache_reader_get_stats`.
+ *
+ * The caller promises:
+ * `path` ends in NUL; `out` points to room for a handle; with LMCACHE_READ_MAPPED nobody shortens the file or changes bytes in it
+ * before the reader is freed.
+ */
+lmcache_status lmcache_reader_open(const char *path,
+                                   uint32_t read_mode,
+                                   lmcache_reader **out);
+
+/**
+ * Opens a trace that is in memory; the bytes are copied.
+ *
+ * The caller promises:
+ * `bytes` points to `length` bytes; `out` points to room for a handle.
+ */
+lmcache_status lmcache_reader_open_bytes(const uint8_t *bytes, size_t length, lmcache_reader **out);
+
+/**
+ * What the file says about itself. Costs nothing: the header was read when the file was opened.
+ *
+ * The caller promises:
+ * `out` points to a header whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_header(lmcache_reader *reader, lmcache_trace_header *out);
+
+/**
+ * The next record, or END, which leaves `out` as it is. Records come in the order of the file. Of a native file nothing is copied or allocated;
+ * calls of LMCache's files are given as LMCache 0.5.6 would have recorded them, whatever release did. What is damaged is stepped over and
+ * counted.
+ *
+ * The caller promises:
+ * `out` points to a record whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_next(lmcache_reader *reader,
+                                   lmcache_record *out);
+
+/**
+ * Goes back to the first record; what was counted begins anew.
+ */
+lmcache_status lmcache_reader_rewind(lmcache_reader *reader);
+
+/**
+ * Goes to the call that so many calls come before in the file, which the next `lmcache_reader_next` gives; if that one cannot be read, to the
+ * first after it that can. END if there is none: then the reader stands at the end. A native file has the numbers in its chunks, and one chunk is
+ * walked; an LMCache file is walked from its beginning.
+ */
+lmcache_status lmcache_reader_seek_call(lmcache_reader *reader,
+                                        uint64_t number);
+
+/**
+ * Goes to the first call, in the order of the file, that was made `t_mono_s` seconds after the recording began or later. END if there is none:
+ * then the reader stands at the end. In a native file it is looked for from the first chunk on that can hold it, by the chunks' times; a record
+ * that came late may stand before. An LMCache file is walked from its beginning.
+ */
+lmcache_status lmcache_reader_seek_time(lmcache_reader *reader,
+                                        double t_mono_s);
+
+/**
+ * What was met since the reader was opened, rewound or sent to another place.
+ *
+ * The caller promises:
+ * `out` points to numbers whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_stats(lmcache_reader *reader, lmcache_reader_stats *out);
+
+/**
+ * One of the damages that were met since then, from 0 in the order of the walk; END if there are not so many. The first
+ * LMCACHE_MAX_KEPT_DAMAGES are kept.
+ *
+ * The caller promises:
+ * `out` points to a damage whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_damage(lmcache_reader *reader,
+                                         size_t position,
+                                         lmcache_damage *out);
+
+/**
+ * Gives a reader back, and with it everything that was borrowed from it. NULL is fine.
+ */
+lmcache_status lmcache_reader_free(lmcache_reader *reader);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,11 +6,13 @@
 //! * [`slots`]: which handles there are; a handle is looked up, never followed. [`handle`]: what stands behind one, and who may use it.
 //! * [`version`], [`log`]: which library this is, and what it has to say by itself.
 //! * [`keys`] and [`prefetch_spec`]: what calls are about.
-//! * [`recorder`] and [`producer`]: recording. [`reader`]: reading what was recorded.
+//! * [`recorder`] and [`producer`]: recording. [`reader`]: reading what was recorded. [`replay`]: replaying it.
+//!   [`convert`]: traces in other forms, verified and repaired.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
 mod args;
 mod boundary;
+pub mod convert;
 mod growing_output;
 mod handle;
 pub mod keys;
@@ -20,6 +22,7 @@ pub mod prefetch_spec;
 pub mod producer;
 pub mod reader;
 pub mod recorder;
+pub mod replay;
 mod slots;
 pub mod status;
 pub mod version;

@@ -4,6 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod convert;
 mod misuse;
+mod misuse_reader;
+mod read;
 mod record;
+mod replay;
 mod symbols;

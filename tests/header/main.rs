@@ -8,7 +8,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 12] = [
+const FILES: [&str; 17] = [
     "version",
     "status",
     "last_error",
@@ -21,6 +21,11 @@ const FILES: [&str; 12] = [
     "reader/header",
     "reader/damage",
     "reader/mod",
+    "replay/progress",
+    "replay/options",
+    "replay/results",
+    "replay/mod",
+    "convert",
 ];
 
 fn generate() -> String {

@@ -5,18 +5,12 @@ use clap::{Args, ValueEnum};
 use crate::clock::Waiter;
 use crate::error::{Error, Result};
 use crate::format::model::Op;
-use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
 use crate::replay::nodes::Alignment;
 use crate::replay::pace::{RATES, SPEEDS};
 use crate::replay::selection::Selection;
+use crate::replay::session::{Part, default_workers};
 use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
-
-/// Where there are more CPUs than this, calls are made by several workers.
-const CPUS_OF_ONE_WORKER: usize = 4;
-
-/// The most workers that a replay starts by itself.
-const MAX_DEFAULT_WORKERS: usize = 4;
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pace and order")]
@@ -97,15 +91,6 @@ pub(in crate::cli) struct Pacing {
     pub(super) workers: usize,
 }
 
-/// What the other flags come to.
-#[derive(Clone, Debug)]
-pub(in crate::cli) struct Part {
-    pub(super) selection: Selection,
-    pub(super) loops: u32,
-    pub(super) tenants: u32,
-    pub(super) alignment: Alignment,
-}
-
 impl PaceFlags {
     /// Checks the flags. `l1_managers` is how many L1s the manager has.
     pub(in crate::cli) fn pacing(&self, l1_managers: usize) -> Result<Pacing> {
@@ -139,9 +124,7 @@ impl PaceFlags {
 
     fn workers(&self, order: Order, l1_managers: usize) -> Result<usize> {
         let Some(workers) = self.workers else {
-            let cpus = usable_cpus();
-            let is_one = order == Order::Causal || l1_managers > 1 || cpus <= CPUS_OF_ONE_WORKER;
-            return Ok(if is_one { 1 } else { (cpus / 2).min(MAX_DEFAULT_WORKERS) });
+            return Ok(default_workers(order, l1_managers));
         };
         if (1..=MAX_WORKERS).contains(&workers) {
             return Ok(workers);
@@ -193,13 +176,6 @@ impl PartFlags {
             AlignFlag::Start => Alignment::Start,
         };
         Ok(Part { selection, loops: self.loops, tenants: self.tenants, alignment })
-    }
-}
-
-impl Part {
-    /// How often each record is replayed.
-    pub(super) fn copies(&self) -> u64 {
-        u64::from(self.loops) * u64::from(self.tenants)
     }
 }
 
