@@ -38,7 +38,7 @@ use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 use crate::trace::Trace;
 
 use live::{LinesTo, Progress};
-pub(super) use pacing::{PaceFlags, PartFlags};
+pub(super) use pacing::{PaceFlags, Pacing, Part, PartFlags};
 use page::Page;
 use play::{Lookers, Played, Replayed, play};
 use report::ReplayReport;

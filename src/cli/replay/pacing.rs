@@ -5,11 +5,14 @@ use clap::{Args, ValueEnum};
 use crate::clock::Waiter;
 use crate::error::{Error, Result};
 use crate::format::model::Op;
+use crate::format::native::KeyTable;
 use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
 use crate::replay::pace::{RATES, SPEEDS};
-use crate::replay::selection::Selection;
-use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
+use crate::replay::selection::{Selected, Selection};
+use crate::replay::{MAX_WORKERS, Order, Pace, RecordBody, ReplayOptions, TraceExtent, TraceSource};
+use crate::sync::Arc;
+use crate::trace::Trace;
 
 /// Where there are more CPUs than this, calls are made by several workers.
 const CPUS_OF_ONE_WORKER: usize = 4;
@@ -179,11 +182,57 @@ impl PartFlags {
     }
 }
 
+impl Pacing {
+    pub(in crate::cli) fn pace(&self) -> Pace {
+        self.options.pace
+    }
+}
+
 impl Part {
     /// How often each record is replayed.
     pub(super) fn copies(&self) -> u64 {
         u64::from(self.loops) * u64::from(self.tenants)
     }
+
+    /// How long a replay of it is to take at `pace`, and how many records it has at most, of all that there are.
+    pub(in crate::cli) fn expected(&self, all: &TraceExtent, pace: Pace) -> TraceExtent {
+        let records = all.records.saturating_mul(self.copies());
+        let part_s = self.selection.duration_s(all.duration_s) * f64::from(self.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..*all }
+    }
+
+    /// Whether any call of `trace` is in it.
+    pub(in crate::cli) fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
+        let source = TraceSource::of(trace, keys);
+        let mut selected = Selected::new(source, self.selection.clone(), Arc::default());
+        selected.any(|record| matches!(record.body, RecordBody::Call(_)))
+    }
+
+    /// The flags in which two parts differ.
+    pub(in crate::cli) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let (own, others) = (&self.selection, &other.selection);
+        let is_different = [
+            ("--from", own.from_s != others.from_s),
+            ("--to", own.to_s != others.to_s),
+            ("--ops", !have_the_same(&own.ops, &others.ops)),
+            ("--models", !have_the_same(&own.models, &others.models)),
+            ("--salts", !have_the_same(&own.salts, &others.salts)),
+            ("--loop", self.loops != other.loops),
+            ("--tenants", self.tenants != other.tenants),
+        ];
+        is_different.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag).collect()
+    }
+}
+
+/// Whether two lists name the same, in any order.
+fn have_the_same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    one.iter().all(|item| other.contains(item)) && other.iter().all(|item| one.contains(item))
 }
 
 /// The operation of a name: as it stands in traces, with or without its prefix, or in reports.
@@ -213,5 +262,22 @@ pub(super) fn order_name(order: Order) -> &'static str {
     match order {
         Order::Recorded => "recorded",
         Order::Causal => "causal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(loops: u32, models: &[&str], to_s: Option<f64>) -> Part {
+        let models = models.iter().map(|&name| name.to_owned()).collect();
+        Part { selection: Selection { models, to_s, ..Selection::default() }, loops, tenants: 1 }
+    }
+
+    #[test]
+    fn parts_differ_by_their_flags() {
+        let one = part(1, &["a", "b"], None);
+        assert_eq!(one.differences(&part(1, &["b", "a"], None)), [] as [&str; 0]);
+        assert_eq!(one.differences(&part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
     }
 }

@@ -45,19 +45,6 @@ impl Replayed<'_> {
         };
         Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
     }
-
-    /// How long the replay is to take, and how many records it has at most.
-    fn expected(&self, pace: Pace) -> TraceExtent {
-        let records = self.extent.records.saturating_mul(self.part.copies());
-        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
-        let duration_s = match pace {
-            Pace::Recorded => part_s,
-            Pace::Speed(factor) => part_s / factor,
-            Pace::Rate(per_s) => records as f64 / per_s,
-            Pace::Asap => 0.0,
-        };
-        TraceExtent { records, duration_s, ..self.extent }
-    }
 }
 
 /// Who looks on while a replay runs, ready to.
@@ -83,7 +70,7 @@ fn open_live(
     progress: Progress,
     view: LiveView,
 ) -> Result<LiveOutput> {
-    let expected = replayed.expected(pace);
+    let expected = replayed.part.expected(&replayed.extent, pace);
     let trace_name = replayed.trace.path().display().to_string();
     let options = LiveOptions {
         jsonl: args.jsonl_out.as_deref(),
