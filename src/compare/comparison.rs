@@ -185,8 +185,7 @@ pub fn compare(
     for (place, metric) in catalogue.iter().enumerate() {
         let [values_a, values_b] = [a, b].map(|runs| values(runs, place));
         let mean = Mean::fit_for(metric, values_a.iter().chain(&values_b).flatten());
-        let [spread_a, spread_b] =
-            [&values_a, &values_b].map(|values| Spread::of(values.as_deref()?, mean));
+        let [spread_a, spread_b] = [&values_a, &values_b].map(|values| Spread::of(values.as_deref()?, mean));
         if spread_a.is_none() && spread_b.is_none() {
             continue;
         }
@@ -321,7 +320,9 @@ mod tests {
     /// One run that differs from one other is no finding, and a count that never varied in three runs is none either.
     #[test]
     fn with_one_run_too_few_nothing_is_told() {
-        for (confidence, least) in [(0.5, MIN_RUNS), (0.8, MIN_RUNS), (0.9, 6), (0.95, 6), (0.99, 8), (0.999, 12)] {
+        for (confidence, least) in
+            [(0.5, MIN_RUNS), (0.8, MIN_RUNS), (0.9, 6), (0.95, 6), (0.99, 8), (0.999, 12)]
+        {
             assert_eq!(least_runs(confidence), least);
             for pairing in [Pairing::Paired, Pairing::Unpaired] {
                 let of = |count: usize| {
@@ -443,7 +444,8 @@ mod tests {
             let rows = compare(&all, &has(a), &has(b), Pairing::Paired, 0.99);
             rows.iter().filter(|row| row.is_repeat).map(|row| all[row.place].name.clone()).collect()
         };
-        let (without, with) = (["prefetch.p50", "prefetch.timed_out"], ["prefetch.p50", "prefetch.l2_load.p50"]);
+        let (without, with) =
+            (["prefetch.p50", "prefetch.timed_out"], ["prefetch.p50", "prefetch.l2_load.p50"]);
         assert_eq!(repeats(&without, &without), ["prefetch.p50"]);
         assert_eq!(repeats(&without, &with), [] as [&str; 0]);
         assert_eq!(repeats(&with, &with), [] as [&str; 0]);

@@ -4,8 +4,14 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// First bytes of files that hold a compressed trace, and what reads them.
 const COMPRESSED: [(&[u8], &str); 2] = [
-    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: unpack it by zstd -d FILE, or zstd -dc FILE | lmcache-trace info -"),
-    (b"\x1f\x8b", "it is compressed by gzip: unpack it by gzip -dk FILE, or gzip -dc FILE | lmcache-trace info -"),
+    (
+        b"\x28\xb5\x2f\xfd",
+        "it is compressed by zstd: unpack it by zstd -d FILE, or zstd -dc FILE | lmcache-trace info -",
+    ),
+    (
+        b"\x1f\x8b",
+        "it is compressed by gzip: unpack it by gzip -dk FILE, or gzip -dc FILE | lmcache-trace info -",
+    ),
 ];
 
 /// Refuses bytes that are those of a compressed file.

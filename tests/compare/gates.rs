@@ -156,7 +156,8 @@ fn percent_of_nothing_is_told_as_the_values() {
 fn percents_of_counts_are_of_their_mean() {
     let a = [0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 100.0, 100.0];
     let json = r#"{"metrics":{"keys_evicted":{"max_increase_percent":10}}}"#;
-    let judgement = judge(json, &runs(&[("keys_evicted", &a)]), &runs(&[("keys_evicted", &a.map(|a| a + 3.0))]));
+    let judgement =
+        judge(json, &runs(&[("keys_evicted", &a)]), &runs(&[("keys_evicted", &a.map(|a| a + 3.0))]));
     let check = &judgement.checks[0];
     assert!((check.change.unwrap_or(0.0) - 8.0).abs() < 1e-9, "{check:?}");
 }

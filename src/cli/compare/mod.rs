@@ -234,7 +234,11 @@ impl CompareArgs {
     }
 
     /// Opens the trace, looks at all of it, and makes sure that both configurations have something to play.
-    fn check_trace(&self, a: &Configuration, b: Option<&Configuration>) -> Result<(TraceIdentity, TraceExtent)> {
+    fn check_trace(
+        &self,
+        a: &Configuration,
+        b: Option<&Configuration>,
+    ) -> Result<(TraceIdentity, TraceExtent)> {
         if self.trace == Path::new("-") {
             return Err(Error::invalid("a trace that is replayed more than once has to be a file")
                 .with_hint("save what comes through the pipe to a file first"));
@@ -346,7 +350,10 @@ fn judged(report: &CompareReport<'_>, judgement: &Judgement, is_shown: bool) -> 
             let broken = judgement.checks.iter().filter(|check| check.result == CheckResult::Broken);
             for check in broken.filter(|_| !is_shown) {
                 let (limit, change) = terminal::told(report.catalogue, check);
-                print_error(&Error::invalid(format!("the gate is broken: {} {change}, {limit}", check.metric)));
+                print_error(&Error::invalid(format!(
+                    "the gate is broken: {} {change}, {limit}",
+                    check.metric
+                )));
             }
             Finding::Found
         }

@@ -28,6 +28,9 @@ const BYTES: [(f64, &str); 7] = [
     (1_152_921_504_606_846_976.0, " EiB"),
 ];
 
+/// Percentage points: what two shares differ by.
+const POINTS: &str = " pp";
+
 /// The unit in which a value of this size reads best.
 fn shown(unit: Unit, value: f64) -> Shown {
     let of = |sizes: &[(f64, &'static str)], times: f64| {
@@ -92,7 +95,9 @@ pub(super) fn change(scale: Scale, unit: Unit, change: f64) -> String {
     match scale {
         _ if change == 0.0 => "0".to_owned(),
         Scale::Percent => format!("{change:+.*} %", decimals(change)),
-        Scale::Unit if unit == Unit::Share => format!("{:+.*} points", decimals(change * 100.0).max(2), change * 100.0),
+        Scale::Unit if unit == Unit::Share => {
+            format!("{:+.*}{POINTS}", decimals(change * 100.0).max(2), change * 100.0)
+        }
         Scale::Unit => {
             let sign = if change < 0.0 { '-' } else { '+' };
             format!("{sign}{}", value(unit, change.abs()))
@@ -110,10 +115,11 @@ pub(super) fn interval(scale: Scale, unit: Unit, low: f64, high: f64) -> String 
         Scale::Percent => (decimals(furthest), Shown { size: 1.0, name: " %" }),
         Scale::Unit => {
             let shown = shown(unit, furthest);
-            (decimals_of(unit, furthest, shown), shown)
+            let name = if unit == Unit::Share { POINTS } else { shown.name };
+            (decimals_of(unit, furthest, shown), Shown { name, ..shown })
         }
     };
-    format!("{:+.decimals$} to {:+.decimals$}{name}", low / size, high / size)
+    format!("{:+.decimals$}..{:+.decimals$}{name}", low / size, high / size)
 }
 
 #[cfg(test)]
@@ -122,8 +128,10 @@ mod tests {
 
     #[test]
     fn values_have_three_digits_or_more() {
-        let times = [0.0, 0.012_345, 0.999_6, 8.6, 30.04, 999.4, 999.96, 12_345.0, 747_900.0, 1.97e6, 1.234_5e9];
-        let told = ["0", "12.3 ns", "1.00 us", "8.60 us", "30.0 us", "999 us", "1.00 ms", "12.3 ms", "748 ms"];
+        let times =
+            [0.0, 0.012_345, 0.999_6, 8.6, 30.04, 999.4, 999.96, 12_345.0, 747_900.0, 1.97e6, 1.234_5e9];
+        let told =
+            ["0", "12.3 ns", "1.00 us", "8.60 us", "30.0 us", "999 us", "1.00 ms", "12.3 ms", "748 ms"];
         assert_eq!(times.map(|time| value(Unit::Microseconds, time))[..9], told);
         assert_eq!(times.map(|time| value(Unit::Microseconds, time))[9..], ["1.97 s", "1234 s"]);
         assert_eq!([value(Unit::Seconds, 0.013_2), value(Unit::Seconds, 1.97)], ["13.2 ms", "1.97 s"]);
@@ -131,25 +139,38 @@ mod tests {
         assert_eq!(value(Unit::Share, 0.000_012_34), "0.00123 %");
         assert_eq!([value(Unit::Count, 123_456.0), value(Unit::Count, 2.5)], ["123456", "2.50"]);
         assert_eq!(value(Unit::Count, 123_456.5), "123456.5");
-        assert_eq!([value(Unit::Bytes, 0.0), value(Unit::Bytes, 1023.0), value(Unit::Bytes, 2048.0)], ["0 B", "1023 B", "2.00 KiB"]);
+        assert_eq!(
+            [value(Unit::Bytes, 0.0), value(Unit::Bytes, 1023.0), value(Unit::Bytes, 2048.0)],
+            ["0 B", "1023 B", "2.00 KiB"]
+        );
         assert_eq!([value(Unit::PerSecond, 12_447.5), value(Unit::PerSecond, 5.25)], ["12448 /s", "5.25 /s"]);
     }
 
     #[test]
     fn changes_have_signs() {
         let of = |scale, unit, by| change(scale, unit, by);
-        assert_eq!([of(Scale::Percent, Unit::Seconds, 3.14), of(Scale::Percent, Unit::Seconds, -60.66)], ["+3.14 %", "-60.7 %"]);
-        assert_eq!([of(Scale::Unit, Unit::Share, -0.005), of(Scale::Unit, Unit::Share, 0.21875)], ["-0.50 points", "+21.88 points"]);
-        assert_eq!([of(Scale::Unit, Unit::Count, -2.0), of(Scale::Unit, Unit::Bytes, 2048.0)], ["-2", "+2.00 KiB"]);
+        assert_eq!(
+            [of(Scale::Percent, Unit::Seconds, 3.14), of(Scale::Percent, Unit::Seconds, -60.66)],
+            ["+3.14 %", "-60.7 %"]
+        );
+        assert_eq!(
+            [of(Scale::Unit, Unit::Share, -0.005), of(Scale::Unit, Unit::Share, 0.21875)],
+            ["-0.50 pp", "+21.88 pp"]
+        );
+        assert_eq!(
+            [of(Scale::Unit, Unit::Count, -2.0), of(Scale::Unit, Unit::Bytes, 2048.0)],
+            ["-2", "+2.00 KiB"]
+        );
         assert_eq!(of(Scale::Unit, Unit::Microseconds, 30_000.0), "+30.0 ms");
         assert_eq!([of(Scale::Unit, Unit::Count, 0.0), of(Scale::Percent, Unit::Seconds, 0.0)], ["0", "0"]);
     }
 
     #[test]
     fn both_ends_of_an_interval_are_told_alike() {
-        assert_eq!(interval(Scale::Percent, Unit::Seconds, 6.54, 13.26), "+6.5 to +13.3 %");
-        assert_eq!(interval(Scale::Unit, Unit::Microseconds, -1.2, 2310.0), "-0.00 to +2.31 ms");
-        assert_eq!(interval(Scale::Unit, Unit::Count, -3.0, 12.5), "-3.0 to +12.5");
+        assert_eq!(interval(Scale::Percent, Unit::Seconds, 6.54, 13.26), "+6.5..+13.3 %");
+        assert_eq!(interval(Scale::Unit, Unit::Microseconds, -1.2, 2310.0), "-0.00..+2.31 ms");
+        assert_eq!(interval(Scale::Unit, Unit::Count, -3.0, 12.5), "-3.0..+12.5");
+        assert_eq!(interval(Scale::Unit, Unit::Share, -0.0012, 0.25), "-0.12..+25.00 pp");
         assert_eq!(interval(Scale::Percent, Unit::Seconds, -100.0, f64::INFINITY), "any");
     }
 }

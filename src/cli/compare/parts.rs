@@ -32,7 +32,12 @@ pub(super) fn check_calls(
 ///
 /// # Errors
 /// If `has_gate`.
-pub(super) fn check_alike(a: &Configuration, b: &Configuration, has_gate: bool, is_quiet: bool) -> Result<()> {
+pub(super) fn check_alike(
+    a: &Configuration,
+    b: &Configuration,
+    has_gate: bool,
+    is_quiet: bool,
+) -> Result<()> {
     let differences = a.part.differences(&b.part);
     if differences.is_empty() {
         return Ok(());

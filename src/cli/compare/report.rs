@@ -49,9 +49,11 @@ impl<'a> CompareReport<'a> {
                 let judged = [Judged { name: "the baseline", runs: kept }, Judged { name, runs: candidate }];
                 gate.judge(catalogue, judged_rows, &judged)
             }
-            _ => {
-                gate.judge(catalogue, &rows, &[Judged { name: "A", runs: &a }, Judged { name: "B", runs: &b }])
-            }
+            _ => gate.judge(
+                catalogue,
+                &rows,
+                &[Judged { name: "A", runs: &a }, Judged { name: "B", runs: &b }],
+            ),
         });
         if let (Some(judgement), true) = (&mut judgement, is_interrupted) {
             let reason = "the comparison was interrupted".to_owned();

@@ -33,7 +33,9 @@ pub(super) fn push_lines(text: &mut String, lines: &[Line], paint: Paint) {
     for line in lines {
         match line {
             Line::Heading(heading) => text.push_str(heading),
-            Line::Cells(cells, style) => push_painted(text, aligned(cells, &widths).trim_end(), *style, paint),
+            Line::Cells(cells, style) => {
+                push_painted(text, aligned(cells, &widths).trim_end(), *style, paint)
+            }
         }
         text.push('\n');
     }

@@ -28,7 +28,8 @@ pub(super) fn render(report: &CompareReport<'_>, paint: Paint, width: usize) -> 
         push_wrapped(&mut text, &format!("Zero in all runs: {}.", names.join(", ")), width);
     }
     if report.rows.iter().any(|row| row.is_repeat) {
-        let sentence = "No prefetch went to L2: prefetch.p50, .p99 and .max are those of submit_prefetch_task.";
+        let sentence =
+            "No prefetch went to L2: prefetch.p50, .p99 and .max are those of submit_prefetch_task.";
         push_wrapped(&mut text, sentence, width);
     }
     conclusion(report).iter().for_each(|sentence| push_wrapped(&mut text, sentence, width));
@@ -68,7 +69,8 @@ fn head(report: &CompareReport<'_>) -> String {
 fn lines(report: &CompareReport<'_>, rows: &[&Row]) -> Vec<Line> {
     let name = |row: &Row| report.catalogue[row.place].name.as_str();
     let [first, second] = report.columns();
-    let columns = if report.least_runs().is_some() { &[][..] } else { &COLUMNS[..] };
+    // The last one stands to the left: an empty one keeps the numbers to the right.
+    let columns = if report.least_runs().is_some() { &[""][..] } else { &COLUMNS[..] };
     let header = ["metric", first, second].into_iter().chain(columns.iter().copied()).map(str::to_owned);
     let mut lines = vec![Line::Cells(header.collect(), Style::new().bold())];
     for rows in rows.chunk_by(|one, next| group(name(one)) == group(name(next))) {
@@ -95,7 +97,8 @@ fn group(name: &str) -> Option<&str> {
 fn cells(report: &CompareReport<'_>, row: &Row, label: String) -> Vec<String> {
     let metric = &report.catalogue[row.place];
     let unit = metric.unit;
-    let mean = |spread: Option<Spread>| spread.map_or_else(|| "-".to_owned(), |spread| value(unit, spread.mean));
+    let mean =
+        |spread: Option<Spread>| spread.map_or_else(|| "-".to_owned(), |spread| value(unit, spread.mean));
     let mut cells = vec![label, mean(row.a), mean(row.b)];
     cells.extend(match row.change {
         Change::Exact { difference } => [
@@ -121,7 +124,13 @@ fn word(metric: &Metric, row: &Row) -> &'static str {
     match (row.direction(), metric.better) {
         (None, _) if matches!(row.change, Change::Exact { .. }) => "equal",
         (None, _) => "noise",
-        (Some(direction), Some(better)) => if direction == better { "BETTER" } else { "WORSE" },
+        (Some(direction), Some(better)) => {
+            if direction == better {
+                "BETTER"
+            } else {
+                "WORSE"
+            }
+        }
         (Some(Direction::Higher), None) => "HIGHER",
         (Some(Direction::Lower), None) => "LOWER",
     }
@@ -143,7 +152,9 @@ fn conclusion(report: &CompareReport<'_>) -> Vec<String> {
     let confidence = (report.confidence * 1e6).round() / 1e4;
     let [first, second] = report.columns();
     if let Some(least) = report.least_runs() {
-        return vec![format!("Too few runs for a verdict: {confidence} % confidence takes {least} runs of each.")];
+        return vec![format!(
+            "Too few runs for a verdict: {confidence} % confidence takes {least} runs of each."
+        )];
     }
     let all = plural(report.told().count() as u64, "metric");
     let counts = report.counts();
@@ -162,7 +173,13 @@ fn conclusion(report: &CompareReport<'_>) -> Vec<String> {
     vec![sentence, format!("Intervals hold for all metrics together, with {confidence} % confidence.")]
 }
 
-fn push_judgement(text: &mut String, report: &CompareReport<'_>, judgement: &Judgement, paint: Paint, width: usize) {
+fn push_judgement(
+    text: &mut String,
+    report: &CompareReport<'_>,
+    judgement: &Judgement,
+    paint: Paint,
+    width: usize,
+) {
     text.push('\n');
     let bold = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
     let line = |check: &Check| {
