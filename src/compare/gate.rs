@@ -222,8 +222,8 @@ impl Judged<'_> {
     }
 }
 
-/// Sides whose median run had more late calls than that.
-fn undelivered(catalogue: &[Metric], judged: &[Judged<'_>], max_late_percent: f64) -> Vec<Refusal> {
+/// Sides whose median run had more late calls than that, in percent.
+pub fn undelivered(catalogue: &[Metric], judged: &[Judged<'_>], max_late_percent: f64) -> Vec<Refusal> {
     let late = judged.iter().filter_map(|side| {
         let shares = side.sorted(catalogue, LATE_SHARE);
         let percent = shares.get(shares.len() / 2)? * 100.0;

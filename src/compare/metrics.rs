@@ -107,7 +107,7 @@ enum Source {
     /// A number, times a factor.
     Number(Vec<String>, f64),
     /// A number of a distribution, times a factor; nothing if the distribution is of nothing, where the summary has zeros.
-    Spread(Vec<String>, &'static str, f64),
+    Spread { of: Vec<String>, field: &'static str, factor: f64, count: Vec<String> },
     /// One number by another; nothing if that is zero.
     Quotient([&'static str; 2], [&'static str; 2]),
     /// A number of each L2 adapter, added up: where the list is in `l2`, and where the number in each.
@@ -157,25 +157,27 @@ pub fn catalogue() -> Vec<Metric> {
     };
     for op in Op::ALL {
         for (suffix, field) in OF_OPERATION {
-            let path = vec!["ops".to_owned(), op.qualname()];
-            let source = Source::Spread(path, field, 1e3);
+            let source = Source::spread(vec!["ops".to_owned(), op.qualname()], field, 1e3);
             add(&format!("{}.{suffix}", op.short_name()), Unit::Microseconds, LOWER, source);
         }
     }
     let path = |path: &[&str]| path.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     for quantile in ["p50", "p99", "max"] {
-        let source = Source::Spread(path(&["prefetches", "submit_to_result_us"]), quantile, 1.0);
+        let source = Source::spread(path(&["prefetches", "submit_to_result_us"]), quantile, 1.0);
         add(&format!("prefetch.{quantile}"), Unit::Microseconds, LOWER, source);
     }
     for part in ["lookup", "load"] {
         for quantile in ["p50", "p99"] {
-            let source = Source::Spread(path(&["prefetches", "with_l2_us", part]), quantile, 1.0);
+            let source = Source::spread(path(&["prefetches", "with_l2_us", part]), quantile, 1.0);
             add(&format!("prefetch.l2_{part}.{quantile}"), Unit::Microseconds, LOWER, source);
         }
     }
     let number = |of: &[&str]| Source::Number(path(of), 1.0);
     for quantile in ["p50", "p99", "max"] {
-        add(&format!("lag.{quantile}"), Unit::Microseconds, LOWER, number(&["lag_us", quantile]));
+        // Nothing is late where nothing is due.
+        let count = path(&["schedule", "calls"]);
+        let source = Source::Spread { of: path(&["lag_us"]), field: quantile, factor: 1.0, count };
+        add(&format!("lag.{quantile}"), Unit::Microseconds, LOWER, source);
     }
     let quotient = |of: [&'static str; 2], by: [&'static str; 2]| Source::Quotient(of, by);
     add(LATE_SHARE, Unit::Share, LOWER, quotient(["schedule", "late_calls"], ["schedule", "calls"]));
@@ -202,12 +204,20 @@ pub fn read(catalogue: &[Metric], summary: &Value) -> RunMetrics {
 }
 
 impl Source {
+    /// A number of a distribution that says itself of how many it is.
+    fn spread(of: Vec<String>, field: &'static str, factor: f64) -> Self {
+        let count = of.iter().cloned().chain(["count".to_owned()]).collect();
+        Self::Spread { of, field, factor, count }
+    }
+
     fn read(&self, summary: &Value) -> Option<f64> {
         let read = match self {
             Self::Number(path, factor) => Some(number(summary, path.iter().map(String::as_str))? * factor),
-            Self::Spread(path, field, factor) => {
-                let of = |field| number(summary, path.iter().map(String::as_str).chain([field]));
-                of("count").filter(|count| *count > 0.0).and_then(|_| Some(of(field)? * factor))
+            Self::Spread { of, field, factor, count } => {
+                let is_of_any =
+                    number(summary, count.iter().map(String::as_str)).is_some_and(|count| count > 0.0);
+                let value = number(summary, of.iter().map(String::as_str).chain([*field]));
+                value.filter(|_| is_of_any).map(|value| value * factor)
             }
             Self::Quotient(of, by) => {
                 let [of, by] = [of, by].map(|path| number(summary, path.iter().copied()));
@@ -271,6 +281,11 @@ mod tests {
         assert_eq!(of(serde_json::json!({"count": 0, "p99": 0.0})), None);
         assert_eq!(of(serde_json::json!({"p99": 3.0})), None);
         assert_eq!(of(serde_json::json!({"count": 1, "p99": 3.0})), Some(3.0));
+        let place = all.iter().position(|metric| metric.name == "lag.max").unwrap();
+        let lag = |calls: u64| {
+            read(&all, &serde_json::json!({"lag_us": {"max": 2.0}, "schedule": {"calls": calls}}))[place]
+        };
+        assert_eq!([lag(0), lag(1)], [None, Some(2.0)]);
     }
 
     #[test]

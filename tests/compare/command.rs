@@ -54,7 +54,7 @@ fn differences_that_are_exact_are_told_exactly() {
 #[test]
 fn every_metric_is_measured() {
     let trace = unpack_to_file("traces/server_bench.lct");
-    let with_l2 = r#"--l1-size-gb 0.1 --eviction-policy LRU --asap --l2-adapter '{"type":"mock","max_size_gb":8,"mock_bandwidth_gb":90}'"#;
+    let with_l2 = r#"--l1-size-gb 0.1 --eviction-policy LRU --rate 5000 --l2-adapter '{"type":"mock","max_size_gb":8,"mock_bandwidth_gb":90}'"#;
     let output = compare(&trace.path, &["--a", with_l2, "--aa", "--runs", "6", "--confidence", "0.95"]);
     let summary = summary_of(&output);
     for metric in catalogue() {

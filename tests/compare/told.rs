@@ -116,9 +116,13 @@ fn parts_that_differ_are_said_and_not_judged() {
     assert_eq!(saved.status.code(), Some(0), "{}", text(&saved.stderr));
     let gate =
         write("kept.json", r#"{"metrics":{"keys_evicted":{"max_increase":0}},"baseline":"main.json"}"#);
-    let judged = compare(&trace.path, &["--a", &part, "--gate", &gate]);
-    assert_eq!(judged.status.code(), Some(2));
-    assert!(text(&judged.stderr).contains("the baseline played another part"), "{}", text(&judged.stderr));
+    let paced = QUICK.replace("--asap", "--speed 20");
+    for (flags, wanted) in [(&part, "they differ in --to,"), (&paced, "they differ in pace or order,")] {
+        let judged = compare(&trace.path, &["--a", flags, "--gate", &gate]);
+        let said = text(&judged.stderr);
+        assert_eq!(judged.status.code(), Some(2), "{said}");
+        assert!(said.contains("the baseline was not played as") && said.contains(wanted), "{said}");
+    }
 }
 
 /// Nothing is the same whatever plays it, and passes every gate.
@@ -227,5 +231,18 @@ fn a_quiet_gate_says_what_is_broken() {
     assert_eq!(
         (&check["change"], &check["first"], &check["second"]),
         (&Value::Null, &0.0.into(), &55.0.into())
+    );
+}
+
+/// Without a gate there is no verdict to refuse, and the table is worth as little.
+#[test]
+fn a_load_that_is_not_delivered_is_warned_of() {
+    let trace = unpack_to_file("traces/small.lct");
+    let hopeless = "--l1-size-gb 0.1 --eviction-policy LRU --speed 100000 --order recorded";
+    let output = compare(&trace.path, &["--a", hopeless, "--aa", "--runs", "8", "--warmup", "0"]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("warning: ") && said.contains("of the calls of A began more than 1 ms late"),
+        "{said}"
     );
 }

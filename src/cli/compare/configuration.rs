@@ -68,10 +68,12 @@ impl Configuration {
     }
 }
 
-/// The part of a trace that flags name; nothing if they are none of this program, as those of a baseline may be.
-pub(super) fn part_of(flags: &str) -> Option<Part> {
+/// The pace and the part of a trace that flags name; nothing if they are none of this program, as those of a baseline may be.
+pub(super) fn played_by(flags: &str) -> Option<(Pacing, Part)> {
     let words = shell_words::split(flags).ok()?;
-    PlayedFlags::try_parse_from(words).ok()?.part.part().ok()
+    let played = PlayedFlags::try_parse_from(words).ok()?;
+    let l1_managers = played.storage.to_config().ok()?.l1_managers.len();
+    Some((played.pace.pacing(l1_managers).ok()?, played.part.part().ok()?))
 }
 
 /// The first line of what clap has to say.

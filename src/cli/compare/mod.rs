@@ -170,6 +170,9 @@ impl CompareArgs {
             measured.warn();
         }
         let report = CompareReport::new(&self, &plan, measured);
+        if !self.report.quiet {
+            report.warnings().iter().for_each(|sentence| print_warning(sentence));
+        }
         let saved = self.save_baseline(&plan, &report);
         saved.and(self.deliver(&report)).map(|()| self.finding(&report))
     }

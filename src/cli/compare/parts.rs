@@ -1,6 +1,6 @@
 //! Whether both configurations have something to play, and the same.
 
-use super::configuration::{Configuration, part_of};
+use super::configuration::{Configuration, played_by};
 use crate::cli::exit::{print_note, print_warning};
 use crate::cli::text::plural;
 use crate::compare::Baseline;
@@ -56,19 +56,23 @@ pub(super) fn check_alike(
     Ok(())
 }
 
-/// Refuses a baseline that played another part of the trace than `candidate`.
+/// Refuses a baseline that played another part of the trace than `candidate`, or at another pace.
 ///
 /// # Errors
 /// If it did.
 pub(super) fn check_baseline(baseline: &Baseline, candidate: &Configuration) -> Result<()> {
-    let differences = part_of(&baseline.flags).map(|part| part.differences(&candidate.part));
-    match differences.filter(|differences| !differences.is_empty()) {
-        None => Ok(()),
-        Some(differences) => Err(Error::invalid("the baseline played another part of the trace")
-            .with_context("it differs in", differences.join(", "))
-            .with_context("its flags", &baseline.flags)
-            .with_hint("save a new one by --save-baseline, with the flags that are to be compared")),
+    let Some((pacing, part)) = played_by(&baseline.flags) else { return Ok(()) };
+    let mut differences = part.differences(&candidate.part);
+    if !pacing.is_alike(&candidate.pacing) {
+        differences.push("pace or order");
     }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid("the baseline was not played as the configuration is to be")
+        .with_context("they differ in", differences.join(", "))
+        .with_context("flags of the baseline", &baseline.flags)
+        .with_hint("save a new one by --save-baseline, with the same --from, --to, --asap and so on"))
 }
 
 /// Says how long all runs are to take, where a pace says that.

@@ -2,6 +2,7 @@
 
 use super::series::Measured;
 use super::{CompareArgs, Plan};
+use crate::compare::gate::{DEFAULT_MAX_LATE_PERCENT, undelivered};
 use crate::compare::{Change, Judged, Judgement, Metric, Pairing, Refusal, Row, RunMetrics, compare};
 
 /// The results of one comparison.
@@ -77,9 +78,19 @@ impl<'a> CompareReport<'a> {
         }
     }
 
-    /// The rows that say what no other says.
+    /// The rows that both sides have, and that say what no other says.
     pub(super) fn told(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(|row| !row.is_repeat)
+        self.rows.iter().filter(|row| !row.is_repeat && row.change != Change::NotInBoth)
+    }
+
+    /// What makes all times worth less, where no gate has said it.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        if self.judgement.is_some() {
+            return Vec::new();
+        }
+        let judged = [("A", &self.a), ("B", &self.b)].map(|(name, runs)| Judged { name, runs });
+        let late = undelivered(self.catalogue, &judged, DEFAULT_MAX_LATE_PERCENT);
+        late.into_iter().map(|refusal| refusal.reason).collect()
     }
 
     /// How many of them differ above the noise.

@@ -186,6 +186,12 @@ impl Pacing {
     pub(in crate::cli) fn pace(&self) -> Pace {
         self.options.pace
     }
+
+    /// Whether two replays are given their calls at the same times, and wait for the same.
+    pub(in crate::cli) fn is_alike(&self, other: &Self) -> bool {
+        let of = |pacing: &Self| (pacing.options.pace, pacing.options.order);
+        of(self) == of(other)
+    }
 }
 
 impl Part {
