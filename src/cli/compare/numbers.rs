@@ -8,6 +8,9 @@ const DIGITS: i32 = 3;
 /// The most digits behind the point: what is smaller is nothing.
 const MAX_DECIMALS: usize = 9;
 
+/// The same of a percentage.
+const MAX_DECIMALS_OF_PERCENT: usize = 3;
+
 /// A unit as it is shown: how many of the metric's it is, and what it is called.
 #[derive(Clone, Copy)]
 struct Shown {
@@ -67,6 +70,10 @@ fn decimals(value: f64) -> usize {
     ((DIGITS - before).max(0) as usize).min(MAX_DECIMALS)
 }
 
+fn decimals_of_percent(percent: f64) -> usize {
+    decimals(percent).min(MAX_DECIMALS_OF_PERCENT)
+}
+
 /// How many digits behind the point a value of a metric takes, where it is shown in `shown`.
 fn decimals_of(unit: Unit, value: f64, shown: Shown) -> usize {
     let of_value = decimals(value / shown.size);
@@ -94,7 +101,7 @@ pub(super) fn value(unit: Unit, value: f64) -> String {
 pub(super) fn change(scale: Scale, unit: Unit, change: f64) -> String {
     match scale {
         _ if change == 0.0 => "0".to_owned(),
-        Scale::Percent => format!("{change:+.*} %", decimals(change)),
+        Scale::Percent => format!("{change:+.*} %", decimals_of_percent(change)),
         Scale::Unit if unit == Unit::Share => {
             format!("{:+.*}{POINTS}", decimals(change * 100.0).max(2), change * 100.0)
         }
@@ -112,7 +119,7 @@ pub(super) fn interval(scale: Scale, unit: Unit, low: f64, high: f64) -> String 
     }
     let furthest = low.abs().max(high.abs());
     let (decimals, Shown { size, name }) = match scale {
-        Scale::Percent => (decimals(furthest), Shown { size: 1.0, name: " %" }),
+        Scale::Percent => (decimals_of_percent(furthest), Shown { size: 1.0, name: " %" }),
         Scale::Unit => {
             let shown = shown(unit, furthest);
             let name = if unit == Unit::Share { POINTS } else { shown.name };
@@ -162,6 +169,7 @@ mod tests {
             ["-2", "+2.00 KiB"]
         );
         assert_eq!(of(Scale::Unit, Unit::Microseconds, 30_000.0), "+30.0 ms");
+        assert_eq!(of(Scale::Percent, Unit::Seconds, -0.001_19), "-0.001 %");
         assert_eq!([of(Scale::Unit, Unit::Count, 0.0), of(Scale::Percent, Unit::Seconds, 0.0)], ["0", "0"]);
     }
 
