@@ -157,12 +157,12 @@ mod tests {
     fn changes_have_signs() {
         let of = |scale, unit, by| change(scale, unit, by);
         assert_eq!(
-            [of(Scale::Percent, Unit::Seconds, 3.14), of(Scale::Percent, Unit::Seconds, -60.66)],
-            ["+3.14 %", "-60.7 %"]
+            [of(Scale::Percent, Unit::Seconds, 3.12), of(Scale::Percent, Unit::Seconds, -60.66)],
+            ["+3.12 %", "-60.7 %"]
         );
         assert_eq!(
             [of(Scale::Unit, Unit::Share, -0.005), of(Scale::Unit, Unit::Share, 0.21875)],
-            ["-0.50 pp", "+21.88 pp"]
+            ["-0.500 pp", "+21.88 pp"]
         );
         assert_eq!(
             [of(Scale::Unit, Unit::Count, -2.0), of(Scale::Unit, Unit::Bytes, 2048.0)],
