@@ -10,3 +10,4 @@ mod others;
 mod packaging;
 mod record;
 mod symbols;
+mod valgrind;
