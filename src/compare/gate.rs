@@ -12,7 +12,7 @@
 //!
 //! A limit is broken if the change is above the noise and larger than the limit. There is no verdict where the load was not
 //! delivered: calls that began late met a manager with less to do, or with more at once, than the trace says. Nor is there one
-//! where more records failed than before: work that is not done is quickly done.
+//! where more was left undone than before, by records that failed or an L2 that stored nothing: that takes no time.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::comparison::{Change, Row, Scale};
-use super::metrics::{LATE_SHARE, Metric, RECORDS_FAILED, RunMetrics};
+use super::metrics::{LATE_SHARE, Metric, RunMetrics, UNDONE};
 use crate::error::{Error, Result};
 
 /// The share of late calls, in percent, from which on a load counts as not delivered, unless the gate says otherwise.
@@ -128,9 +128,7 @@ impl Gate {
     pub fn judge(&self, catalogue: &[Metric], rows: &[Row], judged: &[Judged<'_>; 2]) -> Judgement {
         let max_late = self.max_late_percent.unwrap_or(DEFAULT_MAX_LATE_PERCENT);
         let mut refusals = undelivered(catalogue, judged, max_late);
-        if !self.metrics.iter().any(|(name, _)| name == RECORDS_FAILED) {
-            refusals.extend(more_failed(catalogue, judged));
-        }
+        refusals.extend(undone(catalogue, &self.metrics, judged));
         let mut checks = Vec::new();
         let mut least_runs = None;
         for (name, limits) in &self.metrics {
@@ -240,18 +238,23 @@ pub fn undelivered(catalogue: &[Metric], judged: &[Judged<'_>], max_late_percent
     late.collect()
 }
 
-/// A second side of which more records failed than of the first, in the worst run of each.
-fn more_failed(catalogue: &[Metric], judged: &[Judged<'_>; 2]) -> Option<Refusal> {
+/// Metrics of work that was not done, of which the second side has more than the first, in the worst run of each. Those that have a
+/// limit are judged by that.
+fn undone(catalogue: &[Metric], limited: &[(String, Limits)], judged: &[Judged<'_>; 2]) -> Vec<Refusal> {
     let [first, second] = judged;
-    let [before, now] = [first, second].map(|side| side.sorted(catalogue, RECORDS_FAILED).last().copied());
-    let (before, now) = (before.unwrap_or(0.0), now.unwrap_or(0.0));
-    (now > before).then(|| Refusal {
-        reason: format!(
-            "{now} records failed in a run of {}, and at most {before} of {}: what fails takes no time and no room",
-            second.name, first.name
-        ),
-        hint: Some("`lmcache-trace replay` with the same flags says why; or give \"records_failed\" a limit in the gate"),
-    })
+    let unlimited = UNDONE.iter().filter(|name| !limited.iter().any(|(limited, _)| limited == *name));
+    let refusal = |name: &&str| {
+        let most = |side: &Judged<'_>| side.sorted(catalogue, name).last().copied().unwrap_or(0.0);
+        let (before, now) = (most(first), most(second));
+        (now > before).then(|| Refusal {
+            reason: format!(
+                "{name} is {now} in a run of {}, and at most {before} in those of {}: what is not done takes no time and no room",
+                second.name, first.name
+            ),
+            hint: Some("`lmcache-trace replay` with the same flags says why; or give the metric a limit in the gate"),
+        })
+    };
+    unlimited.filter_map(refusal).collect()
 }
 
 fn missing(name: &str) -> Refusal {

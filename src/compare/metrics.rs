@@ -120,8 +120,8 @@ pub type RunMetrics = Vec<Option<f64>>;
 /// The share of a run's calls that began late, which says whether the load was delivered.
 pub const LATE_SHARE: &str = "lag.late_share";
 
-/// The records of a run that raised an error: the storage manager did not do that work.
-pub const RECORDS_FAILED: &str = "records_failed";
+/// Work that a run did not do: records that raised an error, objects that could not be stored to L2.
+pub const UNDONE: [&str; 2] = ["records_failed", "l2.keys_lost"];
 
 /// The metrics of an operation: what its name ends with, and where it stands.
 const OF_OPERATION: [(&str, &str); 4] =
@@ -138,7 +138,7 @@ const COUNTS: [(&str, Option<Direction>, [&str; 2]); 13] = [
     ("keys_evicted", None, ["totals", "evicted_keys"]),
     ("keys_out_of_memory", LOWER, ["writes", "keys_out_of_memory"]),
     ("reads_found_nothing", LOWER, ["reads", "found_nothing"]),
-    (RECORDS_FAILED, LOWER, ["totals", "records_failed"]),
+    ("records_failed", LOWER, ["totals", "records_failed"]),
     ("prefetch.timed_out", LOWER, ["prefetches", "timed_out"]),
     ("prefetch.unanswered", LOWER, ["prefetches", "never_answered"]),
     ("l2.keys_lost", LOWER, ["l2", "lost_keys"]),
@@ -251,6 +251,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
         assert!(names.contains(&"submit_prefetch_task.p99") && names.contains(&LATE_SHARE));
+        assert!(UNDONE.iter().all(|name| names.contains(name)));
     }
 
     #[test]

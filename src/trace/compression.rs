@@ -6,11 +6,11 @@ use crate::error::{Error, ErrorKind, Result};
 const COMPRESSED: [(&[u8], &str); 2] = [
     (
         b"\x28\xb5\x2f\xfd",
-        "it is compressed by zstd: unpack it by zstd -d FILE, or zstd -dc FILE | lmcache-trace info -",
+        "it is compressed by zstd: unpack it by zstd -d FILE, or zstd -dc FILE | lmcache-trace replay - ... (or info -)",
     ),
     (
         b"\x1f\x8b",
-        "it is compressed by gzip: unpack it by gzip -dk FILE, or gzip -dc FILE | lmcache-trace info -",
+        "it is compressed by gzip: unpack it by gzip -dk FILE, or gzip -dc FILE | lmcache-trace replay - ... (or info -)",
     ),
 ];
 

@@ -66,6 +66,15 @@ impl Trace {
         }
     }
 
+    /// When the recorder started, by its wall clock, in seconds since the epoch. Comes from a file: may be anything that a double
+    /// can be.
+    pub fn t_wall_start_s(&self) -> f64 {
+        match self {
+            Self::Lct(reader) => reader.header().t_wall_start_s,
+            Self::Native(trace) => trace.header().t_wall_start_s(),
+        }
+    }
+
     /// The recorded storage configuration as JSON; empty if there is none.
     pub fn sm_config_json(&self) -> &str {
         match self {

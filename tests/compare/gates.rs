@@ -124,7 +124,10 @@ fn there_is_no_verdict_where_more_records_failed() {
     assert_eq!(verdict(LIMIT, 3.0, 2.0).verdict, Verdict::Passed);
     let refused = verdict(LIMIT, 3.0, 4.0);
     assert_eq!(refused.verdict, Verdict::Refused);
-    assert!(refused.refusals[0].reason.contains("4 records failed in a run of B"), "{refused:?}");
+    assert!(refused.refusals[0].reason.contains("records_failed is 4 in a run of B"), "{refused:?}");
+    let lost =
+        runs(&[("prefetch.p50", &times(1.0)), ("l2.keys_lost", &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])]);
+    assert_eq!(judge(LIMIT, &failed(0.0), &lost).verdict, Verdict::Refused);
     let allowed = LIMIT.replace("}}}", r#"},"records_failed":{"max_increase":1}}}"#);
     assert_eq!(verdict(&allowed, 3.0, 4.0).verdict, Verdict::Passed);
     assert_eq!(verdict(&allowed, 3.0, 5.0).verdict, Verdict::Failed);

@@ -246,3 +246,23 @@ fn a_load_that_is_not_delivered_is_warned_of() {
         "{said}"
     );
 }
+
+/// A quick run of an L2 that answers nothing is no good one.
+#[test]
+fn an_l2_that_fails_is_said_and_not_judged() {
+    let trace = unpack_to_file("traces/server_demo.lct");
+    let folder = tempfile::tempdir().expect("a folder");
+    let gate = folder.path().join("gate.json");
+    std::fs::write(&gate, r#"{"metrics":{"keys_evicted":{"max_increase":1000000}}}"#).expect("room");
+    let mock = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":90}"#;
+    let whole = format!("{QUICK} --l2-adapter '{mock}'");
+    let failing =
+        format!(r#"{QUICK} --l2-adapter '{{"type":"fault_inject","store_error_rate":1.0,"inner":{mock}}}'"#);
+    let gate = gate.display().to_string();
+    let arguments = ["--a", &whole, "--b", &failing, "--runs", "8", "--warmup", "0", "--gate", &gate];
+    let output = compare(&trace.path, &arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("warning: a run of B: L2 adapter"), "{said}");
+    assert!(said.contains("there is no verdict: l2.keys_lost is "), "{said}");
+}

@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(feature = "cli")]
+mod bounded;
+#[cfg(feature = "cli")]
 mod browser;
 mod causal;
 #[cfg(feature = "cli")]
@@ -16,6 +18,8 @@ mod files;
 mod interrupted;
 mod made;
 mod misses;
+#[cfg(feature = "cli")]
+mod nodes;
 #[cfg(feature = "cli")]
 mod observability;
 #[cfg(all(feature = "cli", feature = "otlp-collector"))]

@@ -8,10 +8,10 @@ use crate::format::model::Op;
 use crate::format::native::KeyTable;
 use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
+use crate::replay::nodes::Alignment;
 use crate::replay::pace::{RATES, SPEEDS};
-use crate::replay::selection::{Selected, Selection};
+use crate::replay::selection::{LeftOut, Selection};
 use crate::replay::{MAX_WORKERS, Order, Pace, RecordBody, ReplayOptions, TraceExtent, TraceSource};
-use crate::sync::Arc;
 use crate::trace::Trace;
 
 /// Where there are more CPUs than this, calls are made by several workers.
@@ -53,9 +53,20 @@ enum OrderFlag {
     Causal,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AlignFlag {
+    /// As the wall clocks of their recorders have it
+    Wall,
+    /// All begin at once
+    Start,
+}
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Part of the trace, and copies of it")]
 pub(in crate::cli) struct PartFlags {
+    /// Where several traces lie beside each other
+    #[arg(long, value_enum, default_value_t = AlignFlag::Wall, value_name = "CLOCK")]
+    align: AlignFlag,
     /// Leave out what was made before this many seconds from the start
     #[arg(long, value_name = "SECONDS")]
     from: Option<f64>,
@@ -94,6 +105,7 @@ pub(in crate::cli) struct Part {
     pub(super) selection: Selection,
     pub(super) loops: u32,
     pub(super) tenants: u32,
+    pub(super) alignment: Alignment,
 }
 
 impl PaceFlags {
@@ -178,7 +190,11 @@ impl PartFlags {
             models: self.models.clone(),
             salts: self.salts.clone(),
         };
-        Ok(Part { selection, loops: self.loops, tenants: self.tenants })
+        let alignment = match self.align {
+            AlignFlag::Wall => Alignment::Wall,
+            AlignFlag::Start => Alignment::Start,
+        };
+        Ok(Part { selection, loops: self.loops, tenants: self.tenants, alignment })
     }
 }
 
@@ -215,8 +231,9 @@ impl Part {
 
     /// Whether any call of `trace` is in it.
     pub(in crate::cli) fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
-        let source = TraceSource::of(trace, keys);
-        let mut selected = Selected::new(source, self.selection.clone(), Arc::default());
+        let left_out = LeftOut::default();
+        let mut selected =
+            TraceSource::of(trace, keys).filter_map(|record| self.selection.select(record, &left_out));
         selected.any(|record| matches!(record.body, RecordBody::Call(_)))
     }
 
@@ -277,7 +294,8 @@ mod tests {
 
     fn part(loops: u32, models: &[&str], to_s: Option<f64>) -> Part {
         let models = models.iter().map(|&name| name.to_owned()).collect();
-        Part { selection: Selection { models, to_s, ..Selection::default() }, loops, tenants: 1 }
+        let selection = Selection { models, to_s, ..Selection::default() };
+        Part { selection, loops, tenants: 1, alignment: Alignment::Wall }
     }
 
     #[test]
