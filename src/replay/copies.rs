@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::error::Result;
 use crate::format::model::key::MAX_SALT_CHARS;
 use crate::format::model::{KeyScope, ObjectKey, StorageCall};
+use crate::replay::schedule::MAX_OFFSET_S;
+use crate::replay::source::{RecordSource, Step};
 use crate::replay::timed::{RecordBody, TimedRecord};
 use crate::sync::Arc;
 
@@ -32,7 +34,7 @@ pub struct Looped<F, S> {
     is_renumbered: bool,
 }
 
-impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Looped<F, S> {
+impl<F: FnMut() -> S, S: RecordSource> Looped<F, S> {
     /// The records of `open`, so many times.
     pub fn new(open: F, loops: u32) -> Self {
         Self {
@@ -47,10 +49,10 @@ impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Looped<F, S> {
     }
 
     fn place(&mut self, mut record: TimedRecord) -> TimedRecord {
-        record.t_mono_s += self.begun_s;
-        // Not what is no number, or lies at the end of all times.
-        if record.t_mono_s <= crate::replay::schedule::MAX_OFFSET_S {
-            self.latest_s = self.latest_s.max(record.t_mono_s);
+        // A time that nobody can wait for stays one in every loop.
+        if (0.0..=MAX_OFFSET_S).contains(&record.t_mono_s) {
+            record.t_mono_s += self.begun_s;
+            self.latest_s = self.latest_s.max(record.t_mono_s.min(MAX_OFFSET_S));
         }
         if self.is_renumbered {
             record.seq = self.next_seq;
@@ -60,42 +62,42 @@ impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Looped<F, S> {
     }
 }
 
-impl<F: FnMut() -> S, S: Iterator<Item = TimedRecord>> Iterator for Looped<F, S> {
-    type Item = TimedRecord;
-
-    fn next(&mut self) -> Option<TimedRecord> {
-        loop {
-            if let Some(current) = &mut self.current {
-                if let Some(record) = current.next() {
-                    return Some(self.place(record));
-                }
-                self.current = None;
-                self.begun_s = self.latest_s;
+impl<F: FnMut() -> S, S: RecordSource> RecordSource for Looped<F, S> {
+    fn step(&mut self) -> Step {
+        if let Some(current) = &mut self.current {
+            match current.step() {
+                Step::Record(record) => return Step::Record(self.place(record)),
+                Step::LeftOut => return Step::LeftOut,
+                Step::End => {}
             }
-            if self.loops_left == 0 {
-                return None;
-            }
-            self.loops_left -= 1;
-            self.current = Some((self.open)());
+            self.current = None;
+            self.begun_s = self.latest_s;
         }
+        if self.loops_left == 0 {
+            return Step::End;
+        }
+        self.loops_left -= 1;
+        self.current = Some((self.open)());
+        Step::LeftOut
     }
 }
 
-/// The scope of each tenant, for a scope of the trace.
-type Scopes = Vec<Arc<KeyScope>>;
+/// Scopes of tenants that are remembered at most; past them they are made anew.
+const MOST_SCOPES: usize = 1 << 14;
 
 /// Each record of a source once for every tenant.
 #[derive(Debug)]
 pub struct Tenants<S> {
     source: S,
     tenants: u32,
-    scopes: HashMap<Arc<KeyScope>, Scopes, foldhash::fast::RandomState>,
+    /// The scope of a tenant, by the trace's.
+    scopes: HashMap<(Arc<KeyScope>, u32), Arc<KeyScope>, foldhash::fast::RandomState>,
     /// The record whose copies are being made, and how many were.
     current: Option<(TimedRecord, u32)>,
     next_seq: u64,
 }
 
-impl<S: Iterator<Item = TimedRecord>> Tenants<S> {
+impl<S: RecordSource> Tenants<S> {
     /// The records of `source` for so many tenants; one is the trace as it is.
     pub fn new(source: S, tenants: u32) -> Self {
         Self { source, tenants, scopes: HashMap::default(), current: None, next_seq: 0 }
@@ -105,9 +107,7 @@ impl<S: Iterator<Item = TimedRecord>> Tenants<S> {
         let mut copy = record.clone();
         copy.seq = self.next_seq;
         self.next_seq += 1;
-        if let RecordBody::Call(call) = &mut copy.body
-            && tenant > 0
-        {
+        if let RecordBody::Call(call) = &mut copy.body {
             self.rename(call, tenant);
         }
         copy
@@ -124,25 +124,26 @@ impl<S: Iterator<Item = TimedRecord>> Tenants<S> {
     }
 
     fn scope(&mut self, scope: &Arc<KeyScope>, tenant: u32) -> Arc<KeyScope> {
-        let tenants = self.tenants;
-        let scopes = self
-            .scopes
-            .entry(Arc::clone(scope))
-            .or_insert_with(|| (0..tenants).map(|tenant| of_tenant(scope, tenant)).collect());
-        Arc::clone(&scopes[tenant as usize])
+        if self.scopes.len() >= MOST_SCOPES {
+            self.scopes.clear();
+        }
+        let of_both =
+            self.scopes.entry((Arc::clone(scope), tenant)).or_insert_with(|| of_tenant(scope, tenant));
+        Arc::clone(of_both)
     }
 }
 
-/// The scope of a tenant. The first keeps what the trace has; a scope that cannot be made keeps it, too.
+/// The scope of a tenant. One that cannot be made keeps what the trace has.
 fn of_tenant(scope: &Arc<KeyScope>, tenant: u32) -> Arc<KeyScope> {
     let salted = || -> Result<KeyScope> {
         let salt = salt(scope.cache_salt(), tenant);
         KeyScope::new(scope.model_name(), scope.kv_rank(), scope.object_group_id(), &salt)
     };
-    if tenant == 0 { Arc::clone(scope) } else { salted().map_or_else(|_| Arc::clone(scope), Arc::new) }
+    salted().map_or_else(|_| Arc::clone(scope), Arc::new)
 }
 
-/// The salt of a tenant: `t<number>`, and behind it the trace's salt, or its digest if that is too long.
+/// The salt of a tenant: `t<number>`, and behind it the trace's salt, or its digest if that is too long. The first tenant has one
+/// as well, or a trace that was recorded with such salts would share its keys with the others.
 fn salt(recorded: &str, tenant: u32) -> String {
     let name = format!("t{tenant}-{recorded}");
     if name.chars().count() <= MAX_SALT_CHARS {
@@ -153,20 +154,21 @@ fn salt(recorded: &str, tenant: u32) -> String {
     format!("t{tenant}-{digits}")
 }
 
-impl<S: Iterator<Item = TimedRecord>> Iterator for Tenants<S> {
-    type Item = TimedRecord;
-
-    fn next(&mut self) -> Option<TimedRecord> {
+impl<S: RecordSource> RecordSource for Tenants<S> {
+    fn step(&mut self) -> Step {
         if self.tenants <= 1 {
-            return self.source.next();
+            return self.source.step();
         }
         let (record, tenant) = match self.current.take() {
             Some(current) => current,
-            None => (self.source.next()?, 0),
+            None => match self.source.step() {
+                Step::Record(record) => (record, 0),
+                other => return other,
+            },
         };
         let copy = self.copy(&record, tenant);
         self.current = (tenant + 1 < self.tenants).then_some((record, tenant + 1));
-        Some(copy)
+        Step::Record(copy)
     }
 }
 
@@ -187,27 +189,50 @@ mod tests {
         key.scope().cache_salt().to_owned()
     }
 
+    fn all_of(mut source: impl RecordSource) -> Vec<TimedRecord> {
+        let mut all = Vec::new();
+        loop {
+            match source.step() {
+                Step::Record(record) => all.push(record),
+                Step::LeftOut => {}
+                Step::End => return all,
+            }
+        }
+    }
+
     #[test]
     fn a_loop_begins_where_the_one_before_ended() {
         let open = || vec![record(5, 0.5, ""), record(6, f64::NAN, ""), record(7, 2.0, "")].into_iter();
-        let all: Vec<_> = Looped::new(open, 3).map(|record| (record.seq, record.t_mono_s)).collect();
+        let all: Vec<_> =
+            all_of(Looped::new(open, 3)).iter().map(|record| (record.seq, record.t_mono_s)).collect();
         let numbers: Vec<u64> = all.iter().map(|(seq, _)| *seq).collect();
         assert_eq!(numbers, (0..9).collect::<Vec<_>>());
         let times: Vec<f64> = all.iter().map(|(_, t)| *t).filter(|t| !t.is_nan()).collect();
         assert_eq!(times, [0.5, 2.0, 2.5, 4.0, 4.5, 6.0]);
-        let once: Vec<_> = Looped::new(open, 1).map(|record| record.seq).collect();
+        let once: Vec<_> = all_of(Looped::new(open, 1)).iter().map(|record| record.seq).collect();
         assert_eq!(once, [5, 6, 7], "one loop is the trace as it is");
     }
 
     #[test]
-    fn tenants_share_nothing_and_the_first_is_the_recorded_one() {
+    fn times_that_cannot_be_waited_for_stay_so_in_every_loop() {
+        let open = || vec![record(0, -1.0, ""), record(1, 4.0, ""), record(2, f64::MAX, "")].into_iter();
+        let times: Vec<_> = all_of(Looped::new(open, 2)).iter().map(|record| record.t_mono_s).collect();
+        assert_eq!(times, [-1.0, 4.0, f64::MAX, -1.0, 8.0, f64::MAX]);
+    }
+
+    #[test]
+    fn tenants_share_nothing_with_each_other() {
         let source = || vec![record(3, 1.0, ""), record(4, 2.0, "x")].into_iter();
-        let all: Vec<_> = Tenants::new(source(), 3).collect();
+        let all: Vec<_> = all_of(Tenants::new(source(), 3));
         let salts: Vec<_> = all.iter().map(salt_of).collect();
-        assert_eq!(salts, ["", "t1", "t2", "x", "t1-x", "t2-x"]);
+        assert_eq!(salts, ["t0", "t1", "t2", "t0-x", "t1-x", "t2-x"]);
         assert_eq!(all.iter().map(|record| record.seq).collect::<Vec<_>>(), (0..6).collect::<Vec<_>>());
-        let one: Vec<_> = Tenants::new(source(), 1).map(|record| record.seq).collect();
+        let one: Vec<_> = all_of(Tenants::new(source(), 1)).iter().map(|record| record.seq).collect();
         assert_eq!(one, [3, 4]);
+        // A trace that was recorded from tenants.
+        let of_tenants = ["", "t0", "t1", "t1-t0", "t0-t1"].map(|salt| record(0, 0.0, salt));
+        let salts: Vec<_> = all_of(Tenants::new(of_tenants.into_iter(), 3)).iter().map(salt_of).collect();
+        assert_eq!(salts.iter().collect::<std::collections::HashSet<_>>().len(), 15);
     }
 
     #[test]

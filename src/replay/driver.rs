@@ -14,10 +14,10 @@ use crate::replay::pace::{Pace, Timetable};
 use crate::replay::plan::{Order, Planner};
 use crate::replay::progress::Progress;
 use crate::replay::schedule::Schedule;
+use crate::replay::source::RecordSource;
 use crate::replay::stats::OpSummary;
 use crate::replay::stop::StopFlag;
 use crate::replay::target::ReplayTarget;
-use crate::replay::timed::TimedRecord;
 use crate::replay::worker::{RecordNote, Worker, WorkerRun};
 
 /// The most workers that a replay can have.
@@ -70,6 +70,13 @@ pub struct ReplayRun {
     pub skips: Vec<RecordNote>,
 }
 
+impl ReplayRun {
+    /// Records that were carried out, one way or the other.
+    pub fn records(&self) -> u64 {
+        self.records_replayed + self.records_skipped + self.records_failed
+    }
+}
+
 /// Replays `source` against `targets`, and tells `observer` about every record. Each target has a worker, a thread of
 /// its own.
 ///
@@ -87,7 +94,7 @@ pub fn replay<S, T>(
     observer: &mut impl ReplayObserver,
 ) -> Result<ReplayRun>
 where
-    S: Iterator<Item = TimedRecord> + Send,
+    S: RecordSource + Send,
     T: ReplayTarget + Send,
 {
     let workers = targets.len();
@@ -140,8 +147,11 @@ fn finish<T: ReplayTarget>(
         done.origin_ns = done.origin_ns.min(origin_ns);
         targets.push(target);
     }
+    let closing_ns = monotonic_ns();
     targets.into_iter().for_each(|target| target.finish(stop));
-    Done { end_ns: monotonic_ns(), ..done }
+    // Not what passed between the last call and the end of the file, in which the decoder found nothing more.
+    let end_ns = done.run.end_ns.max(done.origin_ns) + (monotonic_ns() - closing_ns);
+    Done { end_ns, ..done }
 }
 
 /// What all workers of a replay share.
@@ -165,7 +175,7 @@ impl Crew<'_> {
         observer: &mut impl ReplayObserver,
     ) -> Result<(Done, Planner)>
     where
-        S: Iterator<Item = TimedRecord> + Send,
+        S: RecordSource + Send,
         T: ReplayTarget + Send,
     {
         let named = |name: String| std::thread::Builder::new().name(name);
@@ -177,7 +187,7 @@ impl Crew<'_> {
         let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
         std::thread::scope(|scope| {
             let decoder = named("lmcache-decode".to_owned())
-                .spawn_scoped(scope, move || feed.run(source, planner))
+                .spawn_scoped(scope, || feed.run(source, planner, self.stop))
                 .map_err(refused)?;
             let mut workers = Vec::new();
             for (number, (lane, target)) in lanes.into_iter().zip(targets).enumerate() {

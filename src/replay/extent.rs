@@ -23,6 +23,18 @@ pub struct NativeExtent {
 }
 
 impl NativeExtent {
+    /// What two files lack together.
+    fn with(self, other: Self) -> Self {
+        Self {
+            lost_calls: self.lost_calls.saturating_add(other.lost_calls),
+            damaged_chunks: self.damaged_chunks.saturating_add(other.damaged_chunks),
+            damaged_calls: self.damaged_calls.saturating_add(other.damaged_calls),
+            gap_bytes: self.gap_bytes.saturating_add(other.gap_bytes),
+            is_closed: self.is_closed && other.is_closed,
+            is_cut_import: self.is_cut_import || other.is_cut_import,
+        }
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.lost_calls == 0
             && self.damaged_chunks == 0
@@ -66,6 +78,23 @@ impl TraceExtent {
             duration_s: latest_ns as f64 / NS_PER_S as f64,
             native: None,
         }
+    }
+
+    /// Several traces on one clock, each of which begins so many seconds after the start. Where it is cut short is that of the
+    /// first that is.
+    pub fn of_all(traces: impl IntoIterator<Item = (Self, f64)>) -> Self {
+        let nothing =
+            Self { records: 0, undecodable_frames: 0, ending: Ending::Clean, duration_s: 0.0, native: None };
+        traces.into_iter().fold(nothing, |all, (one, begins_s)| Self {
+            records: all.records.saturating_add(one.records),
+            undecodable_frames: all.undecodable_frames.saturating_add(one.undecodable_frames),
+            ending: if all.ending.is_truncated() { all.ending } else { one.ending },
+            duration_s: all.duration_s.max(begins_s + one.duration_s),
+            native: match (all.native, one.native) {
+                (Some(all), Some(one)) => Some(all.with(one)),
+                (all, one) => all.or(one),
+            },
+        })
     }
 
     /// Whether every byte of the file was a record, and no call is known to be missing.

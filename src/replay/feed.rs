@@ -11,11 +11,16 @@ use crate::clock::monotonic_ns;
 use crate::format::model::{ObjectKey, StorageCall};
 use crate::os;
 use crate::replay::plan::{PlannedRecord, Planner};
-use crate::replay::timed::{RecordBody, TimedRecord};
+use crate::replay::source::{RecordSource, Step};
+use crate::replay::stop::StopFlag;
+use crate::replay::timed::RecordBody;
 use crate::sync::{Arc, OnceLock};
 
 /// Records of one round, at most.
 const ROUND_RECORDS: usize = 256;
+
+/// Steps of the source in one round, at most: where few records are wanted, those that were found are due long before 256 are.
+const ROUND_STEPS: usize = 1024;
 
 /// Memory of one round, in bytes, from which on it is closed. One record more may stand in it.
 const ROUND_BYTES: usize = 1 << 20;
@@ -71,14 +76,17 @@ pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
 }
 
 impl Feed {
-    /// Decodes until the source ends or nobody takes batches any more. Returns the planner.
-    pub(super) fn run(self, mut source: impl Iterator<Item = TimedRecord>, mut planner: Planner) -> Planner {
+    /// Decodes until the source ends, nobody takes batches any more, or `stop` is set. Returns the planner.
+    pub(super) fn run(self, mut source: impl RecordSource, mut planner: Planner, stop: &StopFlag) -> Planner {
         os::thread::yield_to_others_on_wakeup();
         let mut round: Vec<Batch> = self.lanes.iter().map(|_| Vec::with_capacity(ROUND_RECORDS)).collect();
         loop {
-            let records = fill(&mut round, &mut source, &mut planner);
-            self.origin.get_or_init(|| monotonic_ns() + START_LEAD_NS);
-            if records == 0 || !self.hand_over(&mut round) {
+            let (records, is_over) = fill(&mut round, &mut source, &mut planner);
+            if records > 0 || is_over {
+                self.origin.get_or_init(|| monotonic_ns() + START_LEAD_NS);
+            }
+            // A worker that waits for a batch is told by its lane's end, so this thread looks for it.
+            if !self.hand_over(&mut round) || is_over || stop.is_set() {
                 return planner;
             }
         }
@@ -115,17 +123,24 @@ fn send(mut batch: Batch, batches: &Sender<Batch>) -> bool {
     }
 }
 
-/// Returns how many records the round has.
-fn fill(round: &mut [Batch], source: &mut impl Iterator<Item = TimedRecord>, planner: &mut Planner) -> usize {
+/// Returns how many records the round has, and whether the source is over.
+fn fill(round: &mut [Batch], source: &mut impl RecordSource, planner: &mut Planner) -> (usize, bool) {
     let (mut records, mut round_bytes) = (0, 0);
-    while records < ROUND_RECORDS && round_bytes < ROUND_BYTES {
-        let Some(record) = source.next() else { break };
+    for _ in 0..ROUND_STEPS {
+        if records == ROUND_RECORDS || round_bytes >= ROUND_BYTES {
+            break;
+        }
+        let record = match source.step() {
+            Step::Record(record) => record,
+            Step::LeftOut => continue,
+            Step::End => return (records, true),
+        };
         let planned = planner.plan(record);
         round_bytes += memory_bytes(&planned);
         round[usize::from(planned.worker)].push(planned);
         records += 1;
     }
-    records
+    (records, false)
 }
 
 /// About how much memory a record holds.

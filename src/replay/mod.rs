@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * [`source`] and `native_source`: where records come from, as [`timed`] ones. [`extent`]: how many there are.
-//!   [`selection`]: which of them. [`copies`]: how often, and for how many tenants.
+//!   [`nodes`]: those of several traces as one. [`selection`]: which of them. [`copies`]: how often, and for how many tenants.
 //! * [`plan`]: who makes a call, and what it waits for: its time alone, or in causal order all calls before it.
 //! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says. [`pace`]: how fast they pass.
@@ -38,6 +38,7 @@ pub mod live_totals;
 pub mod manager_target;
 pub mod misses;
 mod native_source;
+pub mod nodes;
 pub mod observe;
 mod owners;
 pub mod pace;
@@ -65,7 +66,7 @@ pub use misses::{MissReason, MissSummary};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use pace::Pace;
 pub use plan::{Order, ReadSlot};
-pub use source::TraceSource;
+pub use source::{RecordSource, Step, TraceSource};
 pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::{Made, ReplayTarget};

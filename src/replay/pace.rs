@@ -29,6 +29,11 @@ impl Pace {
         SPEEDS.contains(&factor).then_some(Self::Speed(factor))
     }
 
+    /// Whether what lies between two records in the trace is waited for.
+    pub fn follows_the_trace(self) -> bool {
+        matches!(self, Self::Recorded | Self::Speed(_))
+    }
+
     /// So many records a second; nothing unless the rate is in [`RATES`].
     pub fn rate(per_s: f64) -> Option<Self> {
         RATES.contains(&per_s).then_some(Self::Rate(per_s))

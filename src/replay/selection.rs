@@ -1,6 +1,8 @@
 //! Which part of a trace is replayed: a stretch of time, some operations, some models, some tenants.
 
 use crate::format::model::{ObjectKey, Op, StorageCall};
+use crate::replay::schedule::MAX_OFFSET_S;
+use crate::replay::source::{RecordSource, Step};
 use crate::replay::timed::{RecordBody, TimedRecord};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -25,18 +27,35 @@ pub struct Selection {
 pub struct LeftOut {
     records: AtomicU64,
     keys: AtomicU64,
+    /// How often each record would have been replayed.
+    copies: Copies,
+}
+
+/// A number of copies; one unless said otherwise.
+#[derive(Debug)]
+struct Copies(u64);
+
+impl Default for Copies {
+    fn default() -> Self {
+        Self(1)
+    }
 }
 
 impl LeftOut {
+    /// For a replay that makes so many copies of each record once it is selected.
+    pub fn of_copies(copies: u32) -> Self {
+        Self { copies: Copies(copies.into()), ..Self::default() }
+    }
+
     /// Records of which nothing was replayed.
     pub fn records(&self) -> u64 {
         // Relaxed, here and below: counters that order nothing.
-        self.records.load(Ordering::Relaxed)
+        self.records.load(Ordering::Relaxed).saturating_mul(self.copies.0)
     }
 
     /// Keys that were left out of records of which others were replayed.
     pub fn keys(&self) -> u64 {
-        self.keys.load(Ordering::Relaxed)
+        self.keys.load(Ordering::Relaxed).saturating_mul(self.copies.0)
     }
 }
 
@@ -101,27 +120,48 @@ impl Selection {
     }
 }
 
+/// How much later than the end of the selected part a record lies, in seconds, when nothing of the part is taken to come after it.
+/// Recorders write calls in the order in which their queues are emptied.
+pub const DISORDER_S: f64 = 10.0;
+
 /// The selected records of a source.
 #[derive(Debug)]
 pub struct Selected<S> {
     source: S,
     selection: Selection,
     left_out: Arc<LeftOut>,
+    /// Records of the source that were not read yet.
+    records_left: u64,
+    is_over: bool,
 }
 
 impl<S: Iterator<Item = TimedRecord>> Selected<S> {
-    /// What `selection` takes of `source`; what it does not is counted.
-    pub fn new(source: S, selection: Selection, left_out: Arc<LeftOut>) -> Self {
-        Self { source, selection, left_out }
+    /// What `selection` takes of `source`, which has so many records; what it does not is counted. What comes [long](DISORDER_S)
+    /// after the part is not read.
+    pub fn new(source: S, selection: Selection, left_out: Arc<LeftOut>, records: u64) -> Self {
+        Self { source, selection, left_out, records_left: records, is_over: false }
+    }
+
+    /// Whether nothing of the part comes after a record.
+    fn is_last(&self, record: &TimedRecord) -> bool {
+        let to_s = self.selection.to_s.unwrap_or(f64::INFINITY);
+        record.t_mono_s >= to_s + DISORDER_S && record.t_mono_s <= MAX_OFFSET_S
     }
 }
 
-impl<S: Iterator<Item = TimedRecord>> Iterator for Selected<S> {
-    type Item = TimedRecord;
-
-    fn next(&mut self) -> Option<TimedRecord> {
-        let Self { source, selection, left_out } = self;
-        source.find_map(|record| selection.select(record, left_out))
+impl<S: Iterator<Item = TimedRecord>> RecordSource for Selected<S> {
+    fn step(&mut self) -> Step {
+        if self.is_over {
+            return Step::End;
+        }
+        let Some(record) = self.source.next() else { return Step::End };
+        self.records_left = self.records_left.saturating_sub(1);
+        self.is_over = self.is_last(&record);
+        if self.is_over {
+            // Relaxed: see `LeftOut::records`.
+            self.left_out.records.fetch_add(self.records_left, Ordering::Relaxed);
+        }
+        self.selection.select(record, &self.left_out).map_or(Step::LeftOut, Step::Record)
     }
 }
 
@@ -155,6 +195,28 @@ mod tests {
         let everything = Selection::default();
         assert!(everything.is_everything() && !selection.is_everything());
         assert!(everything.select(record(f64::NAN, vec![]), &left_out).is_some());
+    }
+
+    #[test]
+    fn a_source_ends_where_nothing_of_the_part_can_come_any_more() {
+        let selection = Selection { to_s: Some(1.0), ..Selection::default() };
+        let last_s = 1.0 + DISORDER_S;
+        let times = [0.0, 5.0, last_s.next_down(), 0.5, f64::INFINITY, 0.9, last_s, 0.9, 0.9];
+        let mut reads = 0;
+        let source = times.iter().map(|t_mono_s| record(*t_mono_s, vec![])).inspect(|_| reads += 1);
+        let left_out = Arc::new(LeftOut::default());
+        let mut selected = Selected::new(source, selection, Arc::clone(&left_out), times.len() as u64);
+        let mut taken = Vec::new();
+        loop {
+            match selected.step() {
+                Step::Record(record) => taken.push(record.t_mono_s),
+                Step::LeftOut => {}
+                Step::End => break,
+            }
+        }
+        assert!(matches!(selected.step(), Step::End));
+        drop(selected);
+        assert_eq!((taken, reads, left_out.records()), (vec![0.0, 0.5, 0.9], 7, 6));
     }
 
     #[test]

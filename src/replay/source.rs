@@ -1,7 +1,7 @@
 //! Where records come from: decoded, in the order of the file.
 //!
-//! A replay takes any iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file, LMCache's here, ours
-//! in `native_source`.
+//! A replay takes any [`RecordSource`], such as an iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file,
+//! LMCache's here, ours in `native_source`.
 
 use crate::format::model::key::KeyInterner;
 use crate::format::native::KeyTable;
@@ -10,6 +10,29 @@ use crate::replay::native_source::NativeSource;
 use crate::replay::timed::{TimedRecord, decode};
 use crate::sync::Arc;
 use crate::trace::{Entry, NativeTrace, Records, Trace, TraceReader};
+
+/// What a source has to give next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A record to be replayed.
+    Record(TimedRecord),
+    /// Nothing yet: a record was read that is not replayed. Whoever waits can look after other things before asking again.
+    LeftOut,
+    /// Nothing any more.
+    End,
+}
+
+/// Records, one after the other, in steps that are each soon over, however few of the records of a file are wanted.
+pub trait RecordSource {
+    /// The next step.
+    fn step(&mut self) -> Step;
+}
+
+impl<I: Iterator<Item = TimedRecord>> RecordSource for I {
+    fn step(&mut self) -> Step {
+        self.next().map_or(Step::End, Step::Record)
+    }
+}
 
 /// The records of an open trace file, decoded as they are asked for.
 #[derive(Debug)]

@@ -12,8 +12,8 @@
 use crate::format::model::Op;
 use crate::replay::latency::{Series, Spread};
 
-/// How many samples of one operation are kept: 8 MiB.
-pub const EXACT_SAMPLES: usize = 1 << 20;
+/// How many samples of one operation are kept: 1 MiB.
+pub const EXACT_SAMPLES: usize = 1 << 17;
 
 /// The latencies of one operation.
 #[derive(Debug)]

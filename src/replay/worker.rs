@@ -38,6 +38,8 @@ pub(super) struct WorkerRun {
     pub(super) latencies: LatencyTable,
     pub(super) lags: LagRecorder,
     pub(super) interrupted: bool,
+    /// When its last batch was done.
+    pub(super) end_ns: u64,
     pub(super) decode_waits: u64,
     pub(super) unobserved_records: u64,
     pub(super) failures: Vec<RecordNote>,
@@ -53,6 +55,7 @@ impl WorkerRun {
         self.latencies.merge(other.latencies);
         self.lags.merge(&other.lags);
         self.interrupted |= other.interrupted;
+        self.end_ns = self.end_ns.max(other.end_ns);
         self.decode_waits += other.decode_waits;
         self.unobserved_records += other.unobserved_records;
         first_of_both(&mut self.failures, other.failures);
@@ -98,7 +101,9 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
         let mut next = lane.batches.recv().ok();
         self.origin_ns = lane.origin.get().copied().unwrap_or_default();
         while let Some(batch) = next {
-            if !batch.iter().all(|planned| self.play(planned)) {
+            let is_played = batch.iter().all(|planned| self.play(planned));
+            self.run.end_ns = monotonic_ns();
+            if !is_played {
                 self.run.interrupted = true;
                 break;
             }

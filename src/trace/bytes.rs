@@ -116,10 +116,10 @@ fn read_lct_header(source: &mut impl Read, bytes: &mut AlignedVec) -> Result<()>
     if u64::from(header_bytes) > MAX_STREAMED_HEADER_BYTES {
         return Err(Error::new(
             ErrorKind::Corrupt,
-            "the stream's first frame is too long for a trace header",
+            "this is not an LMCache trace: the first frame of the stream is too long for a header",
         )
         .with_context("bytes promised", header_bytes)
-        .with_hint("this is not an LMCache trace"));
+        .with_hint("`head -c 64 FILE | xxd` shows what it begins with"));
     }
     read_up_to(PREFIX_BYTES + header_bytes as usize, source, bytes)?;
     if let Ok(frame) = FrameCursor::new(bytes, 0).next_frame() {

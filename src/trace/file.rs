@@ -65,6 +65,15 @@ impl Trace {
         }
     }
 
+    /// When the recorder started, by its wall clock, in seconds since the epoch. Comes from a file: may be anything that a double
+    /// can be.
+    pub fn t_wall_start_s(&self) -> f64 {
+        match self {
+            Self::Lct(reader) => reader.header().t_wall_start_s,
+            Self::Native(trace) => trace.header().t_wall_start_s(),
+        }
+    }
+
     /// The recorded storage configuration as JSON; empty if there is none.
     pub fn sm_config_json(&self) -> &str {
         match self {
@@ -88,8 +97,8 @@ const TOLD_APART_BYTES: usize = 4;
 
 /// First bytes of files that hold a compressed trace, and what reads them.
 const COMPRESSED: [(&[u8], &str); 2] = [
-    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: zstd -dc FILE | lmcache-trace info -"),
-    (b"\x1f\x8b", "it is compressed by gzip: gzip -dc FILE | lmcache-trace info -"),
+    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: zstd -dc FILE | lmcache-trace replay - ... (or info -)"),
+    (b"\x1f\x8b", "it is compressed by gzip: gzip -dc FILE | lmcache-trace replay - ... (or info -)"),
 ];
 
 fn check_compression(bytes: &[u8]) -> Result<()> {

@@ -71,17 +71,17 @@ impl TraceReader {
 }
 
 fn first_frame_error(ending: Ending) -> Error {
-    let hint = "this is not an LMCache trace, or nothing but its first bytes was written";
+    let hint = "if it is one, nothing but its first bytes was written";
     match ending {
         Ending::Clean => Error::new(ErrorKind::Truncated, "the trace file is empty: it has no header")
             .with_hint("a recorder that was never given its configuration leaves an empty file"),
         Ending::InPrefix { have_bytes, .. } => {
-            Error::new(ErrorKind::Truncated, "the trace file ends inside its first frame's length")
+            Error::new(ErrorKind::Truncated, "this is not an LMCache trace: it ends inside the length of its first frame")
                 .with_context("bytes", have_bytes)
                 .with_hint(hint)
         }
         Ending::InBody { offset, have_bytes, want_bytes } => {
-            Error::new(ErrorKind::Truncated, "the trace file ends inside its first frame")
+            Error::new(ErrorKind::Truncated, "this is not an LMCache trace: it ends inside its first frame")
                 .with_context("offset", offset)
                 .with_context("bytes there", have_bytes)
                 .with_context("bytes promised", want_bytes)

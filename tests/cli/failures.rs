@@ -14,7 +14,7 @@ fn unreadable_input_is_one_sentence_and_exit_code_2() {
         ("zero_bytes", "error: the trace file is empty: it has no header (path "),
         (
             "not_a_trace",
-            "error: the trace file ends inside its first frame (offset 4, bytes there 34, bytes promised",
+            "error: this is not an LMCache trace: it ends inside its first frame (offset 4, bytes there 34, bytes promised",
         ),
         ("bad_format_version", "error: unsupported format_version (found 2, expected 1, path "),
         ("bad_magic", "error: bad magic: this is not an LMCache trace (found b\"XMCT\""),

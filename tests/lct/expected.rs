@@ -148,7 +148,7 @@ fn check_rejection(name: &str, error: &lmcache::error::Error) {
         "bad_schema_version" => "unsupported trace_schema_version (found 2, expected 1)",
         "bad_magic" => "bad magic: this is not an LMCache trace (found b\"XMCT\", expected b\"LMCT\")",
         "not_a_trace" => {
-            "the trace file ends inside its first frame (offset 4, bytes there 34, bytes promised 1751477356)"
+            "this is not an LMCache trace: it ends inside its first frame (offset 4, bytes there 34, bytes promised 1751477356)"
         }
         "zero_bytes" => "the trace file is empty: it has no header",
         other => panic!("{other}: an unexpected refusal: {error}"),

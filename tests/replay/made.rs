@@ -10,10 +10,15 @@ pub(crate) struct MadeTrace(Vec<u8>);
 
 impl MadeTrace {
     pub(crate) fn new() -> Self {
+        Self::started_at(1.0)
+    }
+
+    /// One whose recorder started at this time of the wall clock, in seconds.
+    pub(crate) fn started_at(t_wall_start_s: f64) -> Self {
         let mut trace = Self(Vec::new());
         trace.frame(&json!({
             "type": "header", "magic": "bytes:LMCT", "format_version": 1, "level": "storage",
-            "trace_schema_version": 1, "t_mono_start": 1.0, "t_wall_start": 1.0,
+            "trace_schema_version": 1, "t_mono_start": 1.0, "t_wall_start": t_wall_start_s,
             "sm_config_json": "", "sm_config_digest": "",
         }));
         trace

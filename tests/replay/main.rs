@@ -17,6 +17,8 @@ mod interrupted;
 mod made;
 mod misses;
 #[cfg(feature = "cli")]
+mod nodes;
+#[cfg(feature = "cli")]
 mod observability;
 #[cfg(all(feature = "cli", feature = "otlp-collector"))]
 mod otlp;

@@ -333,6 +333,7 @@ fn what_found_no_memory_is_missed_until_it_does() {
     bench.prefetch("c");
     bench.read("b"); // Evicted.
     bench.reserve("b", 16);
+    bench.finish("b"); // As on the host of the trace, which had the memory.
     bench.read("b"); // Since then there was no memory for it.
     let totals = bench.close();
     check(&totals);

@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`play`](mod@play): one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
+//! * [`traces`]: what is replayed. [`play`](mod@play): one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
 //! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
@@ -18,6 +18,7 @@ mod recording;
 mod report;
 mod telemetry;
 mod terminal;
+mod traces;
 mod warnings;
 
 use std::io::IsTerminal;
@@ -25,23 +26,23 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
 
-use super::exit::{Finding, print_warning};
+use super::exit::{Finding, print_note, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
 use super::options::{ReadArgs, ReportArgs};
 use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
-use crate::format::lct::Level;
 use crate::replay::{StopFlag, Timeline};
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
-use crate::trace::Trace;
 
 use live::{LinesTo, Progress};
 pub(super) use pacing::{PaceFlags, PartFlags};
 use page::Page;
 use play::{Lookers, Played, Replayed, play};
 use report::ReplayReport;
+use traces::Opened;
+pub(super) use traces::check_level;
 pub(super) use warnings::extent;
 
 const EXAMPLES: &str = "\
@@ -100,9 +101,9 @@ fn broken(json: &str) -> String {
 #[derive(Debug, Args)]
 #[command(after_help = examples(), args_override_self = true)]
 pub(crate) struct ReplayArgs {
-    /// A trace of level "storage"; - is the standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A trace of level "storage"; - is the standard input. Several are replayed at once, one of each node, on one clock
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// Print one line per record; beside --format json they go to standard error
     #[arg(long)]
     verbose: bool,
@@ -218,6 +219,14 @@ impl ReplayArgs {
         reports.into_iter().chain(pages).chain(streams).flatten().collect()
     }
 
+    /// Names the files: some are written without being asked for.
+    fn tell_what_was_written(&self) {
+        let files: Vec<String> = self.output_files().iter().map(|path| path.display().to_string()).collect();
+        if !self.report.quiet && !files.is_empty() {
+            print_note(&format!("written: {}", files.join(", ")));
+        }
+    }
+
     /// Replays the trace.
     ///
     /// # Errors
@@ -231,18 +240,19 @@ impl ReplayArgs {
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
-        let trace = Trace::open(&self.file, self.read.mode())?;
-        check_level(&trace)?;
+        let opened = Opened::open(&self.files, self.read.mode())?;
         prepare_outputs(&self)?;
         let telemetry = self.storage.telemetry().prepare()?;
-        let keys = trace.key_table()?;
-        let extent = extent(&trace, keys.as_ref(), self.report.quiet);
+        let keys = opened.key_tables()?;
+        let nodes = opened.nodes(&keys, part.alignment, self.report.quiet);
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
-        let replayed = Replayed { trace: &trace, keys: keys.as_ref(), extent, part };
+        let replayed = Replayed { extent: nodes.extent(), nodes, part };
         let lookers = Lookers { progress, telemetry };
         let played = play(&self, &replayed, pacing, &config, lookers, &stop)?;
         let Played { report, files, timeline } = played;
+        warnings::about_the_part(&report);
+        warnings::about_the_lines(&report);
         warnings::about_the_recording(&report);
         warnings::about_evictions(&report);
         warnings::about_l2(&report);
@@ -251,8 +261,10 @@ impl ReplayArgs {
         report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
-        let page = deliver_page(&self, &report, timeline.as_ref());
-        files.and(delivered).and(page).map(|()| finding(&self, &report))
+        let page = deliver_page(&self, &replayed, &report, timeline.as_ref());
+        files.and(delivered).and(page)?;
+        self.tell_what_was_written();
+        Ok(finding(&self, &report))
     }
 }
 
@@ -261,25 +273,16 @@ impl ReplayArgs {
 fn prepare_outputs(args: &ReplayArgs) -> Result<()> {
     let files = args.output_files();
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    check_apart(&files, &[&args.file])?;
+    let inputs: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+    check_apart(&files, &inputs)?;
     args.record.as_deref().map_or(Ok(()), recording::check_path)?;
     create_directory(&args.output_dir)?;
-    for file in [&args.jsonl_out, &args.html, &args.perfetto].into_iter().flatten() {
-        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-        parent.map_or(Ok(()), create_directory)?;
+    if let Some(parent) = args.jsonl_out.as_deref().and_then(Path::parent)
+        && !parent.as_os_str().is_empty()
+    {
+        create_directory(parent)?;
     }
     files.iter().try_for_each(|path| check_writable(path))
-}
-
-pub(super) fn check_level(trace: &Trace) -> Result<()> {
-    let level = trace.level();
-    if level == Level::Storage.name() {
-        return Ok(());
-    }
-    Err(Error::unsupported("only traces of level 'storage' hold calls that can be replayed")
-        .with_context("path", trace.path().display())
-        .with_context("level", format!("{level:?}"))
-        .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
 }
 
 /// Writes the files and the report. All of them are tried.
@@ -294,9 +297,14 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
 }
 
 /// Writes the page, if one is wanted.
-fn deliver_page(args: &ReplayArgs, report: &ReplayReport, timeline: Option<&Timeline>) -> Result<()> {
+fn deliver_page(
+    args: &ReplayArgs,
+    replayed: &Replayed<'_>,
+    report: &ReplayReport,
+    timeline: Option<&Timeline>,
+) -> Result<()> {
     let (Some(path), Some(timeline)) = (&args.html, timeline) else { return Ok(()) };
-    let trace = args.file.display().to_string();
+    let trace = replayed.nodes.name();
     write_whole(path, Page { report, timeline, trace: &trace }.render().as_bytes())
 }
 
@@ -306,7 +314,8 @@ fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {
     let is_trace_incomplete = args.read.strict && !report.extent.is_complete();
     let is_recording_incomplete = report.recording.as_ref().is_some_and(|recording| !recording.is_complete());
     let is_file_incomplete = is_stream_incomplete || is_recording_incomplete;
-    match report.run.records_failed > 0 || is_trace_incomplete || is_file_incomplete {
+    let is_l2_down = report.has_dead_adapter() || (args.read.strict && report.has_failures_in_l2());
+    match report.run.records_failed > 0 || is_trace_incomplete || is_file_incomplete || is_l2_down {
         _ if report.run.interrupted => Finding::Interrupted,
         true => Finding::Found,
         false => Finding::None,

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::format::model::Op;
 use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
+use crate::replay::nodes::Alignment;
 use crate::replay::pace::{RATES, SPEEDS};
 use crate::replay::selection::Selection;
 use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
@@ -52,9 +53,20 @@ enum OrderFlag {
     Causal,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum AlignFlag {
+    /// As the wall clocks of their recorders have it
+    Wall,
+    /// All begin at once
+    Start,
+}
+
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Part of the trace, and copies of it")]
 pub(in crate::cli) struct PartFlags {
+    /// Where several traces lie beside each other
+    #[arg(long, value_enum, default_value_t = AlignFlag::Wall, value_name = "CLOCK")]
+    align: AlignFlag,
     /// Leave out what was made before this many seconds from the start
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number("60 or 1.5"))]
     from: Option<f64>,
@@ -96,6 +108,7 @@ pub(in crate::cli) struct Part {
     pub(super) selection: Selection,
     pub(super) loops: u32,
     pub(super) tenants: u32,
+    pub(super) alignment: Alignment,
 }
 
 impl PaceFlags {
@@ -169,7 +182,11 @@ impl PartFlags {
             models: self.models.clone(),
             salts: self.salts.clone(),
         };
-        Ok(Part { selection, loops: self.loops, tenants: self.tenants })
+        let alignment = match self.align {
+            AlignFlag::Wall => Alignment::Wall,
+            AlignFlag::Start => Alignment::Start,
+        };
+        Ok(Part { selection, loops: self.loops, tenants: self.tenants, alignment })
     }
 }
 

@@ -3,8 +3,8 @@
 use super::namespace::NamespaceReport;
 use super::pacing::{Pacing, Part};
 use super::recording::RecordingReport;
+use super::traces::{NodeReport, Nodes};
 use crate::replay::latency::HitRate;
-use crate::replay::latency::bytes::chunk_tokens;
 use crate::replay::telemetry::TelemetryReport;
 use crate::replay::{
     AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
@@ -12,7 +12,6 @@ use crate::replay::{
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
-use crate::trace::Trace;
 
 /// The results of one replay.
 #[derive(Clone, Debug)]
@@ -21,6 +20,8 @@ pub(super) struct ReplayReport {
     pub(super) level: String,
     /// How much there was to replay.
     pub(super) extent: TraceExtent,
+    /// The traces one by one, if there are several.
+    pub(super) nodes: Vec<NodeReport>,
     /// What the dispatcher did.
     pub(super) run: ReplayRun,
     /// What the storage manager answered.
@@ -66,23 +67,25 @@ pub(super) struct Delivered {
 
 impl ReplayReport {
     pub(super) fn new(
-        trace: &Trace,
-        extent: &TraceExtent,
+        nodes: &Nodes<'_>,
+        extent: TraceExtent,
         config: &StorageManagerConfig,
         run: ReplayRun,
         totals: ManagerTotals,
     ) -> Self {
+        let (recorded_digest, recorded_json) = nodes.recorded_config();
         let mut report = Self {
-            level: trace.level().to_owned(),
-            extent: *extent,
+            level: nodes.level().to_owned(),
+            extent,
+            nodes: nodes.reports(),
             run,
             totals: totals.storage,
             answers: totals.answers,
             failed_evictions: totals.failed_evictions,
             l2: totals.l2,
             account: totals.account,
-            chunk_tokens: chunk_tokens(trace.sm_config_json()),
-            recorded_digest: trace.sm_config_digest().to_owned(),
+            chunk_tokens: nodes.chunk_tokens(),
+            recorded_digest: recorded_digest.to_owned(),
             replay_digest: config.digest(),
             differences: Vec::new(),
             recording: None,
@@ -92,7 +95,7 @@ impl ReplayReport {
             telemetry: TelemetryReport::default(),
         };
         if report.is_same_config() == Some(false) {
-            report.differences = differences(trace.sm_config_json(), config);
+            report.differences = differences(recorded_json, config);
         }
         report
     }
@@ -106,6 +109,22 @@ impl ReplayReport {
     /// The eviction passes that failed, of all L1s.
     pub(super) fn failed_eviction_passes(&self) -> u64 {
         self.failed_evictions.iter().map(|failed| failed.failed_passes).sum()
+    }
+
+    /// Whether there is an adapter that failed and did nothing else: what was measured is a replay without it.
+    pub(super) fn has_dead_adapter(&self) -> bool {
+        let is_dead = |(position, adapter): (usize, &AdapterStatus)| {
+            let flows = self.account.adapters.iter().filter(|flow| flow.adapter_index as usize == position);
+            adapter.failed_operations() > 0
+                && flows.map(|flow| flow.stores.objects + flow.loads.objects).sum::<u64>() == 0
+        };
+        self.l2.adapters.iter().enumerate().any(is_dead)
+    }
+
+    /// Whether something failed in L2, or did not get there.
+    pub(super) fn has_failures_in_l2(&self) -> bool {
+        let failed = self.l2.adapters.iter().any(|adapter| adapter.failed_operations() > 0);
+        failed || self.l2.lost_keys + self.l2.dropped_keys > 0
     }
 
     /// Whether the trace was recorded under our configuration; nothing if the trace does not say.

@@ -7,24 +7,32 @@ use crate::cli::exit::print_warning;
 use crate::clock::NS_PER_S;
 use crate::format::native::KeyTable;
 use crate::replay::manager_target::ManagerTarget;
-use crate::replay::{FailedEviction, TraceExtent};
+use crate::replay::{FailedEviction, Order, TraceExtent};
 use crate::trace::Trace;
 
 /// A replay that is later than this somewhere is said to be behind its schedule.
 const BEHIND_NS: u64 = NS_PER_S / 10;
 
 /// What LMCache's replay warns about. Printed when nothing can be refused any more: an error is not to stand below it.
-pub(super) fn about_the_environment() {
+pub(super) fn about_the_environment(order: Order) {
     let bold = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Yellow.into()));
     // If standard error is gone there is nobody left to tell.
     let _ = writeln!(
         anstream::stderr(),
         "{bold}warning: a replay can miss what the recorded server found{bold:#}\n\
-         \x20 * It runs under this command's storage configuration, which may differ from the recorded one.\n\
-         \x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
-         \x20 * Reads and writes are asynchronous: a load that had finished when the trace was recorded may\n\
-         \x20   not have finished here, and the matching read then gets nothing.\n\
-         \x20 Take counts of misses as a sign of this environment, not as a defect of the trace."
+         \x20 * It runs under this command's storage configuration, which may differ from the\n\
+         \x20   recorded one.\n\
+         {}\
+         \x20 Take counts of misses as a sign of this environment, not as a defect of the trace.",
+        match order {
+            // Loads are waited for, and the machine's speed changes no hit.
+            Order::Causal => "",
+            Order::Recorded => {
+                "\x20 * It runs on this machine, which may be slower or faster than the recording one.\n\
+                 \x20 * Reads and writes are asynchronous: a load that had finished when the trace was\n\
+                 \x20   recorded may not have finished here, and the matching read then gets nothing.\n"
+            }
+        }
     );
 }
 
@@ -36,7 +44,17 @@ pub(in crate::cli) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quie
         }
     };
     let trace = match trace {
-        Trace::Lct(reader) => return TraceExtent::of(reader),
+        Trace::Lct(reader) => {
+            let extent = TraceExtent::of(reader);
+            if let Some(offset) = extent.ending.cut_offset() {
+                warn(&format!("the trace is cut short at byte {offset}; the replay is of what comes before"));
+            }
+            if extent.undecodable_frames > 0 {
+                let frames = extent.undecodable_frames;
+                warn(&format!("{frames} frames of the trace are no records; the replay is of the others"));
+            }
+            return extent;
+        }
         Trace::Native(trace) => trace,
     };
     let extent = TraceExtent::of_native(trace, keys, |damaged| warn(&damaged.to_string()));
@@ -58,15 +76,24 @@ pub(in crate::cli) fn extent(trace: &Trace, keys: Option<&KeyTable<'_>>, is_quie
 /// A replay that was not as fast as it was to be measures this machine, and not the storage manager.
 pub(super) fn about_the_pace(report: &ReplayReport) {
     let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
-    let stretch = report.run.lag.longest_late;
-    if stretch.max_ns >= BEHIND_NS {
+    let (lag, stretch) = (&report.run.lag, report.run.lag.longest_late);
+    if lag.max_ns >= BEHIND_NS {
+        let order = report.delivered.as_ref().map(|delivered| delivered.pacing.options.order);
+        let advice = match order {
+            // More workers would only take turns.
+            Some(Order::Causal) => {
+                "this machine cannot keep up, or the L2, which calls wait for in causal order: lower the pace"
+            }
+            _ => "this machine cannot keep up: lower the pace, or add --workers",
+        };
         print_warning(&format!(
-            "the replay was behind its schedule from {:.3} s to {:.3} s, by up to {:.3} s, for {} calls; what was measured then is \
-             a machine that cannot keep up: lower the pace, or add --workers",
+            "the replay was behind its schedule, by up to {:.3} s; for longest with what was due from {:.3} s to {:.3} s ({} calls, \
+             up to {:.3} s): {advice}",
+            seconds(lag.max_ns),
             seconds(stretch.from_ns),
             seconds(stretch.to_ns),
+            stretch.calls,
             seconds(stretch.max_ns),
-            stretch.calls
         ));
     }
     if report.unsettled_calls > 0 {
@@ -106,6 +133,28 @@ pub(super) fn about_evictions(report: &ReplayReport) {
         print_warning(&format!(
             "L1 {l1_tag} could not evict {failed_passes} times, and stayed full ({policy}: {reason}); choose another \
              --eviction-policy, or --compat native"
+        ));
+    }
+}
+
+/// A selection that leaves nothing is a slip of the pen more often than not.
+pub(super) fn about_the_part(report: &ReplayReport) {
+    let Some(delivered) = report.delivered.as_ref().filter(|_| !report.run.interrupted) else { return };
+    if delivered.left_out_records > 0 && report.run.records() == 0 {
+        print_warning(
+            "nothing was replayed: no record of the trace is in what --from, --to, --ops, --models and --salts choose; `info` shows \
+             what there is",
+        );
+    }
+}
+
+/// A file with a line per record that lacks some, since whoever read it was too slow.
+pub(super) fn about_the_lines(report: &ReplayReport) {
+    let missing = report.run.unobserved_records;
+    if missing > 0 {
+        print_warning(&format!(
+            "{missing} records are missing in what was written while the replay ran (--jsonl-out, --perfetto, --verbose): their \
+             reader or their disk was too slow"
         ));
     }
 }

@@ -251,7 +251,12 @@ impl KeyFates {
             let mut size = 0;
             self.change(print, |fate| {
                 // Its store may have begun already.
-                fate.written = if is_finished { Written::Finished } else { Written::Never };
+                fate.written = match (is_finished, fate.written) {
+                    (true, _) => Written::Finished,
+                    // The trace's host had the memory, and finishes what was not reserved here.
+                    (false, Written::Refused) => Written::Refused,
+                    (false, _) => Written::Never,
+                };
                 size = fate.size;
             });
             if !is_finished {

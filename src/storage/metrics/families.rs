@@ -259,7 +259,11 @@ pub(super) fn salt_of(key: &ObjectKey) -> &str {
     key.scope().cache_salt()
 }
 
-/// How many keys there are of each kind. Keys of a kind come together, and there are few kinds.
+/// Kinds that a key is looked for in: a call with a hundred thousand models must not take their square.
+const LOOKED_FOR_KINDS: usize = 16;
+
+/// How many keys there are of each kind. Keys of a kind come together, and there are few kinds; where there are many, one
+/// may stand there several times, and its counts add up all the same.
 fn by<'a>(
     keys: impl Iterator<Item = &'a ObjectKey>,
     kind: impl Fn(&'a ObjectKey) -> &'a str,
@@ -267,7 +271,7 @@ fn by<'a>(
     let mut counts = SmallVec::<[(&str, u64); 4]>::new();
     for key in keys {
         let kind = kind(key);
-        match counts.iter_mut().rev().find(|(other, _)| *other == kind) {
+        match counts.iter_mut().rev().take(LOOKED_FOR_KINDS).find(|(other, _)| *other == kind) {
             Some((_, count)) => *count += 1,
             None => counts.push((kind, 1)),
         }

@@ -11,6 +11,7 @@ use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport};
 use super::telemetry;
+use super::traces::NodeReport;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
@@ -95,6 +96,7 @@ fn summary(report: &ReplayReport) -> Value {
         "unsettled_calls": report.unsettled_calls,
         "l2": l2(report),
         "trace": trace(&report.extent),
+        "traces": report.nodes.iter().map(node).collect::<Vec<_>>(),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
         "observability": telemetry::to_json(&report.telemetry),
@@ -130,6 +132,16 @@ fn l2(report: &ReplayReport) -> Value {
         },
         "flows": measured::flows(report),
     })
+}
+
+/// One of several traces.
+fn node(node: &NodeReport) -> Value {
+    let mut object = trace(&node.extent);
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("path".to_owned(), json!(node.path.display().to_string()));
+        fields.insert("begins_s".to_owned(), json!(node.begins_s));
+    }
+    object
 }
 
 /// How much there was to replay. Of a native file also what is missing in it.

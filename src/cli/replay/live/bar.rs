@@ -72,7 +72,7 @@ fn calls(beat: &Beat, pulse: &Pulse) -> String {
             line += &format!(", {count} {what}");
         }
     }
-    line + &format!(", {} of {} records", pulse.records, pulse.total_records)
+    line + &format!(", {} of {} records", pulse.records, pulse.total_records())
 }
 
 fn tiers(pulse: &Pulse) -> String {

@@ -22,7 +22,9 @@ use std::path::Path;
 use crate::clock::{NS_PER_S, monotonic_ns};
 use crate::error::Result;
 use crate::format::model::Op;
+use crate::replay::selection::LeftOut;
 use crate::replay::{LiveView, Outcome, RecordName, ReplayObserver, ReplayRun, Timeline, TraceExtent};
+use crate::sync::Arc;
 
 use bar::{Bar, DRAWS_PER_S};
 use jsonl::JsonLines;
@@ -72,8 +74,10 @@ pub(super) struct LiveOptions<'a> {
     pub(super) timeline: bool,
     pub(super) lines: LinesTo,
     pub(super) progress: Progress,
-    /// How long the replay takes at its pace, in seconds; nothing if it goes as fast as it can.
+    /// How long the replay takes, in seconds; nothing if it goes as fast as it can, or nobody knows.
     pub(super) paced_s: Option<f64>,
+    /// What turns out not to be replayed.
+    pub(super) left_out: &'a Arc<LeftOut>,
     /// What the trace is called.
     pub(super) trace_name: &'a str,
 }
@@ -153,7 +157,7 @@ impl LiveOutput {
         let now_ns = monotonic_ns();
         self.sample(now_ns);
         if let Some(teller) = self.teller.take() {
-            teller.end(now_ns);
+            teller.end(now_ns, run.interrupted);
         }
         if let Some(mut lines) = self.lines.take() {
             lines.flush();
@@ -250,7 +254,8 @@ impl Teller {
         let now_ns = monotonic_ns();
         // Programs get their first line after a second, people theirs at once.
         let due_ns = if matches!(form, TellerForm::Json) { now_ns + NS_PER_S } else { now_ns };
-        Some(Self { pulse: Pulse::new(now_ns, extent, options.paced_s), form, due_ns })
+        let pulse = Pulse::new(now_ns, extent, options.paced_s, Arc::clone(options.left_out));
+        Some(Self { pulse, form, due_ns })
     }
 
     fn tell_if_due(&mut self, now_ns: u64) {
@@ -271,8 +276,8 @@ impl Teller {
         }
     }
 
-    fn end(mut self, now_ns: u64) {
-        let beat = self.pulse.beat(now_ns);
+    fn end(mut self, now_ns: u64, is_interrupted: bool) {
+        let beat = self.pulse.last_beat(now_ns, is_interrupted);
         match self.form {
             TellerForm::Bar(bar) => bar.clear(),
             TellerForm::Json => progress_json::print(&beat, &self.pulse, true),

@@ -49,7 +49,7 @@ fn line(beat: &Beat, pulse: &Pulse, finished: bool) -> Line {
         left_s: beat.left_ns.map(seconds),
         finished,
         records: pulse.records,
-        total_records: pulse.total_records,
+        total_records: pulse.total_records(),
         failed: pulse.failed,
         skipped: pulse.skipped,
         calls_per_s: beat.calls_per_s,

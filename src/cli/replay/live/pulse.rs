@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::clock::NS_PER_S;
+use crate::replay::selection::LeftOut;
 use crate::replay::{LiveSample, Outcome, Status, TraceExtent};
+use crate::sync::Arc;
 
 /// How long a rate and a lag look back.
 const LOOKS_BACK_NS: u64 = NS_PER_S;
@@ -12,9 +14,11 @@ const LOOKS_BACK_NS: u64 = NS_PER_S;
 #[derive(Debug)]
 pub(super) struct Pulse {
     begun_ns: u64,
-    /// How long the replay takes at its pace; nothing if it goes as fast as it can.
+    /// How long the replay takes; nothing if it goes as fast as it can, or nobody knows.
     paced_ns: Option<u64>,
-    pub(super) total_records: u64,
+    /// Records at most; of those some turn out to be [left out](Self::left_out).
+    most_records: u64,
+    left_out: Arc<LeftOut>,
     pub(super) records: u64,
     pub(super) failed: u64,
     pub(super) skipped: u64,
@@ -50,12 +54,18 @@ pub(super) struct Beat {
 }
 
 impl Pulse {
-    /// A replay of `extent` begins. It takes `paced_s` at its pace; nothing if it goes as fast as it can.
-    pub(super) fn new(now_ns: u64, extent: &TraceExtent, paced_s: Option<f64>) -> Self {
+    /// A replay of `extent` begins, but for what is left out. It takes `paced_s`; nothing if nobody knows.
+    pub(super) fn new(
+        now_ns: u64,
+        extent: &TraceExtent,
+        paced_s: Option<f64>,
+        left_out: Arc<LeftOut>,
+    ) -> Self {
         Self {
             begun_ns: now_ns,
             paced_ns: paced_s.map(|seconds| (seconds * NS_PER_S as f64) as u64),
-            total_records: extent.records,
+            most_records: extent.records,
+            left_out,
             records: 0,
             failed: 0,
             skipped: 0,
@@ -65,6 +75,11 @@ impl Pulse {
             moments: VecDeque::from([Moment { at_ns: now_ns, calls: 0, lag_ns: 0 }]),
             sample: LiveSample::default(),
         }
+    }
+
+    /// How many records there are, as far as that is known.
+    pub(super) fn total_records(&self) -> u64 {
+        self.most_records.saturating_sub(self.left_out.records()).max(self.records)
     }
 
     pub(super) fn record(&mut self, outcome: &Outcome) {
@@ -100,15 +115,21 @@ impl Pulse {
         }
     }
 
+    /// What there is to show at the end: all is done, unless the replay was interrupted.
+    pub(super) fn last_beat(&mut self, now_ns: u64, is_interrupted: bool) -> Beat {
+        let beat = self.beat(now_ns);
+        if is_interrupted { beat } else { Beat { done: 1.0, left_ns: Some(0), ..beat } }
+    }
+
     /// How far the replay is. At a pace the clock knows, also while the trace is silent; without one the records do.
     fn progress(&self, elapsed_ns: u64) -> (f64, Option<u64>) {
         let share = |part: u64, whole: u64| (part as f64 / whole.max(1) as f64).min(1.0);
         match self.paced_ns {
             Some(paced_ns) => (share(elapsed_ns, paced_ns), Some(paced_ns.saturating_sub(elapsed_ns))),
             None => {
-                let left = self.total_records.saturating_sub(self.records) as f64;
+                let left = self.total_records().saturating_sub(self.records) as f64;
                 let ns_a_record = (self.records > 0).then(|| elapsed_ns as f64 / self.records as f64);
-                (share(self.records, self.total_records), ns_a_record.map(|ns| (ns * left) as u64))
+                (share(self.records, self.total_records()), ns_a_record.map(|ns| (ns * left) as u64))
             }
         }
     }
@@ -129,7 +150,7 @@ mod tests {
             duration_s: 0.0,
             native: None,
         };
-        Pulse::new(NS_PER_S, &extent, paced_s)
+        Pulse::new(NS_PER_S, &extent, paced_s, Arc::default())
     }
 
     fn outcome(lag_ns: u64) -> Outcome {
@@ -155,6 +176,13 @@ mod tests {
         assert_eq!((beat.done, beat.left_ns), (1.0, Some(0)));
         let beat = self::pulse(Some(0.0)).beat(NS_PER_S);
         assert_eq!((beat.done, beat.left_ns), (0.0, Some(0)));
+    }
+
+    #[test]
+    fn at_the_end_all_is_done_but_after_an_interrupt() {
+        let last = |is_interrupted| pulse(None).last_beat(2 * NS_PER_S, is_interrupted);
+        assert_eq!((last(false).done, last(false).left_ns), (1.0, Some(0)));
+        assert_eq!((last(true).done, last(true).left_ns), (0.0, None));
     }
 
     #[test]

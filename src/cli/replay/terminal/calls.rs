@@ -10,6 +10,9 @@ pub(super) fn overall(table: &mut Table, report: &ReplayReport) {
     let run = &report.run;
     table.heading("Overall");
     table.row("Trace level", &report.level);
+    if !report.nodes.is_empty() {
+        table.row("Traces", report.nodes.len());
+    }
     table.row("Records replayed", run.records_replayed);
     table.row("Records skipped", run.records_skipped);
     table.row("Records failed", run.records_failed);

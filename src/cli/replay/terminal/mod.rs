@@ -38,6 +38,7 @@ pub(super) fn lines(report: &ReplayReport) -> Vec<Line> {
     tiers::moved(&mut table, report);
     tiers::l2(&mut table, &report.l2);
     tiers::flows(&mut table, report);
+    trace::nodes(&mut table, &report.nodes);
     trace::recorded(&mut table, report);
     trace::recording(&mut table, report);
     trace::observability(&mut table, &report.telemetry);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::super::recording::RecordingReport;
 use super::super::report::ReplayReport;
+use super::super::traces::NodeReport;
 use super::table::{Table, columns_us};
 use crate::cli::replay::telemetry;
 use crate::cli::text::{bytes, printable, short};
@@ -38,6 +39,21 @@ pub(super) fn observability(table: &mut Table, report: &TelemetryReport) {
     if !report.is_empty() {
         table.heading("Observability");
         telemetry::rows(report).iter().for_each(|(label, value)| table.row(label, value));
+    }
+}
+
+/// Several traces, one by one.
+pub(super) fn nodes(table: &mut Table, nodes: &[NodeReport]) {
+    if nodes.is_empty() {
+        return;
+    }
+    table.heading("Traces: records, begins (s)");
+    for node in nodes {
+        let path = node.path.display().to_string();
+        table.row(&printable(&path), format!("{} {:.3}", node.extent.records, node.begins_s));
+        if let Some(offset) = node.extent.ending.cut_offset() {
+            table.row("  cut short at byte", offset);
+        }
     }
 }
 
@@ -83,8 +99,9 @@ pub(super) fn trace(table: &mut Table, report: &ReplayReport) {
     }
     table.heading("Worth Knowing");
     if run.interrupted {
-        let done = run.records_replayed + run.records_skipped + run.records_failed;
-        table.row("Interrupted after", format!("{done} of {} records", extent.records));
+        let copies = report.delivered.as_ref().map_or(1, |delivered| delivered.part.copies());
+        let all = extent.records.saturating_mul(copies);
+        table.row("Interrupted after", format!("{} of {all} records", run.records()));
     }
     if let Some(offset) = extent.ending.cut_offset() {
         table.row("Trace is cut short at byte", offset);

@@ -166,6 +166,10 @@ impl Namespace {
     /// The folder that goes by our mark in `parent`. Adapters that share a folder share ours in it.
     fn folder_in(&mut self, parent: &Path) -> Result<std::path::PathBuf> {
         let is_kept = self.mode == NamespaceMode::FreshKept;
+        // However each adapter spells it. One that is not there yet has no links to follow.
+        let parent = &std::fs::canonicalize(parent)
+            .or_else(|_| std::path::absolute(parent))
+            .unwrap_or_else(|_| parent.to_owned());
         let path = NamespaceFolder::path_in(parent, &self.mark, is_kept);
         let is_there = |place: &Place| matches!(place, Place::Folder(folder) if folder.path() == path);
         if !self.places.iter().any(is_there) {
