@@ -75,11 +75,12 @@ fn first_frame_error(ending: Ending) -> Error {
     match ending {
         Ending::Clean => Error::new(ErrorKind::Truncated, "the trace file is empty: it has no header")
             .with_hint("a recorder that was never given its configuration leaves an empty file"),
-        Ending::InPrefix { have_bytes, .. } => {
-            Error::new(ErrorKind::Truncated, "this is not an LMCache trace: it ends inside the length of its first frame")
-                .with_context("bytes", have_bytes)
-                .with_hint(hint)
-        }
+        Ending::InPrefix { have_bytes, .. } => Error::new(
+            ErrorKind::Truncated,
+            "this is not an LMCache trace: it ends inside the length of its first frame",
+        )
+        .with_context("bytes", have_bytes)
+        .with_hint(hint),
         Ending::InBody { offset, have_bytes, want_bytes } => {
             Error::new(ErrorKind::Truncated, "this is not an LMCache trace: it ends inside its first frame")
                 .with_context("offset", offset)

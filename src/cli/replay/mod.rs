@@ -34,6 +34,7 @@ use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
 use crate::replay::{StopFlag, Timeline};
+use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 
 use live::{LinesTo, Progress};
@@ -261,7 +262,7 @@ impl ReplayArgs {
         report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
-        let page = deliver_page(&self, &replayed, &report, timeline.as_ref());
+        let page = deliver_page(&self, &replayed, &config, &report, timeline.as_ref());
         files.and(delivered).and(page)?;
         self.tell_what_was_written();
         Ok(finding(&self, &report))
@@ -300,12 +301,13 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
 fn deliver_page(
     args: &ReplayArgs,
     replayed: &Replayed<'_>,
+    config: &StorageManagerConfig,
     report: &ReplayReport,
     timeline: Option<&Timeline>,
 ) -> Result<()> {
     let (Some(path), Some(timeline)) = (&args.html, timeline) else { return Ok(()) };
     let trace = replayed.nodes.name();
-    write_whole(path, Page { report, timeline, trace: &trace }.render().as_bytes())
+    write_whole(path, Page { report, timeline, config, trace: &trace }.render().as_bytes())
 }
 
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {

@@ -200,11 +200,10 @@ impl Plot {
         let height = HEIGHT - TOP - BOTTOM;
         for (from, to, words) in &self.hover {
             let (x, right) = (self.x(*from), self.x(*to));
+            let (width, words) = (right - x, escape(words));
             let _ = writeln!(
                 out,
-                "<rect x=\"{x:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{height}\"><title>{}</title></rect>",
-                right - x,
-                escape(words)
+                "<path d=\"M{x:.1} {TOP}h{width:.1}v{height}h-{width:.1}z\"><title>{words}</title></path>"
             );
         }
         *out += "</g>";
