@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(feature = "cli")]
+mod bounded;
+#[cfg(feature = "cli")]
 mod browser;
 mod causal;
 #[cfg(feature = "cli")]
