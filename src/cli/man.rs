@@ -99,6 +99,7 @@ fn sections(notes: &str) -> String {
         match line.split_once(':') {
             _ if line.is_empty() => roff.control("PP", []),
             Some(("Examples", _)) => roff.control("SH", ["EXAMPLES"]),
+            Some(("Exit codes", "")) => roff.control("SH", ["EXIT STATUS"]),
             Some(("Exit codes", rest)) => roff.control("SH", ["EXIT STATUS"]).text([roman(rest.trim())]),
             _ => roff.text([roman(line.strip_prefix("  ").unwrap_or(line))]),
         };

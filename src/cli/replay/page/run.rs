@@ -11,6 +11,7 @@ use crate::cli::replay::pacing::{Part, order_name, pace_name};
 use crate::cli::replay::report::{Delivered, ReplayReport};
 use crate::cli::text::{bytes, plural};
 use crate::format::model::Op;
+use crate::replay::nodes::Alignment;
 use crate::storage::config::secret::masked;
 use crate::storage::config::{EvictionConfig, L1ManagerConfig, StorageManagerConfig};
 
@@ -23,9 +24,10 @@ pub(super) fn what_was_run(
 ) -> String {
     let mut replay = Table::of_words(&[]);
     let records = format!("{trace}: {} of level {}", plural(report.extent.records, "record"), report.level);
-    replay.row("Trace", [records]);
+    replay.row(if report.nodes.is_empty() { "Trace" } else { "Traces" }, [records]);
     if let Some(delivered) = &report.delivered {
-        how(&mut replay, delivered);
+        // One trace lies nowhere.
+        how(&mut replay, delivered, (!report.nodes.is_empty()).then_some(delivered.part.alignment));
     }
     replay.row("Behaviour", [format!("--compat {}", config.compat.name())]);
     digests(&mut replay, report);
@@ -47,18 +49,15 @@ pub(super) fn command_line(arguments: impl Iterator<Item = OsString>) -> String 
     std::iter::once(NAME.to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// An argument that is JSON, or a flag with JSON behind `=`, with masks for secrets; any other as it is.
+/// An argument that is JSON, or a flag with JSON behind `=`, in one line and with masks for secrets; any other as it is.
 fn without_secrets(argument: &str) -> String {
     let (flag, json) = argument.split_at(argument.find('{').unwrap_or(argument.len()));
-    let Ok(value) = serde_json::from_str::<Value>(json) else { return argument.to_owned() };
-    match masked(&value) {
-        hidden if hidden == value => argument.to_owned(),
-        hidden => format!("{flag}{hidden}"),
-    }
+    serde_json::from_str::<Value>(json)
+        .map_or_else(|_| argument.to_owned(), |value| format!("{flag}{}", masked(&value)))
 }
 
 /// Pace, order, workers, and which part of the trace.
-fn how(table: &mut Table, delivered: &Delivered) {
+fn how(table: &mut Table, delivered: &Delivered, alignment: Option<Alignment>) {
     let Delivered { pacing, part, left_out_records, left_out_keys } = delivered;
     table.row("Pace", [pace_name(pacing.options.pace)]);
     table.row("Order", [order_name(pacing.options.order).to_owned()]);
@@ -67,6 +66,13 @@ fn how(table: &mut Table, delivered: &Delivered) {
     if !part.selection.is_everything() {
         table.row_in(1, "records left out", [left_out_records.to_string()]);
         table.row_in(1, "keys left out of other records", [left_out_keys.to_string()]);
+    }
+    if let Some(alignment) = alignment {
+        let words = match alignment {
+            Alignment::Wall => "as the wall clocks of their recorders have it",
+            Alignment::Start => "all begin at once",
+        };
+        table.row("Traces lie", [words.to_owned()]);
     }
     if part.copies() > 1 {
         let (loops, tenants) = (part.loops.into(), part.tenants.into());
@@ -99,7 +105,8 @@ fn digests(table: &mut Table, report: &ReplayReport) {
         [match report.is_same_config() {
             Some(true) => format!("{replay}, as recorded"),
             Some(false) => format!("{replay}; recorded {}", report.recorded_digest),
-            None => format!("{replay}; the trace has none"),
+            None if report.nodes.is_empty() => format!("{replay}; the trace has none"),
+            None => format!("{replay}; the traces have none in common"),
         }],
     );
 }
@@ -164,5 +171,26 @@ fn l2_settings(table: &mut Table, report: &ReplayReport, config: &StorageManager
     table.row("Prefetches", [format!("policy {policy}; {in_flight} in flight; {patience}")]);
     for (salt, quota_bytes) in &config.quotas {
         table.row_in(1, &format!("quota of salt {salt:?}"), [bytes(*quota_bytes)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_can_be_typed_again_and_has_no_secrets() {
+        let line = |words: &[&str]| command_line(words.iter().map(OsString::from));
+        assert_eq!(
+            line(&["replay", "a b.lct", "--rate", "5/s"]),
+            "lmcache-trace replay 'a b.lct' --rate 5/s"
+        );
+        let resp =
+            "{\"type\":\"resp\",\n  \"password\":\"sesame\", \"inner\": {\"aws_secret_access_key\": \"k\"}}";
+        for shown in [line(&["--l2-adapter", resp]), line(&[&format!("--l2-adapter={resp}")])] {
+            assert!(shown.contains("\"type\":\"resp\"") && !shown.contains('\n'), "{shown}");
+            assert!(!shown.contains("sesame") && !shown.contains("\"k\""), "{shown}");
+        }
+        assert_eq!(line(&["{no json"]), "lmcache-trace '{no json'");
     }
 }
