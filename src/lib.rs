@@ -30,6 +30,7 @@ pub mod clock;
 pub mod compare;
 pub mod convert;
 pub mod error;
+#[cfg(not(loom))]
 pub mod ffi;
 pub mod format;
 pub mod os;

@@ -21,6 +21,8 @@ pub mod atomic {
     pub use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
     #[cfg(not(loom))]
     pub use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    // For `os::barrier`, which no model knows.
+    pub use std::sync::atomic::{AtomicU8, compiler_fence, fence};
 }
 
 /// Takes `mutex` if nobody has it. Whoever meets a poisoned one by [`lock`] panics; here it is one that is not to be had.

@@ -1,32 +1,22 @@
-//! The C ABI. Its header is `include/lmcache.h`, generated from this folder and kept beside it.
+//! The C ABI. Its header is `include/lmcache.h`, generated from this folder and kept beside it; the contract is `docs/ffi.md`.
 //!
-//! What there is so far tells a host which library it has linked; handles for recording, reading, the storage
-//! manager and replay are not there yet. Rules that every function keeps: names are `lmcache_` and what it
-//! does; numbers never change their meaning; nothing here panics, allocates or blocks without saying so.
-#![expect(unsafe_code, reason = "exported names are declared here")]
+//! * [`boundary`]: what every call goes through: no panic leaves, and what went wrong is kept as the [`last_error`] of the thread, with a
+//!   [`status`] for the caller. [`args`]: strings, lists and structs from C.
+//! * [`slots`]: which handles there are; a handle is looked up, never followed. [`handle`]: what stands behind one, and who may use it.
+//! * [`version`], [`log`]: which library this is, and what it has to say by itself.
+//! * [`keys`] and [`prefetch_spec`]: what calls are about.
+//! * [`recorder`] and [`producer`]: recording.
+#![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
-use std::ffi::{CStr, c_char};
-
-/// The version of the C ABI that this library speaks. It goes up whenever a host compiled against an older
-/// header could misread what a newer library does.
-pub const LMCACHE_ABI_VERSION: u32 = 0;
-
-/// The version of the package, with the NUL that C strings end in.
-const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-    Ok(version) => version,
-    Err(_) => panic!("a package version has no NUL in it"),
-};
-
-/// The ABI version of the library that was loaded; compare it with `LMCACHE_ABI_VERSION` of the header that
-/// the host was compiled with, and refuse to go on if they differ. Any thread may call this at any time.
-#[unsafe(no_mangle)]
-pub extern "C" fn lmcache_abi_version() -> u32 {
-    LMCACHE_ABI_VERSION
-}
-
-/// The version of the library as text, for instance "0.1.0": static, never NULL, not to be freed. Any thread
-/// may call this at any time.
-#[unsafe(no_mangle)]
-pub extern "C" fn lmcache_version() -> *const c_char {
-    VERSION.as_ptr()
-}
+mod args;
+mod boundary;
+mod handle;
+pub mod keys;
+pub mod last_error;
+pub mod log;
+pub mod prefetch_spec;
+pub mod producer;
+pub mod recorder;
+mod slots;
+pub mod status;
+pub mod version;

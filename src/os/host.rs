@@ -38,3 +38,11 @@ pub fn is_amd_processor() -> bool {
         [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD"
     })
 }
+
+/// Has `then` be called in every child that the process forks from now on, before `fork` returns there. It must do nothing that a
+/// signal handler must not do.
+pub fn in_forked_children(then: extern "C" fn()) {
+    let then: unsafe extern "C" fn() = then;
+    // SAFETY: the function stays as long as the library, which cannot be unloaded (see `build.rs`); no other handler is set.
+    let _ = unsafe { libc::pthread_atfork(None, None, Some(then)) };
+}

@@ -6,6 +6,7 @@
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
+//! * [`barrier`]: fences of which one side is free.
 //! * [`signal`]: what the process ignores, and how a child is asked to end.
 //! * [`time`]: clocks and absolute sleeps.
 //! * [`stdio`]: whether anybody reads what is printed.
@@ -18,6 +19,7 @@
 #![expect(unsafe_code, reason = "the room of the system calls")]
 
 pub mod affinity;
+pub mod barrier;
 pub mod block;
 pub mod file;
 pub mod host;

@@ -7,13 +7,20 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The files of `src/ffi` that hosts see something of, in the order of the header.
+const FILES: [&str; 8] =
+    ["version", "status", "last_error", "log", "keys", "prefetch_spec", "recorder", "producer"];
+
 fn generate() -> String {
     let config =
         cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml is well-formed");
-    let sources = cbindgen::Builder::new().with_config(config).with_src(root().join("src/ffi/mod.rs"));
+    let sources = FILES.iter().fold(cbindgen::Builder::new().with_config(config), |sources, file| {
+        sources.with_src(root().join("src/ffi").join(file).with_extension("rs"))
+    });
     let mut header = Vec::new();
     sources.generate().expect("src/ffi is valid Rust").write(&mut header);
-    String::from_utf8(header).expect("a header is text")
+    // What Rust calls the safety of a function is for C what its caller promises.
+    String::from_utf8(header).expect("a header is text").replace(" * # Safety\n", " * The caller promises:\n")
 }
 
 #[test]
@@ -33,8 +40,9 @@ fn compile(compiler: &str, standard: &str, suffix: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = folder.path().join(format!("host.{suffix}"));
     // Twice, to see that the guard works.
-    let text = "#include <lmcache.h>\n#include <lmcache.h>\nint main(void) { return lmcache_version() == 0 || \
-                lmcache_abi_version() != LMCACHE_ABI_VERSION; }\n";
+    let text = "#include <lmcache.h>\n#include <lmcache.h>\nint main(void) { lmcache_recorder_options options = \
+                LMCACHE_RECORDER_OPTIONS_INIT; uint32_t gate = 0; return lmcache_version() == 0 || lmcache_is_recording(&gate) || \
+                options.struct_size == 0 || lmcache_check_abi(LMCACHE_ABI_VERSION) != LMCACHE_STATUS_OK; }\n";
     std::fs::write(&source, text).expect("room for a source file");
     let arguments = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"];
     let output = Command::new(compiler)
@@ -51,6 +59,6 @@ fn compile(compiler: &str, standard: &str, suffix: &str) {
 
 #[test]
 fn c_and_cpp_compilers_take_the_header() {
-    ["c99", "c11", "c17"].into_iter().for_each(|standard| compile("cc", standard, "c"));
-    ["c++11", "c++17", "c++20"].into_iter().for_each(|standard| compile("c++", standard, "cc"));
+    ["c99", "c11", "c17", "c2x"].into_iter().for_each(|standard| compile("cc", standard, "c"));
+    ["c++11", "c++14", "c++17", "c++20"].into_iter().for_each(|standard| compile("c++", standard, "cc"));
 }

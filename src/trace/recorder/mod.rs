@@ -156,6 +156,12 @@ impl TraceRecorder {
         self.shared.is_on()
     }
 
+    /// The gate for callers in another language: 1 while calls are recorded, else 0. It stays when the recorder is gone, and is 0
+    /// then.
+    pub fn gate(&self) -> &'static crate::sync::atomic::AtomicU32 {
+        self.shared.gate_outside()
+    }
+
     /// Switches recording on or off. A recording that has stopped by itself stays off.
     pub fn set_enabled(&self, is_enabled: bool) {
         self.shared.set_on(is_enabled && self.shared.failure().is_none());

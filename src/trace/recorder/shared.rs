@@ -15,6 +15,7 @@ use crate::trace::ring::Consumer;
 pub(super) struct Shared {
     /// Whether calls are recorded. A word of its own: it is read at every call.
     gate: crossbeam::utils::CachePadded<AtomicBool>,
+    gate_outside: OnceLock<&'static AtomicU32>,
     pub(super) source: TickSource,
     pub(super) full_policy: FullPolicy,
     pub(super) ring_bytes: usize,
@@ -113,6 +114,7 @@ impl Shared {
         static NEXT_ID: OnceLock<AtomicU64> = OnceLock::new();
         Self {
             gate: crossbeam::utils::CachePadded::new(AtomicBool::new(is_enabled)),
+            gate_outside: OnceLock::new(),
             source,
             full_policy,
             ring_bytes,
@@ -142,7 +144,23 @@ impl Shared {
     pub(super) fn set_on(&self, is_on: bool) {
         let failure = lock(&self.failure);
         // Relaxed: see `is_on`. Under the lock that `fail` takes, so that nothing opens the gate again after it.
-        self.gate.store(is_on && failure.is_none() && !self.is_over(), Ordering::Relaxed);
+        let is_on = is_on && failure.is_none() && !self.is_over();
+        self.gate.store(is_on, Ordering::Relaxed);
+        self.show_gate(is_on);
+    }
+
+    /// A copy of the gate that stays when the recorder is gone, for callers that look at it without us: 1 or 0. Four bytes that are
+    /// never given back.
+    pub(super) fn gate_outside(&self) -> &'static AtomicU32 {
+        let _failure = lock(&self.failure);
+        self.gate_outside.get_or_init(|| Box::leak(Box::new(AtomicU32::new(self.is_on().into()))))
+    }
+
+    fn show_gate(&self, is_on: bool) {
+        if let Some(gate) = self.gate_outside.get() {
+            // Relaxed: see `is_on`.
+            gate.store(is_on.into(), Ordering::Relaxed);
+        }
     }
 
     /// Whether this is a child of the process that recorded: it has the rings, and nobody who reads them.
@@ -230,6 +248,7 @@ impl Shared {
         failure.get_or_insert(error);
         // Relaxed: see `is_on`.
         self.gate.store(false, Ordering::Relaxed);
+        self.show_gate(false);
     }
 
     pub(super) fn failure(&self) -> Option<Arc<Error>> {

@@ -31,6 +31,18 @@ impl CallId {
         u64::from(self.thread) << 32 | u64::from(self.sequence)
     }
 
+    /// The number of its kind in a file, for whoever keeps it beside the word.
+    pub fn kind_number(self) -> u8 {
+        self.op
+    }
+
+    /// The call with these numbers; nothing if the second is that of no call.
+    pub fn from_numbers(bits: u64, kind_number: u8) -> Option<Self> {
+        let kind = RecordKind::from_number(kind_number)?;
+        let call = Self { thread: (bits >> 32) as u32, sequence: bits as u32, op: kind_number };
+        matches!(kind, RecordKind::Call(_) | RecordKind::HostCall).then_some(call)
+    }
+
     /// The call of `op` with the word that [`Self::to_bits`] gave.
     pub fn from_bits(bits: u64, op: Op) -> Self {
         let kind = RecordKind::Call(op);

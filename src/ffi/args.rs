@@ -1,0 +1,123 @@
+//! Arguments from C: nothing is believed before it was looked at, and nothing is looked at that the caller did not promise.
+
+use std::ffi::{CStr, c_char};
+
+use super::boundary::Failure;
+
+/// The longest string that is taken, in bytes: a path, a name, a configuration.
+pub(super) const MOST_STRING_BYTES: usize = 1 << 24;
+
+/// A string of C.
+///
+/// # Safety
+/// `text` is NULL or points to bytes that end in NUL and stay until this value is gone.
+pub(super) unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Failure> {
+    if text.is_null() {
+        return Err(Failure::null(what));
+    }
+    // SAFETY: passed on.
+    let text = unsafe { CStr::from_ptr(text) };
+    if text.count_bytes() > MOST_STRING_BYTES {
+        return Err(Failure::invalid(format!("{what} is longer than {MOST_STRING_BYTES} bytes")));
+    }
+    text.to_str().map_err(|_| Failure::invalid(format!("{what} is not UTF-8")))
+}
+
+/// A string of C that may be NULL.
+///
+/// # Safety
+/// As for [`string`].
+pub(super) unsafe fn optional_string<'a>(
+    text: *const c_char,
+    what: &str,
+) -> Result<Option<&'a str>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: passed on.
+    unsafe { string(text, what) }.map(Some)
+}
+
+/// A list of C; of length 0 the pointer is not looked at.
+///
+/// # Safety
+/// `items` points to `count` values, if that is not 0, which stay until this value is gone and are changed by nobody.
+pub(super) unsafe fn slice<'a, T>(
+    items: *const T,
+    count: usize,
+    most: usize,
+    what: &str,
+) -> Result<&'a [T], Failure> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    check_list(items.cast(), count, align_of::<T>(), most, what)?;
+    // SAFETY: the caller says that they are there; the pointer is no NULL and aligned, and `most` is far below what a slice can have.
+    Ok(unsafe { std::slice::from_raw_parts(items, count) })
+}
+
+#[inline]
+fn check_list(items: *const u8, count: usize, align: usize, most: usize, what: &str) -> Result<(), Failure> {
+    if items.is_null() {
+        return Err(Failure::null(what));
+    }
+    if count > most {
+        return Err(Failure::invalid(format!("{what}: {count} are too many; {most} are the most")));
+    }
+    if !items.addr().is_multiple_of(align) {
+        return Err(Failure::invalid(format!("{what} is not aligned to {align} bytes")));
+    }
+    Ok(())
+}
+
+/// Where an output goes.
+///
+/// # Safety
+/// `out` is NULL or points to room for a value.
+pub(super) unsafe fn output<'a, T>(out: *mut T, what: &str) -> Result<Output<'a, T>, Failure> {
+    match out.is_null() {
+        true => Err(Failure::null(what)),
+        false => Ok(Output(out, std::marker::PhantomData)),
+    }
+}
+
+/// Room for an output, which is written when all has gone well.
+pub(super) struct Output<'a, T>(*mut T, std::marker::PhantomData<&'a mut T>);
+
+impl<T> Output<'_, T> {
+    pub(super) fn write(self, value: T) {
+        // SAFETY: `output` was promised room for a value. It need not be aligned.
+        unsafe { self.0.write_unaligned(value) };
+    }
+}
+
+/// A struct that may grow, which begins with its own size.
+///
+/// # Safety
+/// Values of the type may be any bytes that C writes into one, and all zero bytes are one; the first field is a `u32`, its size.
+pub(super) unsafe trait Growing: Copy {
+    /// The sizes that its versions had, the present one last.
+    const SIZES: &'static [usize];
+}
+
+/// Reads a struct of an older or of this version; what an older one does not have is zero.
+///
+/// # Safety
+/// `options` is NULL or points to a struct that begins with its size in bytes, and has that many.
+pub(super) unsafe fn growing<T: Growing>(options: *const T, what: &str) -> Result<T, Failure> {
+    if options.is_null() {
+        return Err(Failure::null(what));
+    }
+    // SAFETY: the caller says that there is a size.
+    let size = unsafe { options.cast::<u32>().read_unaligned() } as usize;
+    if !T::SIZES.contains(&size) {
+        return Err(Failure::invalid(format!(
+            "{what} says that it has {size} bytes, which is no version of it: set struct_size to its sizeof"
+        )));
+    }
+    let mut value = std::mem::MaybeUninit::<T>::zeroed();
+    // SAFETY: the caller has `size` bytes, which is at most those of `T`: it is one of its versions' sizes.
+    unsafe { std::ptr::copy_nonoverlapping(options.cast::<u8>(), value.as_mut_ptr().cast(), size) };
+    // SAFETY: zeroed, and then bytes of C: the trait's promise.
+    Ok(unsafe { value.assume_init() })
+}

@@ -1,0 +1,96 @@
+//! The border: what comes in from C is checked here, and no panic goes out.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::last_error;
+use super::status::Status;
+use crate::error::Error;
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The library says so.
+    Error(Error),
+    /// The interface does.
+    Misuse(Status, Cow<'static, str>),
+}
+
+impl Failure {
+    /// A misuse of the interface.
+    pub(super) fn misuse(status: Status, sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::Misuse(status, sentence.into())
+    }
+
+    /// What can never be right.
+    pub(super) fn invalid(sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::misuse(Status::LMCACHE_STATUS_INVALID_ARGUMENT, sentence)
+    }
+
+    /// A NULL where none may be.
+    pub(super) fn null(what: &str) -> Self {
+        Self::misuse(Status::LMCACHE_STATUS_NULL_POINTER, format!("{what} is NULL"))
+    }
+
+    pub(super) fn status(&self) -> Status {
+        match self {
+            Self::Error(error) => Status::of(error.kind()),
+            Self::Misuse(status, _) => *status,
+        }
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        match self {
+            Self::Error(error) => error.to_string(),
+            Self::Misuse(_, sentence) => sentence.to_string(),
+        }
+    }
+
+    pub(super) fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Error(error) => error.hint(),
+            Self::Misuse(..) => None,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// How a call that did not fail ended, or why it failed.
+pub(super) type Ended = Result<Status, Failure>;
+
+/// Success.
+pub(super) const OK: Ended = Ok(Status::LMCACHE_STATUS_OK);
+
+/// Carries a call out. What went wrong is kept for `lmcache_last_error`; a panic is a status.
+#[inline(always)]
+pub(super) fn guard(call: impl FnOnce() -> Ended) -> Status {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(status)) => status,
+        Ok(Err(failure)) => failed(&failure),
+        Err(panic) => failed(&panicked(&*panic)),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn failed(failure: &Failure) -> Status {
+    // Neither the words of an error nor dropping what was thrown may let a panic out.
+    let _ = catch_unwind(AssertUnwindSafe(|| last_error::set(failure)));
+    failure.status()
+}
+
+/// What a panic said.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let said = said.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    Failure::misuse(
+        Status::LMCACHE_STATUS_PANIC,
+        format!("liblmcache panicked, which is a defect; please report it: {said}"),
+    )
+}

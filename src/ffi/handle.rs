@@ -1,0 +1,209 @@
+//! Handles with their types: one kind of handle for each type of object, and who may use it.
+
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::boundary::{Ended, Failure, panicked};
+use super::slots::{self, Entered, Header, MAX_DEPTH, MAX_HANDLES, OwnedRefusal, Refusal};
+use super::status::Status;
+use crate::os::thread;
+use crate::sync::atomic::{AtomicBool, Ordering};
+
+/// What stands behind a kind of handle.
+pub(super) trait Object: Sized + 'static {
+    /// The kind's number: unique, from 1 to 0xf0.
+    const KIND: u8;
+    /// What it is called in sentences.
+    const NAME: &'static str;
+}
+
+/// An object that any number of threads may use at once.
+pub(super) trait Shared: Object + Sync + Send {}
+
+/// An object that one thread at a time may use.
+pub(super) trait Exclusive: Object + Send {}
+
+/// An object that belongs to the thread that made it. It may be dropped by another: at the end of the process.
+pub(super) trait Owned: Object + Send {}
+
+#[repr(C)]
+struct Boxed<T> {
+    header: Header,
+    is_poisoned: AtomicBool,
+    is_in_use: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+/// # Safety
+/// `header` is that of a [`Boxed<T>`] which nobody uses any more.
+unsafe fn drop_boxed<T>(header: *mut Header) {
+    // SAFETY: it was leaked as such a box by `new`; the caller has it alone.
+    let boxed = unsafe { Box::from_raw(header.cast::<Boxed<T>>()) };
+    // A destructor that panics has done what it could.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(boxed)));
+}
+
+fn insert<T: Object, C>(value: T, owner: usize) -> Result<*mut C, Failure> {
+    let boxed = Box::new(Boxed {
+        header: Header { drop: drop_boxed::<T> },
+        is_poisoned: AtomicBool::new(false),
+        is_in_use: AtomicBool::new(false),
+        value: UnsafeCell::new(value),
+    });
+    let object = Box::into_raw(boxed);
+    let Some(handle) = slots::insert(T::KIND, object.cast(), owner) else {
+        // SAFETY: nobody else has seen it.
+        drop(unsafe { Box::from_raw(object) });
+        let sentence = format!("{MAX_HANDLES} handles are open, which is the most there can be: free some");
+        return Err(Failure::misuse(Status::LMCACHE_STATUS_TOO_MANY, sentence));
+    };
+    Ok(std::ptr::without_provenance_mut(handle as usize))
+}
+
+/// A new handle of the calling thread's alone.
+pub(super) fn new_owned<T: Owned, C>(value: T) -> Result<*mut C, Failure> {
+    insert(value, thread::pointer())
+}
+
+/// A new handle.
+pub(super) fn new<T: Object + Send, C>(value: T) -> Result<*mut C, Failure> {
+    insert(value, 0)
+}
+
+/// The number in a handle of type `T`.
+#[inline(always)]
+pub(super) fn number<T: Object, C>(handle: *const C) -> Result<u64, Failure> {
+    let number = handle.addr() as u64;
+    match slots::kind_of(number) == T::KIND {
+        true => Ok(number),
+        false => Err(wrong::<T>(number)),
+    }
+}
+
+#[cold]
+fn wrong<T: Object>(number: u64) -> Failure {
+    match number {
+        0 => Failure::null(T::NAME),
+        _ => Failure::misuse(
+            Status::LMCACHE_STATUS_INVALID_HANDLE,
+            format!("this is no handle of a {}", T::NAME),
+        ),
+    }
+}
+
+#[cold]
+fn gone<T: Object>() -> Failure {
+    let sentence = format!("the handle of the {} was freed, or never was one", T::NAME);
+    Failure::misuse(Status::LMCACHE_STATUS_INVALID_HANDLE, sentence)
+}
+
+#[cold]
+fn refused<T: Object>(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Invalid => gone::<T>(),
+        Refusal::Busy => busy::<T>(),
+        Refusal::TooDeep => Failure::misuse(
+            Status::LMCACHE_STATUS_TOO_MANY,
+            format!("callbacks call the library more than {MAX_DEPTH} deep"),
+        ),
+    }
+}
+
+#[cold]
+fn busy<T: Object>() -> Failure {
+    let sentence =
+        format!("the {} is in use: by another thread, or by the call that this one is within", T::NAME);
+    Failure::misuse(Status::LMCACHE_STATUS_BUSY, sentence)
+}
+
+#[cold]
+fn poisoned<T: Object>() -> Failure {
+    let sentence = format!("a call on this {} panicked before; only freeing it works", T::NAME);
+    Failure::misuse(Status::LMCACHE_STATUS_POISONED, sentence)
+}
+
+/// Runs `call`; if it panics, the object is poisoned.
+#[inline(always)]
+fn run<T: Object>(is_poisoned: &AtomicBool, call: impl FnOnce() -> Ended) -> Ended {
+    // Relaxed, both: the flag is all that is communicated.
+    if is_poisoned.load(Ordering::Relaxed) {
+        return Err(poisoned::<T>());
+    }
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        is_poisoned.store(true, Ordering::Relaxed);
+        Err(panicked(&*panic))
+    })
+}
+
+/// A call on an object that threads share.
+#[inline(always)]
+pub(super) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ended) -> Ended {
+    let entered = Entered::new(number::<T, C>(handle)?).map_err(refused::<T>)?;
+    // SAFETY: the kind of the handle says which type its object has, and the object stays while it is entered.
+    let boxed = unsafe { &*entered.object().cast::<Boxed<T>>() };
+    // SAFETY: objects that are shared are never borrowed mutably.
+    run::<T>(&boxed.is_poisoned, || call(unsafe { &*boxed.value.get() }))
+}
+
+/// Frees the flag of an object that is in use.
+struct InUse<'a>(&'a AtomicBool);
+
+impl Drop for InUse<'_> {
+    fn drop(&mut self) {
+        // Release, with the acquire in `with_exclusive`.
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// A call on an object that one thread at a time may use.
+pub(super) fn with_exclusive<T: Exclusive, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Ended {
+    let entered = Entered::new(number::<T, C>(handle)?).map_err(refused::<T>)?;
+    // SAFETY: as in `with`.
+    let boxed = unsafe { &*entered.object().cast::<Boxed<T>>() };
+    // Acquire, with the release in `InUse::drop`: what the call before did is seen.
+    if boxed.is_in_use.swap(true, Ordering::Acquire) {
+        return Err(busy::<T>());
+    }
+    let _in_use = InUse(&boxed.is_in_use);
+    // SAFETY: the flag is this call's, so nobody else borrows the value.
+    run::<T>(&boxed.is_poisoned, || call(unsafe { &mut *boxed.value.get() }))
+}
+
+#[cold]
+fn not_owned<T: Object>(refusal: OwnedRefusal) -> Failure {
+    match refusal {
+        OwnedRefusal::Invalid => gone::<T>(),
+        OwnedRefusal::WrongThread => Failure::misuse(
+            Status::LMCACHE_STATUS_WRONG_THREAD,
+            format!("the {} belongs to the thread that made it: each thread makes its own", T::NAME),
+        ),
+    }
+}
+
+/// A call on an object of the calling thread. `call` must not call back into the host.
+#[inline(always)]
+pub(super) fn with_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Ended {
+    let object = slots::owned(number::<T, C>(handle)?).map_err(not_owned::<T>)?;
+    // SAFETY: the kind of the handle says which type its object has; only this thread can free it, which it does not do now.
+    let boxed = unsafe { &*object.cast::<Boxed<T>>() };
+    // SAFETY: this thread alone uses the value, and the call does not come back here.
+    run::<T>(&boxed.is_poisoned, || call(unsafe { &mut *boxed.value.get() }))
+}
+
+/// Frees a handle; NULL is none and fine. What stands behind it goes when no call is in it any more.
+pub(super) fn free<T: Object, C>(handle: *mut C) -> Ended {
+    if handle.is_null() {
+        return super::boundary::OK;
+    }
+    slots::remove(number::<T, C>(handle)?).map_err(refused::<T>)?;
+    super::boundary::OK
+}
+
+/// Frees a handle of the calling thread.
+pub(super) fn free_owned<T: Owned, C>(handle: *mut C) -> Ended {
+    if handle.is_null() {
+        return super::boundary::OK;
+    }
+    slots::owned(number::<T, C>(handle)?).map_err(not_owned::<T>)?;
+    free::<T, C>(handle)
+}

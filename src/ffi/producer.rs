@@ -1,0 +1,393 @@
+//! The recording side of a thread.
+
+use std::ffi::c_char;
+
+use super::args::{optional_string, output, slice, string};
+use super::boundary::{Ended, Failure, OK, guard};
+use super::handle::{self, Object, Owned};
+use super::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
+use super::prefetch_spec::{lmcache_prefetch_spec, read_spec};
+use super::recorder::{Recorder, lmcache_recorder};
+use super::slots;
+use super::status::Status;
+use crate::format::model::ObjectKey;
+use crate::format::native::Outcome;
+use crate::trace::recorder::{CallId, Completion, HashedCall, ScopeNumber, ThreadRecorder};
+
+/// Bytes of a call of the host's own, at most.
+pub const LMCACHE_MAX_HOST_CALL_BYTES: usize = 1 << 24;
+
+/// Scopes of which a producer keeps the number: those that come first. Others are recorded by their keys, which is slower.
+const KEPT_SCOPES: usize = 64;
+
+/// What a thread records with. It belongs to the thread that made it.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_producer(());
+
+/// A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_call_id {
+    /// Which call of which thread.
+    pub number: u64,
+    /// Which kind.
+    pub kind: u32,
+    /// Nothing.
+    pub reserved: u32,
+}
+
+/// How a recorded call ended: it did all that it was asked for.
+pub const LMCACHE_OUTCOME_DONE: u32 = 1;
+/// It did some of it.
+pub const LMCACHE_OUTCOME_PARTLY: u32 = 2;
+/// It did none of it.
+pub const LMCACHE_OUTCOME_FAILED: u32 = 3;
+/// It returned an error, or raised.
+pub const LMCACHE_OUTCOME_RAISED: u32 = 4;
+
+/// When the data of a call was there, if that is not known.
+pub const LMCACHE_NOT_KNOWN_NS: u64 = 0xffff_ffff_ffff_ffff;
+
+/// What became of a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_completion {
+    /// One of LMCACHE_OUTCOME_*.
+    pub outcome: u32,
+    /// Keys that were asked for.
+    pub requested_keys: u32,
+    /// Keys that were reserved, found, read or released.
+    pub hit_keys: u32,
+    /// Nothing; 0.
+    pub reserved: u32,
+    /// How long the call took.
+    pub duration_ns: u64,
+    /// From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS if that is not known.
+    pub data_ready_ns: u64,
+    /// Bytes of the objects of those keys.
+    pub bytes: u64,
+}
+
+struct Producer {
+    thread: ThreadRecorder,
+    /// Numbers of scopes, by their handles.
+    scopes: Vec<(*const lmcache_scope, ScopeNumber)>,
+    /// Where the last one stands.
+    last: usize,
+    /// Room for the keys of a call that cannot be recorded by its hashes alone.
+    keys: Vec<ObjectKey>,
+}
+
+// SAFETY: handles are numbers, and are compared, not followed.
+unsafe impl Send for Producer {}
+
+impl Object for Producer {
+    const KIND: u8 = 4;
+    const NAME: &'static str = "producer";
+}
+
+impl Owned for Producer {}
+
+impl Producer {
+    /// The number of a scope; nothing if there are too many.
+    #[inline(always)]
+    fn number(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
+        match self.scopes.get(self.last) {
+            Some((known, number)) if *known == handle && slots::is_there(handle.addr() as u64) => {
+                Ok(Some(*number))
+            }
+            _ => self.find_number(handle),
+        }
+    }
+
+    #[cold]
+    fn find_number(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
+        handle::number::<Scope, _>(handle)?;
+        let scope = scope(handle)?;
+        let known = self.scopes.iter().position(|(known, _)| *known == handle);
+        if let Some(position) = known {
+            self.last = position;
+            return Ok(Some(self.scopes[position].1));
+        }
+        if self.scopes.len() == KEPT_SCOPES {
+            return Ok(None);
+        }
+        let number = self.thread.scope(&scope);
+        self.scopes.push((handle, number));
+        self.last = self.scopes.len() - 1;
+        Ok(Some(number))
+    }
+
+    /// Records a call of keys alone: by their hashes, where they are what nearly all are.
+    #[inline(always)]
+    fn record(&mut self, call: HashedCall, keys: &Keys<'_>) -> Result<Option<CallId>, Failure> {
+        if keys.hash_bytes == 32
+            && keys.scopes.is_none()
+            && keys.count > 0
+            && let Some(number) = self.number(keys.scope)?
+        {
+            return Ok(self.thread.record_hashes(call, number, keys.hashes.as_chunks::<32>().0));
+        }
+        self.record_built(call, keys)
+    }
+
+    #[cold]
+    fn record_built(&mut self, call: HashedCall, keys: &Keys<'_>) -> Result<Option<CallId>, Failure> {
+        self.keys.clear();
+        keys.build(&mut self.keys)?;
+        let (thread, keys) = (&mut self.thread, &self.keys);
+        Ok(match call {
+            HashedCall::FinishWrite => thread.finish_write(keys),
+            HashedCall::ReadEnter => thread.read_enter(keys),
+            HashedCall::ReadExit => thread.read_exit(keys),
+            HashedCall::FinishRead { read_locks } => thread.finish_read_prefetched(keys, read_locks.into()),
+        })
+    }
+}
+
+/// Writes the number of a call, if it was recorded and anybody wants it.
+///
+/// # Safety
+/// `out` is NULL or points to room for a number.
+#[inline(always)]
+unsafe fn recorded(call: Option<CallId>, out: *mut lmcache_call_id) -> Ended {
+    let Some(call) = call else { return Ok(Status::LMCACHE_STATUS_DROPPED) };
+    if !out.is_null() {
+        let id = lmcache_call_id { number: call.to_bits(), kind: call.kind_number().into(), reserved: 0 };
+        // SAFETY: the caller's promise.
+        unsafe { out.write_unaligned(id) };
+    }
+    OK
+}
+
+/// Makes what the calling thread records with. It lives on its own: the recorder may be freed before it, and then calls are dropped.
+///
+/// # Safety
+/// `out` points to room for a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_new(
+    recorder: *const lmcache_recorder,
+    out: *mut *mut lmcache_producer,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { output(out, "out") }?;
+        handle::with::<Recorder, _>(recorder, |recorder| {
+            let thread = recorder.0.thread()?;
+            let producer = Producer { thread, scopes: Vec::new(), last: 0, keys: Vec::new() };
+            out.write(handle::new_owned(producer)?);
+            OK
+        })
+    })
+}
+
+/// Gives a producer back; by its own thread. What it recorded is written. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_producer_free(producer: *mut lmcache_producer) -> Status {
+    guard(|| handle::free_owned::<Producer, _>(producer))
+}
+
+/// Records `reserve_write`: the keys are about to be written, each an object of this layout. `call` may be NULL.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say; `call` is NULL or points to room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_reserve_write(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    layout: *const lmcache_layout,
+    call: *mut lmcache_call_id,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let keys = unsafe { Keys::new(keys) }?;
+        let layout = self::layout(layout)?;
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            producer.keys.clear();
+            keys.build(&mut producer.keys)?;
+            let recorded = producer.thread.reserve_write(&producer.keys, &layout);
+            // SAFETY: the caller's promise.
+            unsafe { self::recorded(recorded, call) }
+        })
+    })
+}
+
+/// # Safety
+/// As for the functions that call it.
+#[inline(always)]
+unsafe fn record(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    hashed: HashedCall,
+    call: *mut lmcache_call_id,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let keys = unsafe { Keys::new(keys) }?;
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            let recorded = producer.record(hashed, &keys)?;
+            // SAFETY: as above.
+            unsafe { self::recorded(recorded, call) }
+        })
+    })
+}
+
+/// Records `finish_write`: what was reserved is readable now. `call` may be NULL.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say; `call` is NULL or points to room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_finish_write(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    call: *mut lmcache_call_id,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { record(producer, keys, HashedCall::FinishWrite, call) }
+}
+
+/// Records that a reader enters: `read_prefetched_results`. `call` may be NULL.
+///
+/// # Safety
+/// As for `lmcache_producer_finish_write`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_read_enter(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    call: *mut lmcache_call_id,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { record(producer, keys, HashedCall::ReadEnter, call) }
+}
+
+/// Records that a reader leaves. `call` may be NULL.
+///
+/// # Safety
+/// As for `lmcache_producer_finish_write`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_read_exit(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    call: *mut lmcache_call_id,
+) -> Status {
+    // SAFETY: the caller's promise.
+    unsafe { record(producer, keys, HashedCall::ReadExit, call) }
+}
+
+/// Records `finish_read_prefetched`: so many read locks on each key are released. `call` may be NULL.
+///
+/// # Safety
+/// As for `lmcache_producer_finish_write`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_finish_read(
+    producer: *mut lmcache_producer,
+    keys: *const lmcache_key_list,
+    read_locks: i64,
+    call: *mut lmcache_call_id,
+) -> Status {
+    if let Ok(read_locks) = u16::try_from(read_locks) {
+        // SAFETY: the caller's promise.
+        return unsafe { record(producer, keys, HashedCall::FinishRead { read_locks }, call) };
+    }
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let keys = unsafe { Keys::new(keys) }?;
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            producer.keys.clear();
+            keys.build(&mut producer.keys)?;
+            let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
+            // SAFETY: as above.
+            unsafe { self::recorded(recorded, call) }
+        })
+    })
+}
+
+/// Records `submit_prefetch_task`. `request_id` is the engine's name for the request; it may be NULL, and so may `call`.
+///
+/// # Safety
+/// `spec` points to a spec whose pointers are what their fields say; `request_id` is NULL or ends in NUL; `call` is NULL or points to
+/// room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_submit_prefetch(
+    producer: *mut lmcache_producer,
+    spec: *const lmcache_prefetch_spec,
+    request_id: *const c_char,
+    call: *mut lmcache_call_id,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let (spec, skip_l2) = unsafe { read_spec(spec) }?;
+        // SAFETY: as above.
+        let request_id = unsafe { optional_string(request_id, "request_id") }?.unwrap_or_default();
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            let recorded = producer.thread.submit_prefetch_task(&spec, request_id, skip_l2);
+            // SAFETY: as above.
+            unsafe { self::recorded(recorded, call) }
+        })
+    })
+}
+
+/// Records a call of the host's own: a name, and at most LMCACHE_MAX_HOST_CALL_BYTES bytes that mean something to it. `call` may be
+/// NULL.
+///
+/// # Safety
+/// `name` ends in NUL; `bytes` points to `length` bytes; `call` is NULL or points to room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_host_call(
+    producer: *mut lmcache_producer,
+    name: *const c_char,
+    bytes: *const u8,
+    length: usize,
+    call: *mut lmcache_call_id,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let name = unsafe { string(name, "name") }?;
+        // SAFETY: as above.
+        let bytes = unsafe { slice(bytes, length, LMCACHE_MAX_HOST_CALL_BYTES, "bytes") }?;
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            let recorded = producer.thread.host_call(name, bytes);
+            // SAFETY: as above.
+            unsafe { self::recorded(recorded, call) }
+        })
+    })
+}
+
+/// Records what became of a call, which another thread may have recorded.
+///
+/// # Safety
+/// `completion` points to a completion.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_producer_complete(
+    producer: *mut lmcache_producer,
+    call: lmcache_call_id,
+    completion: *const lmcache_completion,
+) -> Status {
+    guard(|| {
+        if completion.is_null() || !completion.is_aligned() {
+            return Err(Failure::null("completion"));
+        }
+        // SAFETY: the caller's promise.
+        let given = unsafe { *completion };
+        let kind = u8::try_from(call.kind).ok();
+        let call = kind.and_then(|kind| CallId::from_numbers(call.number, kind));
+        let call = call.ok_or_else(|| Failure::invalid("this is the number of no recorded call"))?;
+        let outcome = u8::try_from(given.outcome).ok().and_then(Outcome::from_number);
+        let outcome =
+            outcome.ok_or_else(|| Failure::invalid(format!("there is no outcome {}", given.outcome)))?;
+        let completion = Completion {
+            outcome,
+            duration_ns: given.duration_ns,
+            data_ready_ns: (given.data_ready_ns != LMCACHE_NOT_KNOWN_NS).then_some(given.data_ready_ns),
+            requested_keys: given.requested_keys,
+            hit_keys: given.hit_keys,
+            bytes: given.bytes,
+        };
+        handle::with_owned::<Producer, _>(producer, |producer| {
+            producer.thread.complete(call, &completion);
+            OK
+        })
+    })
+}

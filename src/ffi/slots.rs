@@ -1,0 +1,375 @@
+//! Which handles there are: a table that is looked up by number, so that no handle of a host is ever taken for an address.
+//!
+//! ```text
+//!  handle   generation: 40 bits | slot: 16 bits | kind: 8 bits
+//!  slot     state: the handle that is in it, or a generation and one of FREE, RESERVED, GRAVE, DROPPING
+//! ```
+//!
+//! A call *enters* a slot: it notes the slot where only its thread writes (a hazard), passes a barrier, and looks whether the
+//! state is still the handle. Whoever frees the handle makes its state a grave, passes the other side of the barrier, and looks for
+//! hazards. Either the call sees the grave or it is seen; in the second case the object is dropped by the call when it leaves, or
+//! by whoever frees next. Neither waits for the other, and a call costs no instruction that locks the bus.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use crate::os::barrier;
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Handles of all kinds that can be open at once.
+pub(super) const MAX_HANDLES: usize = 1 << 16;
+
+/// Calls of one thread that can be under way at once: one, and those of callbacks within callbacks.
+pub(super) const MAX_DEPTH: usize = 4;
+
+const KIND_BITS: u32 = 8;
+const SLOT_BITS: u32 = 16;
+const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
+
+/// Kinds of a slot that hold no handle; those of handles are between them.
+const FREE: u64 = 0;
+const DROPPING: u64 = 0xfd;
+const GRAVE: u64 = 0xfe;
+const RESERVED: u64 = 0xff;
+
+/// Why a handle could not be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It is none, or none any more.
+    Invalid,
+    /// It is of a call that this one is within.
+    Busy,
+    /// Too many calls are within each other.
+    TooDeep,
+}
+
+/// What every object begins with.
+#[repr(C)]
+pub(super) struct Header {
+    /// Drops the object that begins here.
+    pub(super) drop: unsafe fn(*mut Header),
+}
+
+struct Slot {
+    state: AtomicU64,
+    /// The address of the object.
+    object: AtomicUsize,
+    /// For a handle of one thread, that thread; else 0.
+    owner: AtomicUsize,
+}
+
+/// The slots that a thread's calls are in; written by that thread alone.
+struct Hazards {
+    /// Slots and one, or 0.
+    slots: [AtomicU32; MAX_DEPTH],
+    is_taken: AtomicBool,
+    /// The address of the next one; they are never given back.
+    next: AtomicUsize,
+}
+
+struct Table {
+    slots: [Slot; MAX_HANDLES],
+    /// Where the next search for a free slot begins: those that were free for longest come first.
+    cursor: AtomicUsize,
+    graves: AtomicUsize,
+    /// The address of the first of all hazards.
+    hazards: AtomicUsize,
+}
+
+static TABLE: Table = Table {
+    slots: [const { Slot { state: AtomicU64::new(0), object: AtomicUsize::new(0), owner: AtomicUsize::new(0) } };
+        MAX_HANDLES],
+    cursor: AtomicUsize::new(0),
+    graves: AtomicUsize::new(0),
+    hazards: AtomicUsize::new(0),
+};
+
+fn slot_of(handle: u64) -> usize {
+    (handle >> KIND_BITS) as usize & (MAX_HANDLES - 1)
+}
+
+/// The state of a slot whose generation is that of `state`, with another kind.
+fn with_kind(state: u64, kind: u64) -> u64 {
+    state & !KIND_MASK | kind
+}
+
+/// The kind of a handle, if it is one of `kinds`.
+pub(super) fn kind_of(handle: u64) -> u8 {
+    handle as u8
+}
+
+/// Takes in an object, and returns its handle; nothing if there are [`MAX_HANDLES`]. `owner` is the thread that it belongs to, or 0.
+pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64> {
+    barrier::prepare();
+    watch_forks();
+    for _ in 0..MAX_HANDLES {
+        // Relaxed: where a search begins.
+        let number = TABLE.cursor.fetch_add(1, Ordering::Relaxed) % MAX_HANDLES;
+        let slot = &TABLE.slots[number];
+        // Relaxed: the exchange decides.
+        let state = slot.state.load(Ordering::Relaxed);
+        if state & KIND_MASK != FREE {
+            continue;
+        }
+        // Acquire, with the release in `drop_object`: the object before is gone.
+        let reserved = slot.state.compare_exchange(
+            state,
+            with_kind(state, RESERVED),
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
+        if reserved.is_err() {
+            continue;
+        }
+        let generation = state >> (KIND_BITS + SLOT_BITS);
+        let handle = (generation << SLOT_BITS | number as u64) << KIND_BITS | u64::from(kind);
+        // Relaxed, both: the release below publishes them.
+        slot.object.store(object as usize, Ordering::Relaxed);
+        slot.owner.store(owner, Ordering::Relaxed);
+        // Release, with the acquire in `Entered::new` and `owned`.
+        slot.state.store(handle, Ordering::Release);
+        return Some(handle);
+    }
+    None
+}
+
+/// The object of a handle that belongs to the calling thread, and to no other thread.
+#[inline(always)]
+pub(super) fn owned(handle: u64) -> Result<*mut Header, OwnedRefusal> {
+    let slot = &TABLE.slots[slot_of(handle)];
+    // Acquire, with the release in `insert`. Nobody but this thread takes a handle of its own away.
+    if slot.state.load(Ordering::Acquire) != handle {
+        return Err(OwnedRefusal::Invalid);
+    }
+    // Relaxed, both: see above.
+    if slot.owner.load(Ordering::Relaxed) != crate::os::thread::pointer() {
+        return Err(OwnedRefusal::WrongThread);
+    }
+    Ok(slot.object.load(Ordering::Relaxed) as *mut Header)
+}
+
+/// Why a handle is not the calling thread's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnedRefusal {
+    /// It is none, or none any more.
+    Invalid,
+    /// It is another's.
+    WrongThread,
+}
+
+/// Whether a handle is there at this moment.
+#[inline(always)]
+pub(super) fn is_there(handle: u64) -> bool {
+    // Relaxed: nothing behind the handle is looked at.
+    TABLE.slots[slot_of(handle)].state.load(Ordering::Relaxed) == handle
+}
+
+/// A call that is in a slot: the object stays until it is dropped.
+pub(super) struct Entered {
+    hazard: &'static AtomicU32,
+    object: *mut Header,
+    /// Hazards belong to the thread that wrote them.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Entered {
+    /// Enters the slot of `handle`.
+    #[inline]
+    pub(super) fn new(handle: u64) -> Result<Self, Refusal> {
+        let number = slot_of(handle);
+        let slot = &TABLE.slots[number];
+        // Relaxed, here and for the store: only this thread writes its hazards; the barrier orders the store.
+        let free = |hazard: &&AtomicU32| hazard.load(Ordering::Relaxed) == 0;
+        let hazard = own_hazards().slots.iter().find(free).ok_or(Refusal::TooDeep)?;
+        hazard.store(number as u32 + 1, Ordering::Relaxed);
+        // With `heavy` in `remove` and `bury`: either this thread sees the grave, or its hazard is seen.
+        barrier::light();
+        // Acquire, with the release in `insert`: the object is whole.
+        if slot.state.load(Ordering::Acquire) != handle {
+            hazard.store(0, Ordering::Relaxed);
+            return Err(Refusal::Invalid);
+        }
+        // Relaxed: published by the state.
+        let object = slot.object.load(Ordering::Relaxed) as *mut Header;
+        Ok(Self { hazard, object, _not_send: PhantomData })
+    }
+
+    /// The object, which stays as long as this value.
+    pub(super) fn object(&self) -> *mut Header {
+        self.object
+    }
+}
+
+impl Drop for Entered {
+    #[inline]
+    fn drop(&mut self) {
+        // Release, with the acquire in `is_hazard`: what this call did happened before the object is dropped.
+        self.hazard.store(0, Ordering::Release);
+        // With `heavy` in `remove`: either this thread sees that there is a grave, or its hazard is seen to be gone.
+        barrier::light();
+        // Relaxed: a hint that there is work; the exchange in `bury` decides.
+        if TABLE.graves.load(Ordering::Relaxed) > 0 {
+            bury();
+        }
+    }
+}
+
+/// Takes a handle away. Its object is dropped as soon as no call is in it.
+pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
+    let number = slot_of(handle);
+    let slot = &TABLE.slots[number];
+    let own = own_hazards().slots.iter();
+    // Relaxed: written by this thread.
+    if own.map(|hazard| hazard.load(Ordering::Relaxed)).any(|hazard| hazard == number as u32 + 1) {
+        return Err(if is_there(handle) { Refusal::Busy } else { Refusal::Invalid });
+    }
+    // AcqRel: after what the last call saw, before what comes in this slot.
+    slot.state
+        .compare_exchange(handle, with_kind(handle, GRAVE), Ordering::AcqRel, Ordering::Relaxed)
+        .map_err(|_| Refusal::Invalid)?;
+    // Relaxed: `heavy` orders it before the search for hazards.
+    TABLE.graves.fetch_add(1, Ordering::Relaxed);
+    bury_if_alone(number);
+    Ok(())
+}
+
+/// Drops what is in graves that no call is in.
+#[cold]
+fn bury() {
+    for (number, slot) in TABLE.slots.iter().enumerate() {
+        // Relaxed: the exchange in `bury_if_alone` decides.
+        if slot.state.load(Ordering::Relaxed) & KIND_MASK == GRAVE {
+            bury_if_alone(number);
+        }
+    }
+}
+
+fn bury_if_alone(number: usize) {
+    barrier::heavy();
+    if is_hazard(number) {
+        return;
+    }
+    let slot = &TABLE.slots[number];
+    // Relaxed: the exchange decides which thread drops it.
+    let state = slot.state.load(Ordering::Relaxed);
+    let taken = slot.state.compare_exchange(
+        with_kind(state, GRAVE),
+        with_kind(state, DROPPING),
+        Ordering::AcqRel,
+        Ordering::Relaxed,
+    );
+    if taken.is_err() {
+        return;
+    }
+    let object = slot.object.load(Ordering::Relaxed) as *mut Header;
+    // SAFETY: the object was taken in by `insert`, its handle is gone, no call is in it, and the exchange above was this
+    // thread's, so nobody else has it.
+    let drop = unsafe { (*object).drop };
+    // SAFETY: as above; the function is the one that the object came with.
+    unsafe { drop(object) };
+    TABLE.graves.fetch_sub(1, Ordering::Relaxed);
+    let next = (state >> (KIND_BITS + SLOT_BITS)).wrapping_add(1) << (KIND_BITS + SLOT_BITS);
+    // Release, with the acquire in `insert`.
+    slot.state.store(next | (number as u64) << KIND_BITS | FREE, Ordering::Release);
+}
+
+/// Whether some call is in a slot.
+fn is_hazard(number: usize) -> bool {
+    all_hazards().flat_map(|hazards| &hazards.slots).any(|hazard| {
+        // Acquire, with the release in `Entered::drop`.
+        hazard.load(Ordering::Acquire) == number as u32 + 1
+    })
+}
+
+fn all_hazards() -> impl Iterator<Item = &'static Hazards> {
+    // Acquire, here and below, with the release in `take_hazards`.
+    let mut next = TABLE.hazards.load(Ordering::Acquire);
+    std::iter::from_fn(move || {
+        // SAFETY: the address is that of a leaked box, or 0.
+        let hazards = unsafe { (next as *const Hazards).as_ref() }?;
+        next = hazards.next.load(Ordering::Acquire);
+        Some(hazards)
+    })
+}
+
+thread_local! {
+    static OWN: Cell<Option<&'static Hazards>> = const { Cell::new(None) };
+    static GIVES_BACK: GivesBack = const { GivesBack };
+}
+
+/// Gives a thread's hazards back at its end.
+struct GivesBack;
+
+impl Drop for GivesBack {
+    fn drop(&mut self) {
+        if let Some(hazards) = OWN.take() {
+            // Release, with the acquire in `take_hazards`.
+            hazards.is_taken.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[inline(always)]
+fn own_hazards() -> &'static Hazards {
+    match OWN.get() {
+        Some(hazards) => hazards,
+        None => take_hazards(),
+    }
+}
+
+#[cold]
+fn take_hazards() -> &'static Hazards {
+    let take = |hazards: &&Hazards| {
+        let exchange = hazards.is_taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+        exchange.is_ok()
+    };
+    let hazards = all_hazards().find(take).unwrap_or_else(add_hazards);
+    OWN.set(Some(hazards));
+    // A thread that is ending already keeps them for good: some bytes.
+    let _ = GIVES_BACK.try_with(|_| ());
+    hazards
+}
+
+fn add_hazards() -> &'static Hazards {
+    let hazards = Box::leak(Box::new(Hazards {
+        slots: [const { AtomicU32::new(0) }; MAX_DEPTH],
+        is_taken: AtomicBool::new(true),
+        next: AtomicUsize::new(0),
+    }));
+    let hazards: &'static Hazards = hazards;
+    // Relaxed: the exchange decides.
+    let mut first = TABLE.hazards.load(Ordering::Relaxed);
+    loop {
+        hazards.next.store(first, Ordering::Relaxed);
+        let address = std::ptr::from_ref(hazards) as usize;
+        // Release, with the acquire in `all_hazards`.
+        match TABLE.hazards.compare_exchange(first, address, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return hazards,
+            Err(other) => first = other,
+        }
+    }
+}
+
+/// Has handles of a process be none in its children.
+fn watch_forks() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: registering twice does no harm.
+    if !WATCHED.swap(true, Ordering::Relaxed) {
+        crate::os::host::in_forked_children(forget_all);
+    }
+}
+
+/// In the child of a `fork`, whose only thread this is: handles are gone, and what they stood for is left alone, since the threads
+/// behind it are not there.
+extern "C" fn forget_all() {
+    // Relaxed, all: there is no other thread.
+    for (number, slot) in TABLE.slots.iter().enumerate() {
+        let state = slot.state.load(Ordering::Relaxed);
+        if state & KIND_MASK != FREE {
+            let next = (state >> (KIND_BITS + SLOT_BITS)).wrapping_add(1) << (KIND_BITS + SLOT_BITS);
+            slot.state.store(next | (number as u64) << KIND_BITS | FREE, Ordering::Relaxed);
+        }
+    }
+    TABLE.graves.store(0, Ordering::Relaxed);
+    all_hazards().flat_map(|hazards| &hazards.slots).for_each(|hazard| hazard.store(0, Ordering::Relaxed));
+}

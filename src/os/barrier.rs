@@ -1,0 +1,95 @@
+//! A barrier that costs nothing where it is passed often, and a system call where it is passed seldom.
+//!
+//! Two threads that each store and then load must not both miss the other's store. A full fence on both sides forbids it, and
+//! costs each of them some twenty cycles. With `membarrier(2)` the rare side makes every other thread of the process pass a full
+//! fence wherever it is, so that the frequent side only has to keep its compiler from swapping store and load.
+
+use crate::sync::atomic::{AtomicU8, Ordering, compiler_fence, fence};
+
+const UNKNOWN: u8 = 0;
+const EXPEDITED: u8 = 1;
+const FENCES: u8 = 2;
+
+/// `MEMBARRIER_CMD_PRIVATE_EXPEDITED` and its registration, Linux 4.14.
+const CMD_PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+const CMD_REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+
+/// Which way both sides go. It never changes once it is known, and it is known before anything is published that a barrier guards.
+static WAY: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: the call takes numbers and touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+/// Chooses the way; to be called before the first [`light`] that has a partner.
+pub fn prepare() {
+    // Relaxed: threads that see the choice late have nothing to guard yet; see `WAY`.
+    if WAY.load(Ordering::Relaxed) == UNKNOWN {
+        let way = if membarrier(CMD_REGISTER_PRIVATE_EXPEDITED) { EXPEDITED } else { FENCES };
+        WAY.store(way, Ordering::Release);
+    }
+}
+
+/// The frequent side, between its store and its load.
+#[inline(always)]
+pub fn light() {
+    // Relaxed: whoever was handed what the barrier guards has seen the choice with it.
+    if WAY.load(Ordering::Relaxed) == EXPEDITED {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The rare side, between its store and its load.
+///
+/// # Panics
+/// If the kernel takes back what it has granted: then nobody could be sure of anything.
+pub fn heavy() {
+    fence(Ordering::SeqCst);
+    // Relaxed: see `light`.
+    if WAY.load(Ordering::Relaxed) == EXPEDITED {
+        // A child of `fork` may have to ask anew.
+        let has_passed = membarrier(CMD_PRIVATE_EXPEDITED)
+            || (membarrier(CMD_REGISTER_PRIVATE_EXPEDITED) && membarrier(CMD_PRIVATE_EXPEDITED));
+        assert!(has_passed, "the kernel grants membarrier and then refuses it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::atomic::AtomicU64;
+
+    /// Store, barrier, load on both sides, many times: they never both miss the other's store.
+    #[test]
+    fn two_sides_never_both_miss_the_other() {
+        const ROUNDS: u64 = 20_000;
+        prepare();
+        let (often, seldom, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let gate = std::sync::Barrier::new(2);
+        let seen_by_seldom = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 1..=ROUNDS {
+                    gate.wait();
+                    often.store(round, Ordering::Relaxed);
+                    light();
+                    let seen = seldom.load(Ordering::Relaxed);
+                    gate.wait();
+                    let is_missed = seen != round && seen_by_seldom.load(Ordering::Relaxed) != round;
+                    lost.fetch_add(u64::from(is_missed), Ordering::Relaxed);
+                }
+            });
+            for round in 1..=ROUNDS {
+                gate.wait();
+                seldom.store(round, Ordering::Relaxed);
+                heavy();
+                seen_by_seldom.store(often.load(Ordering::Relaxed), Ordering::Relaxed);
+                gate.wait();
+            }
+        });
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,12 @@
+//! The C interface, as programs in C and C++ use it: compiled here against the committed header, linked with the library that
+//! this build has made, and run.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod compile;
+mod layout;
+mod misuse;
+mod others;
+mod packaging;
+mod record;
+mod symbols;
