@@ -7,6 +7,7 @@ mod common;
 #[cfg(feature = "cli")]
 mod browser;
 mod causal;
+mod causal_made;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;
