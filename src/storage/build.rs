@@ -128,6 +128,7 @@ impl StorageManagerBuilder {
             readers: Striped::new(|_| Arc::new(reader.clone())),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
+            clock: self.clock,
             is_threaded: self.is_threaded,
             lifecycle: Mutex::default(),
             config: self.config,

@@ -169,9 +169,10 @@ fn a_read_sees_no_store_under_way() {
 #[test]
 fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
     let mut made = MadeCalls::default();
-    made.write("b");
+    made.reserve("b");
     made.reserve("a");
-    made.wait_ms(2000.0);
+    made.finish("b");
+    made.wait_ms(2500.0);
     made.reserve("a");
     made.wait_ms(100.0);
     made.finish("a");
