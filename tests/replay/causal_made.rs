@@ -169,9 +169,9 @@ fn a_read_sees_no_store_under_way() {
 #[test]
 fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
     let mut made = MadeCalls::default();
-    made.reserve("b");
+    made.reserve("bc");
     made.reserve("a");
-    made.finish("b");
+    made.finish("bc");
     made.wait_ms(2500.0);
     made.reserve("a");
     made.wait_ms(100.0);
@@ -180,7 +180,7 @@ fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
     made.read("a");
     made.release("a");
     for compat in Compat::ALL {
-        let config = config_of_several(&[1, 8], compat);
+        let config = config_of_several(&[2, 8], compat);
         let left = assert_repeats("two L1s", &made.records, &config, [2.0, 1000.0]);
         assert_eq!((left.totals.hit_keys, left.totals.reads_found_nothing), (1, 0), "{compat:?}");
     }
