@@ -87,11 +87,11 @@ impl ManagerTarget {
                 .with_hint("which L1 holds what is open is known to the worker that opened it"));
         }
         let (time, manager) = match order {
-            Order::Recorded => (None, StorageManager::new(config.clone())?),
+            Order::Recorded => (None, StorageManager::new(config)?),
             Order::Causal => {
                 let (time, clock) = TraceTime::new(&config);
-                let builder = StorageManagerBuilder::new(config.clone()).without_threads(clock);
-                (Some(Arc::new(time)), builder.stores_in_turn().build()?)
+                let builder = StorageManagerBuilder::new(at_full_size(config)).without_threads(clock);
+                (Some(Arc::new(time)), builder.in_turn().build()?)
             }
         };
         Self::over(manager, time, workers)
@@ -403,6 +403,16 @@ impl ManagerTarget {
             }
         }
     }
+}
+
+/// What finds room in an L1 that grows is a matter of how fast it does: in causal order each has its full size from the start.
+fn at_full_size(mut config: StorageManagerConfig) -> StorageManagerConfig {
+    for l1 in config.l1_managers.iter_mut().filter(|l1| l1.memory.use_lazy) {
+        l1.memory.use_lazy = false;
+        // What grows is private memory, whatever name it has.
+        l1.memory.shm_name.clear();
+    }
+    config
 }
 
 impl ReplayTarget for ManagerTarget {

@@ -10,7 +10,7 @@ use crate::storage::events::{Event, Events};
 use crate::storage::l2::factory::AdapterContext;
 use crate::storage::l2::{AdapterEntry, L2Adapter, L2AdapterId, L2Listener};
 use crate::storage::l2_eviction::KeyOrder;
-use crate::storage::manager::{Lifecycle, StorageManager};
+use crate::storage::manager::{L1Unit, Lifecycle, StorageManager};
 use crate::storage::prefetch::PrefetchHandle;
 use crate::sync::{Arc, lock};
 
@@ -211,7 +211,8 @@ impl StorageManager {
             if monotonic_ns() >= deadline_ns {
                 return false;
             }
-            self.units[0].store.wait(PUMP_WAIT);
+            let is_busy = |unit: &&L1Unit| unit.store_counters.in_flight_tasks() > 0;
+            self.units.iter().find(is_busy).unwrap_or(&self.units[0]).store.wait(PUMP_WAIT);
         }
     }
 

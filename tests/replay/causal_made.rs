@@ -5,7 +5,8 @@ use lmcache::format::model::call::GroupedObjectKeys;
 use lmcache::format::model::{
     Dtype, FetchingPolicy, LockMode, MemoryLayoutDesc, PrefetchTaskSpec, StorageCall, WriteMode,
 };
-use lmcache::replay::{MissReason, Pace, RecordBody, TimedRecord};
+use lmcache::replay::manager_target::ManagerTarget;
+use lmcache::replay::{MissReason, Order, Pace, RecordBody, TimedRecord};
 use lmcache::storage::config::{
     Compat, EvictionPolicyKind, L2AdapterConfig, PrefetchPolicy, StorageManagerConfig, StorePolicy,
 };
@@ -184,6 +185,17 @@ fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
         let left = assert_repeats("two L1s", &made.records, &config, [2.0, 1000.0]);
         assert_eq!((left.totals.hit_keys, left.totals.reads_found_nothing), (1, 0), "{compat:?}");
     }
+}
+
+/// What finds room there must not depend on how fast it grows.
+#[test]
+fn an_l1_that_grows_has_its_size_from_the_start() {
+    const GROWN: u64 = 256 << 20;
+    let mut config = config(1, Compat::Lmcache);
+    let memory = &mut config.l1_managers[0].memory;
+    (memory.size_bytes, memory.init_size_bytes, memory.use_lazy) = (GROWN, 64 << 20, true);
+    let targets = ManagerTarget::of_all(config, Order::Causal, 1).expect("memory");
+    assert_eq!(targets[0].manager().get_l1_usage(), (0, GROWN));
 }
 
 /// SplitMix64.
