@@ -140,11 +140,13 @@ impl TraceTime {
         if !self.has_l2 {
             return;
         }
-        if self.is_late.load(Ordering::Relaxed) {
-            manager.pump();
-            return;
+        if !self.is_late.load(Ordering::Relaxed) {
+            self.wait(stop, |at_most| manager.settle(at_most));
         }
-        self.wait(stop, |at_most| manager.settle(at_most));
+        if self.is_late.load(Ordering::Relaxed) {
+            // An adapter that is gone must not hold the others up.
+            manager.take_in_answers();
+        }
     }
 
     /// The eviction passes that are due until `trace_ns`. A pause in the trace costs no more passes than can do something.

@@ -80,7 +80,7 @@ impl StorageManagerBuilder {
     }
 
     /// Has L2 leave the same however fast its adapters are: each gets one store at a time, so that it books objects in the
-    /// order in which they were written, and what they load for a prefetch becomes readable when all have answered.
+    /// order in which they were written; and what they answer is taken in when all have answered, in a fixed order.
     #[must_use]
     pub fn in_turn(mut self) -> Self {
         self.in_turn = true;
@@ -168,6 +168,7 @@ impl StorageManagerBuilder {
             policy: self.config.store_policy,
             config: self.config.store,
             compat: self.config.compat,
+            in_turn: self.in_turn,
             max_tasks: match (self.in_turn, self.config.compat) {
                 (true, _) => 1,
                 (false, Compat::Native) => MAX_TASKS,

@@ -154,10 +154,8 @@ fn assert_repeats(trace: &str, l1_bytes: u64, l2: impl Fn(&Path) -> String) {
 /// Where two replays parted that should not have.
 pub(crate) fn differences(one: &Left, other: &Left) -> String {
     let other_in_l1 = one.in_l1.0.iter().zip(&other.in_l1.0).filter(|(one, other)| one != other).count();
-    format!(
-        "{:?} {:?}\nand\n{:?} {:?}\n{other_in_l1} keys are in one L1 alone; misses {:?} and {:?}",
-        one.totals, one.l2, other.totals, other.l2, one.misses.reads, other.misses.reads
-    )
+    let of = |left: &Left| format!("{:?} {:?}\n{:?} {:?}", left.totals, left.l2, left.misses, left.bytes);
+    format!("{}\nand\n{}\n{other_in_l1} keys are in one L1 alone", of(one), of(other))
 }
 
 #[test]

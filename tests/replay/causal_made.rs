@@ -120,12 +120,19 @@ fn config_of_several(pages: &[u64], compat: Compat) -> StorageManagerConfig {
     config
 }
 
-/// The calls leave the same at each of these paces. Returns what.
-fn assert_repeats(name: &str, records: &[TimedRecord], config: &StorageManagerConfig, speeds: [f64; 2]) -> Left {
+/// The calls leave the same at each of these paces, and with other adapters that only take another time. Returns what.
+fn assert_repeats(
+    name: &str,
+    records: &[TimedRecord],
+    [config, other]: [&StorageManagerConfig; 2],
+    speeds: [f64; 2],
+) -> Left {
     let workers = if config.l1_managers.len() == 1 { 2 } else { 1 };
     let speed = |factor| Pace::speed(factor).expect("a speed");
     let (first, _) = play(records, config, Pace::Asap, 1);
-    for (pace, workers) in [(Pace::Asap, workers), (speed(speeds[0]), 1), (speed(speeds[1]), workers)] {
+    let others =
+        [(other, Pace::Asap, workers), (config, speed(speeds[0]), 1), (other, speed(speeds[1]), workers)];
+    for (config, pace, workers) in others {
         let (left, _) = play(records, config, pace, workers);
         assert!(first == left, "{name} {:?} {pace:?} {workers}: {}", config.compat, differences(&first, &left));
     }
@@ -156,7 +163,7 @@ fn a_read_sees_no_store_under_way() {
             let mut config = config(32, compat);
             config.store_policy = policy;
             config.l2_adapters = vec![mock(1000, 5.0)];
-            let left = assert_repeats(policy.name(), &reads_soon_after_writes(), &config, [2.0, 50.0]);
+            let left = assert_repeats(policy.name(), &reads_soon_after_writes(), [&config; 2], [2.0, 50.0]);
             let reason = match policy {
                 StorePolicy::Default => MissReason::NotLocked,
                 StorePolicy::SkipL1 => MissReason::Evicted,
@@ -182,7 +189,7 @@ fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
     made.release("a");
     for compat in Compat::ALL {
         let config = config_of_several(&[2, 8], compat);
-        let left = assert_repeats("two L1s", &made.records, &config, [2.0, 1000.0]);
+        let left = assert_repeats("two L1s", &made.records, [&config; 2], [2.0, 1000.0]);
         assert_eq!((left.totals.hit_keys, left.totals.reads_found_nothing), (1, 0), "{compat:?}");
     }
 }
@@ -252,35 +259,40 @@ fn random_calls(seed: u64, steps: usize) -> Vec<TimedRecord> {
     made.records
 }
 
-/// What can make a difference, by name.
-fn random_configs(compat: Compat) -> Vec<(&'static str, StorageManagerConfig)> {
+/// What can make a difference, by name. The two adapters take so many milliseconds.
+fn random_configs(compat: Compat, [one_ms, other_ms]: [f64; 2]) -> Vec<(&'static str, StorageManagerConfig)> {
     let with = |pages: &[u64], adapters: Vec<L2AdapterConfig>| {
         let mut config = config_of_several(pages, compat);
         config.l2_adapters = adapters;
         (config.store.retry_backoff_ms, config.store.retries) = (30, 3);
         config
     };
-    let tagged = |tag: &str| {
-        let fields = mock_fields(12, 1.0);
+    let tagged = |tag: &str, latency_ms| {
+        let fields = mock_fields(12, latency_ms);
         adapter(&format!(r#"{{{fields},"affinity_tag":"{tag}",{EVICTION}}}"#))
     };
     let only = |adapter: L2AdapterConfig| L2AdapterConfig { affinity_tag: "0".to_owned(), ..adapter };
-    let faulty = format!(
-        r#"{{"type":"fault_inject","rate":0,"store_error_rate":0.3,"load_error_rate":0.1,{EVICTION},"inner":{{{}}}}}"#,
-        mock_fields(12, 1.0)
-    );
-    let one = || with(&[8], vec![only(mock(12, 1.0))]);
-    let two = || with(&[8], vec![only(mock(6, 1.0)), only(mock(12, 2.5))]);
+    let faulty = |objects, latency_ms, load_error_rate| {
+        let inner = mock_fields(objects, latency_ms);
+        only(adapter(&format!(
+            r#"{{"type":"fault_inject","rate":0,"store_error_rate":0.3,"load_error_rate":{load_error_rate},{EVICTION},
+                "inner":{{{inner}}}}}"#
+        )))
+    };
+    let one = || with(&[8], vec![only(mock(12, one_ms))]);
+    let two = || with(&[8], vec![only(mock(6, one_ms)), only(mock(12, other_ms))]);
     let skip_l1 = StorageManagerConfig { store_policy: StorePolicy::SkipL1, ..one() };
-    let mut fifo = StorageManagerConfig { prefetch_policy: PrefetchPolicy::Retain, ..two() };
+    let retaining = |config| StorageManagerConfig { prefetch_policy: PrefetchPolicy::Retain, ..config };
+    let mut fifo = retaining(two());
     fifo.l1_managers[0].eviction.policy = EvictionPolicyKind::Fifo;
     vec![
         ("one adapter", one()),
         ("skip_l1", skip_l1),
         ("two adapters, retain, FIFO", fifo),
         ("two adapters, skip_l1", StorageManagerConfig { store_policy: StorePolicy::SkipL1, ..two() }),
-        ("two L1s", with(&[3, 6], vec![tagged("0"), tagged("1")])),
-        ("stores that fail", with(&[8], vec![only(adapter(&faulty))])),
+        ("two L1s", with(&[3, 6], vec![tagged("0", one_ms), tagged("1", other_ms)])),
+        ("stores that fail", with(&[8], vec![faulty(12, one_ms, 0.1)])),
+        ("loads that fail", retaining(with(&[8], vec![faulty(6, one_ms, 0.3), faulty(12, other_ms, 0.3)]))),
     ]
 }
 
@@ -291,10 +303,11 @@ fn seeds() -> u64 {
 
 fn assert_random_calls_repeat(compat: Compat) {
     let (mut l2_hits, mut evicted, mut found_nothing) = (0, 0, 0);
-    for (number, (name, config)) in random_configs(compat).into_iter().enumerate() {
+    let [configs, others] = [[0.5, 1.5], [1.5, 0.5]].map(|ms| random_configs(compat, ms));
+    for (number, ((name, config), (_, other))) in configs.iter().zip(&others).enumerate() {
         for seed in 0..seeds() {
             let records = random_calls(seed * 1000 + number as u64, 100);
-            let left = assert_repeats(&format!("{name}, seed {seed}"), &records, &config, [20.0, 100.0]);
+            let left = assert_repeats(&format!("{name}, seed {seed}"), &records, [config, other], [20.0, 100.0]);
             l2_hits += left.totals.l2_hit_keys;
             evicted += left.totals.evicted_keys;
             found_nothing += left.totals.reads_found_nothing;
