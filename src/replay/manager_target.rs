@@ -514,8 +514,7 @@ mod tests {
             sliding_window_size: -1,
         };
         let (fetching_policy, lock_mode) = (FetchingPolicy::Prefix, LockMode::Lock);
-        let spec =
-            PrefetchTaskSpec { key_groups: vec![row], num_kv_readers: 1, fetching_policy, lock_mode };
+        let spec = PrefetchTaskSpec { key_groups: vec![row], num_kv_readers: 1, fetching_policy, lock_mode };
         StorageCall::SubmitPrefetch { spec, external_request_id: String::new(), skip_l2: false }
     }
 

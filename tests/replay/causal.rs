@@ -191,34 +191,3 @@ fn where_not_all_fits_hits_are_within_a_hundredth_of_the_real_managers() {
     println!("{} blocks served, {:+.3} %", left.totals.served_chunks, difference * 100.0);
     assert!(difference.abs() <= 0.01, "{left:?}");
 }
-
-#[test]
-#[ignore]
-fn measure_cost() {
-    let records = records("traces/small.lct");
-    println!("{} records", records.len());
-    let kinds: [(&str, fn(&Path) -> Vec<String>); 5] = [
-        ("none", |_| vec![]),
-        ("mock0", |_| vec![format!(r#"{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1000000}}"#)]),
-        ("mock 4GB/s", |p| vec![mock(p)]),
-        ("mock 5ms", |_| vec![format!(r#"{{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":10,"latency_ms":5}}"#)]),
-        ("fs", |p| vec![fs(p)]),
-    ];
-    for compat in [Compat::Lmcache, Compat::Native] {
-        for (name, l2) in kinds {
-            let mut times = vec![];
-            for _ in 0..5 {
-                let folder = tempfile::tempdir().expect("a folder");
-                let mut config = config(12 << 20, compat, &l2(folder.path()));
-                config.l1_managers[0].memory.size_bytes = 12 << 20;
-                let mut targets = ManagerTarget::of_all(config, Order::Causal, 1).expect("a manager");
-                let options = ReplayOptions { pace: Pace::Asap, order: Order::Causal, ..ReplayOptions::default() };
-                let run = replay(records.iter().cloned(), &mut targets, &options, &StopFlag::default(), &mut ()).expect("threads");
-                times.push(run.duration_ns as f64 / 1e6);
-                ManagerTarget::close_all(targets).expect("x");
-            }
-            times.sort_by(f64::total_cmp);
-            println!("{compat:?} {name}: min {:.1} median {:.1} ms", times[0], times[2]);
-        }
-    }
-}

@@ -134,7 +134,12 @@ fn assert_repeats(
         [(other, Pace::Asap, workers), (config, speed(speeds[0]), 1), (other, speed(speeds[1]), workers)];
     for (config, pace, workers) in others {
         let (left, _) = play(records, config, pace, workers);
-        assert!(first == left, "{name} {:?} {pace:?} {workers}: {}", config.compat, differences(&first, &left));
+        assert!(
+            first == left,
+            "{name} {:?} {pace:?} {workers}: {}",
+            config.compat,
+            differences(&first, &left)
+        );
     }
     first
 }
@@ -191,6 +196,36 @@ fn which_l1_holds_a_key_goes_by_the_time_of_the_trace() {
         let config = config_of_several(&[2, 8], compat);
         let left = assert_repeats("two L1s", &made.records, [&config; 2], [2.0, 1000.0]);
         assert_eq!((left.totals.hit_keys, left.totals.reads_found_nothing), (1, 0), "{compat:?}");
+    }
+}
+
+/// The first chunk never comes, so the others are of no use, and stay in L1 in the order in which they became readable. Each
+/// comes from another adapter.
+#[test]
+fn what_comes_first_from_several_adapters_is_no_matter_of_their_speed() {
+    let mut made = MadeCalls::default();
+    made.write("abc");
+    made.write("wxyz"); // Seven of eight pages: four keys go, a, b and c first.
+    made.wait_ms(1200.0);
+    made.prefetch("abc");
+    made.release("abc");
+    made.write("pq"); // Seven again: four go, b or c last.
+    made.wait_ms(1200.0);
+    made.read("x");
+    let config = |latencies_ms: [f64; 2], compat| {
+        let mut config = config(8, compat);
+        config.l1_managers[0].eviction.eviction_ratio = 0.6;
+        config.prefetch_policy = PrefetchPolicy::Retain;
+        let [one, other] = latencies_ms;
+        let gap = mock_fields(2, one);
+        let gap = format!(r#"{{"type":"fault_inject","rate":0,"gap_indices":[0],"inner":{{{gap}}}}}"#);
+        config.l2_adapters = vec![adapter(&gap), mock(1000, other)];
+        config
+    };
+    for compat in Compat::ALL {
+        let configs = [[0.5, 20.0], [20.0, 0.5]].map(|ms| config(ms, compat));
+        let left = assert_repeats("a gap", &made.records, configs.each_ref(), [100.0, 1000.0]);
+        assert_eq!((left.totals.hit_keys, left.totals.requested_keys), (0, 3), "{compat:?}");
     }
 }
 
@@ -307,7 +342,8 @@ fn assert_random_calls_repeat(compat: Compat) {
     for (number, ((name, config), (_, other))) in configs.iter().zip(&others).enumerate() {
         for seed in 0..seeds() {
             let records = random_calls(seed * 1000 + number as u64, 100);
-            let left = assert_repeats(&format!("{name}, seed {seed}"), &records, [config, other], [20.0, 100.0]);
+            let left =
+                assert_repeats(&format!("{name}, seed {seed}"), &records, [config, other], [20.0, 100.0]);
             l2_hits += left.totals.l2_hit_keys;
             evicted += left.totals.evicted_keys;
             found_nothing += left.totals.reads_found_nothing;
