@@ -281,7 +281,6 @@ impl ManagerTarget {
     fn count_prefetch(&mut self, made: &Made<'_>, mut prefetching: Prefetching) {
         self.totals.requested_keys += prefetching.handle.total_requested_keys as u64;
         self.totals.requested_chunks += prefetching.requested_chunks as u64;
-        prefetching.call_ns = made.latency_ns;
         let StorageCall::SubmitPrefetch { spec, .. } = made.call else { return };
         if !self.count_result(&mut prefetching, Some((made, spec))) {
             prefetching.asked = Some(self.account.asked(made.seq, &spec.key_groups));
@@ -299,7 +298,8 @@ impl ManagerTarget {
             self.account.answers.asked_too_early();
             return false;
         };
-        self.account.answers.answered(&prefetching.handle, prefetching.call_ns);
+        let call_ns = submitted.map_or(0, |(made, _)| made.latency_ns);
+        self.account.answers.answered(&prefetching.handle, call_ns, prefetching.is_answered_later);
         let served_chunks = served_chunks(&result.hit_cells, prefetching.policy);
         self.totals.served_chunks += served_chunks as u64;
         let (handle, policy) = (&prefetching.handle, prefetching.policy);
@@ -376,7 +376,7 @@ impl ManagerTarget {
     /// In causal order a prefetch is answered before the next call. One that never starts is not waited for.
     fn wait_for_answer(&self, handle: &PrefetchHandle, stop: &StopFlag) {
         let never_starts = self.manager.config().prefetch_max_in_flight < 1;
-        if let Some(time) = self.time.as_ref().filter(|_| !never_starts && !handle.is_done()) {
+        if let Some(time) = self.time.as_ref().filter(|_| !never_starts) {
             time.wait(stop, |at_most| self.manager.wait_prefetch_status(handle, at_most));
         }
     }
@@ -438,7 +438,7 @@ impl ReplayTarget for ManagerTarget {
                     requested_chunks,
                     policy,
                     read_locks,
-                    call_ns: 0,
+                    is_answered_later: false,
                     returned_ns: 0,
                     asked: None,
                 };
@@ -474,7 +474,10 @@ impl ReplayTarget for ManagerTarget {
                 if self.time.is_some() && self.live.is_watched() {
                     prefetching.returned_ns = monotonic_ns();
                 }
-                self.wait_for_answer(&prefetching.handle, stop);
+                prefetching.is_answered_later = !prefetching.handle.is_done();
+                if prefetching.is_answered_later {
+                    self.wait_for_answer(&prefetching.handle, stop);
+                }
                 self.count_prefetch(made, prefetching);
             }
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,

@@ -19,8 +19,8 @@ pub(super) struct Prefetching {
     pub(super) policy: FetchingPolicy,
     /// Locks on each hit.
     pub(super) read_locks: i64,
-    /// How long its call took.
-    pub(super) call_ns: u64,
+    /// Whether its result was not there when the call had returned.
+    pub(super) is_answered_later: bool,
     /// When the call had returned, on `CLOCK_MONOTONIC`; only where that is not the manager's clock and somebody watches.
     pub(super) returned_ns: u64,
     /// What it asked for, once it is known that its result comes later.

@@ -69,7 +69,8 @@ pub(crate) fn play(
     let l1s = manager.l1_managers();
     let in_l1 = InL1(l1s.flat_map(|l1| keys.iter().map(|key| l1.is_resident(key))).collect());
     let totals = ManagerTarget::close_all(targets).expect("no thread panicked");
-    assert_eq!(totals.unsettled_calls, 0);
+    assert_eq!((totals.unsettled_calls, totals.answers.early_queries), (0, 0));
+    assert_eq!(totals.answers.answered_after_call, totals.answers.with_l2.total.count);
     let l2 = totals.l2.adapters.iter().map(|adapter| counts(adapter.fields.clone())).collect();
     let (misses, bytes) = (totals.account.misses, totals.account.bytes);
     assert_eq!(misses.prefetches.total(), totals.storage.requested_keys - totals.storage.hit_keys);
