@@ -18,7 +18,7 @@ pub struct ManagerTotals {
     pub l2: L2Totals,
     /// What was noted beside the calls: bytes, times of L2, why something was missed.
     pub account: AccountSummary,
-    /// In causal order: how often L2 was not done in time, so that later calls may have seen it work.
+    /// In causal order: the calls at which L2 was not done in time, so that they or later ones may have seen it work.
     pub unsettled_calls: u64,
 }
 
