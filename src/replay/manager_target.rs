@@ -171,6 +171,7 @@ impl ManagerTarget {
     fn close_merged(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
+        let locked_at_end = open.l1_managers.values().map(|l1| l1.read_locked_count).sum();
         self.manager.close()?;
         // What was under way is counted by now; a closed adapter is never healthy.
         let mut l2 = L2Totals::of(&self.manager.report_status());
@@ -178,7 +179,7 @@ impl ManagerTarget {
             adapter.is_healthy = open.is_healthy;
         }
         Ok(ManagerTotals {
-            storage: StorageTotals { evicted_keys, ..self.totals },
+            storage: StorageTotals { evicted_keys, locked_at_end, ..self.totals },
             answers: AnswerSummary {
                 timed_out: open.prefetch_controller.timed_out_requests,
                 ..self.account.answers.summary()

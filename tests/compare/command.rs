@@ -194,6 +194,13 @@ fn a_baseline_is_saved_and_compared_with() {
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         assert_eq!(summary_of(&output)["columns"][0], "baseline");
     }
+    // A gate that is broken does not move the measure to where it would be kept.
+    let before = std::fs::read(&baseline).expect("a baseline");
+    let arguments = ["--a", QUICK, "--runs", "8", "--gate", &gate, "--save-baseline", &baseline];
+    let output = compare(&trace.path, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no baseline is saved: the gate did not pass"));
+    assert!(std::fs::read(&baseline).expect("a baseline") == before);
     let output = compare(&other.path, &["--a", QUICK, "--runs", "8", "--gate", &gate]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("another trace"));

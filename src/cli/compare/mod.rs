@@ -267,6 +267,11 @@ impl CompareArgs {
             print_warning("no baseline is saved: the comparison was interrupted");
             return Ok(());
         }
+        // It may be the one that was judged by: what is worse would be the measure from now on.
+        if report.judgement.as_ref().is_some_and(|judgement| judgement.verdict != Verdict::Passed) {
+            print_warning("no baseline is saved: the gate did not pass");
+            return Ok(());
+        }
         let runs = if plan.b.is_some() { &report.b } else { &report.a };
         let (host, flags) = (host::host_name(), &plan.candidate().flags);
         let baseline = Baseline::new(&plan.catalogue, runs, &plan.identity, flags, host);
@@ -304,7 +309,10 @@ impl CompareArgs {
         match (&report.judgement, report.is_aa) {
             (Some(judgement), _) => {
                 let is_shown = self.format == CompareFormat::Terminal && !self.report.quiet;
-                judged(report, judgement, is_shown)
+                match judged(report, judgement, is_shown) {
+                    Finding::None if report.is_aa && report.counts().all() > 0 => Finding::Found,
+                    finding => finding,
+                }
             }
             (None, true) if report.counts().all() > 0 => Finding::Found,
             (None, _) => Finding::None,

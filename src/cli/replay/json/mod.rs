@@ -201,6 +201,7 @@ fn totals(report: &ReplayReport) -> Value {
         "l1_hit_keys": report.totals.l1_hit_keys,
         "l2_hit_keys": report.totals.l2_hit_keys,
         "evicted_keys": report.totals.evicted_keys,
+        "locked_at_end": report.totals.locked_at_end,
         "unresolved_prefetches": report.totals.unresolved_prefetches,
     })
 }
