@@ -5,14 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::common::unpack_to_file;
+use crate::completions::VERBS;
 use crate::{command, made_native, stdout};
 
 /// The widest line of an example: on a man page its text stands behind five columns more, and a terminal has 80.
 const MAX_COLUMNS: usize = 73;
-
-/// The verbs whose examples are pasted.
-pub(crate) const WITH_EXAMPLES: [&str; 9] =
-    ["info", "dump", "replay", "convert", "compact", "verify", "repair", "completions", "man"];
 
 /// The help of the program or of a verb on a terminal of so many columns.
 fn help(verb: &str, columns: &str) -> String {
@@ -42,7 +39,7 @@ fn commands(help: &str) -> Vec<String> {
 
 /// The program itself, and the verbs.
 fn helps() -> impl Iterator<Item = &'static str> {
-    std::iter::once("").chain(WITH_EXAMPLES)
+    std::iter::once("").chain(VERBS)
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::completions::VERBS;
-use crate::examples::WITH_EXAMPLES;
 use crate::{command, stderr, stdout};
 
 fn write_pages(folder: &Path) {
@@ -67,7 +66,7 @@ fn literal_lines(page: &str) -> Vec<String> {
 fn examples_stand_on_man_pages_line_by_line() {
     let folder = tempfile::tempdir().expect("a folder");
     write_pages(folder.path());
-    for verb in WITH_EXAMPLES {
+    for verb in VERBS {
         let page = read(folder.path(), &format!("lmcache-trace-{verb}.1"));
         assert!(page.contains("\n.SH EXAMPLES\n") && !page.contains("EXTRA"), "{verb}");
         let (examples, literal) = (examples(verb), literal_lines(&page));
@@ -88,7 +87,7 @@ fn examples_come_out_of_man_as_they_went_in() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     write_pages(folder.path());
-    for verb in WITH_EXAMPLES {
+    for verb in VERBS {
         let page = folder.path().join(format!("lmcache-trace-{verb}.1"));
         let mut man = Command::new("man");
         man.arg("-l").arg(page).env("MANWIDTH", "80").env("MAN_KEEP_FORMATTING", "").env("LC_ALL", "C.UTF-8");
