@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-pub(super) use crate::trace::partial_file::{PartialFile, check_apart};
-use crate::trace::partial_file::{beside, is_device};
+use crate::trace::partial_file::beside;
+pub(super) use crate::trace::partial_file::{PartialFile, check_apart, is_device};
 
 /// Creates `directory` and those above it, if they are missing.
 pub(super) fn create_directory(directory: &Path) -> Result<()> {

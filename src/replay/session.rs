@@ -3,6 +3,7 @@
 //! What both faces do: the command line has more who look on, and says more of how it went.
 
 use crate::error::Result;
+use crate::format::native::KeyTable;
 use crate::os::affinity::{ReservedCpu, usable_cpus};
 use crate::replay::copies::{Looped, Tenants};
 use crate::replay::manager_target::ManagerTarget;
@@ -11,13 +12,14 @@ use crate::replay::selection::{LeftOut, Selected, Selection};
 use crate::replay::totals::ManagerTotals;
 use crate::replay::traces::Nodes;
 use crate::replay::{
-    LiveView, Order, Pace, RecordSource, RecordedOutcomes, ReplayObserver, ReplayOptions, ReplayRun,
-    StopFlag, TraceExtent, TraceSource, replay,
+    LiveView, Order, Pace, RecordBody, RecordSource, RecordedOutcomes, ReplayObserver, ReplayOptions,
+    ReplayRun, StopFlag, TraceExtent, TraceSource, replay,
 };
 use crate::storage::StorageManager;
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::l2::namespace::{Namespace, NamespaceMode};
 use crate::sync::Arc;
+use crate::trace::Trace;
 
 /// Where there are more CPUs than this, calls are made by several workers.
 const CPUS_OF_ONE_WORKER: usize = 4;
@@ -49,6 +51,27 @@ impl Part {
     /// How often each record is replayed.
     pub fn copies(&self) -> u64 {
         u64::from(self.loops) * u64::from(self.tenants)
+    }
+
+    /// How long a replay of it is to take at `pace`, and how many records it has at most, of all that there are.
+    pub fn expected(&self, all: &TraceExtent, pace: Pace) -> TraceExtent {
+        let records = all.records.saturating_mul(self.copies());
+        let part_s = self.selection.duration_s(all.duration_s) * f64::from(self.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..*all }
+    }
+
+    /// Whether any call of `trace` is in it.
+    pub fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
+        let left_out = LeftOut::default();
+        let mut selected =
+            TraceSource::of(trace, keys).filter_map(|record| self.selection.select(record, &left_out));
+        selected.any(|record| matches!(record.body, RecordBody::Call(_)))
     }
 }
 
@@ -92,19 +115,6 @@ impl Replayed<'_> {
     /// Whether the replay takes as long as expected: at a rate only if it is known how many records there will be.
     pub fn is_duration_known(&self, pace: Pace) -> bool {
         pace.follows_the_trace() || (pace != Pace::Asap && self.part.selection.is_everything())
-    }
-
-    /// How long the replay is to take, and how many records it has at most.
-    pub fn expected(&self, pace: Pace) -> TraceExtent {
-        let records = self.extent.records.saturating_mul(self.part.copies());
-        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
-        let duration_s = match pace {
-            Pace::Recorded => part_s,
-            Pace::Speed(factor) => part_s / factor,
-            Pace::Rate(per_s) => records as f64 / per_s,
-            Pace::Asap => 0.0,
-        };
-        TraceExtent { records, duration_s, ..self.extent }
     }
 }
 

@@ -66,16 +66,22 @@ fn totals(run: &ReplayRun, totals: &StorageTotals) -> Value {
         "l1_hit_keys": totals.l1_hit_keys,
         "l2_hit_keys": totals.l2_hit_keys,
         "evicted_keys": totals.evicted_keys,
+        "locked_at_end": totals.locked_at_end,
         "unresolved_prefetches": totals.unresolved_prefetches,
     })
 }
 
+/// How late calls were; null where none was ever due.
 fn lag_us(run: &ReplayRun) -> Value {
+    let lag = &run.lag;
+    if lag.calls == 0 {
+        return json!({ "p50": null, "p99": null, "p999": null, "max": null });
+    }
     json!({
-        "p50": microseconds(run.lag.p50_ns),
-        "p99": microseconds(run.lag.p99_ns),
-        "p999": microseconds(run.lag.p999_ns),
-        "max": microseconds(run.lag.max_ns),
+        "p50": microseconds(lag.p50_ns),
+        "p99": microseconds(lag.p99_ns),
+        "p999": microseconds(lag.p999_ns),
+        "max": microseconds(lag.max_ns),
     })
 }
 
@@ -144,8 +150,12 @@ fn note(note: &RecordNote) -> Value {
     json!({ "seq": note.seq, "qualname": qualname, "reason": note.reason })
 }
 
-/// A distribution of times in microseconds.
+/// A distribution of times in microseconds; null where nothing was measured.
 pub fn spread_us(spread: &Spread) -> Value {
+    if spread.count == 0 {
+        let nothing = ["mean", "p50", "p90", "p99", "min", "max"].map(|name| (name.to_owned(), Value::Null));
+        return std::iter::once(("count".to_owned(), json!(0))).chain(nothing).collect::<Map<_, _>>().into();
+    }
     json!({
         "count": spread.count,
         "mean": spread.mean_ns / 1e3,

@@ -92,24 +92,3 @@ impl Host {
         said
     }
 }
-
-/// Runs a host under valgrind, if that is installed: no access out of bounds, no use of what is not set, nothing lost.
-pub(crate) fn valgrind(host: &Host, arguments: &[&str]) {
-    let is_there =
-        Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !is_there {
-        return;
-    }
-    let words = [
-        "valgrind",
-        "--error-exitcode=9",
-        "--leak-check=full",
-        "--show-leak-kinds=definite",
-        "--errors-for-leak-kinds=definite",
-        "-q",
-    ];
-    let output = host.run_under(&words, arguments);
-    let (said, complaints) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{}\n{said}{complaints}", output.status);
-}

@@ -3,7 +3,8 @@
 use lmcache::trace::{ReadMode, Trace};
 
 use crate::common::{fixtures, unpack_to_file};
-use crate::compile::{Host, valgrind};
+use crate::compile::Host;
+use crate::valgrind::check_clean;
 
 #[test]
 fn a_host_converts_verifies_and_repairs() {
@@ -16,7 +17,7 @@ fn a_host_converts_verifies_and_repairs() {
     let records = reader.records().count().to_string();
     let words = [lmcache.path.to_str().expect("UTF-8"), unfinished.to_str().expect("UTF-8"), &records];
     host.succeed(&words);
-    valgrind(&host, &words);
+    check_clean(&host, &words);
     // Nothing half-written is left.
     let names =
         std::fs::read_dir(host.folder()).expect("a folder").map(|entry| entry.expect("a name").file_name());

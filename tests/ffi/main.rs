@@ -5,9 +5,13 @@
 mod common;
 mod compile;
 mod convert;
+mod layout;
 mod misuse;
 mod misuse_reader;
+mod others;
+mod packaging;
 mod read;
 mod record;
 mod replay;
 mod symbols;
+mod valgrind;

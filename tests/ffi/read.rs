@@ -9,7 +9,8 @@ use lmcache::replay::{RecordBody, TraceSource};
 use lmcache::trace::{ReadMode, Trace};
 
 use crate::common::{fixtures, unpack_to_file};
-use crate::compile::{Host, valgrind};
+use crate::compile::Host;
+use crate::valgrind::check_clean;
 
 fn fnv(sum: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
@@ -74,7 +75,7 @@ fn a_host_reads_back_every_field_that_another_recorded() {
     let path = path.to_str().expect("UTF-8");
     reader.succeed(&["recorded", path]);
     assert_eq!(reader.succeed(&["seek", path]), "2800 calls found\n");
-    valgrind(&reader, &["recorded", path]);
+    check_clean(&reader, &["recorded", path]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn open_live(
     left_out: &Arc<LeftOut>,
     view: LiveView,
 ) -> Result<LiveOutput> {
-    let expected = replayed.expected(pace);
+    let expected = replayed.part.expected(&replayed.extent, pace);
     let trace_name = replayed.nodes.name();
     let options = LiveOptions {
         jsonl: args.jsonl_out.as_deref(),

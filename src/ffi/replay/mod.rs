@@ -69,7 +69,7 @@ impl State {
             .nodes(&keys, part.alignment, |trace, keys| TraceExtent::of_trace(trace, keys, |_| {}));
         let replayed = Replayed { extent: nodes.extent(), nodes, part: part.clone() };
         let mut session = Session::start(&replayed, *options, *workers, config, *namespace)?;
-        let expected = replayed.expected(options.pace);
+        let expected = replayed.part.expected(&replayed.extent, options.pace);
         let expected_s = replayed.is_duration_known(options.pace).then_some(expected.duration_s);
         let left_out = Arc::clone(session.left_out());
         let mut observer = teller.map(|teller| {

@@ -53,6 +53,8 @@ pub struct lmcache_replay_results {
     pub unresolved_prefetches: u64,
     /// Objects that eviction removed from L1.
     pub evicted_keys: u64,
+    /// Objects in L1 that were locked for reading when the replay ended, which cannot be evicted.
+    pub locked_at_end: u64,
     /// Reads that got nothing: at least one key could not be read.
     pub reads_found_nothing: u64,
     /// Keys of writes that were reserved,
@@ -128,6 +130,7 @@ fn seen(
         l2_hit_keys: storage.l2_hit_keys,
         unresolved_prefetches: storage.unresolved_prefetches,
         evicted_keys: storage.evicted_keys,
+        locked_at_end: storage.locked_at_end,
         reads_found_nothing: storage.reads_found_nothing,
         keys_reserved: storage.keys_reserved,
         keys_not_writable: storage.keys_not_writable,
