@@ -28,6 +28,12 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_TRACE_HEADER_INIT LMCACHE_INIT(lmcache_trace_header)
 #define LMCACHE_READER_STATS_INIT LMCACHE_INIT(lmcache_reader_stats)
 #define LMCACHE_DAMAGE_INIT LMCACHE_INIT(lmcache_damage)
+#define LMCACHE_REPLAY_OPTIONS_INIT LMCACHE_INIT(lmcache_replay_options)
+#define LMCACHE_REPLAY_RESULTS_INIT LMCACHE_INIT(lmcache_replay_results)
+#define LMCACHE_CONVERT_OPTIONS_INIT LMCACHE_INIT(lmcache_convert_options)
+#define LMCACHE_CONVERSION_INIT LMCACHE_INIT(lmcache_conversion)
+#define LMCACHE_REPAIR_REPORT_INIT LMCACHE_INIT(lmcache_repair_report)
+#define LMCACHE_VERIFY_REPORT_INIT LMCACHE_INIT(lmcache_verify_report)
 
 /**
  * The version of the C ABI that this library speaks. It goes up whenever a host compiled against an older
@@ -232,6 +238,101 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_READ_MAPPED 1
 
 /**
+ * As recorded.
+ */
+#define LMCACHE_PACE_RECORDED 0
+
+/**
+ * `pace_value` times as fast.
+ */
+#define LMCACHE_PACE_SPEED 1
+
+/**
+ * `pace_value` records a second, evenly.
+ */
+#define LMCACHE_PACE_RATE 2
+
+/**
+ * Each call as soon as the one before it is over.
+ */
+#define LMCACHE_PACE_ASAP 3
+
+/**
+ * The clock alone at the recorded pace, else causal.
+ */
+#define LMCACHE_ORDER_DEFAULT 0
+
+/**
+ * The clock alone, as LMCache: real threads and real races.
+ */
+#define LMCACHE_ORDER_RECORDED 1
+
+/**
+ * What every call before it left: the same hits, misses and evictions at any pace, with any number of workers.
+ */
+#define LMCACHE_ORDER_CAUSAL 2
+
+/**
+ * Traces lie beside each other as the wall clocks of their recorders have it.
+ */
+#define LMCACHE_ALIGN_WALL 0
+
+/**
+ * All begin at once.
+ */
+#define LMCACHE_ALIGN_START 1
+
+/**
+ * LMCache's behaviour, its known defects included, so that the answers are those of the recorded server.
+ */
+#define LMCACHE_COMPAT_LMCACHE 0
+
+/**
+ * Ours, which differs in those defects only.
+ */
+#define LMCACHE_COMPAT_NATIVE 1
+
+/**
+ * L2 adapters begin empty, in places of their own, and what they are given is removed at the end.
+ */
+#define LMCACHE_NAMESPACE_FRESH 0
+
+/**
+ * They begin empty, and what they are given stays.
+ */
+#define LMCACHE_NAMESPACE_FRESH_KEPT 1
+
+/**
+ * They have what they hold, as those of a server, and what they are given stays.
+ */
+#define LMCACHE_NAMESPACE_KEEP 2
+
+/**
+ * L2 adapters of a replay, at most.
+ */
+#define LMCACHE_MAX_L2_ADAPTERS 64
+
+/**
+ * The form that the input does not have: native of an LMCache file, LMCache's of a native one.
+ */
+#define LMCACHE_CONVERT_TO_OTHER 0
+
+/**
+ * A native file. Of an LMCache file nothing is lost: the way back gives the same bytes.
+ */
+#define LMCACHE_CONVERT_TO_NATIVE 1
+
+/**
+ * LMCache's file, for LMCache's tools. What it has no words for is counted.
+ */
+#define LMCACHE_CONVERT_TO_LMCACHE 2
+
+/**
+ * A compact native file: each distinct key once.
+ */
+#define LMCACHE_CONVERT_TO_COMPACT 3
+
+/**
  * How a call ended: 0 is success, above it are outcomes that are no errors, below it are errors, of which
  * `lmcache_last_error` has the sentence. Numbers never change their meaning; one that a host does not know counts by its sign.
  */
@@ -361,6 +462,11 @@ typedef struct lmcache_reader lmcache_reader;
  * A recording. Any number of threads may use it at once.
  */
 typedef struct lmcache_recorder lmcache_recorder;
+
+/**
+ * A replay: its traces, open, and how it is to go. One thread at a time may use it, whichever; any may cancel it.
+ */
+typedef struct lmcache_replay lmcache_replay;
 
 /**
  * What the keys of a prompt have in common: model, rank, object group and tenant. It never changes; any number of threads may
@@ -1090,6 +1196,536 @@ typedef struct {
   const char *reason;
 } lmcache_damage;
 
+/**
+ * How far a replay is. Its fields are added at the end: a host sees those that its header has.
+ */
+typedef struct {
+  /**
+   * Bytes of what the library knows of this struct.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 at the last call, when the replay is over.
+   */
+  uint32_t is_over;
+  /**
+   * Records that were carried out: replayed, failed or skipped.
+   */
+  uint64_t records;
+  /**
+   * How many there will be, as far as that is known.
+   */
+  uint64_t total_records;
+  /**
+   * Of those that were carried out: calls that failed.
+   */
+  uint64_t failed;
+  /**
+   * Of those that were carried out: records that hold no call that can be made.
+   */
+  uint64_t skipped;
+  /**
+   * Since the replay began.
+   */
+  uint64_t elapsed_ns;
+  /**
+   * How long it takes altogether; LMCACHE_NOT_KNOWN at LMCACHE_PACE_ASAP, and at a rate for a part of a trace.
+   */
+  uint64_t expected_ns;
+  /**
+   * How late a call began, of those so far.
+   */
+  uint64_t max_lag_ns;
+  /**
+   * Chunks of the prompts of the prefetches that were answered.
+   */
+  uint64_t answered_chunks;
+  /**
+   * Of those, the chunks that could be served.
+   */
+  uint64_t served_chunks;
+  /**
+   * Keys that prefetches found in L1.
+   */
+  uint64_t l1_hit_keys;
+  /**
+   * Keys that prefetches got from L2.
+   */
+  uint64_t l2_hit_keys;
+  /**
+   * Objects that were evicted from L1.
+   */
+  uint64_t evicted_keys;
+  /**
+   * Bytes of L1 in use.
+   */
+  uint64_t l1_used_bytes;
+  /**
+   * Bytes that L1 has.
+   */
+  uint64_t l1_total_bytes;
+  /**
+   * Bytes of L2 in use; LMCACHE_NOT_KNOWN if there is no adapter.
+   */
+  uint64_t l2_used_bytes;
+} lmcache_replay_progress;
+
+/**
+ * Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over. `progress` is
+ * borrowed for the time of the call. It returns 0 to go on; any other number cancels the replay. It may call `lmcache_replay_cancel`; other calls on this
+ * replay are BUSY. While it runs, calls are made all the same.
+ */
+typedef uint32_t (*lmcache_progress_callback)(const lmcache_replay_progress *progress, void *user_data);
+
+/**
+ * How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths and `l1_size_bytes` have to be set.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_replay_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED.
+   */
+  uint32_t read_mode;
+  /**
+   * The traces, of level "storage": one, or one of each node, which are replayed at once on one clock.
+   */
+  const char *const *paths;
+  /**
+   * How many; at most 256.
+   */
+  size_t path_count;
+  /**
+   * How fast: LMCACHE_PACE_*.
+   */
+  uint32_t pace;
+  /**
+   * What a call waits for, besides its time: LMCACHE_ORDER_*.
+   */
+  uint32_t order;
+  /**
+   * For LMCACHE_PACE_SPEED from 1e-6 to 1e6, for LMCACHE_PACE_RATE from 1e-6 to 1e9.
+   */
+  double pace_value;
+  /**
+   * Threads that make the calls, at most 256; 0 for as many as suit the machine. In causal order they take turns.
+   */
+  uint32_t workers;
+  /**
+   * 1 to sleep until a call is due instead of spinning through the last moments: little CPU, and calls some tens of us late.
+   */
+  uint32_t low_cpu;
+  /**
+   * Leave out what was made before so many seconds from the start.
+   */
+  double from_s;
+  /**
+   * Leave out what was made from so many seconds on; 0 for nothing.
+   */
+  double to_s;
+  /**
+   * Replay so many times, one after the other, with the same keys; 0 is 1.
+   */
+  uint32_t loops;
+  /**
+   * Replay so many copies at once, each with a salt of its own; 0 is 1.
+   */
+  uint32_t tenants;
+  /**
+   * Where several traces lie beside each other: LMCACHE_ALIGN_*.
+   */
+  uint32_t alignment;
+  /**
+   * Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*.
+   */
+  uint32_t compat;
+  /**
+   * Bytes of L1. Memory that no call writes is never touched, so it may be more than the machine has.
+   */
+  uint64_t l1_size_bytes;
+  /**
+   * Which objects leave L1 first: "LRU", "noop", ...; NULL is LRU.
+   */
+  const char *eviction_policy;
+  /**
+   * L2 adapters as LMCache's JSON, for instance {"type":"fs","base_path":"/data/kv"}; may be NULL.
+   */
+  const char *const *l2_adapters;
+  /**
+   * How many; at most LMCACHE_MAX_L2_ADAPTERS.
+   */
+  size_t l2_adapter_count;
+  /**
+   * What the adapters find, and what becomes of what they are given: LMCACHE_NAMESPACE_*.
+   */
+  uint32_t l2_namespace;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+  /**
+   * How often `on_progress` is called; 0 for once a second. It is called at most a hundred times a second.
+   */
+  uint64_t progress_interval_ns;
+  /**
+   * Told how far it is; may be NULL.
+   */
+  lmcache_progress_callback on_progress;
+  /**
+   * What it gets back.
+   */
+  void *on_progress_user_data;
+} lmcache_replay_options;
+
+/**
+ * What a replay found. It begins with its size. A key that is asked for twice counts twice.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_replay_results)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if it was cancelled before all was done.
+   */
+  uint32_t is_cancelled;
+  /**
+   * Calls that were made and succeeded.
+   */
+  uint64_t records_replayed;
+  /**
+   * Calls that were made and failed.
+   */
+  uint64_t records_failed;
+  /**
+   * Records that hold no call that can be made.
+   */
+  uint64_t records_skipped;
+  /**
+   * Records that the options left out.
+   */
+  uint64_t records_left_out;
+  /**
+   * From the start of the schedule to the end of the last call.
+   */
+  uint64_t duration_ns;
+  /**
+   * How late calls began: half of them so late at most,
+   */
+  uint64_t lag_p50_ns;
+  /**
+   * 99 of 100,
+   */
+  uint64_t lag_p99_ns;
+  /**
+   * 999 of 1000,
+   */
+  uint64_t lag_p999_ns;
+  /**
+   * all of them.
+   */
+  uint64_t lag_max_ns;
+  /**
+   * Calls that were more than 1 ms late.
+   */
+  uint64_t late_calls;
+  /**
+   * Chunks of the prompts of all prefetches.
+   */
+  uint64_t requested_chunks;
+  /**
+   * Of those, the chunks that all rows together can serve.
+   */
+  uint64_t served_chunks;
+  /**
+   * Cells of all prefetches: rows times columns.
+   */
+  uint64_t requested_keys;
+  /**
+   * Of those, the hits,
+   */
+  uint64_t hit_keys;
+  /**
+   * those that were in L1 already, and
+   */
+  uint64_t l1_hit_keys;
+  /**
+   * those that came from L2.
+   */
+  uint64_t l2_hit_keys;
+  /**
+   * Prefetches whose result was not there when the replay ended.
+   */
+  uint64_t unresolved_prefetches;
+  /**
+   * Objects that eviction removed from L1.
+   */
+  uint64_t evicted_keys;
+  /**
+   * Objects in L1 that were locked for reading when the replay ended, which cannot be evicted.
+   */
+  uint64_t locked_at_end;
+  /**
+   * Reads that got nothing: at least one key could not be read.
+   */
+  uint64_t reads_found_nothing;
+  /**
+   * Keys of writes that were reserved,
+   */
+  uint64_t keys_reserved;
+  /**
+   * that were there already or are being written, and
+   */
+  uint64_t keys_not_writable;
+  /**
+   * for which there was no memory.
+   */
+  uint64_t keys_out_of_memory;
+  /**
+   * Objects that could not be stored to L2, or found a full queue.
+   */
+  uint64_t l2_lost_keys;
+  /**
+   * In causal order: how often L2 was not done in time, so that the replay cannot be repeated exactly.
+   */
+  uint64_t unsettled_calls;
+  /**
+   * What is known to be missing in the traces: calls that their recorders lost, and calls in damaged chunks.
+   */
+  uint64_t missing_calls;
+  /**
+   * 1 if every byte of the traces was a record, and no call is known to be missing.
+   */
+  uint32_t is_trace_complete;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_replay_results;
+
+/**
+ * How to convert. Zero is always the default.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_convert_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED.
+   */
+  uint32_t read_mode;
+  /**
+   * LMCACHE_CONVERT_TO_*.
+   */
+  uint32_t form;
+  /**
+   * To LMCache's form: 1 to leave out the tenants of keys, as LMCache's recorder does.
+   */
+  uint32_t omits_salts;
+  /**
+   * To LMCache's form: 1 to write no record where the recorder lost calls.
+   */
+  uint32_t omits_losses;
+  /**
+   * To LMCache's form: 1 to write a record for each completion, too.
+   */
+  uint32_t with_completions;
+} lmcache_convert_options;
+
+/**
+ * What a conversion read and wrote. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_conversion)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the input holds frames that are no records, is damaged, was cut short, or was not closed.
+   */
+  uint32_t is_incomplete;
+  /**
+   * Calls of the six operations.
+   */
+  uint64_t calls;
+  /**
+   * Records of LMCache's that were kept as they stand in its file.
+   */
+  uint64_t foreign_calls;
+  /**
+   * Calls that a host defined.
+   */
+  uint64_t host_calls;
+  /**
+   * Completions.
+   */
+  uint64_t completions;
+  /**
+   * Calls that the recorder lost.
+   */
+  uint64_t lost_calls;
+  /**
+   * Distinct keys; LMCACHE_NOT_KNOWN unless the output is compact.
+   */
+  uint64_t distinct_keys;
+  /**
+   * Frames that are no records; kept in native files.
+   */
+  uint64_t undecodable_frames;
+  /**
+   * Bytes of a frame that is cut short at the end; kept likewise.
+   */
+  uint64_t cut_bytes;
+  /**
+   * Chunks that are damaged; they are not in the output.
+   */
+  uint64_t damaged_chunks;
+  /**
+   * Bytes where chunks should be.
+   */
+  uint64_t gap_bytes;
+  /**
+   * Records of kinds, and calls with layouts, that this library does not know; they are not in the output.
+   */
+  uint64_t unknown_records;
+  /**
+   * To LMCache's form: calls whose thread and number are gone,
+   */
+  uint64_t unexpressed_threads;
+  /**
+   * completions that were not written,
+   */
+  uint64_t unexpressed_completions;
+  /**
+   * losses that were not written,
+   */
+  uint64_t unexpressed_losses;
+  /**
+   * and keys whose salt was not written.
+   */
+  uint64_t unexpressed_salts;
+  /**
+   * Bytes of the input.
+   */
+  uint64_t input_bytes;
+  /**
+   * Bytes of the output.
+   */
+  uint64_t output_bytes;
+} lmcache_conversion;
+
+/**
+ * What a repair copied, and what it could not. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_repair_report)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the original was closed by its recorder.
+   */
+  uint32_t was_closed;
+  /**
+   * Chunks in the copy,
+   */
+  uint64_t chunks;
+  /**
+   * records in it,
+   */
+  uint64_t records;
+  /**
+   * and calls.
+   */
+  uint64_t calls;
+  /**
+   * Calls that the recorder lost, as the original says itself.
+   */
+  uint64_t lost_calls;
+  /**
+   * Places of the original that are not in the copy; 0 if all that a checksum covers is.
+   */
+  uint64_t holes;
+  /**
+   * Bytes in them.
+   */
+  uint64_t missing_bytes;
+  /**
+   * Calls in them, at least.
+   */
+  uint64_t missing_calls;
+  /**
+   * Bytes of the copy.
+   */
+  uint64_t output_bytes;
+} lmcache_repair_report;
+
+/**
+ * Told of a finding within `lmcache_verify`, on the thread that called it: its kind in a word, its place in the file (LMCACHE_NOT_KNOWN if it has none), and a
+ * sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told.
+ */
+typedef void (*lmcache_finding_callback)(const char *kind,
+                                         uint64_t offset,
+                                         const char *sentence,
+                                         void *user_data);
+
+/**
+ * What a close look at a trace found. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_verify_report)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the file was closed by its recorder; LMCache's do not tell.
+   */
+  uint32_t is_closed;
+  /**
+   * How many things were found that are not as they should be.
+   */
+  uint64_t findings;
+  /**
+   * Bytes of the file.
+   */
+  uint64_t file_bytes;
+  /**
+   * Chunks in it,
+   */
+  uint64_t chunks;
+  /**
+   * and those that are as they should be.
+   */
+  uint64_t good_chunks;
+  /**
+   * Records.
+   */
+  uint64_t records;
+  /**
+   * Calls.
+   */
+  uint64_t calls;
+  /**
+   * Completions.
+   */
+  uint64_t completions;
+  /**
+   * Calls that the recorder lost.
+   */
+  uint64_t lost_calls;
+  /**
+   * Records that came late.
+   */
+  uint64_t late_records;
+  /**
+   * Threads.
+   */
+  uint64_t threads;
+} lmcache_verify_report;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1420,6 +2056,96 @@ lmcache_status lmcache_reader_get_damage(lmcache_reader *reader,
  * Gives a reader back, and with it everything that was borrowed from it. NULL is fine.
  */
 lmcache_status lmcache_reader_free(lmcache_reader *reader);
+
+/**
+ * Makes a replay: looks at the options, copies them, and opens the traces, so that what is wrong is found before the first call. The storage
+ * manager is made by `lmcache_replay_run`.
+ *
+ * The caller promises:
+ * `options` points to options whose pointers are what their fields say, and whose callback may be called with its data by
+ * `lmcache_replay_run`; `out` points to room for a handle; with LMCACHE_READ_MAPPED nobody shortens the files or changes bytes in them
+ * before the replay is freed.
+ */
+lmcache_status lmcache_replay_new(const lmcache_replay_options *options,
+                                  lmcache_replay **out);
+
+/**
+ * Replays, and returns when all is done or the replay was cancelled, which is OK and stands in the results. Calls that fail are no error: they are
+ * counted. It starts threads of its own: a decoder, the workers, and those of the storage manager; the calling thread tells the progress. It may
+ * be run again, with a new storage manager. With one worker, the calling thread keeps off one CPU for the time of the run.
+ */
+lmcache_status lmcache_replay_run(lmcache_replay *replay);
+
+/**
+ * Cancels a replay, from any thread, or from its own callback: it ends before its next call, at the latest 50 ms from now. Not before a run:
+ * then that ends at once, and so does any run after.
+ */
+lmcache_status lmcache_replay_cancel(const lmcache_replay *replay);
+
+/**
+ * What the last run found; PENDING if there was none, or it failed.
+ *
+ * The caller promises:
+ * `out` points to results whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_replay_get_results(lmcache_replay *replay, lmcache_replay_results *out);
+
+/**
+ * The same as a JSON object, with what was measured of each operation: names and meanings are those of `lmcache-trace replay --format json`, of which it has
+ * the part that needs no recording and no telemetry. PENDING as above. The text ends in NUL, and is valid until the next run, or until the replay is freed.
+ * `length`, which may be NULL, gets its bytes without the NUL.
+ *
+ * The caller promises:
+ * `out` points to room for a pointer; `length` is NULL or points to room for a number.
+ */
+lmcache_status lmcache_replay_get_json(lmcache_replay *replay,
+                                       const char **out,
+                                       size_t *length);
+
+/**
+ * Gives a replay back, with what was borrowed from it. NULL is fine. BUSY from its own callback; while another thread runs it, the run
+ * goes on to its end, so cancel it before.
+ */
+lmcache_status lmcache_replay_free(lmcache_replay *replay);
+
+/**
+ * Writes the trace `input` to `output` in another form. The output is written beside and moved to its place once it is whole and on the disk, so that
+ * whatever was there is replaced or as it was. `options` may be NULL, which is the defaults, and so may `report`. Takes as long as it takes to read the
+ * input once or twice. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * The paths end in NUL; `options` is NULL or points to options whose `struct_size` is set; `report` likewise; with LMCACHE_READ_MAPPED
+ * nobody shortens the input or changes bytes in it meanwhile.
+ */
+lmcache_status lmcache_convert(const char *input,
+                               const char *output,
+                               const lmcache_convert_options *options,
+                               lmcache_conversion *report);
+
+/**
+ * Copies what is left of a native trace that was not closed or is damaged: a sealed file, whose facts say what it is without. What was committed is copied
+ * byte for byte. The output is written as by `lmcache_convert`; `report` may be NULL. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * The paths end in NUL; `report` is NULL or points to a report whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_repair(const char *input,
+                              const char *output,
+                              lmcache_repair_report *report);
+
+/**
+ * Looks at every byte of a trace that a checksum covers, and at every frame of an LMCache file. What it finds is no error: the status is OK, and
+ * `findings` says how many things are not as they should be, a trace that was not closed and calls that were lost among them. `on_finding`
+ * and `report` may be NULL. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * `path` ends in NUL; `on_finding` may be called with `user_data` within this call; `report` is NULL or points to a report whose
+ * `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_verify(const char *path,
+                              lmcache_finding_callback on_finding,
+                              void *user_data,
+                              lmcache_verify_report *report);
 
 #ifdef __cplusplus
 }  // extern "C"
