@@ -168,11 +168,12 @@ static void numbers(void) {
     REFUSED(eviction_policy, "BEST");
     REFUSED(eviction_policy, "\xff");
     REFUSED(l2_namespace, 3);
-    REFUSED(l2_adapter_count, SIZE_MAX / 2);
     const char *adapters[] = {"{"};
     lmcache_replay_options options = options_of(&native);
     lmcache_replay *replay = NULL;
     options.l2_adapters = adapters;
+    options.l2_adapter_count = SIZE_MAX / 2;
+    STATUS(lmcache_replay_new(&options, &replay), LMCACHE_STATUS_INVALID_ARGUMENT);
     options.l2_adapter_count = 1;
     STATUS(lmcache_replay_new(&options, &replay), LMCACHE_STATUS_INVALID_ARGUMENT);
     adapters[0] = "{\"type\": \"tape\"}";

@@ -1,6 +1,7 @@
 /* Replays traces: with progress, cancelled from its callback and from another thread, as a struct and as JSON. */
 #include "check.h"
 #include <pthread.h>
+#include <unistd.h>
 
 static lmcache_replay_options options_of(const char *const *paths, size_t count) {
     lmcache_replay_options options = LMCACHE_REPLAY_OPTIONS_INIT;
@@ -82,11 +83,19 @@ static void play(const char *const *paths, size_t count) {
     OK(lmcache_replay_free(replay));
 }
 
+static volatile int is_running;
+
+static uint32_t tell_running(const lmcache_replay_progress *progress, void *user_data) {
+    (void)user_data;
+    is_running = !progress->is_over;
+    return 0;
+}
+
 static void *cancel_soon(void *replay) {
+    while (!is_running)
+        usleep(1000);
     lmcache_replay_results results = LMCACHE_REPLAY_RESULTS_INIT;
-    /* Until the run has begun. */
-    while (lmcache_replay_get_results((lmcache_replay *)replay, &results) != LMCACHE_STATUS_BUSY)
-        ;
+    STATUS(lmcache_replay_get_results((lmcache_replay *)replay, &results), LMCACHE_STATUS_BUSY);
     STATUS(lmcache_replay_run((lmcache_replay *)replay), LMCACHE_STATUS_BUSY);
     OK(lmcache_replay_cancel((const lmcache_replay *)replay));
     return NULL;
@@ -98,6 +107,7 @@ static void cancelled(const char *const *paths, size_t count) {
     options.pace = LMCACHE_PACE_RATE;
     options.pace_value = 0.01;
     options.low_cpu = 1;
+    options.on_progress = tell_running;
     lmcache_replay *replay = NULL;
     OK(lmcache_replay_new(&options, &replay));
     pthread_t other;
@@ -120,7 +130,7 @@ static void cancelled(const char *const *paths, size_t count) {
     OK(lmcache_replay_new(&options, &replay));
     OK(lmcache_replay_run(replay));
     OK(lmcache_replay_get_results(replay, &results));
-    CHECK(results.is_cancelled == 1 && watching.calls == 3 && watching.overs == 1);
+    CHECK(results.is_cancelled == 1 && watching.calls >= 3 && watching.overs == 1);
     OK(lmcache_replay_free(replay));
 }
 
