@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::clock::NS_PER_S;
 use crate::replay::latency::Spread;
 use crate::replay::{
-    AnswerSummary, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals, TraceExtent,
+    AnswerSummary, FailedEviction, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals, TraceExtent,
 };
 
 /// Nanoseconds as seconds.
@@ -165,6 +165,20 @@ pub fn spread_us(spread: &Spread) -> Value {
         "min": microseconds(spread.min_ns),
         "max": microseconds(spread.max_ns),
     })
+}
+
+/// The L1s whose policy could not choose, and why.
+pub fn evictions(failed: &[FailedEviction]) -> Value {
+    let failures = failed.iter().map(|failed| {
+        json!({
+            "l1": failed.l1_tag,
+            "policy": failed.policy,
+            "failed_passes": failed.failed_passes,
+            "reason": failed.reason,
+        })
+    });
+    let failed_passes: u64 = failed.iter().map(|failed| failed.failed_passes).sum();
+    json!({ "failed_passes": failed_passes, "failures": failures.collect::<Vec<_>>() })
 }
 
 /// How long prefetches took, and where that time went.

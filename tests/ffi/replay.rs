@@ -44,7 +44,17 @@ fn a_host_replays_with_the_results_of_the_command_line() {
         let said = host.succeed(&["play", path]);
         let (numbers, json) = said.trim_end().split_once('\n').expect("numbers and JSON");
         let (json, expected): (Value, Value) = (serde_json::from_str(json).expect("JSON"), expected(path));
-        for part in ["totals", "reads", "writes", "trace", "unsettled_calls", "level", "skips", "failures"] {
+        for part in [
+            "totals",
+            "reads",
+            "writes",
+            "trace",
+            "evictions",
+            "unsettled_calls",
+            "level",
+            "skips",
+            "failures",
+        ] {
             assert_eq!(json[part], expected[part], "{name}: {part}");
         }
         let totals = [

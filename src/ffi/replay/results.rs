@@ -163,6 +163,7 @@ fn json(
             "per_chunk": rate(storage.served_chunks, storage.requested_chunks),
             "per_key": rate(storage.hit_keys, storage.requested_keys),
         },
+        "evictions": summary::evictions(&totals.failed_evictions),
         "unsettled_calls": totals.unsettled_calls,
         "replay": { "left_out_records": left_out },
         "l2": {

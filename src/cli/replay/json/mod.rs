@@ -54,7 +54,7 @@ fn whole(report: &ReplayReport) -> Value {
         "misses": measured::misses(report),
         "bytes": measured::moved(report),
         "recorded": report.account.recorded.as_ref().map(|recorded| measured::recorded(report, recorded)),
-        "evictions": evictions(report),
+        "evictions": summary::evictions(&report.failed_evictions),
         "replay": report.delivered.as_ref().map(delivered),
         "unsettled_calls": report.unsettled_calls,
         "l2": l2(report),
@@ -67,19 +67,6 @@ fn whole(report: &ReplayReport) -> Value {
         fields.extend(more);
     }
     Value::Object(fields)
-}
-
-/// The L1s whose policy could not choose, and why.
-fn evictions(report: &ReplayReport) -> Value {
-    let failures = report.failed_evictions.iter().map(|failed| {
-        json!({
-            "l1": failed.l1_tag,
-            "policy": failed.policy,
-            "failed_passes": failed.failed_passes,
-            "reason": failed.reason,
-        })
-    });
-    json!({ "failed_passes": report.failed_eviction_passes(), "failures": failures.collect::<Vec<_>>() })
 }
 
 /// Adapters as in `report_status()`.
