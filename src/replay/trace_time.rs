@@ -103,6 +103,7 @@ impl TraceTime {
                 return;
             }
             if left.is_zero() {
+                manager.take_in_answers();
                 return self.note_late();
             }
         }

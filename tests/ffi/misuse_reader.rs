@@ -1,8 +1,8 @@
 //! What a host does wrong with readers and replays gives it a code, and never a crash.
 
+use crate::checkers::check_clean;
 use crate::common::{fixtures, unpack_to_file};
 use crate::compile::Host;
-use crate::valgrind::check_clean;
 
 #[test]
 fn every_misuse_of_a_reader_and_of_a_replay_is_a_code() {
@@ -12,6 +12,6 @@ fn every_misuse_of_a_reader_and_of_a_replay_is_a_code() {
     let said = host.succeed(&[native, lmcache]);
     assert_eq!(said.lines().collect::<Vec<_>>(), ["nulls", "handles", "numbers", "files", "threads"]);
     for suite in ["nulls", "handles", "numbers"] {
-        check_clean(&host, &[native, lmcache, suite]);
+        check_clean("misuse_reader.c", &[native, lmcache, suite]);
     }
 }

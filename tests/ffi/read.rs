@@ -8,9 +8,9 @@ use lmcache::format::model::{FetchingPolicy, KeyView, LockMode, ObjectKey, Stora
 use lmcache::replay::{RecordBody, TraceSource};
 use lmcache::trace::{ReadMode, Trace};
 
+use crate::checkers::check_clean;
 use crate::common::{fixtures, unpack_to_file};
 use crate::compile::Host;
-use crate::valgrind::check_clean;
 
 fn fnv(sum: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
@@ -75,7 +75,7 @@ fn a_host_reads_back_every_field_that_another_recorded() {
     let path = path.to_str().expect("UTF-8");
     reader.succeed(&["recorded", path]);
     assert_eq!(reader.succeed(&["seek", path]), "2800 calls found\n");
-    check_clean(&reader, &["recorded", path]);
+    check_clean("read.c", &["recorded", path]);
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::checkers::check_clean;
 use crate::common::unpack_to_file;
 use crate::compile::Host;
-use crate::valgrind::check_clean;
 
 /// What the command line says of the same replay.
 fn expected(path: &str) -> Value {
@@ -90,5 +90,5 @@ fn a_replay_is_cancelled_from_another_thread_and_from_its_callback() {
     let file = unpack_to_file("traces/small.lct");
     let path = file.path.to_str().expect("UTF-8");
     host.succeed(&["cancel", path]);
-    check_clean(&host, &["cancel", path]);
+    check_clean("replay.c", &["cancel", path]);
 }

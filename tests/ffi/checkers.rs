@@ -1,4 +1,4 @@
-//! The hosts under valgrind: no byte is read that is not there, none is lost.
+//! The hosts under valgrind, and with AddressSanitizer: no byte is read that is not there, none is lost.
 
 use std::process::Command;
 
@@ -35,10 +35,25 @@ fn hosts_are_clean_under_valgrind() {
     check(&misuse, &of_children, &["forks"]);
 }
 
-/// Runs a host under valgrind, where that is there.
-pub(crate) fn check_clean(host: &Host, arguments: &[&str]) {
+/// Runs a host under valgrind, where that is there, and once more with AddressSanitizer in it.
+pub(crate) fn check_clean(name: &str, arguments: &[&str]) {
     if is_there() {
-        check(host, &VALGRIND, arguments);
+        check(&Host::compile(name), &VALGRIND, arguments);
+    }
+    check(&Host::compile_with(name, &SANITIZERS), &[], arguments);
+}
+
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
+/// The hosts alone are instrumented; memory of the library is watched as far as it comes from `malloc`.
+#[test]
+fn hosts_are_clean_with_address_sanitizer() {
+    let compile = |name| Host::compile_with(name, &SANITIZERS);
+    check(&compile("record.c"), &[], &[]);
+    check(&compile("record.cc"), &[], &[]);
+    let misuse = compile("misuse.c");
+    for suite in ["nulls", "handles", "numbers", "threads", "races", "limits"] {
+        check(&misuse, &[], &[suite]);
     }
 }
 
