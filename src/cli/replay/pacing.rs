@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn parts_differ_by_their_flags() {
         let one = part(1, &["a", "b"], None);
-        assert_eq!(one.differences(&part(1, &["b", "a"], None)), [] as [&str; 0]);
-        assert_eq!(one.differences(&part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
+        assert_eq!(differences(&one, &part(1, &["b", "a"], None)), [] as [&str; 0]);
+        assert_eq!(differences(&one, &part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Reader {
     _trace: Arc<Trace>,
 }
 
-// SAFETY: its raw pointers lead to what it owns, and it is used by one thread at a time.
+// SAFETY: its raw pointers and counted references lead to what it alone owns, and one thread at a time uses it.
 unsafe impl Send for Reader {}
 
 impl Object for Reader {
