@@ -4,6 +4,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod layout;
 mod misuse;
+mod others;
+mod packaging;
 mod record;
 mod symbols;
+mod valgrind;

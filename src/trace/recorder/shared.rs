@@ -152,8 +152,14 @@ impl Shared {
     /// A copy of the gate that stays when the recorder is gone, for callers that look at it without us: 1 or 0. Four bytes that are
     /// never given back.
     pub(super) fn gate_outside(&self) -> &'static AtomicU32 {
+        /// All of them, so that whoever looks for memory that was lost finds none.
+        static GATES: Mutex<Vec<&'static AtomicU32>> = Mutex::new(Vec::new());
         let _failure = lock(&self.failure);
-        self.gate_outside.get_or_init(|| Box::leak(Box::new(AtomicU32::new(self.is_on().into()))))
+        self.gate_outside.get_or_init(|| {
+            let gate = Box::leak(Box::new(AtomicU32::new(self.is_on().into())));
+            lock(&GATES).push(gate);
+            gate
+        })
     }
 
     fn show_gate(&self, is_on: bool) {

@@ -1,0 +1,99 @@
+//! Structs lie in memory in C, in C++ and in Rust alike.
+
+use std::mem::offset_of;
+use std::process::Command;
+
+use lmcache::ffi::keys::{lmcache_key_list, lmcache_tensor};
+use lmcache::ffi::prefetch_spec::{lmcache_prefetch_row, lmcache_prefetch_spec};
+use lmcache::ffi::producer::{lmcache_call_id, lmcache_completion};
+use lmcache::ffi::recorder::{lmcache_recorder_options, lmcache_recorder_stats};
+
+use crate::compile::root;
+
+/// A line for each struct with its size and alignment, and one for each field with its offset.
+macro_rules! layouts {
+    ($($name:ident { $($field:ident),* $(,)? })*) => {
+        concat_lines(&[$(
+            format!("{} {} {}", stringify!($name), size_of::<$name>(), align_of::<$name>()),
+            $(format!("{}.{} {}", stringify!($name), stringify!($field), offset_of!($name, $field)),)*
+        )*])
+    };
+}
+
+fn concat_lines(lines: &[String]) -> Vec<String> {
+    let mut lines = lines.to_vec();
+    lines.sort();
+    lines
+}
+
+fn in_rust() -> Vec<String> {
+    layouts! {
+        lmcache_tensor { shape, dimensions, dtype }
+        lmcache_key_list { hashes, count, hash_bytes, scope, scopes }
+        lmcache_prefetch_row { keys, layout, sliding_window_size, object_group_id, reserved }
+        lmcache_prefetch_spec {
+            rows, row_count, num_kv_readers, fetching_policy, lock_mode, skip_l2, reserved,
+        }
+        lmcache_recorder_options {
+            struct_size, full_policy, path, node, storage_config_json, ring_bytes, max_file_bytes, max_file_age_ns,
+            max_total_bytes, sync_interval_ns, poll_interval_ns, starts_disabled, interning, on_stop, on_stop_user_data,
+        }
+        lmcache_recorder_stats {
+            calls, lost, late, completions, lost_completions, file_bytes, files, deleted_files, threads,
+        }
+        lmcache_call_id { number, kind, reserved }
+        lmcache_completion {
+            outcome, requested_keys, hit_keys, reserved, duration_ns, data_ready_ns, bytes,
+        }
+    }
+}
+
+/// The structs of the header with their fields.
+fn declared() -> Vec<(String, Vec<String>)> {
+    let header = std::fs::read_to_string(root().join("include/lmcache.h")).expect("the header");
+    let (mut structs, mut fields) = (Vec::new(), None::<Vec<String>>);
+    for line in header.lines().map(str::trim) {
+        if line == "typedef struct {" {
+            fields = Some(Vec::new());
+        } else if let Some(name) = line.strip_prefix("} ").and_then(|line| line.strip_suffix(';')) {
+            structs.extend(fields.take().map(|fields| (name.to_owned(), fields)));
+        } else if let (Some(fields), Some(field), false) =
+            (&mut fields, line.strip_suffix(';'), line.starts_with('*'))
+        {
+            let name = field.split('[').next().unwrap_or(field);
+            let name = name.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next();
+            fields.push(name.expect("a field has a name").to_owned());
+        }
+    }
+    structs
+}
+
+/// What a compiler says of them.
+fn said_by(compiler: &str, align: &str, suffix: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, program) = (folder.path().join(format!("layout.{suffix}")), folder.path().join("layout"));
+    let mut text =
+        "#include <lmcache.h>\n#include <stdio.h>\n#include <stddef.h>\nint main(void) {\n".to_owned();
+    for (name, fields) in declared() {
+        text += &format!("printf(\"{name} %zu %zu\\n\", sizeof({name}), (size_t){align}({name}));\n");
+        for field in fields {
+            text += &format!("printf(\"{name}.{field} %zu\\n\", offsetof({name}, {field}));\n");
+        }
+    }
+    std::fs::write(&source, text + "return 0; }\n").expect("a file");
+    let mut command = Command::new(compiler);
+    command.arg("-I").arg(root().join("include")).arg(&source).arg("-o").arg(&program);
+    let output = command.output().expect("a compiler");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(&program).output().expect("it runs");
+    let lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    concat_lines(&lines)
+}
+
+#[test]
+fn structs_lie_alike_in_c_in_cpp_and_in_rust() {
+    let in_rust = in_rust();
+    assert!(in_rust.len() > 50);
+    assert_eq!(said_by("cc", "_Alignof", "c"), in_rust);
+    assert_eq!(said_by("c++", "alignof", "cc"), in_rust);
+}

@@ -1,0 +1,147 @@
+//! What `packaging/install` makes: found by pkg-config and by CMake, linked shared and static, and gone without a trace.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::compile::{library_folder, root};
+
+/// An installation below a folder of its own, with the libraries of this build.
+struct Installed {
+    folder: tempfile::TempDir,
+}
+
+impl Installed {
+    fn new() -> Self {
+        let installed = Self { folder: tempfile::tempdir().expect("a folder") };
+        let said = installed.run_script(&[]);
+        assert!(said.contains("liblmcache 0.") && said.contains("(ABI 1)"), "{said}");
+        installed
+    }
+
+    /// Of a folder that is not the prefix, as for a packager.
+    fn prefix(&self) -> PathBuf {
+        self.folder.path().join("opt/lmcache")
+    }
+
+    fn run_script(&self, words: &[&str]) -> String {
+        let mut command = Command::new(root().join("packaging/install"));
+        command.arg("--prebuilt").arg(library_folder());
+        command.arg("--prefix").arg(self.prefix()).args(words);
+        text(&succeed(&mut command).stdout)
+    }
+
+    fn pkg_config(&self, words: &[&str]) -> Vec<String> {
+        let mut command = Command::new("pkg-config");
+        command.env("PKG_CONFIG_PATH", self.prefix().join("lib/pkgconfig")).args(words).arg("lmcache");
+        text(&succeed(&mut command).stdout).split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Compiles and runs the host that records, with these flags of the linker.
+    fn record_with(&self, flags: &[String]) {
+        let program = self.folder.path().join("host");
+        let source = root().join("tests/ffi/hosts/record.c");
+        let mut compiler = Command::new("cc");
+        compiler
+            .args(["-std=c99", "-D_GNU_SOURCE", "-pthread"])
+            .arg(source)
+            .arg("-o")
+            .arg(&program)
+            .args(flags);
+        succeed(&mut compiler);
+        let mut host = Command::new(&program);
+        host.current_dir(self.folder.path()).env("LD_LIBRARY_PATH", self.prefix().join("lib"));
+        assert_eq!(text(&succeed(&mut host).stdout), "2800 calls\n");
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    output
+}
+
+/// Whether a program is there; where everything is checked it has to be.
+fn is_there(program: &str) -> bool {
+    let is_there = Command::new(program).arg("--version").output().is_ok();
+    assert!(is_there || std::env::var_os("CI").is_none(), "{program} is needed for this test");
+    is_there
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let path = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("a folder can be listed").path();
+    let below = |path: PathBuf| match path.is_dir() && !path.is_symlink() {
+        true => files_below(&path),
+        false => vec![path],
+    };
+    entries.map(path).flat_map(below).collect()
+}
+
+#[test]
+fn a_host_finds_it_by_pkg_config_shared_and_static_and_it_goes_away() {
+    if !is_there("pkg-config") {
+        return;
+    }
+    let installed = Installed::new();
+    assert_eq!(installed.pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
+    installed.record_with(&installed.pkg_config(&["--cflags", "--libs"]));
+
+    let archive = installed.prefix().join("lib/liblmcache.a");
+    let mut flags = installed.pkg_config(&["--cflags"]);
+    flags.push(archive.display().to_string());
+    let private = installed.pkg_config(&["--libs", "--static"]);
+    flags.extend(private.into_iter().filter(|flag| flag != "-llmcache"));
+    installed.record_with(&flags);
+    let listed = text(&succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive)).stdout);
+    let names: Vec<&str> =
+        listed.lines().filter_map(|line| line.rsplit_once(" T ").map(|(_, name)| name)).collect();
+    assert!(names.len() > 20 && names.iter().all(|name| name.starts_with("lmcache_")), "{names:?}");
+
+    installed.run_script(&["--uninstall"]);
+    assert_eq!(files_below(&installed.prefix()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_host_finds_it_by_cmake() {
+    if !is_there("cmake") {
+        return;
+    }
+    let installed = Installed::new();
+    let (source, build) = (installed.folder.path().join("source"), installed.folder.path().join("build"));
+    std::fs::create_dir(&source).expect("a folder");
+    let host = root().join("tests/ffi/hosts/record.c");
+    let lists = format!(
+        "cmake_minimum_required(VERSION 3.16)\nproject(host C)\nfind_package(lmcache 0.1 REQUIRED)\n\
+         find_package(Threads REQUIRED)\nset(CMAKE_C_STANDARD 99)\n\
+         foreach(kind lmcache lmcache_static)\nadd_executable(host_${{kind}} {})\n\
+         target_compile_definitions(host_${{kind}} PRIVATE _GNU_SOURCE)\n\
+         target_link_libraries(host_${{kind}} lmcache::${{kind}} Threads::Threads)\nendforeach()\n",
+        host.display()
+    );
+    std::fs::write(source.join("CMakeLists.txt"), lists).expect("a file");
+    let prefix = format!("-DCMAKE_PREFIX_PATH={}", installed.prefix().display());
+    succeed(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(prefix));
+    succeed(Command::new("cmake").arg("--build").arg(&build));
+    for kind in ["host_lmcache", "host_lmcache_static"] {
+        let host = succeed(Command::new(build.join(kind)).current_dir(installed.folder.path()));
+        assert_eq!(text(&host.stdout), "2800 calls\n", "{kind}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_installation_is_said() {
+    for (words, part) in [
+        (&["--prefix", "relative"][..], "has to begin with /"),
+        (&["--what"], "there is no option --what"),
+        (&["--prefix"], "--prefix needs a value"),
+        (&["--prebuilt", "/nowhere", "--prefix", "/nowhere"], "there is no liblmcache.so"),
+    ] {
+        let output = Command::new(root().join("packaging/install")).args(words).output().expect("a shell");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(part), "{words:?}: {}", text(&output.stderr));
+    }
+}

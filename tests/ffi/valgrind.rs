@@ -1,0 +1,42 @@
+//! The hosts under valgrind: no byte is read that is not there, none is lost.
+
+use std::process::Command;
+
+use crate::compile::Host;
+
+const VALGRIND: [&str; 6] = [
+    "valgrind",
+    "--error-exitcode=9",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--errors-for-leak-kinds=definite",
+    "--quiet",
+];
+
+/// Whether valgrind is there; where everything is checked it has to be.
+fn is_there() -> bool {
+    let is_there = Command::new(VALGRIND[0]).arg("--version").output().is_ok();
+    assert!(is_there || std::env::var_os("CI").is_none(), "valgrind is needed for this test");
+    is_there
+}
+
+#[test]
+fn hosts_are_clean_under_valgrind() {
+    if !is_there() {
+        return;
+    }
+    check(&Host::compile("record.c"), &VALGRIND, &[]);
+    let misuse = Host::compile("misuse.c");
+    for suite in ["nulls", "handles", "numbers", "threads", "races"] {
+        check(&misuse, &VALGRIND, &[suite]);
+    }
+    // A child of `fork` leaves alone what it inherited, which counts as lost there.
+    let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });
+    check(&misuse, &of_children, &["forks"]);
+}
+
+fn check(host: &Host, valgrind: &[&str], arguments: &[&str]) {
+    let output = host.run_under(valgrind, arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{arguments:?}: {}\n{said}", output.status);
+}
