@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::boundary::Failure;
 use super::handle::{Held, hold};
+use super::slots::MAX_DEPTH;
 use super::status::Status;
 
 thread_local! {
@@ -22,6 +23,17 @@ pub(super) fn refuse_within(what: &str) -> Result<(), Failure> {
         true => Err(Failure::misuse(
             Status::LMCACHE_STATUS_BUSY,
             format!("{what} waits for threads, one of which this callback may be on"),
+        )),
+    }
+}
+
+/// Refuses what may call a function of the host, from one that is too deep already.
+pub(super) fn refuse_deeper() -> Result<(), Failure> {
+    match DEPTH.try_with(Cell::get).unwrap_or(0) < MAX_DEPTH as u32 {
+        true => Ok(()),
+        false => Err(Failure::misuse(
+            Status::LMCACHE_STATUS_TOO_MANY,
+            format!("callbacks are more than {MAX_DEPTH} deep within each other"),
         )),
     }
 }

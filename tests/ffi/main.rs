@@ -9,5 +9,6 @@ mod misuse;
 mod others;
 mod packaging;
 mod record;
+mod storage;
 mod symbols;
 mod valgrind;

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::compile::Host;
+use crate::storage::SUITES;
 
 const VALGRIND: [&str; 6] = [
     "valgrind",
@@ -30,9 +31,15 @@ fn hosts_are_clean_under_valgrind() {
     for suite in ["nulls", "handles", "numbers", "threads", "races"] {
         check(&misuse, &VALGRIND, &[suite]);
     }
+    check(&Host::compile("engine.cc"), &VALGRIND, &[]);
+    let storage = Host::compile("misuse_storage.c");
+    for suite in SUITES.into_iter().filter(|suite| *suite != "forks") {
+        check(&storage, &VALGRIND, &[suite]);
+    }
     // A child of `fork` leaves alone what it inherited, which counts as lost there.
     let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });
     check(&misuse, &of_children, &["forks"]);
+    check(&storage, &of_children, &["forks"]);
 }
 
 fn check(host: &Host, valgrind: &[&str], arguments: &[&str]) {

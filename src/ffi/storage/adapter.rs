@@ -27,6 +27,49 @@ const DEFAULT_WORKERS: u32 = 4;
 /// Threads that may call a table, at most.
 pub const LMCACHE_MAX_L2_WORKERS: u32 = 1024;
 
+/// Writes objects, or fills their buffers: an answer for each, of lmcache_l2_plugin.h.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub type lmcache_l2_objects_function = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        objects: *const PluginObject,
+        count: usize,
+        answers: *mut i32,
+    ) -> i32,
+>;
+
+/// Looks keys up, each of which has to have at least so many bytes: an answer for each.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub type lmcache_l2_exists_function = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        keys: *const PluginKey,
+        sizes_bytes: *const u64,
+        count: usize,
+        answers: *mut i32,
+    ) -> i32,
+>;
+
+/// Removes objects: an answer for each key.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub type lmcache_l2_keys_function = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        keys: *const PluginKey,
+        count: usize,
+        answers: *mut i32,
+    ) -> i32,
+>;
+
+/// Lets go of a store.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub type lmcache_l2_close_function = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Writes at most `capacity` bytes of the calling thread's last error, and returns how many.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub type lmcache_l2_last_error_function =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, text: *mut c_char, capacity: usize) -> usize>;
+
 /// A store behind L1, of the host's own: the functions of a plugin (lmcache_l2_plugin.h has their answers), without a library around
 /// them. They are called on threads that the storage manager starts for them, several at once, each with parts of tasks, and wait for their
 /// I/O there. Each returns 0 if every object has its answer, anything else if the whole call failed. What they are handed is there during the
@@ -46,48 +89,18 @@ pub struct lmcache_l2_adapter_table {
     pub name: *const c_char,
     /// What the functions get back.
     pub user_data: *mut c_void,
-    /// Writes objects.
-    pub put: Option<
-        unsafe extern "C" fn(
-            user_data: *mut c_void,
-            objects: *const PluginObject,
-            count: usize,
-            answers: *mut i32,
-        ) -> i32,
-    >,
-    /// Fills the buffers of objects.
-    pub get: Option<
-        unsafe extern "C" fn(
-            user_data: *mut c_void,
-            objects: *const PluginObject,
-            count: usize,
-            answers: *mut i32,
-        ) -> i32,
-    >,
-    /// Looks keys up; each has to have at least so many bytes.
-    pub exists: Option<
-        unsafe extern "C" fn(
-            user_data: *mut c_void,
-            keys: *const PluginKey,
-            sizes_bytes: *const u64,
-            count: usize,
-            answers: *mut i32,
-        ) -> i32,
-    >,
-    /// Removes objects.
-    pub remove: Option<
-        unsafe extern "C" fn(
-            user_data: *mut c_void,
-            keys: *const PluginKey,
-            count: usize,
-            answers: *mut i32,
-        ) -> i32,
-    >,
+    /// Writes objects: answers are LMCACHE_L2_PUT_*.
+    pub put: lmcache_l2_objects_function,
+    /// Fills the buffers of objects: answers are LMCACHE_L2_GET_*.
+    pub get: lmcache_l2_objects_function,
+    /// Looks keys up: answers are LMCACHE_L2_GET_*.
+    pub exists: lmcache_l2_exists_function,
+    /// Removes objects: answers are LMCACHE_L2_REMOVE_*.
+    pub remove: lmcache_l2_keys_function,
     /// Called once, last of all, on any thread: nothing is called with `user_data` afterwards. May be NULL.
-    pub close: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
-    /// Writes at most `capacity` bytes of the calling thread's last error, and returns how many. May be NULL.
-    pub last_error:
-        Option<unsafe extern "C" fn(user_data: *mut c_void, text: *mut c_char, capacity: usize) -> usize>,
+    pub close: lmcache_l2_close_function,
+    /// Says why something failed. May be NULL.
+    pub last_error: lmcache_l2_last_error_function,
 }
 
 // SAFETY: numbers, pointers, and function pointers that may be NULL; the first field is the size.

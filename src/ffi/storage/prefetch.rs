@@ -271,6 +271,7 @@ pub unsafe extern "C" fn lmcache_prefetch_on_done(
 ) -> Status {
     guard(|| {
         let callback = callback.ok_or_else(|| Failure::null("callback"))?;
+        callbacks::refuse_deeper()?;
         let number = handle::number::<Prefetch, _>(prefetch)?;
         let mut watched = None;
         handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
@@ -312,7 +313,7 @@ pub extern "C" fn lmcache_prefetch_signal_on_done(prefetch: *mut lmcache_prefetc
 /// # Safety
 /// `cells` points to room for `cell_count` bytes; `set` is NULL or points to room for a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lmcache_prefetch_row(
+pub unsafe extern "C" fn lmcache_prefetch_get_row(
     prefetch: *mut lmcache_prefetch,
     row: usize,
     which: u32,
@@ -352,7 +353,7 @@ pub unsafe extern "C" fn lmcache_prefetch_row(
 /// # Safety
 /// `l1_managers` points to room for `count` numbers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lmcache_prefetch_row_l1_managers(
+pub unsafe extern "C" fn lmcache_prefetch_get_row_l1_managers(
     prefetch: *mut lmcache_prefetch,
     row: usize,
     l1_managers: *mut u32,
