@@ -774,8 +774,8 @@ typedef size_t (*lmcache_l2_last_error_function)(void *user_data, char *text, si
  * A store behind L1, of the host's own: the functions of a plugin (lmcache_l2_plugin.h has their answers), without a library around
  * them. They are called on threads that the storage manager starts for them, several at once, each with parts of tasks, and wait for their
  * I/O there. Each returns 0 if every object has its answer, anything else if the whole call failed. What they are handed is there during the
- * call only. They may call the library, up to 4 calls deep, but not close or free the storage manager, nor wait for its prefetches
- * or stores: that is BUSY. No exception may leave them. An answer that lmcache_l2_plugin.h does not have is an error of that object.
+ * call only. They may call the library, up to 4 calls deep, but not close or free the storage manager, nor add or remove adapters, evict, or wait for
+ * prefetches or stores: that is BUSY. No exception may leave them. An answer that lmcache_l2_plugin.h does not have is an error of that object.
  *
  * `LMCACHE_L2_ADAPTER_TABLE_INIT` sets the size; `put`, `get`, `exists` and `remove` have to be set.
  */
@@ -1348,7 +1348,7 @@ lmcache_status lmcache_storage_clear(const lmcache_storage *storage,
 
 /**
  * Makes one eviction pass over every L1 and every L2 adapter now, on this thread; the storage manager's own threads do it by themselves
- * about once a second.
+ * about once a second. Within a callback it is BUSY, since that may come from such a pass.
  */
 lmcache_status lmcache_storage_evict(const lmcache_storage *storage);
 
@@ -1427,7 +1427,7 @@ lmcache_status lmcache_storage_config_json(const lmcache_storage *storage,
 
 /**
  * Adds an L2 adapter: what is written and looked up from now on goes to it, too. `config_json` is an object of `l2_adapter` in the
- * configuration. `out` gets its number, and may be NULL.
+ * configuration. `out` gets its number, and may be NULL. Within a callback it is BUSY.
  *
  * The caller promises:
  * `config_json` ends in NUL; `out` is NULL or points to room for a number.
@@ -1439,7 +1439,7 @@ lmcache_status lmcache_storage_add_l2_adapter(const lmcache_storage *storage,
 /**
  * Adds an L2 adapter of the host's own. `config_json` has what every adapter can have (`affinity_tag`, `shared`, `eviction`, `serde`), and
  * `max_capacity_gb`, for instance {"type": "plugin", "library_path": "a name", "max_capacity_gb": 8}: it is an object of type "plugin", of which
- * no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL.
+ * no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL. Within a callback it is BUSY.
  *
  * If it fails, `close` is called before it returns if the table itself was in order, and never if it was not; `lmcache_last_error` says
  * which.

@@ -39,7 +39,9 @@ fn an_engine_in_cpp_reads_what_it_wrote_and_its_calls_are_in_the_trace() {
         let chunk = native.open_chunk(place, None).expect("a whole chunk");
         for record in chunk.records() {
             match (record.kind(), record.body()) {
-                (Some(RecordKind::Call(op)), Body::Call(_)) => *calls.entry(format!("{op:?}")).or_default() += 1,
+                (Some(RecordKind::Call(op)), Body::Call(_)) => {
+                    *calls.entry(format!("{op:?}")).or_default() += 1
+                }
                 (Some(RecordKind::Completion), _) => completions += 1,
                 _ => {}
             }

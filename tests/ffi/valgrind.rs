@@ -33,9 +33,8 @@ fn hosts_are_clean_under_valgrind() {
     }
     check(&Host::compile("engine.cc"), &VALGRIND, &[]);
     let storage = Host::compile("misuse_storage.c");
-    for suite in SUITES.into_iter().filter(|suite| *suite != "forks") {
-        check(&storage, &VALGRIND, &[suite]);
-    }
+    let suites: Vec<&str> = SUITES.into_iter().filter(|suite| *suite != "forks").collect();
+    check(&storage, &VALGRIND, &suites);
     // A child of `fork` leaves alone what it inherited, which counts as lost there.
     let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });
     check(&misuse, &of_children, &["forks"]);

@@ -73,8 +73,8 @@ pub type lmcache_l2_last_error_function =
 /// A store behind L1, of the host's own: the functions of a plugin (lmcache_l2_plugin.h has their answers), without a library around
 /// them. They are called on threads that the storage manager starts for them, several at once, each with parts of tasks, and wait for their
 /// I/O there. Each returns 0 if every object has its answer, anything else if the whole call failed. What they are handed is there during the
-/// call only. They may call the library, up to 4 calls deep, but not close or free the storage manager, nor wait for its prefetches
-/// or stores: that is BUSY. No exception may leave them. An answer that lmcache_l2_plugin.h does not have is an error of that object.
+/// call only. They may call the library, up to 4 calls deep, but not close or free the storage manager, nor add or remove adapters, evict, or wait for
+/// prefetches or stores: that is BUSY. No exception may leave them. An answer that lmcache_l2_plugin.h does not have is an error of that object.
 ///
 /// `LMCACHE_L2_ADAPTER_TABLE_INIT` sets the size; `put`, `get`, `exists` and `remove` have to be set.
 #[repr(C)]
@@ -118,7 +118,11 @@ struct HostConnector {
 }
 
 impl HostConnector {
-    fn call<R>(&self, count: usize, call: impl FnOnce(&Plugin) -> Vec<crate::error::Result<R>>) -> Vec<crate::error::Result<R>> {
+    fn call<R>(
+        &self,
+        count: usize,
+        call: impl FnOnce(&Plugin) -> Vec<crate::error::Result<R>>,
+    ) -> Vec<crate::error::Result<R>> {
         let _within = Within::enter([self.storage, 0]);
         match &self.store {
             Some(store) => call(store),
@@ -199,17 +203,20 @@ impl Storage {
         config: L2AdapterConfig,
         store: Option<(HostConnector, usize)>,
     ) -> Result<L2AdapterId, Failure> {
-        let _turn = lock(&self.adapters.turn);
+        callbacks::refuse_within("adding an L2 adapter")?;
+        let turn = lock(&self.adapters.turn);
         *lock(&self.adapters.next) = store;
         let added = self.manager.add_l2_adapter(config);
-        // One that was refused before it was made.
-        drop(lock(&self.adapters.next).take());
+        // One that was refused before it was made. Its `close` is the host's, and must find no lock taken.
+        let left = lock(&self.adapters.next).take();
+        drop(turn);
+        drop(left);
         Ok(added?)
     }
 }
 
 /// Adds an L2 adapter: what is written and looked up from now on goes to it, too. `config_json` is an object of `l2_adapter` in the
-/// configuration. `out` gets its number, and may be NULL.
+/// configuration. `out` gets its number, and may be NULL. Within a callback it is BUSY.
 ///
 /// # Safety
 /// `config_json` ends in NUL; `out` is NULL or points to room for a number.
@@ -243,7 +250,7 @@ unsafe fn number_out(out: *mut u32, id: L2AdapterId) -> crate::ffi::boundary::En
 
 /// Adds an L2 adapter of the host's own. `config_json` has what every adapter can have (`affinity_tag`, `shared`, `eviction`, `serde`), and
 /// `max_capacity_gb`, for instance {"type": "plugin", "library_path": "a name", "max_capacity_gb": 8}: it is an object of type "plugin", of which
-/// no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL.
+/// no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL. Within a callback it is BUSY.
 ///
 /// If it fails, `close` is called before it returns if the table itself was in order, and never if it was not; `lmcache_last_error` says
 /// which.
@@ -295,9 +302,7 @@ fn workers(table: &lmcache_l2_adapter_table) -> Result<usize, Failure> {
     match table.workers {
         0 => Ok(DEFAULT_WORKERS as usize),
         1..=LMCACHE_MAX_L2_WORKERS => Ok(table.workers as usize),
-        other => {
-            Err(Failure::invalid(format!("workers is {other}; {LMCACHE_MAX_L2_WORKERS} are the most")))
-        }
+        other => Err(Failure::invalid(format!("workers is {other}; {LMCACHE_MAX_L2_WORKERS} are the most"))),
     }
 }
 

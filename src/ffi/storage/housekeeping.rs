@@ -106,7 +106,9 @@ pub unsafe extern "C" fn lmcache_storage_delete(
         handle::with::<Storage, _>(storage, |storage| {
             with_keys(&keys, |keys| {
                 let (gone, stayed) = storage.manager.delete_l1_keys(keys, force);
-                for (out, count) in [(deleted, gone), (locked, stayed)].into_iter().filter(|(out, _)| !out.is_null()) {
+                for (out, count) in
+                    [(deleted, gone), (locked, stayed)].into_iter().filter(|(out, _)| !out.is_null())
+                {
                     // SAFETY: as above.
                     unsafe { output(out, "out") }?.write(count);
                 }
@@ -129,11 +131,12 @@ pub extern "C" fn lmcache_storage_clear(storage: *const lmcache_storage, force: 
 }
 
 /// Makes one eviction pass over every L1 and every L2 adapter now, on this thread; the storage manager's own threads do it by themselves
-/// about once a second.
+/// about once a second. Within a callback it is BUSY, since that may come from such a pass.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Status {
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| {
+            callbacks::refuse_within("lmcache_storage_evict")?;
             storage.manager.evict_l1_once();
             storage.manager.evict_l2_once();
             OK
@@ -231,7 +234,9 @@ pub extern "C" fn lmcache_storage_memcheck(storage: *const lmcache_storage) -> S
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| match storage.manager.memcheck() {
             true => OK,
-            false => Err(Failure::misuse(Status::LMCACHE_STATUS_CORRUPT, "the books of an L1 allocator are wrong")),
+            false => {
+                Err(Failure::misuse(Status::LMCACHE_STATUS_CORRUPT, "the books of an L1 allocator are wrong"))
+            }
         })
     })
 }

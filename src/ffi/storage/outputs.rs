@@ -16,7 +16,12 @@ impl<T> Outputs<T> {
     ///
     /// # Safety
     /// `items` points to room for `count` values, if that is not 0.
-    pub(super) unsafe fn new(items: *mut T, count: usize, needed: usize, what: &str) -> Result<Self, Failure> {
+    pub(super) unsafe fn new(
+        items: *mut T,
+        count: usize,
+        needed: usize,
+        what: &str,
+    ) -> Result<Self, Failure> {
         if count < needed {
             return Err(Failure::invalid(format!("{what} has room for {count}, and {needed} are needed")));
         }
@@ -46,8 +51,10 @@ impl<T> Outputs<T> {
     /// Writes the values, in order; no more than there is room for.
     pub(super) fn write(self, values: impl Iterator<Item = T>) {
         for (position, value) in values.take(self.count).enumerate() {
-            // SAFETY: `new` was promised room for more than `position` values. It need not be aligned.
-            unsafe { self.items.add(position).write_unaligned(value) };
+            // SAFETY: `new` was promised room for more than `position` values.
+            let item = unsafe { self.items.add(position) };
+            // SAFETY: as above. It need not be aligned.
+            unsafe { item.write_unaligned(value) };
         }
     }
 }
@@ -65,7 +72,9 @@ pub(super) unsafe fn text(text: &str, buffer: *mut c_char, length: usize, needed
         // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
         // SAFETY: as above.
-        unsafe { *buffer.add(count) = 0 };
+        let end = unsafe { buffer.add(count) };
+        // SAFETY: as above.
+        unsafe { end.write(0) };
     }
     if !needed.is_null() {
         // SAFETY: the caller's promise.

@@ -98,13 +98,18 @@ impl Prefetch {
     /// The result, once the host was told of it.
     fn known(&self) -> Result<&PrefetchResult, Failure> {
         self.result.as_ref().ok_or_else(|| {
-            Failure::invalid("nobody has asked for the result of the prefetch yet: lmcache_prefetch_query gives it")
+            Failure::invalid(
+                "nobody has asked for the result of the prefetch yet: lmcache_prefetch_query gives it",
+            )
         })
     }
 
     fn row(&self, rows: &Rows, row: usize) -> Result<Bitmap, Failure> {
         rows.get(row).cloned().ok_or_else(|| {
-            Failure::invalid(format!("there is no row {row}: the prefetch has {}", self.spec.key_groups.len()))
+            Failure::invalid(format!(
+                "there is no row {row}: the prefetch has {}",
+                self.spec.key_groups.len()
+            ))
         })
     }
 
@@ -295,10 +300,13 @@ pub extern "C" fn lmcache_prefetch_signal_on_done(prefetch: *mut lmcache_prefetc
     guard(|| {
         handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             let event = duplicate_eventfd(eventfd).map_err(|error| {
-                Error::new(ErrorKind::InvalidArgument, "the prefetch cannot signal its end by this descriptor")
-                    .with_context("eventfd", eventfd)
-                    .with_source(error)
-                    .with_hint("make it by eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)")
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    "the prefetch cannot signal its end by this descriptor",
+                )
+                .with_context("eventfd", eventfd)
+                .with_source(error)
+                .with_hint("make it by eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)")
             })?;
             prefetch.handle.signal_on_done(event);
             OK

@@ -10,9 +10,9 @@ use super::l1::tagged::{MAX_NUMA_NODE, TaggedDefaults};
 use super::l1::{DEFAULT_READ_TTL_SECONDS, DEFAULT_WRITE_TTL_SECONDS};
 use super::strict_json::parse_object;
 use super::{
-    Compat, DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind, GIB_BYTES,
-    L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, L2AdapterConfig, PrefetchConfig, PrefetchPolicy,
-    StorageManagerConfig, StoreConfig, StorePolicy,
+    Compat, DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind,
+    GIB_BYTES, L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, L2AdapterConfig, PrefetchConfig,
+    PrefetchPolicy, StorageManagerConfig, StoreConfig, StorePolicy,
 };
 use crate::error::{Error, Result};
 
@@ -167,8 +167,12 @@ fn read_numa_node(fields: Fields<'_>) -> Result<Option<u32>> {
 fn read_controllers(fields: Fields<'_>, config: &mut StorageManagerConfig) -> Result<()> {
     config.store_policy =
         fields.choice("l2_store_policy", config.store_policy, StorePolicy::ALL, StorePolicy::name)?;
-    config.prefetch_policy =
-        fields.choice("l2_prefetch_policy", config.prefetch_policy, PrefetchPolicy::ALL, PrefetchPolicy::name)?;
+    config.prefetch_policy = fields.choice(
+        "l2_prefetch_policy",
+        config.prefetch_policy,
+        PrefetchPolicy::ALL,
+        PrefetchPolicy::name,
+    )?;
     config.prefetch_max_in_flight =
         fields.signed("l2_prefetch_max_in_flight", config.prefetch_max_in_flight)?;
     config.periodic_notifier_interval_ms =
@@ -181,8 +185,11 @@ fn read_controllers(fields: Fields<'_>, config: &mut StorageManagerConfig) -> Re
     let store = StoreConfig::for_compat(config.compat);
     // Both are in range, so they fit.
     config.store = StoreConfig {
-        queue_keys: fields.integer("store_queue_keys", store.queue_keys as u64, 1..=MAX_STORE_QUEUE_KEYS as u64)?
-            as usize,
+        queue_keys: fields.integer(
+            "store_queue_keys",
+            store.queue_keys as u64,
+            1..=MAX_STORE_QUEUE_KEYS as u64,
+        )? as usize,
         retries: fields.integer("store_retries", store.retries.into(), 0..=MAX_STORE_RETRIES.into())? as u32,
         ..store
     };
@@ -190,11 +197,16 @@ fn read_controllers(fields: Fields<'_>, config: &mut StorageManagerConfig) -> Re
 }
 
 fn read_quotas(fields: Fields<'_>) -> Result<Vec<(String, u64)>> {
-    let wrong = || Error::invalid("l2_quota must be an object of bytes by cache_salt, such as {\"tenant-a\": 4294967296}");
+    let wrong = || {
+        Error::invalid(
+            "l2_quota must be an object of bytes by cache_salt, such as {\"tenant-a\": 4294967296}",
+        )
+    };
     match fields.get("l2_quota") {
         None => Ok(Vec::new()),
         Some(Value::Object(quotas)) => {
-            let quota = |(salt, bytes): (&String, &Value)| Ok((salt.clone(), bytes.as_u64().ok_or_else(wrong)?));
+            let quota =
+                |(salt, bytes): (&String, &Value)| Ok((salt.clone(), bytes.as_u64().ok_or_else(wrong)?));
             quotas.iter().map(quota).collect()
         }
         Some(_) => Err(wrong()),
@@ -226,7 +238,10 @@ mod tests {
         )
         .unwrap();
         let l1 = &read.l1_managers[0];
-        assert_eq!((l1.memory.size_bytes, l1.memory.init_size_bytes, l1.memory.align_bytes), (2 << 30, 1 << 30, 512));
+        assert_eq!(
+            (l1.memory.size_bytes, l1.memory.init_size_bytes, l1.memory.align_bytes),
+            (2 << 30, 1 << 30, 512)
+        );
         assert!(l1.memory.use_lazy && l1.memory.first_touch && l1.memory.numa_node == Some(3));
         assert_eq!((l1.write_ttl_seconds, l1.read_ttl_seconds), (1, 2));
         assert_eq!((l1.eviction.policy, l1.eviction.by), (EvictionPolicyKind::Sieve, EvictionMeasure::Bytes));
@@ -254,7 +269,10 @@ mod tests {
             (with("\"l2_quota\": {\"a\": -1}"), "l2_quota"),
             (with("\"l2_adapter\": {}"), "l2_adapter"),
             (with("\"l2_adapter\": [7]"), "l2-adapter #1"),
-            (with("\"l1_manager\": [{\"type\": \"DRAM\", \"tag\": \"a\", \"size_gb\": 1}]"), "either l1_manager"),
+            (
+                with("\"l1_manager\": [{\"type\": \"DRAM\", \"tag\": \"a\", \"size_gb\": 1}]"),
+                "either l1_manager",
+            ),
             (with("\"store_retries\": 101"), "store_retries"),
             (with("\"compat\": \"ours\""), "compat"),
             (with("\"eviction_ratio\": 1.5"), "eviction_ratio"),

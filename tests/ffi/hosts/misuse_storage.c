@@ -181,11 +181,11 @@ static void handles(void) {
     OK(lmcache_storage_free(storage));
 }
 
-static void refuse_config(const char *json, int32_t status, const char *word) {
+static void refuse_config(const char *json, int32_t expected, const char *word) {
     lmcache_storage_options options = LMCACHE_STORAGE_OPTIONS_INIT;
     options.config_json = json;
     lmcache_storage *storage = NULL;
-    STATUS(lmcache_storage_new(&options, &storage), status);
+    STATUS(lmcache_storage_new(&options, &storage), expected);
     char why[512];
     lmcache_last_error(why, sizeof why);
     if (!strstr(why, word)) {
@@ -362,6 +362,8 @@ static void wrong_callback(void *user_data) {
     STATUS(lmcache_storage_close(watched->storage), LMCACHE_STATUS_BUSY);
     STATUS(lmcache_storage_flush_stores(watched->storage, SECOND), LMCACHE_STATUS_BUSY);
     STATUS(lmcache_storage_delete_l2_adapter(watched->storage, 0, 0), LMCACHE_STATUS_BUSY);
+    STATUS(lmcache_storage_add_l2_adapter(watched->storage, "{\"type\": \"fs\", \"base_path\": \"x\"}", NULL), LMCACHE_STATUS_BUSY);
+    STATUS(lmcache_storage_evict(watched->storage), LMCACHE_STATUS_BUSY);
     lmcache_prefetch_row row;
     lmcache_prefetch_spec spec = spec_of(&row, 3);
     lmcache_prefetch *other = NULL;
@@ -624,8 +626,14 @@ static void forks(void) {
     OK(lmcache_storage_free(storage));
 }
 
+static int is_wanted(const char *name, int count, char **names) {
+    for (int i = 1; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return 1;
+    return count < 2;
+}
+
 int main(int count, char **names) {
-    const char *only = count > 1 ? names[1] : "";
     for (int i = 0; i < 4; i++)
         hashes[i][0] = (uint8_t)(i + 1);
     OK(lmcache_scope_new("m", 0, 0, NULL, &scope));
@@ -641,7 +649,7 @@ int main(int count, char **names) {
         {"forks", forks},
     };
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
-        if (*only && strcmp(only, suites[i].name) != 0)
+        if (!is_wanted(suites[i].name, count, names))
             continue;
         suites[i].run();
         printf("%s\n", suites[i].name);
