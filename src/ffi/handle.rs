@@ -151,7 +151,8 @@ pub(super) struct Held(#[expect(dead_code, reason = "held, not looked at")] Opti
 /// Keeps what stands behind a handle, and has this thread find it busy when it frees it, for the time of a callback. Does nothing if the
 /// handle is gone, or a call of this thread is in it anyway.
 pub(super) fn hold(number: u64) -> Held {
-    Held(if slots::is_in(number) { None } else { Entered::new(number).ok() })
+    let is_needed = number != 0 && !slots::is_in(number);
+    Held(is_needed.then(|| Entered::new(number).ok()).flatten())
 }
 
 /// Frees the flag of an object that is in use.

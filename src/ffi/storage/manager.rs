@@ -121,9 +121,9 @@ pub unsafe extern "C" fn lmcache_storage_new(
     })
 }
 
-/// Records every call on this storage manager from now on, while `recorder` is on; the six that LMCache records, each with what became
-/// of it. Only one recorder can be attached, and stays. It may be freed before the storage manager, and then nothing more is recorded
-/// once it is closed. A host that attaches one does not record its calls itself.
+/// Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
+/// it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
+/// after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_record(
     storage: *const lmcache_storage,

@@ -20,7 +20,7 @@
 namespace {
 
 constexpr unsigned kWorkers = 4;
-constexpr unsigned kPrompts = 60; // of each worker
+constexpr unsigned kPrompts = 30; // of each worker
 constexpr unsigned kChunks = 8;   // of a prompt; the first half is shared by the prompts of a family
 constexpr unsigned kFamilies = 5;
 constexpr size_t kChunkBytes = 4096;
@@ -161,7 +161,7 @@ class Worker {
   private:
     void serve(unsigned prompt) {
         std::vector<Hash> chunks;
-        uint64_t family = prompt % kFamilies, own = prompt % 24 + 1000;
+        uint64_t family = prompt % kFamilies, own = prompt % 8 + 1000;
         for (uint64_t chunk = 0; chunk < kChunks; chunk++)
             chunks.push_back(name_chunk(chunk < kChunks / 2 ? family : own * 100 + family, chunk));
         size_t hits = prefetch(chunks, prompt);

@@ -290,6 +290,55 @@ static void numbers(void) {
     OK(lmcache_storage_free(storage));
 }
 
+/* Two L1 managers, of which the first is full soon: every call says which one it means, rightly and wrongly. */
+static void several(void) {
+    lmcache_storage *storage = storage_of("{\"eviction_policy\": \"noop\", \"l1_manager\": ["
+                                          "{\"type\": \"DRAM\", \"tag\": \"a\", \"size_gb\": 0.000003814697265625},"
+                                          "{\"type\": \"DRAM\", \"tag\": \"b\", \"size_gb\": 0.0009765625}]}");
+    lmcache_key_list first = keys_of(1), keys = keys_of(4), rest = keys_of(3);
+    rest.hashes = hashes[1];
+    lmcache_write_buffer buffers[4];
+    lmcache_read_buffer read[4];
+    uint32_t owners[4] = {0, 0, 0, 0}, outcomes[4];
+    /* One object of 64 bytes takes 4096, and "a" has room for that alone. */
+    OK(lmcache_storage_reserve_write(storage, &first, layout, LMCACHE_WRITE_NEW, buffers, 4));
+    CHECK(buffers[0].outcome == LMCACHE_KEY_SUCCESS && buffers[0].l1_manager == 0);
+    memset(buffers[0].data, 1, 64);
+    OK(lmcache_storage_reserve_write(storage, &rest, layout, LMCACHE_WRITE_NEW, buffers + 1, 3));
+    for (int i = 1; i < 4; i++) {
+        CHECK(buffers[i].outcome == LMCACHE_KEY_SUCCESS && buffers[i].l1_manager == 1);
+        memset(buffers[i].data, i + 1, 64);
+        owners[i] = 1;
+    }
+    STATUS(lmcache_storage_finish_write(storage, &keys, NULL, outcomes, 4), LMCACHE_STATUS_INVALID_ARGUMENT);
+    owners[3] = 2;
+    STATUS(lmcache_storage_finish_write(storage, &keys, owners, outcomes, 4), LMCACHE_STATUS_INVALID_ARGUMENT);
+    owners[3] = 1;
+    OK(lmcache_storage_finish_write(storage, &keys, owners, outcomes, 4));
+    for (int i = 0; i < 4; i++)
+        CHECK(outcomes[i] == LMCACHE_KEY_SUCCESS);
+    uint8_t there[4];
+    OK(lmcache_storage_contains(storage, &keys, there, 4));
+    CHECK(there[0] && there[1] && there[2] && there[3]);
+    lmcache_prefetch *prefetch = prefetch_of(storage, 4);
+    OK(lmcache_prefetch_wait(prefetch, SECOND, NULL));
+    uint32_t told[4];
+    OK(lmcache_prefetch_get_row_l1_managers(prefetch, 0, told, 4));
+    CHECK(memcmp(told, owners, sizeof told) == 0);
+    OK(lmcache_storage_read_enter(storage, &keys, told, read, 4));
+    for (int i = 0; i < 4; i++)
+        CHECK(read[i].l1_manager == owners[i] && read[i].data[63] == i + 1);
+    /* A reader that fails gives its locks back. */
+    OK(lmcache_storage_read_exit(storage, &keys, told, 1));
+    OK(lmcache_storage_finish_read(storage, &keys, 1, told, outcomes, 4));
+    CHECK(outcomes[0] != LMCACHE_KEY_SUCCESS && outcomes[3] != LMCACHE_KEY_SUCCESS);
+    size_t deleted = 0;
+    OK(lmcache_storage_delete(storage, &keys, 0, &deleted, NULL));
+    CHECK(deleted == 4);
+    OK(lmcache_prefetch_free(prefetch));
+    OK(lmcache_storage_free(storage));
+}
+
 /* Calls in the wrong order, or too late. */
 static void states(void) {
     lmcache_storage *storage = storage_of(SMALL);
@@ -645,7 +694,7 @@ int main(int count, char **names) {
         void (*run)(void);
     } suites[] = {
         {"nulls", nulls},         {"handles", handles},     {"numbers", numbers}, {"states", states},
-        {"callbacks", callbacks}, {"freed", freed_in_callback}, {"tables", tables},   {"races", races},
+        {"several", several},        {"callbacks", callbacks}, {"freed", freed_in_callback}, {"tables", tables},   {"races", races},
         {"forks", forks},
     };
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
