@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::trace::ReadMode;
 
@@ -37,7 +37,7 @@ impl ReadArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ReportArgs {
     /// Save the report to PATH too, in the form that --format chooses
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// Print nothing on standard output; the exit code tells
     #[arg(short, long)]

@@ -12,6 +12,18 @@ use crate::os::stdio::is_output_abandoned;
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 1 << 16;
 
+/// Columns of what is not read on a terminal.
+pub(super) const PIPED_WIDTH: usize = 100;
+
+/// The least columns that sentences are broken to.
+const MIN_WIDTH: usize = 40;
+
+/// How many columns there are on standard output.
+pub(super) fn width() -> usize {
+    let size = terminal_size::terminal_size_of(std::io::stdout());
+    size.map_or(PIPED_WIDTH, |(width, _)| usize::from(width.0).max(MIN_WIDTH))
+}
+
 /// An open destination. Call [`Sink::finish`]: a full disk shows only when the last bytes are written.
 ///
 /// Whoever reads our standard output and leaves has seen enough: from then on it swallows what it is given, and

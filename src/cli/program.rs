@@ -6,15 +6,19 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::compare::CompareArgs;
+use crate::cli::completions::CompletionsArgs;
 use crate::cli::convert::{CompactArgs, ConvertArgs};
 use crate::cli::dump::DumpArgs;
 use crate::cli::exit::{self, Finding};
 use crate::cli::info::InfoArgs;
-use crate::cli::pages::{CompletionsArgs, ManArgs};
+use crate::cli::man::ManArgs;
 use crate::cli::repair::RepairArgs;
 use crate::cli::replay::ReplayArgs;
 use crate::cli::verify::VerifyArgs;
 use crate::error::Result;
+
+/// What the program is called.
+pub(super) const NAME: &str = "lmcache-trace";
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -24,23 +28,22 @@ const STYLES: Styles = Styles::styled()
 
 const EXAMPLES: &str = "\
 Examples:
-  lmcache-trace info server.lct                    what is in a trace
-  lmcache-trace dump server.lct -n 20              its first 20 records, readable
-  lmcache-trace dump server.lct --format jsonl     all of them, for a program
+  lmcache-trace info server.lct                # what is in a trace
+  lmcache-trace dump server.lct -n 20          # its first 20 records
+  lmcache-trace dump server.lct --format jsonl # all, for a program
+  # play it against a storage manager
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
-                                                   play it against a storage manager
-  lmcache-trace compare server.lct --a 'FLAGS' --b 'FLAGS'
-                                                   is the one slower than the other?
-  lmcache-trace convert server.lct small.lct       LMCache's form and ours, either way
-  lmcache-trace verify server.lct                  is anything wrong with it?
-  lmcache-trace repair server.lct whole.lct        a sealed copy of what is left of it
+  lmcache-trace convert server.lct small.lct   # LMCache's form and ours
+  lmcache-trace verify server.lct              # is it as it should be?
+  lmcache-trace repair killed.lct whole.lct    # a copy of what is left
+  lmcache-trace compare --help                 # which one is slower?
 
 Exit codes: 0 fine; 1 a finding (a record failed, a gate is broken, or the trace is incomplete under --strict);
 2 wrong usage or unreadable input; 130 interrupted.";
 
 /// Inspects and replays traces of LMCache's storage calls
 #[derive(Debug, Parser)]
-#[command(name = "lmcache-trace", version, after_help = EXAMPLES, styles = STYLES, max_term_width = 100)]
+#[command(name = NAME, version, after_help = EXAMPLES, styles = STYLES, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -66,7 +69,7 @@ enum Verb {
     Repair(RepairArgs),
     /// Prints the completion script of a shell
     Completions(CompletionsArgs),
-    /// Writes the man pages
+    /// Prints a man page, or writes all of them
     Man(ManArgs),
 }
 

@@ -20,7 +20,7 @@ use crate::trace::{ReadMode, Trace};
 
 const EXAMPLES: &str = "\
 Examples:
-  lmcache-trace repair killed.lct whole.lct && lmcache-trace info whole.lct
+  lmcache-trace repair killed.lct whole.lct
 
 What was committed is copied byte for byte; damaged chunks, and bytes that no checksum covers, are left out.
 Exit codes: 0 all that was committed is in OUT; 1 OUT is written, but something is missing; 2 nothing was written.";

@@ -19,7 +19,7 @@ use crate::trace::{ReadMode, Trace};
 const EXAMPLES: &str = "\
 Examples:
   lmcache-trace verify server.lct
-  lmcache-trace verify -q node-*.lct || echo 'at least one is not as it should be'
+  lmcache-trace verify -q node-*.lct || echo 'not all are whole'
   lmcache-trace verify server.lct --format json | jq '.counts'
 
 A trace that was not closed, and calls that its recorder lost, are findings too.

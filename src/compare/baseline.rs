@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::metrics::{Metric, RunMetrics};
 use crate::error::{Error, Result};
@@ -35,23 +34,29 @@ pub struct Baseline {
     pub metrics: BTreeMap<String, Vec<f64>>,
 }
 
-/// What tells one trace from another.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+/// What tells one trace from another: that of one in LMCache's form is that of the same one in ours.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct TraceIdentity {
     /// Its records.
     pub records: u64,
     /// The digest of the configuration that it was recorded under; empty if it has none.
     pub recorded_digest: String,
+    /// When its last record is due, in seconds from the start; nothing in a baseline that did not keep it.
+    #[serde(default)]
+    pub duration_s: Option<f64>,
 }
 
+/// Two forms of one trace may differ by so much in their times: one has them in nanoseconds, the other as a float of seconds.
+const SAME_TIME_S: f64 = 1e-6;
+
 impl TraceIdentity {
-    /// Of the trace of a replay, from its summary.
-    pub fn of(summary: &Value) -> Self {
-        Self {
-            records: summary["trace"]["records"].as_u64().unwrap_or(0),
-            recorded_digest: summary["config"]["recorded_digest"].as_str().unwrap_or("").to_owned(),
-        }
+    fn is_same(&self, other: &Self) -> bool {
+        let is_as_long = match (self.duration_s, other.duration_s) {
+            (Some(one), Some(other)) => (one - other).abs() <= SAME_TIME_S,
+            _ => true,
+        };
+        is_as_long && self.records == other.records && self.recorded_digest == other.recorded_digest
     }
 }
 
@@ -129,12 +134,16 @@ impl Baseline {
     /// # Errors
     /// If it is of another one.
     pub fn check_trace(&self, trace: &TraceIdentity) -> Result<()> {
-        if self.trace == *trace {
+        if self.trace.is_same(trace) {
             return Ok(());
         }
+        let told = |trace: &TraceIdentity| match trace.duration_s {
+            Some(seconds) => format!("{} records in {seconds:.6} s", trace.records),
+            None => format!("{} records", trace.records),
+        };
         Err(Error::invalid("the baseline is of another trace")
-            .with_context("records", self.trace.records)
-            .with_context("records_now", trace.records)
+            .with_context("baseline", told(&self.trace))
+            .with_context("now", told(trace))
             .with_hint("save a new one by --save-baseline"))
     }
 }

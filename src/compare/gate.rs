@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A limit is broken if the change is above the noise and larger than the limit. There is no verdict where the load was not
-//! delivered: calls that began late met a manager with less to do, or with more at once, than the trace says.
+//! delivered: calls that began late met a manager with less to do, or with more at once, than the trace says. Nor is there one
+//! where more was left undone than before, by records that failed or an L2 that stored nothing: that takes no time.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::comparison::{Change, Row, Scale};
-use super::metrics::{LATE_SHARE, Metric, RunMetrics};
+use super::metrics::{LATE_SHARE, Metric, RunMetrics, UNDONE};
 use crate::error::{Error, Result};
 
 /// The share of late calls, in percent, from which on a load counts as not delivered, unless the gate says otherwise.
@@ -62,8 +63,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Those that are there: the name, the sign of a change that it limits, whether it is in percent, and the limit.
-    fn given(&self) -> impl Iterator<Item = (&'static str, f64, bool, f64)> {
+    /// Those that are there.
+    fn given(&self) -> impl Iterator<Item = Limit> {
         let all = [
             ("max_increase_percent", 1.0, true, self.max_increase_percent),
             ("max_decrease_percent", -1.0, true, self.max_decrease_percent),
@@ -123,24 +124,22 @@ impl Gate {
         Ok(gate)
     }
 
-    /// The verdict on a comparison of these runs, whose rows are `rows`.
-    pub fn judge(&self, catalogue: &[Metric], rows: &[Row], runs: &[&[RunMetrics]]) -> Judgement {
-        let mut refusals = Vec::new();
+    /// The verdict on a comparison of `judged`, the second with the first, whose rows are `rows`.
+    pub fn judge(&self, catalogue: &[Metric], rows: &[Row], judged: &[Judged<'_>; 2]) -> Judgement {
         let max_late = self.max_late_percent.unwrap_or(DEFAULT_MAX_LATE_PERCENT);
-        refusals.extend(undelivered(catalogue, runs, max_late));
+        let mut refusals = undelivered(catalogue, judged, max_late);
+        refusals.extend(undone(catalogue, &self.metrics, judged));
         let mut checks = Vec::new();
+        let mut least_runs = None;
         for (name, limits) in &self.metrics {
             let row = rows.iter().find(|row| catalogue[row.place].name == *name);
             match row.map(|row| (row, row.change)) {
-                None | Some((_, Change::NotInBoth)) => {
-                    refusals.push(format!("{name} is not in all runs: the trace has no such calls, or the configuration none of that"));
-                }
-                Some((_, Change::TooFewRuns)) => {
-                    refusals.push(format!("there are too few runs to judge {name}"))
-                }
+                None | Some((_, Change::NotInBoth)) => refusals.push(missing(name)),
+                Some((_, Change::TooFewRuns { least })) => least_runs = Some(least),
                 Some((row, _)) => checks.extend(limits.given().map(|limit| self.check(name, row, limit))),
             }
         }
+        refusals.extend(least_runs.map(|least| too_few(judged, least)));
         let is_broken = checks.iter().any(|check: &Check| check.result == CheckResult::Broken);
         let verdict = match (refusals.is_empty(), is_broken) {
             (false, _) => Verdict::Refused,
@@ -150,39 +149,50 @@ impl Gate {
         Judgement { verdict, checks, refusals }
     }
 
-    fn check(&self, name: &str, row: &Row, limit: (&'static str, f64, bool, f64)) -> Check {
-        let (limit_name, sign, is_percent, limit) = limit;
-        let base = row.a.map_or(0.0, |spread| spread.median);
-        let (change, furthest, is_real) = match row.change {
-            Change::Exact { difference } => {
-                let change = told(difference, Scale::Unit, is_percent, base);
-                (change, change, difference != 0.0)
-            }
+    fn check(&self, name: &str, row: &Row, (limit_name, sign, is_percent, limit): Limit) -> Check {
+        let [first, second] = [row.a, row.b].map(|spread| spread.map_or(0.0, |spread| spread.mean));
+        let (scale, change, furthest, is_real) = match row.change {
             Change::Estimated { scale, change, low, high, is_real, .. } => {
-                let furthest = if sign > 0.0 { high } else { low };
-                let in_limits_unit = |value| told(value, scale, is_percent, base);
-                (in_limits_unit(change), in_limits_unit(furthest), is_real)
+                (scale, change, if sign > 0.0 { high } else { low }, is_real)
             }
-            Change::TooFewRuns | Change::NotInBoth => (0.0, 0.0, false),
+            Change::Exact { difference } => (Scale::Unit, difference, difference, difference != 0.0),
+            Change::TooFewRuns { .. } | Change::NotInBoth => (Scale::Unit, 0.0, 0.0, false),
+        };
+        let in_limits_unit = |value| told(value, scale, is_percent, first);
+        // Of nothing, whatever there is more or less is more than any percentage.
+        let is_past = |value: f64| match in_limits_unit(value) {
+            Some(value) => value * sign > limit,
+            None => value * sign > 0.0,
         };
         let result = match (is_real, self.on_noise) {
-            (true, _) if change * sign > limit => CheckResult::Broken,
-            (false, OnNoise::Fail) if furthest * sign > limit => CheckResult::Broken,
-            (false, OnNoise::Pass) if furthest * sign > limit => CheckResult::TooNoisy,
+            (true, _) if is_past(change) => CheckResult::Broken,
+            (false, OnNoise::Fail) if is_past(furthest) => CheckResult::Broken,
+            (false, OnNoise::Pass) if is_past(furthest) => CheckResult::TooNoisy,
             _ => CheckResult::Kept,
         };
-        Check { metric: name.to_owned(), limit: limit_name, value: limit, change, furthest, result }
+        Check {
+            metric: name.to_owned(),
+            limit: limit_name,
+            value: limit,
+            first,
+            second,
+            change: in_limits_unit(change),
+            furthest: in_limits_unit(furthest),
+            result,
+        }
     }
 }
 
-/// A change in the unit of a limit: percent of `base`, or the metric's own.
-fn told(change: f64, scale: Scale, is_percent: bool, base: f64) -> f64 {
+/// A limit: its name, the sign of a change that it limits, whether it is in percent, and its value.
+type Limit = (&'static str, f64, bool, f64);
+
+/// A change in the unit of a limit: percent of `base`, or the metric's own. Nothing if it is a percentage of nothing.
+fn told(change: f64, scale: Scale, is_percent: bool, base: f64) -> Option<f64> {
     match (scale, is_percent) {
-        (Scale::Percent, true) | (Scale::Unit, false) => change,
-        (Scale::Percent, false) => base * change / 100.0,
-        (Scale::Unit, true) if change == 0.0 => 0.0,
-        // From nothing to something is infinitely many percent.
-        (Scale::Unit, true) => change / base.abs() * 100.0,
+        (Scale::Percent, true) | (Scale::Unit, false) => Some(change),
+        (Scale::Percent, false) => Some(base * change / 100.0),
+        (Scale::Unit, true) if change == 0.0 => Some(0.0),
+        (Scale::Unit, true) => (base != 0.0).then(|| change / base.abs() * 100.0),
     }
 }
 
@@ -190,20 +200,83 @@ fn is_amount(value: f64) -> bool {
     value.is_finite() && value >= 0.0
 }
 
-/// Sides whose median run had more late calls than that.
-fn undelivered(catalogue: &[Metric], runs: &[&[RunMetrics]], max_late_percent: f64) -> Vec<String> {
-    let Some(place) = catalogue.iter().position(|metric| metric.name == LATE_SHARE) else {
-        return Vec::new();
-    };
-    let late = runs.iter().zip(["A", "B"]).filter_map(|(runs, side)| {
-        let mut shares: Vec<f64> = runs.iter().filter_map(|run| run[place]).collect();
-        shares.sort_unstable_by(f64::total_cmp);
+/// One of the two sets of runs that a gate is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// What it is called: A, B, the baseline.
+    pub name: &'a str,
+    /// Its runs.
+    pub runs: &'a [RunMetrics],
+}
+
+impl Judged<'_> {
+    /// The values of a metric in the runs that have it, from the smallest on.
+    fn sorted(&self, catalogue: &[Metric], name: &str) -> Vec<f64> {
+        let place = catalogue.iter().position(|metric| metric.name == name);
+        let value = |run: &RunMetrics| place.and_then(|place| *run.get(place)?);
+        let mut values: Vec<f64> = self.runs.iter().filter_map(value).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    }
+}
+
+/// Sides whose median run had more late calls than that, in percent.
+pub fn undelivered(catalogue: &[Metric], judged: &[Judged<'_>], max_late_percent: f64) -> Vec<Refusal> {
+    let late = judged.iter().filter_map(|side| {
+        let shares = side.sorted(catalogue, LATE_SHARE);
         let percent = shares.get(shares.len() / 2)? * 100.0;
-        (percent > max_late_percent).then(|| {
-            format!("{percent:.1} % of the calls of {side} began more than 1 ms late: this machine did not deliver the load")
+        (percent > max_late_percent).then(|| Refusal {
+            reason: format!(
+                "{percent:.1} % of the calls of {} began more than 1 ms late: this machine did not deliver the load",
+                side.name
+            ),
+            hint: Some(
+                "give it a machine whose other programs are still, or a lower pace; judge hits by --asap in FLAGS, which has no pace to                  miss; or raise \"max_late_percent\" in the gate",
+            ),
         })
     });
     late.collect()
+}
+
+/// Metrics of work that was not done, of which the second side has more than the first, in the worst run of each. Those that have a
+/// limit are judged by that.
+fn undone(catalogue: &[Metric], limited: &[(String, Limits)], judged: &[Judged<'_>; 2]) -> Vec<Refusal> {
+    let [first, second] = judged;
+    let unlimited = UNDONE.iter().filter(|name| !limited.iter().any(|(limited, _)| limited == *name));
+    let refusal = |name: &&str| {
+        let most = |side: &Judged<'_>| side.sorted(catalogue, name).last().copied().unwrap_or(0.0);
+        let (before, now) = (most(first), most(second));
+        (now > before).then(|| Refusal {
+            reason: format!(
+                "{name} is {now} in a run of {}, and at most {before} in those of {}: what is not done takes no time and no room",
+                second.name, first.name
+            ),
+            hint: Some("`lmcache-trace replay` with the same flags says why; or give the metric a limit in the gate"),
+        })
+    };
+    unlimited.filter_map(refusal).collect()
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal {
+        reason: format!(
+            "{name} is not in all runs: the trace has no such calls, or the configuration none of that"
+        ),
+        hint: Some("take it out of the gate, or save the baseline anew if it is an older program's"),
+    }
+}
+
+fn too_few([first, second]: &[Judged<'_>; 2], least: usize) -> Refusal {
+    Refusal {
+        reason: format!(
+            "{} runs of {} and {} of {} are too few: {least} of each are needed",
+            first.runs.len(),
+            first.name,
+            second.runs.len(),
+            second.name
+        ),
+        hint: None,
+    }
 }
 
 fn unknown_metric(name: &str, catalogue: &[Metric]) -> Error {
@@ -232,8 +305,25 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Each limit.
     pub checks: Vec<Check>,
-    /// Why there is no verdict, one sentence each.
-    pub refusals: Vec<String>,
+    /// Why there is no verdict.
+    pub refusals: Vec<Refusal>,
+}
+
+impl Judgement {
+    /// Takes the verdict back.
+    pub fn refuse(&mut self, refusal: Refusal) {
+        self.verdict = Verdict::Refused;
+        self.refusals.push(refusal);
+    }
+}
+
+/// Why there is no verdict, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Refusal {
+    /// One sentence.
+    pub reason: String,
+    /// What helps, if anything is known to.
+    pub hint: Option<&'static str>,
 }
 
 /// A limit and what it was held against.
@@ -245,10 +335,14 @@ pub struct Check {
     pub limit: &'static str,
     /// Its value.
     pub value: f64,
-    /// The change, in the unit of the limit; a decrease is negative.
-    pub change: f64,
+    /// The mean of the runs that were compared against, in the metric's unit.
+    pub first: f64,
+    /// The mean of the runs that were compared with them.
+    pub second: f64,
+    /// The change, in the unit of the limit; a decrease is negative. Nothing if that is percent, and `first` is zero.
+    pub change: Option<f64>,
     /// The end of its interval that the limit is about.
-    pub furthest: f64,
+    pub furthest: Option<f64>,
     /// What became of it.
     pub result: CheckResult,
 }

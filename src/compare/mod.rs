@@ -15,8 +15,7 @@ pub mod order;
 pub mod resample;
 
 pub use baseline::{Baseline, TraceIdentity};
-pub use comparison::{Change, Pairing, Row, Scale, Spread, compare};
-pub use gate::{Check, CheckResult, Gate, Judgement, Verdict};
-pub use metrics::{Metric, RunMetrics, Unit, catalogue};
+pub use comparison::{Change, Mean, Pairing, Row, Scale, Spread, compare, least_runs};
+pub use gate::{Check, CheckResult, Gate, Judged, Judgement, Refusal, Verdict};
+pub use metrics::{Direction, Metric, RunMetrics, Unit, catalogue};
 pub use order::{Side, interleaved};
-pub use resample::least_pairs;

@@ -8,6 +8,7 @@ use crate::error::ErrorKind;
 /// `lmcache_last_error` has the sentence. Numbers never change their meaning; one that a host does not know counts by its sign.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types, reason = "the names in C")]
 pub enum Status {
     /// It did what it was asked to.
     LMCACHE_STATUS_OK = 0,

@@ -68,26 +68,33 @@ mod tests {
         const ROUNDS: u64 = 20_000;
         prepare();
         let (often, seldom, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        let gate = std::sync::Barrier::new(2);
+        let met = AtomicU64::new(0);
+        // Both have come so many times.
+        let meet = |times: u64| {
+            met.fetch_add(1, Ordering::SeqCst);
+            while met.load(Ordering::SeqCst) < 2 * times {
+                std::thread::yield_now();
+            }
+        };
         let seen_by_seldom = AtomicU64::new(0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 1..=ROUNDS {
-                    gate.wait();
+                    meet(2 * round - 1);
                     often.store(round, Ordering::Relaxed);
                     light();
                     let seen = seldom.load(Ordering::Relaxed);
-                    gate.wait();
+                    meet(2 * round);
                     let is_missed = seen != round && seen_by_seldom.load(Ordering::Relaxed) != round;
                     lost.fetch_add(u64::from(is_missed), Ordering::Relaxed);
                 }
             });
             for round in 1..=ROUNDS {
-                gate.wait();
+                meet(2 * round - 1);
                 seldom.store(round, Ordering::Relaxed);
                 heavy();
                 seen_by_seldom.store(often.load(Ordering::Relaxed), Ordering::Relaxed);
-                gate.wait();
+                meet(2 * round);
             }
         });
         assert_eq!(lost.load(Ordering::Relaxed), 0);

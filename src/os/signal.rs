@@ -23,3 +23,16 @@ pub fn terminate(child: u32) -> std::io::Result<()> {
         _ => Err(std::io::Error::last_os_error()),
     }
 }
+
+/// Has the process that `command` starts be asked to end when the calling thread, which has to be the one that starts it, is gone:
+/// after `kill -9` of this process nobody else would.
+pub fn end_with_this_thread(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let ask = || {
+        // SAFETY: the call takes numbers and touches no memory of ours.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+        Ok(())
+    };
+    // SAFETY: what runs between fork and exec is one system call.
+    unsafe { command.pre_exec(ask) };
+}

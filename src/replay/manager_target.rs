@@ -12,14 +12,13 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::clock::monotonic_ns;
 use crate::error::{Error, Result};
-use crate::format::model::{
-    FetchingPolicy, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall, WriteMode,
-};
-use crate::replay::latency::account::{Account, Answer as Answered, Asked};
+use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall, WriteMode};
+use crate::replay::latency::account::{Account, Answer as Answered};
 use crate::replay::latency::{AnswerSummary, RecordedOutcomes};
 use crate::replay::live_totals::{AnsweredPrefetch, LiveTotals, LiveView};
 use crate::replay::owners::OpenKeys;
 use crate::replay::plan::{Order, ReadSlot};
+use crate::replay::prefetching::{LastWait, Prefetching, left_until, served_chunks};
 use crate::replay::stop::StopFlag;
 use crate::replay::target::{Made, ReplayTarget};
 use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
@@ -43,15 +42,13 @@ pub struct ManagerTarget {
     answer: Answer,
     /// Prefetches whose result was not there yet, the oldest first.
     prefetching: VecDeque<Prefetching>,
+    last_wait: LastWait,
     /// Where the manager has several L1s.
     open_keys: Option<OpenKeys>,
     account: Account,
     totals: StorageTotals,
     live: Arc<LiveTotals>,
 }
-
-/// How long the end of a replay waits for the prefetches that are under way.
-const LAST_RESULTS: Duration = Duration::from_secs(30);
 
 /// How often a wait for them looks whether the replay is to stop.
 const STOP_LOOK: Duration = Duration::from_millis(50);
@@ -66,22 +63,6 @@ enum Answer {
     Prefetching(Prefetching),
     Read(ReadSlot),
     UnmatchedExit,
-}
-
-/// A prefetch, and what its result is measured by.
-#[derive(Debug)]
-struct Prefetching {
-    handle: PrefetchHandle,
-    requested_chunks: usize,
-    policy: FetchingPolicy,
-    /// Locks on each hit.
-    read_locks: i64,
-    /// How often the result was asked for and not there.
-    early_queries: u64,
-    /// When the call had returned, on `CLOCK_MONOTONIC`; only where that is not the manager's clock and somebody watches.
-    returned_ns: u64,
-    /// What it asked for, once it is known that its result comes later.
-    asked: Option<Box<Asked>>,
 }
 
 impl ManagerTarget {
@@ -106,11 +87,11 @@ impl ManagerTarget {
                 .with_hint("which L1 holds what is open is known to the worker that opened it"));
         }
         let (time, manager) = match order {
-            Order::Recorded => (None, StorageManager::new(config.clone())?),
+            Order::Recorded => (None, StorageManager::new(config)?),
             Order::Causal => {
                 let (time, clock) = TraceTime::new(&config);
-                let builder = StorageManagerBuilder::new(config.clone()).without_threads(clock);
-                (Some(Arc::new(time)), builder.stores_in_turn().build()?)
+                let builder = StorageManagerBuilder::new(at_full_size(config)).without_threads(clock);
+                (Some(Arc::new(time)), builder.in_turn().build()?)
             }
         };
         Self::over(manager, time, workers)
@@ -126,7 +107,7 @@ impl ManagerTarget {
 
     fn over(manager: StorageManager, time: Option<Arc<TraceTime>>, workers: usize) -> Result<Vec<Self>> {
         let manager = Arc::new(manager);
-        let live = Arc::<LiveTotals>::default();
+        let (live, last_wait) = (Arc::<LiveTotals>::default(), LastWait::default());
         let account = Account::of(&manager)?;
         let target = |_| Self {
             manager: Arc::clone(&manager),
@@ -134,6 +115,7 @@ impl ManagerTarget {
             open_reads: Vec::new(),
             answer: Answer::Nothing,
             prefetching: VecDeque::new(),
+            last_wait: last_wait.clone(),
             open_keys: OpenKeys::of(manager.config()),
             account: account.for_another_worker(),
             totals: StorageTotals::default(),
@@ -189,6 +171,7 @@ impl ManagerTarget {
     fn close_merged(self) -> Result<ManagerTotals> {
         let evicted_keys = self.manager.stats().evicted_keys;
         let open = self.manager.report_status();
+        let locked_at_end = open.l1_managers.values().map(|l1| l1.read_locked_count).sum();
         self.manager.close()?;
         // What was under way is counted by now; a closed adapter is never healthy.
         let mut l2 = L2Totals::of(&self.manager.report_status());
@@ -196,7 +179,7 @@ impl ManagerTarget {
             adapter.is_healthy = open.is_healthy;
         }
         Ok(ManagerTotals {
-            storage: StorageTotals { evicted_keys, ..self.totals },
+            storage: StorageTotals { evicted_keys, locked_at_end, ..self.totals },
             answers: AnswerSummary {
                 timed_out: open.prefetch_controller.timed_out_requests,
                 ..self.account.answers.summary()
@@ -224,7 +207,7 @@ impl ManagerTarget {
             Some(context) => {
                 let released = context.exit(false);
                 if let Some(open) = &mut self.open_keys {
-                    open.released(released.iter().map(|(key, _)| key), 1, monotonic_ns());
+                    open.released(released.iter().map(|(key, _)| key), 1, self.manager.clock().now_ns());
                 }
             }
             None => self.answer = Answer::UnmatchedExit,
@@ -239,7 +222,7 @@ impl ManagerTarget {
     ) -> Result<()> {
         let reservation = self.manager.reserve_write_with_mode(keys, layout, mode)?;
         if let Some(open) = &mut self.open_keys {
-            open.reserved(keys, &reservation, monotonic_ns());
+            open.reserved(keys, &reservation, self.manager.clock().now_ns());
         }
         self.answer = Answer::Reserved(reservation);
         Ok(())
@@ -250,7 +233,7 @@ impl ManagerTarget {
             self.answer = Answer::Finished(smallvec![self.manager.finish_write(keys)?]);
             return Ok(());
         };
-        let groups = open.finished(keys, monotonic_ns());
+        let groups = open.finished(keys, self.manager.clock().now_ns());
         let groups: Vec<_> = groups.iter().map(|(owner, keys)| (*owner, keys.as_slice())).collect();
         // Groups are in the order of the keys, and so are their codes.
         self.answer = Answer::Finished(self.manager.finish_write_by_owner(&groups)?.into());
@@ -260,12 +243,13 @@ impl ManagerTarget {
     /// Which L1 to read each of `keys` from; nothing where there is only one. A prefetch can have been answered since
     /// the last call, and the recorded engine read because of its answer.
     fn readers(&mut self, keys: &[ObjectKey]) -> Option<L1Owners> {
-        if !self.open_keys.as_ref()?.are_locked(keys, monotonic_ns()) {
+        let now_ns = self.manager.clock().now_ns();
+        if !self.open_keys.as_ref()?.are_locked(keys, now_ns) {
             let mut waiting = std::mem::take(&mut self.prefetching);
             waiting.retain_mut(|waiting| !self.count_result(waiting, None));
             self.prefetching = waiting;
         }
-        self.open_keys.as_ref().map(|open| open.readers(keys, monotonic_ns(), |key| self.place(key)))
+        self.open_keys.as_ref().map(|open| open.readers(keys, now_ns, |key| self.place(key)))
     }
 
     /// The first L1 that has `key`, whatever its state; the first of all if none has.
@@ -277,7 +261,7 @@ impl ManagerTarget {
         let owners = self.readers(keys);
         self.manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
         if let Some(open) = &mut self.open_keys {
-            open.released(keys, read_locks, monotonic_ns());
+            open.released(keys, read_locks, self.manager.clock().now_ns());
         }
         Ok(())
     }
@@ -312,12 +296,11 @@ impl ManagerTarget {
         submitted: Option<(&Made<'_>, &PrefetchTaskSpec)>,
     ) -> bool {
         let Some(result) = self.manager.query_prefetch_status(&prefetching.handle) else {
-            prefetching.early_queries += 1;
             self.account.answers.asked_too_early();
             return false;
         };
         let call_ns = submitted.map_or(0, |(made, _)| made.latency_ns);
-        self.account.answers.answered(&prefetching.handle, call_ns, prefetching.early_queries);
+        self.account.answers.answered(&prefetching.handle, call_ns, prefetching.is_answered_later);
         let served_chunks = served_chunks(&result.hit_cells, prefetching.policy);
         self.totals.served_chunks += served_chunks as u64;
         let (handle, policy) = (&prefetching.handle, prefetching.policy);
@@ -332,7 +315,7 @@ impl ManagerTarget {
             (None, None) => {}
         }
         if let Some(open) = &mut self.open_keys {
-            open.locked(&result.l1_owners, prefetching.read_locks, monotonic_ns());
+            open.locked(&result.l1_owners, prefetching.read_locks, self.manager.clock().now_ns());
         }
         let cells = |rows: &[Bitmap]| -> u64 { rows.iter().map(|row| row.popcount() as u64).sum() };
         self.totals.hit_keys += cells(&result.hit_cells);
@@ -372,11 +355,10 @@ impl ManagerTarget {
         }
     }
 
-    fn count_last_results(&mut self, stop: &StopFlag) {
-        let deadline_ns = monotonic_ns() + LAST_RESULTS.as_nanos() as u64;
+    fn count_last_results(&mut self, deadline_ns: u64, stop: &StopFlag) {
         while let Some(mut oldest) = self.prefetching.pop_front() {
             loop {
-                let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
+                let left = left_until(deadline_ns);
                 let is_done = self.manager.wait_prefetch_status(&oldest.handle, left.min(STOP_LOOK));
                 if is_done || left.is_zero() || stop.is_set() {
                     break;
@@ -395,7 +377,7 @@ impl ManagerTarget {
     /// In causal order a prefetch is answered before the next call. One that never starts is not waited for.
     fn wait_for_answer(&self, handle: &PrefetchHandle, stop: &StopFlag) {
         let never_starts = self.manager.config().prefetch_max_in_flight < 1;
-        if let Some(time) = self.time.as_ref().filter(|_| !never_starts && !handle.is_done()) {
+        if let Some(time) = self.time.as_ref().filter(|_| !never_starts) {
             time.wait(stop, |at_most| self.manager.wait_prefetch_status(handle, at_most));
         }
     }
@@ -424,17 +406,14 @@ impl ManagerTarget {
     }
 }
 
-/// How many chunks the hits of a prefetch serve; see [`StorageTotals::served_chunks`].
-fn served_chunks(hit_cells: &[Bitmap], policy: FetchingPolicy) -> usize {
-    match policy {
-        FetchingPolicy::Prefix => {
-            hit_cells.iter().filter_map(Bitmap::highest_set_bit).max().map_or(0, |last| last + 1)
-        }
-        FetchingPolicy::Full => {
-            let common = hit_cells.iter().cloned().reduce(|common, row| common.and(&row));
-            common.map_or(0, |common| common.popcount())
-        }
+/// What finds room in an L1 that grows is a matter of how fast it does: in causal order each has its full size from the start.
+fn at_full_size(mut config: StorageManagerConfig) -> StorageManagerConfig {
+    for l1 in config.l1_managers.iter_mut().filter(|l1| l1.memory.use_lazy) {
+        l1.memory.use_lazy = false;
+        // What grows is private memory, whatever name it has.
+        l1.memory.shm_name.clear();
     }
+    config
 }
 
 impl ReplayTarget for ManagerTarget {
@@ -460,7 +439,7 @@ impl ReplayTarget for ManagerTarget {
                     requested_chunks,
                     policy,
                     read_locks,
-                    early_queries: 0,
+                    is_answered_later: false,
                     returned_ns: 0,
                     asked: None,
                 };
@@ -470,9 +449,9 @@ impl ReplayTarget for ManagerTarget {
         Ok(())
     }
 
-    fn prepare(&mut self, call: &StorageCall, trace_ns: u64, stop: &StopFlag) {
+    fn prepare(&mut self, _call: &StorageCall, trace_ns: u64, stop: &StopFlag) {
         if let Some(time) = &self.time {
-            time.prepare(&self.manager, call, trace_ns, stop);
+            time.prepare(&self.manager, trace_ns, stop);
         }
     }
 
@@ -496,7 +475,10 @@ impl ReplayTarget for ManagerTarget {
                 if self.time.is_some() && self.live.is_watched() {
                     prefetching.returned_ns = monotonic_ns();
                 }
-                self.wait_for_answer(&prefetching.handle, stop);
+                prefetching.is_answered_later = !prefetching.handle.is_done();
+                if prefetching.is_answered_later {
+                    self.wait_for_answer(&prefetching.handle, stop);
+                }
                 self.count_prefetch(made, prefetching);
             }
             Answer::UnmatchedExit => self.totals.unmatched_exits += 1,
@@ -507,9 +489,10 @@ impl ReplayTarget for ManagerTarget {
     }
 
     fn finish(&mut self, stop: &StopFlag) {
-        self.count_last_results(stop);
+        let deadline_ns = self.last_wait.deadline_ns();
+        self.count_last_results(deadline_ns, stop);
         if let Some(time) = &self.time {
-            time.settle(&self.manager, stop);
+            time.settle_until(&self.manager, deadline_ns, stop);
         }
         for context in self.open_reads.drain(..).flatten() {
             context.exit(false);
@@ -521,14 +504,57 @@ impl ReplayTarget for ManagerTarget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::model::call::GroupedObjectKeys;
+    use crate::format::model::{ChunkHash, Dtype, FetchingPolicy, KeyScope, LockMode};
+    use crate::storage::config::{EvictionPolicyKind, L2AdapterConfig};
+
+    fn prefetch() -> StorageCall {
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").expect("a valid scope"));
+        let uint8 = Dtype::from_name("torch.uint8").expect("a type");
+        let row = GroupedObjectKeys {
+            keys: vec![ObjectKey::new(ChunkHash::new(b"k"), scope)],
+            object_group_id: 0,
+            layout: MemoryLayoutDesc::new(vec![(Box::new([16]), uint8)]).expect("a layout"),
+            sliding_window_size: -1,
+        };
+        let (fetching_policy, lock_mode) = (FetchingPolicy::Prefix, LockMode::Lock);
+        let spec = PrefetchTaskSpec { key_groups: vec![row], num_kv_readers: 1, fetching_policy, lock_mode };
+        StorageCall::SubmitPrefetch { spec, external_request_id: String::new(), skip_l2: false }
+    }
+
+    /// Workers whose prefetches an L2 does not answer that takes an hour for each.
+    fn workers(order: Order) -> Vec<ManagerTarget> {
+        let hour = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":1,"latency_ms":3600000}"#;
+        let mut config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
+        config.l2_adapters = vec![L2AdapterConfig::from_json(hour).expect("an adapter")];
+        let mut targets = ManagerTarget::of_all(config, order, 4).expect("memory");
+        let call = prefetch();
+        for target in &mut targets {
+            target.dispatch(&call, None).expect("a call that can be made");
+            let Answer::Prefetching(prefetching) = std::mem::replace(&mut target.answer, Answer::Nothing)
+            else {
+                panic!("a prefetch")
+            };
+            target.count_prefetch(&Made { seq: 0, call: &call, latency_ns: 1 }, prefetching);
+        }
+        targets
+    }
 
     #[test]
-    fn chunks_are_served_by_all_rows_together() {
-        let row = |text: &str| Bitmap::from_fn(text.len(), |cell| text.as_bytes()[cell] == b'1');
-        let windowed = [row("11110"), row("00110")];
-        assert_eq!(served_chunks(&windowed, FetchingPolicy::Prefix), 4);
-        assert_eq!(served_chunks(&[row("1011"), row("1101")], FetchingPolicy::Full), 2);
-        assert_eq!(served_chunks(&[row("000")], FetchingPolicy::Prefix), 0);
-        assert_eq!(served_chunks(&[], FetchingPolicy::Full), 0);
+    fn the_end_waits_once_for_all_workers() {
+        const WAIT: Duration = Duration::from_millis(300);
+        for order in [Order::Recorded, Order::Causal] {
+            let (mut targets, last_wait) = (workers(order), LastWait::of(WAIT));
+            let begun_ns = monotonic_ns();
+            for target in &mut targets {
+                target.last_wait = last_wait.clone();
+                target.finish(&StopFlag::default());
+            }
+            let waited = Duration::from_nanos(monotonic_ns() - begun_ns);
+            assert!((WAIT..2 * WAIT).contains(&waited), "{order:?}: {waited:?}");
+            let totals = ManagerTarget::close_all(targets).expect("no thread panicked");
+            assert_eq!((totals.storage.unresolved_prefetches, totals.answers.never_answered), (4, 4));
+            assert_eq!(totals.unsettled_calls, u64::from(order == Order::Causal));
+        }
     }
 }

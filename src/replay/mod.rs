@@ -43,6 +43,7 @@ pub mod observe;
 mod owners;
 pub mod pace;
 pub mod plan;
+mod prefetching;
 mod progress;
 pub mod schedule;
 pub mod selection;

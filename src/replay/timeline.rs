@@ -121,6 +121,7 @@ pub struct Timeline {
     latencies: [Histogram<u64>; Op::COUNT],
     lags: Histogram<u64>,
     max_lag_ns: u64,
+    duration_ns: u64,
     last_sample: LiveSample,
 }
 
@@ -133,6 +134,7 @@ impl Default for Timeline {
             latencies: std::array::from_fn(|_| fixed_histogram()),
             lags: fixed_histogram(),
             max_lag_ns: 0,
+            duration_ns: 0,
             last_sample: LiveSample::default(),
         }
     }
@@ -166,6 +168,21 @@ impl Timeline {
             l2_used_bytes: sample.l2_used_bytes,
         };
         bucket.usage = Some(bucket.usage.map_or(usage, |before| before.max(usage)));
+    }
+
+    /// The replay took so long: what was seen after its end, which a look at the storage manager always is, counts for its last
+    /// moment.
+    pub fn end_at(&mut self, duration_ns: u64) {
+        let last = (duration_ns.saturating_sub(1) / self.width_ns) as usize;
+        for late in self.buckets.split_off(self.buckets.len().min(last + 1)) {
+            self.buckets[last].absorb(late);
+        }
+        self.duration_ns = duration_ns;
+    }
+
+    /// How long the replay took, in nanoseconds; 0 before [`Self::end_at`].
+    pub fn duration_ns(&self) -> u64 {
+        self.duration_ns
     }
 
     /// How much time a bucket stands for.
@@ -305,6 +322,23 @@ mod tests {
         timeline.record(&outcome(MAX_BUCKETS as u64 * FIRST_WIDTH_NS, 10));
         assert_eq!(rates(&timeline)[0], (24, 30));
         assert_eq!(timeline.buckets()[0].usage.map(|usage| usage.l1_used_bytes), Some(70));
+    }
+
+    #[test]
+    fn what_is_seen_after_the_end_counts_for_the_last_moment() {
+        let mut timeline = Timeline::default();
+        timeline.record(&outcome(10, 10));
+        timeline.record(&outcome(2 * FIRST_WIDTH_NS - 1, 10));
+        let seen =
+            LiveSample { answered_chunks: 4, served_chunks: 3, l1_used_bytes: 7, ..LiveSample::default() };
+        timeline.sample(ORIGIN_NS + 9 * FIRST_WIDTH_NS, &seen);
+        timeline.end_at(2 * FIRST_WIDTH_NS);
+        assert_eq!((calls(&timeline), timeline.duration_ns()), (vec![1, 1], 2 * FIRST_WIDTH_NS));
+        let last = &timeline.buckets()[1];
+        assert_eq!((last.served_chunks, last.usage.map(|usage| usage.l1_used_bytes)), (3, Some(7)));
+        timeline.end_at(0);
+        assert_eq!(calls(&timeline), [2]);
+        Timeline::default().end_at(0);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct ManagerTotals {
     pub l2: L2Totals,
     /// What was noted beside the calls: bytes, times of L2, why something was missed.
     pub account: AccountSummary,
-    /// In causal order: how often L2 was not done in time, so that later calls may have seen it work.
+    /// In causal order: the calls at which L2 was not done in time, so that they or later ones may have seen it work.
     pub unsettled_calls: u64,
 }
 
@@ -41,6 +41,9 @@ pub struct StorageTotals {
     pub l2_hit_keys: u64,
     /// Objects that eviction removed from L1.
     pub evicted_keys: u64,
+    /// Objects in L1 that were locked for reading when the replay ended: prefetches locked them, and the trace has no reader that
+    /// lets them go. They cannot be evicted.
+    pub locked_at_end: u64,
     /// Prefetches whose result was not there when the replay ended.
     pub unresolved_prefetches: u64,
     /// Reads that got nothing: at least one key could not be read, and the others are not given out then.
@@ -71,6 +74,7 @@ impl std::ops::AddAssign for StorageTotals {
             l1_hit_keys,
             l2_hit_keys,
             evicted_keys,
+            locked_at_end,
             unresolved_prefetches,
             reads_found_nothing,
             keys_not_found,
@@ -88,6 +92,7 @@ impl std::ops::AddAssign for StorageTotals {
         self.l1_hit_keys += l1_hit_keys;
         self.l2_hit_keys += l2_hit_keys;
         self.evicted_keys += evicted_keys;
+        self.locked_at_end += locked_at_end;
         self.unresolved_prefetches += unresolved_prefetches;
         self.reads_found_nothing += reads_found_nothing;
         self.keys_not_found += keys_not_found;

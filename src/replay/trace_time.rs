@@ -4,17 +4,17 @@
 //! * Locks and reservations run out by the clock of the recording.
 //! * Once a second of it, L1 and L2 evict if they are fuller than their watermarks, as LMCache's threads do. Ours evicts in
 //!   addition as soon as a call has filled L1 up to the watermark, unless it is to be like LMCache.
-//! * What a call set in motion is over before something can see it. A prefetch is answered before the next call. A store is over before
-//!   anything is reserved, prefetched or evicted: until then it holds its objects, and L2 does not have them.
+//! * What a call set in motion is over before the next call, and before anything is evicted: prefetches, and stores, which hold
+//!   their objects until then, and are missing in L2. What L2 answers is taken in at such places alone. Stores that failed are tried again when the
+//!   recording has come so far, and are over then, too.
 
 use std::time::Duration;
 
-use crate::clock::{Clock, ManualClock, NS_PER_S};
-use crate::format::model::StorageCall;
+use crate::clock::{Clock, ManualClock, NS_PER_S, monotonic_ns};
 use crate::replay::stop::StopFlag;
 use crate::storage::StorageManager;
 use crate::storage::config::{Compat, L1ManagerConfig, StorageManagerConfig};
-use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Where the manager's clock stands when the recording starts: not at 0, which some fields use for "never".
 const START_NS: u64 = NS_PER_S;
@@ -40,13 +40,17 @@ const LOOKS_AFTER_GIVING_UP: u32 = 1;
 pub(super) struct TraceTime {
     hand: ManualClock,
     compat: Compat,
+    /// Without L2 there is nothing to wait for.
+    has_l2: bool,
     /// When the next eviction pass is due, on the recording's clock.
     next_pass_ns: AtomicU64,
     /// After so many passes in a row that evicted nothing, every lock has run out: those that follow evict nothing either.
     fruitless_passes: u64,
     /// How often a wait looks before it gives up.
     patience: AtomicU32,
-    /// How often what was set in motion was not over in time, so that later calls may have seen it happen.
+    /// Whether something was not over in time at the call that has its turn.
+    is_late: AtomicBool,
+    /// At how many calls something was not, so that later ones may have seen it happen.
     unsettled: AtomicU64,
 }
 
@@ -59,42 +63,55 @@ impl TraceTime {
         let time = Self {
             hand,
             compat: config.compat,
+            has_l2: !config.l2_adapters.is_empty(),
             next_pass_ns: AtomicU64::new(FIRST_PASS_NS),
             fruitless_passes: u64::try_from(longest_s).unwrap_or(0).saturating_add(2),
             patience: AtomicU32::new(MAX_LOOKS),
+            is_late: AtomicBool::new(false),
             unsettled: AtomicU64::new(0),
         };
         (time, clock)
     }
 
     /// Before a call that was made at `trace_ns`: time passes until then.
-    pub(super) fn prepare(
-        &self,
-        manager: &StorageManager,
-        call: &StorageCall,
-        trace_ns: u64,
-        stop: &StopFlag,
-    ) {
-        if matches!(call, StorageCall::ReserveWrite { .. } | StorageCall::SubmitPrefetch { .. }) {
-            self.settle(manager, stop);
-        }
+    pub(super) fn prepare(&self, manager: &StorageManager, trace_ns: u64, stop: &StopFlag) {
+        self.begin_call();
         self.pass_until(manager, trace_ns, stop);
         self.hand.advance_to_ns(START_NS.saturating_add(trace_ns));
+        // What was to be tried again by now.
+        self.settle(manager, stop);
     }
 
-    /// After a call: its stores are under way, and L1 is below its watermark, where it can be.
+    fn begin_call(&self) {
+        // Relaxed, here and below: only the worker whose turn it is comes here, and a turn is handed over with more.
+        self.is_late.store(false, Ordering::Relaxed);
+    }
+
+    /// After a call: its stores are over, and L1 is below its watermark, where it can be.
     pub(super) fn settle_call(&self, manager: &StorageManager, stop: &StopFlag) {
-        manager.pump();
+        self.settle(manager, stop);
         if self.compat == Compat::Native && manager.is_l1_at_watermark() {
-            self.settle(manager, stop);
             manager.evict_l1_at_watermark();
+        }
+    }
+
+    /// After all calls: waits until `deadline_ns` on `CLOCK_MONOTONIC`.
+    pub(super) fn settle_until(&self, manager: &StorageManager, deadline_ns: u64, stop: &StopFlag) {
+        while self.has_l2 && !stop.is_set() {
+            let left = Duration::from_nanos(deadline_ns.saturating_sub(monotonic_ns()));
+            if manager.settle(left.min(STOP_LOOK)) {
+                return;
+            }
+            if left.is_zero() {
+                manager.take_in_answers();
+                return self.note_late();
+            }
         }
     }
 
     /// Waits until `is_over`, which waits itself for at most as long as it is told; or until the replay is stopped, or it
     /// takes too long, which is counted.
     pub(super) fn wait(&self, stop: &StopFlag, is_over: impl Fn(Duration) -> bool) {
-        // Relaxed, here and below: whose turn it is has the number to itself, and the counter orders nothing.
         for _ in 0..self.patience.load(Ordering::Relaxed) {
             if is_over(STOP_LOOK) {
                 return self.patience.store(MAX_LOOKS, Ordering::Relaxed);
@@ -104,23 +121,37 @@ impl TraceTime {
             }
         }
         self.patience.store(LOOKS_AFTER_GIVING_UP, Ordering::Relaxed);
-        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        self.note_late();
     }
 
-    /// How often a wait was given up.
+    /// Counts the call that has its turn, once.
+    fn note_late(&self) {
+        if !self.is_late.swap(true, Ordering::Relaxed) {
+            self.unsettled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// At how many calls a wait was given up.
     pub(super) fn unsettled(&self) -> u64 {
-        // Relaxed: a counter that orders nothing.
         self.unsettled.load(Ordering::Relaxed)
     }
 
-    /// Waits until L2 is done with all that was handed to it.
-    pub(super) fn settle(&self, manager: &StorageManager, stop: &StopFlag) {
-        self.wait(stop, |at_most| manager.settle(at_most));
+    /// Waits until L2 is done with all that was handed to it; once a call, if it is not in time.
+    fn settle(&self, manager: &StorageManager, stop: &StopFlag) {
+        if !self.has_l2 {
+            return;
+        }
+        if !self.is_late.load(Ordering::Relaxed) {
+            self.wait(stop, |at_most| manager.settle(at_most));
+        }
+        if self.is_late.load(Ordering::Relaxed) {
+            // An adapter that is gone must not hold the others up.
+            manager.take_in_answers();
+        }
     }
 
     /// The eviction passes that are due until `trace_ns`. A pause in the trace costs no more passes than can do something.
     fn pass_until(&self, manager: &StorageManager, trace_ns: u64, stop: &StopFlag) {
-        // Relaxed, here and below: only the worker whose turn it is comes here, and a turn is handed over with more.
         let mut due_ns = self.next_pass_ns.load(Ordering::Relaxed);
         let mut fruitless = 0;
         while due_ns <= trace_ns && !stop.is_set() {
@@ -167,15 +198,18 @@ mod tests {
     }
 
     #[test]
-    fn an_l2_that_is_gone_is_waited_for_once_and_counted_every_time() {
+    fn an_l2_that_is_gone_is_waited_for_once_and_counted_at_every_call() {
         let (time, stop) = (time(), StopFlag::default());
         assert_eq!(looks(&time, &stop, MAX_LOOKS - 1), MAX_LOOKS);
         assert_eq!(time.unsettled(), 0, "at the limit");
         assert_eq!(looks(&time, &stop, MAX_LOOKS), MAX_LOOKS);
         assert_eq!((looks(&time, &stop, u32::MAX), looks(&time, &stop, u32::MAX)), (1, 1));
-        assert_eq!(time.unsettled(), 3);
+        assert_eq!(time.unsettled(), 1, "three waits of one call");
+        time.begin_call();
+        assert_eq!((looks(&time, &stop, u32::MAX), time.unsettled()), (1, 2));
+        time.begin_call();
         assert_eq!((looks(&time, &stop, 0), looks(&time, &stop, 5)), (1, 6), "it is back");
-        assert_eq!(time.unsettled(), 3);
+        assert_eq!(time.unsettled(), 2);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct StorageManagerBuilder {
     config: StorageManagerConfig,
     clock: Clock,
     is_threaded: bool,
-    stores_in_turn: bool,
+    in_turn: bool,
     factory: Arc<AdapterFactory>,
 }
 
@@ -65,7 +65,7 @@ impl StorageManagerBuilder {
             config,
             clock: Clock::system(),
             is_threaded: true,
-            stores_in_turn: false,
+            in_turn: false,
             factory: Arc::new(factory::create),
         }
     }
@@ -79,10 +79,11 @@ impl StorageManagerBuilder {
         self
     }
 
-    /// Gives each adapter one store at a time, so that it books objects in the order in which they were written.
+    /// Has L2 leave the same however fast its adapters are: each gets one store at a time, so that it books objects in the
+    /// order in which they were written; and what they answer is taken in when all have answered, in a fixed order.
     #[must_use]
-    pub fn stores_in_turn(mut self) -> Self {
-        self.stores_in_turn = true;
+    pub fn in_turn(mut self) -> Self {
+        self.in_turn = true;
         self
     }
 
@@ -128,6 +129,7 @@ impl StorageManagerBuilder {
             readers: Striped::new(|_| Arc::new(reader.clone())),
             hook: OnceLock::new(),
             factory: FactoryBox(self.factory),
+            clock: self.clock,
             is_threaded: self.is_threaded,
             lifecycle: Mutex::default(),
             config: self.config,
@@ -166,7 +168,8 @@ impl StorageManagerBuilder {
             policy: self.config.store_policy,
             config: self.config.store,
             compat: self.config.compat,
-            max_tasks: match (self.stores_in_turn, self.config.compat) {
+            in_turn: self.in_turn,
+            max_tasks: match (self.in_turn, self.config.compat) {
                 (true, _) => 1,
                 (false, Compat::Native) => MAX_TASKS,
                 (false, Compat::Lmcache) => usize::MAX,
@@ -208,6 +211,7 @@ impl StorageManagerBuilder {
         let settings = PrefetchSettings {
             max_in_flight: self.config.prefetch_max_in_flight,
             timeout_ns: self.config.prefetch.timeout_ms.map(|ms| ms.saturating_mul(NS_PER_MS)),
+            in_turn: self.in_turn,
         };
         PrefetchController::new(tiers, Arc::clone(adapters), task_ids, settings)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::clock::monotonic_ns;
+use crate::clock::{Clock, monotonic_ns};
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::agent::Agent;
@@ -50,6 +50,7 @@ pub struct StorageManager {
     pub(super) readers: Striped<Arc<Reader>>,
     pub(super) hook: OnceLock<Arc<dyn CallHook>>,
     pub(super) factory: FactoryBox,
+    pub(super) clock: Clock,
     /// Whether controllers have threads; if not, the owner pumps them.
     pub(super) is_threaded: bool,
     /// Held while adapters come or go.
@@ -454,6 +455,11 @@ impl StorageManager {
     /// The quotas of tenants, for adapters that keep tenants apart.
     pub fn quota_manager(&self) -> &QuotaManager {
         &self.quotas
+    }
+
+    /// The clock by which locks and reservations run out.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The configuration.

@@ -10,8 +10,9 @@ use crate::storage::events::{Event, Events};
 use crate::storage::l2::factory::AdapterContext;
 use crate::storage::l2::{AdapterEntry, L2Adapter, L2AdapterId, L2Listener};
 use crate::storage::l2_eviction::KeyOrder;
-use crate::storage::manager::{Lifecycle, StorageManager};
+use crate::storage::manager::{L1Unit, Lifecycle, StorageManager};
 use crate::storage::prefetch::PrefetchHandle;
+use crate::storage::store::Message;
 use crate::sync::{Arc, lock};
 
 /// How long a manager without threads waits for an adapter's thread before it looks around.
@@ -211,8 +212,17 @@ impl StorageManager {
             if monotonic_ns() >= deadline_ns {
                 return false;
             }
-            self.units[0].store.wait(PUMP_WAIT);
+            let is_busy = |unit: &&L1Unit| unit.store_counters.in_flight_tasks() > 0;
+            self.units.iter().find(is_busy).unwrap_or(&self.units[0]).store.wait(PUMP_WAIT);
         }
+    }
+
+    /// Where L2 works [in turn](crate::storage::StorageManagerBuilder::in_turn): takes in what it has answered, though not all have.
+    pub fn take_in_answers(&self) {
+        for unit in &self.units {
+            unit.store.mailbox().send(Message::TakeIn);
+        }
+        self.pump();
     }
 
     /// Waits until everything that was written is stored, or given up, at most `timeout`; returns whether it is.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rkyv::util::AlignedVec;
 
+use super::compression::check_compression;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::lct::frame::PREFIX_BYTES;
 use crate::format::lct::{FrameCursor, Header};
@@ -88,6 +89,7 @@ impl TraceBytes {
 fn read_all(source: &mut impl Read) -> Result<TraceBytes> {
     let mut bytes = AlignedVec::new();
     read_up_to(PREFIX_BYTES, source, &mut bytes)?;
+    check_compression(&bytes)?;
     match is_native(&bytes) {
         true => read_native_header(source, &mut bytes)?,
         false => read_lct_header(source, &mut bytes)?,

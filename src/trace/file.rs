@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::bytes::{ReadMode, TraceBytes};
+use super::compression::check_compression;
 use super::native::NativeTrace;
 use super::reader::TraceReader;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::format::native::{KeyTable, is_native};
 
 /// An open trace: LMCache's file, or ours.
@@ -94,30 +95,3 @@ impl Trace {
 /// A file with these many right bytes is taken for a native one, so that the error names what is wrong with the
 /// others: line ends that a transfer as text has changed.
 const TOLD_APART_BYTES: usize = 4;
-
-/// First bytes of files that hold a compressed trace, and what reads them.
-const COMPRESSED: [(&[u8], &str); 2] = [
-    (b"\x28\xb5\x2f\xfd", "it is compressed by zstd: zstd -dc FILE | lmcache-trace replay - ... (or info -)"),
-    (b"\x1f\x8b", "it is compressed by gzip: gzip -dc FILE | lmcache-trace replay - ... (or info -)"),
-];
-
-fn check_compression(bytes: &[u8]) -> Result<()> {
-    match COMPRESSED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        Some((_, hint)) => {
-            Err(Error::new(ErrorKind::Unsupported, "a compressed file is not read").with_hint(*hint))
-        }
-        None => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compressed_files_are_told_apart() {
-        assert!(check_compression(b"\x28\xb5\x2f\xfdrest").is_err_and(|error| error.hint().is_some()));
-        assert!(check_compression(b"\x1f\x8b\x08").is_err());
-        assert!(check_compression(b"\x00\x00\x06\x0a").is_ok() && check_compression(b"").is_ok());
-    }
-}

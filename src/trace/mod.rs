@@ -9,6 +9,7 @@
 //! The bytes themselves are the business of [`format`](crate::format).
 
 mod bytes;
+mod compression;
 mod file;
 pub mod follow;
 pub mod native;

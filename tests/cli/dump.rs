@@ -56,6 +56,8 @@ fn wrappers_are_taken_off() {
 #[test]
 fn filters_select() {
     let ops = lines("traces/server_demo.lct", "--op reserve_write --op read_prefetched_results.enter");
+    let by_commas = lines("traces/server_demo.lct", "--op reserve_write,read_prefetched_results.enter");
+    assert_eq!(ops, by_commas);
     assert_eq!(ops.len(), 32);
     let range = lines("traces/server_demo.lct", "--from 5 --to 6");
     assert!(!range.is_empty());

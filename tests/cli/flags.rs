@@ -6,8 +6,10 @@ use crate::{command, stderr, stdout};
 #[test]
 fn the_help_shows_an_adapter_of_each_type_and_every_flag_of_lmcache() {
     let help = stdout(&command("replay --help").output().expect("runs"));
+    // JSON that is broken behind a comma is the same JSON.
+    let pasted: String = help.lines().map(str::trim_start).collect();
     for example in lmcache::storage::config::l2::known::EXAMPLES {
-        assert!(help.contains(&format!("'{example}'")), "{example}");
+        assert!(pasted.contains(&format!("'{example}'")), "{example}");
     }
     for flag in [
         "--l1-manager",

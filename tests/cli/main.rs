@@ -2,7 +2,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod completions;
 mod dump;
+mod examples;
 mod failures;
 mod flags;
 mod follow;
@@ -10,6 +12,7 @@ mod info;
 mod made_native;
 mod native;
 mod native_damage;
+mod numbers;
 mod pages;
 mod recording;
 mod recover;

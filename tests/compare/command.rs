@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::common::unpack_to_file;
 
 /// No pace, so that runs are short; in causal order, so that hits are the same in each.
-const QUICK: &str = "--l1-size-gb 0.1 --eviction-policy LRU --asap";
+pub(crate) const QUICK: &str = "--l1-size-gb 0.1 --eviction-policy LRU --asap";
 
-fn command(trace: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(trace: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lmcache-trace"));
     command.arg("compare").arg(trace).args(arguments);
     command
@@ -50,12 +50,12 @@ fn differences_that_are_exact_are_told_exactly() {
     assert_eq!(summary["metrics"]["duration"]["kind"], "estimated");
 }
 
-/// With L2, so that each metric of the catalogue is somewhere in a real summary.
+/// With an L2 that has what L1 had to give up, so that each metric of the catalogue is somewhere in a real summary.
 #[test]
 fn every_metric_is_measured() {
-    let trace = unpack_to_file("traces/deterministic.lct");
-    let paced = r#"--l1-size-gb 0.1 --eviction-policy LRU --l2-adapter '{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":9}'"#;
-    let output = compare(&trace.path, &["--a", paced, "--aa", "--runs", "6", "--confidence", "0.95"]);
+    let trace = unpack_to_file("traces/server_bench.lct");
+    let with_l2 = r#"--l1-size-gb 0.1 --eviction-policy LRU --rate 5000 --l2-adapter '{"type":"mock","max_size_gb":8,"mock_bandwidth_gb":90}'"#;
+    let output = compare(&trace.path, &["--a", with_l2, "--aa", "--runs", "6", "--confidence", "0.95"]);
     let summary = summary_of(&output);
     for metric in catalogue() {
         assert!(summary["metrics"][&metric.name].is_object(), "{} is in no summary", metric.name);
@@ -171,6 +171,10 @@ fn a_load_that_is_not_delivered_gets_no_verdict() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("this machine did not deliver the load"), "{said}");
+    assert!(
+        said.contains("hint: ") && said.contains("--asap") && said.contains("max_late_percent"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -190,6 +194,13 @@ fn a_baseline_is_saved_and_compared_with() {
         assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
         assert_eq!(summary_of(&output)["columns"][0], "baseline");
     }
+    // A gate that is broken does not move the measure to where it would be kept.
+    let before = std::fs::read(&baseline).expect("a baseline");
+    let arguments = ["--a", QUICK, "--runs", "8", "--gate", &gate, "--save-baseline", &baseline];
+    let output = compare(&trace.path, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("no baseline is saved: the gate did not pass"));
+    assert!(std::fs::read(&baseline).expect("a baseline") == before);
     let output = compare(&other.path, &["--a", QUICK, "--runs", "8", "--gate", &gate]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("another trace"));

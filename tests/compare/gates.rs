@@ -3,7 +3,8 @@
 use lmcache::compare::gate::Check;
 use lmcache::compare::metrics::LATE_SHARE;
 use lmcache::compare::{
-    Baseline, CheckResult, Gate, Judgement, Pairing, RunMetrics, TraceIdentity, Verdict, catalogue, compare,
+    Baseline, CheckResult, Gate, Judged, Judgement, Pairing, RunMetrics, TraceIdentity, Verdict, catalogue,
+    compare,
 };
 
 fn gate(json: &str) -> Gate {
@@ -53,7 +54,7 @@ fn runs(metrics: &[(&str, &[f64])]) -> Vec<RunMetrics> {
 
 fn judge(json: &str, a: &[RunMetrics], b: &[RunMetrics]) -> Judgement {
     let rows = compare(&catalogue(), a, b, Pairing::Paired, 0.99);
-    gate(json).judge(&catalogue(), &rows, &[a, b])
+    gate(json).judge(&catalogue(), &rows, &[Judged { name: "A", runs: a }, Judged { name: "B", runs: b }])
 }
 
 const LIMIT: &str = r#"{"metrics":{"prefetch.p50":{"max_increase_percent":10}}}"#;
@@ -109,9 +110,85 @@ fn there_is_no_verdict_where_the_load_was_not_delivered() {
     assert_eq!(verdict(0.01, 0.01).verdict, Verdict::Passed);
     let refused = verdict(0.0, 0.0101);
     assert_eq!(refused.verdict, Verdict::Refused);
-    assert!(refused.refusals[0].contains("calls of B began more than 1 ms late"), "{refused:?}");
+    assert!(refused.refusals[0].reason.contains("calls of B began more than 1 ms late"), "{refused:?}");
     let patient = LIMIT.replace("}}}", r#"}},"max_late_percent":50}"#);
     assert_eq!(judge(&patient, &late(0.0), &late(0.4)).verdict, Verdict::Passed);
+}
+
+/// What fails is quickly done, and evicts nothing.
+#[test]
+fn there_is_no_verdict_where_more_records_failed() {
+    let failed = |count: f64| runs(&[("prefetch.p50", &times(1.0)), ("records_failed", &[count; 8])]);
+    let verdict = |json: &str, a: f64, b: f64| judge(json, &failed(a), &failed(b));
+    assert_eq!(verdict(LIMIT, 3.0, 3.0).verdict, Verdict::Passed);
+    assert_eq!(verdict(LIMIT, 3.0, 2.0).verdict, Verdict::Passed);
+    let refused = verdict(LIMIT, 3.0, 4.0);
+    assert_eq!(refused.verdict, Verdict::Refused);
+    assert!(refused.refusals[0].reason.contains("records_failed is 4 in a run of B"), "{refused:?}");
+    let lost =
+        runs(&[("prefetch.p50", &times(1.0)), ("l2.keys_lost", &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0])]);
+    assert_eq!(judge(LIMIT, &failed(0.0), &lost).verdict, Verdict::Refused);
+    let allowed = LIMIT.replace("}}}", r#"},"records_failed":{"max_increase":1}}}"#);
+    assert_eq!(verdict(&allowed, 3.0, 4.0).verdict, Verdict::Passed);
+    assert_eq!(verdict(&allowed, 3.0, 5.0).verdict, Verdict::Failed);
+}
+
+/// A percentage of nothing is no number: what came from nothing is past every limit in percent, and is told as it is.
+#[test]
+fn percent_of_nothing_is_told_as_the_values() {
+    let limit = |limit: &str| format!(r#"{{"metrics":{{"keys_evicted":{{{limit}}}}}}}"#);
+    let check = |given: &str, a: &[f64; 8], b: &[f64; 8]| {
+        let judgement = judge(&limit(given), &runs(&[("keys_evicted", a)]), &runs(&[("keys_evicted", b)]));
+        judgement.checks[0].clone()
+    };
+    let (none, some) = ([0.0; 8], [12.0; 8]);
+    let from_nothing = check(r#""max_increase_percent":1000"#, &none, &some);
+    assert_eq!((from_nothing.result, from_nothing.change), (CheckResult::Broken, None));
+    assert_eq!((from_nothing.first, from_nothing.second), (0.0, 12.0));
+    let other_way = check(r#""max_decrease_percent":0"#, &none, &some);
+    assert_eq!((other_way.result, other_way.change), (CheckResult::Kept, None));
+    let to_nothing = check(r#""max_decrease_percent":99"#, &some, &none);
+    assert_eq!((to_nothing.result, to_nothing.change), (CheckResult::Broken, Some(-100.0)));
+    // Noise from nothing: nobody can tell, and with `fail` that is too much.
+    let noise = [0.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    assert_eq!(check(r#""max_increase_percent":1000"#, &none, &noise).result, CheckResult::TooNoisy);
+}
+
+/// The percentage is of the mean that the change is made of, not of the median: here that would be 0.
+#[test]
+fn percents_of_counts_are_of_their_mean() {
+    let a = [0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 100.0, 100.0];
+    let json = r#"{"metrics":{"keys_evicted":{"max_increase_percent":10}}}"#;
+    let judgement =
+        judge(json, &runs(&[("keys_evicted", &a)]), &runs(&[("keys_evicted", &a.map(|a| a + 3.0))]));
+    let check = &judgement.checks[0];
+    assert!((check.change.unwrap_or(0.0) - 8.0).abs() < 1e-9, "{check:?}");
+}
+
+/// A baseline that lacks a metric, one that was made on a machine too slow for it, and one that has one run less.
+#[test]
+fn a_baseline_that_cannot_be_compared_with_gets_no_verdict() {
+    let now = runs(&[("prefetch.p50", &times(1.0)), (LATE_SHARE, &[0.0; 8])]);
+    let against = |kept: &[RunMetrics]| {
+        let rows = compare(&catalogue(), kept, &now, Pairing::Unpaired, 0.99);
+        let judged = [Judged { name: "the baseline", runs: kept }, Judged { name: "A", runs: &now }];
+        gate(LIMIT).judge(&catalogue(), &rows, &judged)
+    };
+    let lacking = against(&runs(&[("keys_hit", &[1.0; 8])]));
+    let late = against(&runs(&[("prefetch.p50", &times(1.0)), (LATE_SHARE, &[0.2; 8])]));
+    let short = against(&runs(&[("prefetch.p50", &times(1.0)[..7])]));
+    for (refused, wanted) in [
+        (lacking, "prefetch.p50 is not in all runs"),
+        (late, "20.0 % of the calls of the baseline began"),
+        (short, "7 runs of the baseline and 8 of A are too few"),
+    ] {
+        assert_eq!(refused.verdict, Verdict::Refused, "{wanted}");
+        assert!(refused.refusals.iter().any(|refusal| refusal.reason.contains(wanted)), "{refused:?}");
+    }
+    let mut odd = times(1.0);
+    odd[2] = f64::NAN;
+    assert_eq!(against(&runs(&[("prefetch.p50", &odd)])).verdict, Verdict::Refused);
+    assert_eq!(against(&runs(&[("prefetch.p50", &times(1.0))])).verdict, Verdict::Passed);
 }
 
 /// One run in which a neighbour held us up spoils nothing.
@@ -130,20 +207,29 @@ fn there_is_no_verdict_on_what_no_run_has_or_too_few_have() {
     assert_eq!((absent.verdict, absent.checks), (Verdict::Refused, Vec::<Check>::new()));
     let few = runs(&[("prefetch.p50", &times(1.0)[..4])]);
     let few = judge(LIMIT, &few, &few[1..].iter().chain(&few[..1]).cloned().collect::<Vec<_>>());
-    assert!(few.refusals[0].contains("too few runs"), "{few:?}");
+    assert!(few.refusals[0].reason.contains("4 runs of A and 4 of B are too few: 8 of each"), "{few:?}");
 }
 
 #[test]
 fn a_baseline_comes_back_and_knows_its_trace() {
     let all = catalogue();
     let kept = runs(&[("prefetch.p50", &times(1.0)), ("keys_hit", &[3.0; 8])]);
-    let trace = TraceIdentity { records: 7, recorded_digest: "ab".to_owned() };
+    let trace = TraceIdentity { records: 7, recorded_digest: "ab".to_owned(), duration_s: Some(6.5) };
     let baseline = Baseline::new(&all, &kept, &trace, "--asap", "host".to_owned());
     let read = Baseline::from_json(&baseline.to_json()).unwrap();
     assert_eq!((read.run_metrics(&all), read.runs()), (kept, 8));
     assert!(read.check_trace(&trace).is_ok());
-    let other = TraceIdentity { records: 8, ..trace };
-    assert!(read.check_trace(&other).unwrap_err().to_string().contains("another trace"));
+    for (is_same, other) in [
+        (false, TraceIdentity { records: 8, ..trace.clone() }),
+        (false, TraceIdentity { recorded_digest: String::new(), ..trace.clone() }),
+        (false, TraceIdentity { duration_s: Some(6.500_01), ..trace.clone() }),
+        (true, TraceIdentity { duration_s: Some(6.500_000_9), ..trace.clone() }),
+        (true, TraceIdentity { duration_s: None, ..trace }),
+    ] {
+        let checked = read.check_trace(&other).map_err(|error| error.to_string());
+        assert_eq!(checked.is_ok(), is_same, "{other:?}");
+        assert!(checked.err().is_none_or(|error| error.contains("another trace")));
+    }
     let text = baseline.to_json();
     for (from, to, wanted) in [
         ("\"version\": 1", "\"version\": 2", "no baseline of this version"),

@@ -12,3 +12,5 @@ mod namespaces;
 #[cfg(feature = "cli")]
 mod planted;
 mod simulated;
+#[cfg(feature = "cli")]
+mod told;

@@ -24,6 +24,11 @@ pub(crate) struct Host {
 impl Host {
     /// Compiles `tests/ffi/hosts/<name>` with all warnings as errors, and links the shared library.
     pub(crate) fn compile(name: &str) -> Self {
+        Self::compile_with(name, &[])
+    }
+
+    /// The same, with more words for the compiler.
+    pub(crate) fn compile_with(name: &str, words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (compiler, standard) = match name.ends_with(".c") {
             true => ("cc", "-std=c99"),
@@ -42,6 +47,7 @@ impl Host {
                 "-Werror",
                 "-pthread",
             ])
+            .args(words)
             .arg("-I")
             .arg(root().join("include"))
             .arg(root().join("tests/ffi/hosts").join(name))

@@ -1,6 +1,7 @@
 //! The C interface, as programs in C and C++ use it: compiled here against the committed header, linked with the library that
 //! this build has made, and run.
 
+mod checkers;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
@@ -11,4 +12,3 @@ mod packaging;
 mod record;
 mod storage;
 mod symbols;
-mod valgrind;

@@ -492,6 +492,23 @@ fn a_full_device_has_no_room_and_lmcaches_store_fails() {
     }
 }
 
+/// Whichever worker comes first: what finds no room is what stands last in the task.
+#[test]
+fn the_last_slots_go_to_the_first_objects_of_a_task() {
+    for _ in 0..5 {
+        let device = Device::new(META + 104 * SLOT);
+        let ours = open(&device.path());
+        let options =
+            ConnectorOptions { workers: 7, capacity_bytes: ours.capacity_bytes(), compat: Compat::Native };
+        let adapter = ConnectorAdapter::start(ours, options).unwrap();
+        let objects: Vec<_> = keys(0, 200).into_iter().map(|key| (key, payload(1, 9_000))).collect();
+        assert_eq!(store(&adapter, &objects[..5]).refused.popcount(), 0);
+        let outcome = store(&adapter, &objects[5..]);
+        assert_eq!(outcome.refused.ones().collect::<Vec<_>>(), (99..195).collect::<Vec<_>>());
+        adapter.close();
+    }
+}
+
 #[test]
 fn the_largest_object_fits_and_one_byte_more_does_not() {
     let device = Device::new(META + 2 * SLOT);

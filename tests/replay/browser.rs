@@ -21,10 +21,13 @@ const boxes = [...document.querySelectorAll('figure.plot > svg')].map(svg => {
   return {title: svg.parentElement.querySelector('h3').textContent, width: frame.width, height: frame.height,
           drawn: Math.max(0, ...drawn.map(box => box.width))};
 });
+const styles = selector => [...document.querySelectorAll(selector)].map(cell => getComputedStyle(cell));
 document.documentElement.setAttribute('data-found', JSON.stringify({
   boxes,
   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   fetched: performance.getEntriesByType('resource').map(entry => entry.name),
+  numbers: [...new Set(styles('.numbers td, .numbers thead th + th').map(style => style.textAlign))],
+  indents: ['tbody th:not([class])', '.in1', '.in2'].map(rows => parseFloat(styles('.numbers ' + rows)[0]?.paddingLeft)),
   background: getComputedStyle(document.body).backgroundColor,
 }));
 </script>"#;
@@ -73,7 +76,8 @@ fn found(dom: &str) -> Value {
 fn the_page_is_whole_in_a_browser() {
     let Some(browser) = browser() else { return };
     let trace = unpack_to_file("traces/deterministic.lct");
-    let (output, folder) = replay(&trace, &format!("{L1} --no-csv -q --html page.html"));
+    let l2 = r#"{"type":"mock","max_size_gb":1,"mock_bandwidth_gb":10}"#;
+    let (output, folder) = replay(&trace, &format!("{L1} --no-csv -q --html page.html --l2-adapter {l2}"));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
 
     let page = read(folder.path(), "page.html");
@@ -91,7 +95,7 @@ fn the_page_is_whole_in_a_browser() {
     let measured = format!("{before}{after}").replace("</body>", &format!("{MEASURE}</body>"));
     let copy = folder.path().join("measured.html");
     std::fs::write(&copy, measured).expect("room");
-    for (width, more) in [(1200, [].as_slice()), (500, &["--blink-settings=preferredColorScheme=0"])] {
+    for (width, more) in [(1200, [].as_slice()), (400, &["--blink-settings=preferredColorScheme=0"])] {
         let found = found(&text(&open(browser, &copy, width, more).stdout));
         let boxes = found["boxes"].as_array().expect("plots");
         assert!(boxes.len() >= 6, "{found}");
@@ -107,6 +111,11 @@ fn the_page_is_whole_in_a_browser() {
             (&Value::from(0), &Value::Array(Vec::new())),
             "{width}"
         );
+        assert_eq!(found["numbers"], serde_json::json!(["right"]), "{found}");
+        let indents = found["indents"].as_array().expect("a list");
+        let indents: Vec<_> =
+            indents.iter().map(|pixels| pixels.as_f64().expect("rows at each depth")).collect();
+        assert!(indents[0] + 10.0 < indents[1] && indents[1] + 10.0 < indents[2], "{found}");
         let is_dark = found["background"] == "rgb(21, 23, 26)";
         assert_eq!(is_dark, !more.is_empty(), "{found}");
     }

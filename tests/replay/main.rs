@@ -9,6 +9,7 @@ mod bounded;
 #[cfg(feature = "cli")]
 mod browser;
 mod causal;
+mod causal_made;
 #[cfg(feature = "cli")]
 mod command;
 mod fakes;

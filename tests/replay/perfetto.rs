@@ -42,10 +42,10 @@ fn slices(events: &[Value]) -> HashMap<u64, Vec<(u64, u64)>> {
 #[test]
 fn tracks_are_named_and_their_slices_follow_each_other() {
     let trace = unpack_to_file("traces/deterministic.lct");
-    let (output, folder) = replay(&trace, &format!("{L1} --no-csv --format json --perfetto a/b.json"));
+    let (output, folder) = replay(&trace, &format!("{L1} --no-csv --format json --perfetto replay.json"));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let events = events(folder.path(), "a/b.json");
+    let events = events(folder.path(), "replay.json");
 
     let named = |kind: &str, track: u64| {
         of_phase(&events, "M").find(|event| event["name"] == kind && event["tid"] == track).is_some()

@@ -53,6 +53,7 @@ pub(super) fn replay(
     // A group of its own: Ctrl-C on the terminal is for us, who pass it on once. The second one would end the run before
     // it has put away what it stored to L2.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    signal::end_with_this_thread(&mut command);
     let child = command.spawn().map_err(|error| Error::io("cannot start a replay", error))?;
     let (status, summary, notes) = wait(child, stop, tick)?;
     if stop.is_set() {

@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use crate::cli::exit::print_warning;
-use crate::cli::replay::{PaceFlags, PartFlags};
+use crate::cli::replay::{PaceFlags, Pacing, Part, PartFlags};
 use crate::cli::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
 use crate::storage::l2::namespace::NamespaceMode;
@@ -29,6 +29,10 @@ pub(super) struct Configuration {
     pub(super) flags: String,
     /// One by one.
     pub(super) words: Vec<String>,
+    /// How fast, in which order.
+    pub(super) pacing: Pacing,
+    /// Which part of the trace, and how often.
+    pub(super) part: Part,
 }
 
 impl Configuration {
@@ -48,8 +52,8 @@ impl Configuration {
         })?;
         let played = PlayedFlags::try_parse_from(&words).map_err(not_of_a_replay)?;
         let config = played.storage.to_config()?;
-        played.pace.pacing(config.l1_managers.len())?;
-        played.part.part()?;
+        let pacing = played.pace.pacing(config.l1_managers.len())?;
+        let part = played.part.part()?;
         let namespace = played.namespace.l2_namespace;
         namespace.check(&config)?;
         if !is_quiet {
@@ -60,8 +64,16 @@ impl Configuration {
                 );
             }
         }
-        Ok(Self { flags: flags.to_owned(), words })
+        Ok(Self { flags: flags.to_owned(), words, pacing, part })
     }
+}
+
+/// The pace and the part of a trace that flags name; nothing if they are none of this program, as those of a baseline may be.
+pub(super) fn played_by(flags: &str) -> Option<(Pacing, Part)> {
+    let words = shell_words::split(flags).ok()?;
+    let played = PlayedFlags::try_parse_from(words).ok()?;
+    let l1_managers = played.storage.to_config().ok()?.l1_managers.len();
+    Some((played.pace.pacing(l1_managers).ok()?, played.part.part().ok()?))
 }
 
 /// The first line of what clap has to say.

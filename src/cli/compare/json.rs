@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::report::CompareReport;
-use crate::compare::{Change, Metric, Row, RunMetrics, Scale, Spread};
+use crate::compare::{Change, Direction, Metric, Row, RunMetrics, Scale, Spread, least_runs};
 
 /// The object, indented by two, with a newline at the end.
 pub(super) fn render(report: &CompareReport<'_>) -> String {
+    let counts = report.counts();
     let rows = report.rows.iter().map(|row| (report.catalogue[row.place].name.clone(), metric(report, row)));
     let object = json!({
         "trace": report.trace,
@@ -14,7 +15,10 @@ pub(super) fn render(report: &CompareReport<'_>) -> String {
         "runs_wanted": report.runs_wanted,
         "interrupted": report.is_interrupted,
         "columns": report.columns(),
-        "changed_metrics": report.changed(),
+        "least_runs": least_runs(report.confidence),
+        "changed_metrics": counts.all(),
+        "better_metrics": counts.better,
+        "worse_metrics": counts.worse,
         "metrics": rows.collect::<Map<_, _>>(),
         "gate": report.judgement,
         "baseline": report.baseline.map(|(runs, host)| json!({"runs": runs, "host": host})),
@@ -27,11 +31,15 @@ pub(super) fn render(report: &CompareReport<'_>) -> String {
 }
 
 fn metric(report: &CompareReport<'_>, row: &Row) -> Value {
+    let metric = &report.catalogue[row.place];
     let mut object = json!({
-        "unit": report.catalogue[row.place].unit.name(),
+        "unit": metric.unit.name(),
+        "better": metric.better.map(Direction::name),
+        "mean": row.mean.name(),
         "first": row.a.map(spread),
         "second": row.b.map(spread),
         "changed": row.is_changed(),
+        "repeats_submit_prefetch_task": row.is_repeat,
     });
     let more = match row.change {
         Change::Exact { difference } => json!({"kind": "exact", "change": difference}),
@@ -43,7 +51,7 @@ fn metric(report: &CompareReport<'_>, row: &Row) -> Value {
             "high": high,
             "noise": floor,
         }),
-        Change::TooFewRuns => json!({"kind": "too_few_runs"}),
+        Change::TooFewRuns { .. } => json!({"kind": "too_few_runs"}),
         Change::NotInBoth => json!({"kind": "not_in_both"}),
     };
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
@@ -53,7 +61,7 @@ fn metric(report: &CompareReport<'_>, row: &Row) -> Value {
 }
 
 fn spread(spread: Spread) -> Value {
-    json!({"median": spread.median, "min": spread.min, "max": spread.max})
+    json!({"mean": spread.mean, "median": spread.median, "min": spread.min, "max": spread.max})
 }
 
 /// A configuration, and the metrics of each of its runs.

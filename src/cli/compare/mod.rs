@@ -2,14 +2,18 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, gate, baseline, trace, outputs)
 //!   is found before the first run.
-//! * [`configuration`]: `--a` and `--b`. [`series`]: all runs; [`child`]: one of them.
-//! * [`report`]: the results in one value; [`terminal`] and [`json`] render it.
+//! * [`configuration`]: `--a` and `--b`; [`parts`]: whether both have something to play, and the same.
+//! * [`series`]: all runs; [`child`]: one of them.
+//! * [`report`]: the results in one value; [`terminal`] and [`json`] render it. [`numbers`] and [`table`]: the forms of both.
 
 mod child;
 mod configuration;
 mod json;
+mod numbers;
+mod parts;
 mod report;
 mod series;
+mod table;
 mod terminal;
 
 use std::io::IsTerminal;
@@ -25,31 +29,45 @@ use super::output;
 use super::replay::{check_level, extent};
 use super::signals::stop_on_interrupt;
 use crate::compare::baseline::MAX_RUNS;
-use crate::compare::{Baseline, Gate, Metric, TraceIdentity, Verdict, catalogue, least_pairs};
+use crate::compare::{
+    Baseline, CheckResult, Gate, Judgement, Metric, TraceIdentity, Verdict, catalogue, least_runs,
+};
 use crate::error::{Error, Result};
 use crate::os::host;
-use crate::replay::StopFlag;
+use crate::replay::{StopFlag, TraceExtent};
 use crate::trace::{ReadMode, Trace};
 
 use configuration::Configuration;
 use report::CompareReport;
 use series::Series;
+use table::Paint;
 
 const EXAMPLES: &str = "\
 Examples:
-  lmcache-trace compare server.lct --a '--l1-size-gb 4 --eviction-policy LRU' --b '--l1-size-gb 4 --eviction-policy ARC'
-  lmcache-trace compare server.lct --a '--l1-size-gb 4 --eviction-policy LRU' --aa
-  lmcache-trace compare server.lct --a '--l1-size-gb 4 --eviction-policy LRU' --save-baseline main.json
-  lmcache-trace compare server.lct --a '--l1-size-gb 4 --eviction-policy LRU' --gate gate.json
+  lmcache-trace compare server.lct \\
+      --a '--l1-size-gb 4 --eviction-policy LRU' \\
+      --b '--l1-size-gb 4 --eviction-policy ARC'
+  lmcache-trace compare server.lct --aa \\
+      --a '--l1-size-gb 4 --eviction-policy LRU'
+  lmcache-trace compare server.lct --save-baseline main.json \\
+      --a '--l1-size-gb 4 --eviction-policy LRU --asap'
+  lmcache-trace compare server.lct --gate gate.json \\
+      --a '--l1-size-gb 4 --eviction-policy LRU --asap'
 
 A gate is a file such as
   {\"metrics\": {\"submit_prefetch_task.p99\": {\"max_increase_percent\": 10},
                \"chunk_hit_rate\": {\"max_decrease\": 0.005}},
    \"baseline\": \"main.json\"}
-Without a baseline its limits are for B against A. docs/compare.md has all of it.
+Without a baseline its limits are for B against A.
+docs/compare.md has all of it.
 
-Exit codes: 0 fine; 1 a limit of the gate is broken, or --aa found a difference where there is none; 2 wrong usage, a run
-that failed, or no verdict because the load was not delivered; 130 interrupted.";
+All of it takes (2 x runs + warmup) x the trace at its pace.
+
+Exit codes:
+  0    fine
+  1    a limit of the gate is broken, or --aa found a difference
+  2    wrong usage, a run that failed, or no verdict
+  130  interrupted";
 
 /// Runs of each configuration, unless it is said: two more than are needed at the least, so that one pair that says
 /// the opposite does not decide.
@@ -74,7 +92,7 @@ pub(crate) struct CompareArgs {
     /// How often each configuration is run. A confidence of 0.99 takes 8 at the least; noise that is twice as large takes
     /// four times as many
     #[arg(long, value_name = "N", default_value_t = DEFAULT_RUNS,
-          value_parser = RangedU64ValueParser::<u64>::new().range(2..=MAX_RUNS as u64))]
+          value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_RUNS as u64))]
     runs: u64,
     /// Runs of A before those that count: they fill the page cache
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = RangedU64ValueParser::<u64>::new().range(0..=100))]
@@ -114,6 +132,14 @@ struct Plan {
     gate: Option<Gate>,
     baseline: Option<Baseline>,
     identity: TraceIdentity,
+    extent: TraceExtent,
+}
+
+impl Plan {
+    /// What a baseline is compared with, and made of: B, or A where there is no B.
+    fn candidate(&self) -> &Configuration {
+        self.b.as_ref().unwrap_or(&self.a)
+    }
 }
 
 impl CompareArgs {
@@ -134,13 +160,21 @@ impl CompareArgs {
             warmup: self.warmup as usize,
             is_quiet: self.report.quiet,
         };
+        if !self.report.quiet {
+            let of_b = plan.b.as_ref().map(|b| (b, self.runs));
+            let sides: Vec<_> = of_b.into_iter().chain([(&plan.a, self.runs + self.warmup)]).collect();
+            parts::announce(&sides, &plan.extent);
+        }
         let measured = series.run(&plan.catalogue, &stop)?;
         if !self.report.quiet {
             measured.warn();
         }
         let report = CompareReport::new(&self, &plan, measured);
+        if !self.report.quiet {
+            report.warnings().iter().for_each(|sentence| print_warning(sentence));
+        }
         let saved = self.save_baseline(&plan, &report);
-        saved.and(self.deliver(&report)).map(|()| finding(&report))
+        saved.and(self.deliver(&report)).map(|()| self.finding(&report))
     }
 
     fn plan(&self) -> Result<Plan> {
@@ -160,9 +194,16 @@ impl CompareArgs {
         let gates: Vec<&Path> = std::iter::once(self.trace.as_path()).chain(self.gate.as_deref()).collect();
         check_apart(&outputs, &gates)?;
         outputs.iter().try_for_each(|path| check_writable(path))?;
-        let identity = self.identity()?;
-        baseline.as_ref().map_or(Ok(()), |baseline| baseline.check_trace(&identity))?;
-        Ok(Plan { catalogue, a, b, gate, baseline, identity })
+        let (identity, extent) = self.check_trace(&a, b.as_ref())?;
+        if let Some(b) = &b {
+            parts::check_alike(&a, b, gate.is_some(), is_quiet)?;
+        }
+        let plan = Plan { catalogue, a, b, gate, baseline, identity, extent };
+        if let Some(baseline) = &plan.baseline {
+            baseline.check_trace(&plan.identity)?;
+            parts::check_baseline(baseline, plan.candidate())?;
+        }
+        Ok(plan)
     }
 
     /// Refuses comparisons with nothing, and those that could not find anything.
@@ -180,9 +221,8 @@ impl CompareArgs {
         }
         let least = least_runs(self.confidence);
         if (self.runs as usize) < least {
-            return Err(Error::invalid("so few runs cannot be that sure of anything")
+            return Err(Error::invalid(format!("so few runs get no verdict: {least} of each are needed"))
                 .with_context("runs", self.runs)
-                .with_context("least", least)
                 .with_context("confidence", self.confidence)
                 .with_hint("give more --runs, or a lower --confidence"));
         }
@@ -196,8 +236,12 @@ impl CompareArgs {
         }
     }
 
-    /// Opens the trace as each run will, and looks at all of it.
-    fn identity(&self) -> Result<TraceIdentity> {
+    /// Opens the trace, looks at all of it, and makes sure that both configurations have something to play.
+    fn check_trace(
+        &self,
+        a: &Configuration,
+        b: Option<&Configuration>,
+    ) -> Result<(TraceIdentity, TraceExtent)> {
         if self.trace == Path::new("-") {
             return Err(Error::invalid("a trace that is replayed more than once has to be a file")
                 .with_hint("save what comes through the pipe to a file first"));
@@ -206,7 +250,14 @@ impl CompareArgs {
         check_level(&trace)?;
         let keys = trace.key_table()?;
         let extent = extent(&trace, keys.as_ref(), self.report.quiet);
-        Ok(TraceIdentity { records: extent.records, recorded_digest: trace.sm_config_digest().to_owned() })
+        parts::check_calls('A', a, &trace, keys.as_ref())?;
+        b.map_or(Ok(()), |b| parts::check_calls('B', b, &trace, keys.as_ref()))?;
+        let identity = TraceIdentity {
+            records: extent.records,
+            recorded_digest: trace.sm_config_digest().to_owned(),
+            duration_s: Some(extent.duration_s),
+        };
+        Ok((identity, extent))
     }
 
     /// Keeps the runs of B, or of A where there is no B.
@@ -216,11 +267,13 @@ impl CompareArgs {
             print_warning("no baseline is saved: the comparison was interrupted");
             return Ok(());
         }
-        let (configuration, runs) = match &plan.b {
-            Some(b) => (b, &report.b),
-            None => (&plan.a, &report.a),
-        };
-        let (host, flags) = (host::host_name(), &configuration.flags);
+        // It may be the one that was judged by: what is worse would be the measure from now on.
+        if report.judgement.as_ref().is_some_and(|judgement| judgement.verdict != Verdict::Passed) {
+            print_warning("no baseline is saved: the gate did not pass");
+            return Ok(());
+        }
+        let runs = if plan.b.is_some() { &report.b } else { &report.a };
+        let (host, flags) = (host::host_name(), &plan.candidate().flags);
         let baseline = Baseline::new(&plan.catalogue, runs, &plan.identity, flags, host);
         write_whole(path, baseline.to_json().as_bytes())?;
         if !self.report.quiet {
@@ -235,23 +288,36 @@ impl CompareArgs {
             return output::deliver(&self.report, &json::render(report));
         }
         let to_file = self.report.output.as_deref().map_or(Ok(()), |path| {
-            write_whole(path, terminal::render(report, terminal::Paint::Plain).as_bytes())
+            write_whole(path, terminal::render(report, Paint::Plain, output::PIPED_WIDTH).as_bytes())
         });
         let paint = match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-            true => terminal::Paint::Colours,
-            false => terminal::Paint::Plain,
+            true => Paint::Colours,
+            false => Paint::Plain,
         };
         let to_stdout = match self.report.quiet {
             true => Ok(()),
-            false => output::print(&terminal::render(report, paint)),
+            false => output::print(&terminal::render(report, paint, output::width())),
         };
         to_file.and(to_stdout)
     }
-}
 
-/// As many pairs as a confidence takes, and an even number: the noise floor is made of pairs of runs of one side.
-fn least_runs(confidence: f64) -> usize {
-    least_pairs(confidence).next_multiple_of(2)
+    /// How it ended. What the table does not show is said on standard error.
+    fn finding(&self, report: &CompareReport<'_>) -> Finding {
+        if report.is_interrupted {
+            return Finding::Interrupted;
+        }
+        match (&report.judgement, report.is_aa) {
+            (Some(judgement), _) => {
+                let is_shown = self.format == CompareFormat::Terminal && !self.report.quiet;
+                match judged(report, judgement, is_shown) {
+                    Finding::None if report.is_aa && report.counts().all() > 0 => Finding::Found,
+                    finding => finding,
+                }
+            }
+            (None, true) if report.counts().all() > 0 => Finding::Found,
+            (None, _) => Finding::None,
+        }
+    }
 }
 
 fn parse_confidence(text: &str) -> Result<f64, String> {
@@ -278,20 +344,29 @@ fn read_baseline(gate: &Path, name: &str) -> Result<Baseline> {
     Baseline::from_json(&text).map_err(named)
 }
 
-fn finding(report: &CompareReport<'_>) -> Finding {
-    if report.is_interrupted {
-        return Finding::Interrupted;
-    }
-    match report.judgement.as_ref().map(|judgement| (judgement.verdict, &judgement.refusals)) {
-        Some((Verdict::Refused, reasons)) => {
-            for reason in reasons {
-                print_error(&Error::invalid(format!("there is no verdict: {reason}")));
+fn judged(report: &CompareReport<'_>, judgement: &Judgement, is_shown: bool) -> Finding {
+    match judgement.verdict {
+        Verdict::Passed => Finding::None,
+        Verdict::Refused => {
+            for refusal in &judgement.refusals {
+                let error = Error::invalid(format!("there is no verdict: {}", refusal.reason));
+                print_error(&match refusal.hint {
+                    Some(hint) => error.with_hint(hint),
+                    None => error,
+                });
             }
             Finding::Failed
         }
-        Some((Verdict::Failed, _)) => Finding::Found,
-        Some((Verdict::Passed, _)) => Finding::None,
-        None if report.is_aa && report.rows.iter().any(crate::compare::Row::is_changed) => Finding::Found,
-        None => Finding::None,
+        Verdict::Failed => {
+            let broken = judgement.checks.iter().filter(|check| check.result == CheckResult::Broken);
+            for check in broken.filter(|_| !is_shown) {
+                let (limit, change) = terminal::told(report.catalogue, check);
+                print_error(&Error::invalid(format!(
+                    "the gate is broken: {} {change}, {limit}",
+                    check.metric
+                )));
+            }
+            Finding::Found
+        }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::series::Measured;
 use super::{CompareArgs, Plan};
-use crate::compare::{Judgement, Metric, Pairing, Row, RunMetrics, compare};
+use crate::compare::gate::{DEFAULT_MAX_LATE_PERCENT, undelivered};
+use crate::compare::{Change, Judged, Judgement, Metric, Pairing, Refusal, Row, RunMetrics, compare};
 
 /// The results of one comparison.
 #[derive(Debug)]
@@ -43,10 +44,22 @@ impl<'a> CompareReport<'a> {
             (None, Some(rows)) => rows.clone(),
             (None, None) => Vec::new(),
         };
-        let judgement = plan.gate.as_ref().map(|gate| {
-            let judged = against_kept.as_ref().unwrap_or(&rows);
-            gate.judge(catalogue, judged, &[&a, &b])
+        let mut judgement = plan.gate.as_ref().map(|gate| match (&kept, &against_kept) {
+            (Some(kept), Some(judged_rows)) => {
+                let name = if plan.b.is_some() { "B" } else { "A" };
+                let judged = [Judged { name: "the baseline", runs: kept }, Judged { name, runs: candidate }];
+                gate.judge(catalogue, judged_rows, &judged)
+            }
+            _ => gate.judge(
+                catalogue,
+                &rows,
+                &[Judged { name: "A", runs: &a }, Judged { name: "B", runs: &b }],
+            ),
         });
+        if let (Some(judgement), true) = (&mut judgement, is_interrupted) {
+            let reason = "the comparison was interrupted".to_owned();
+            judgement.refuse(Refusal { reason, hint: None });
+        }
         Self {
             trace: args.trace.display().to_string(),
             catalogue,
@@ -65,9 +78,42 @@ impl<'a> CompareReport<'a> {
         }
     }
 
-    /// How many metrics differ above the noise.
-    pub(super) fn changed(&self) -> usize {
-        self.rows.iter().filter(|row| row.is_changed()).count()
+    /// The rows that both sides have, and that say what no other says.
+    pub(super) fn told(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !row.is_repeat && row.change != Change::NotInBoth)
+    }
+
+    /// What makes all times worth less, where no gate has said it.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        if self.judgement.is_some() {
+            return Vec::new();
+        }
+        let judged = [("A", &self.a), ("B", &self.b)].map(|(name, runs)| Judged { name, runs });
+        let late = undelivered(self.catalogue, &judged, DEFAULT_MAX_LATE_PERCENT);
+        late.into_iter().map(|refusal| refusal.reason).collect()
+    }
+
+    /// How many of them differ above the noise.
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for row in self.told() {
+            let count = match (row.direction(), self.catalogue[row.place].better) {
+                (None, _) => continue,
+                (Some(direction), Some(better)) if direction == better => &mut counts.better,
+                (Some(_), Some(_)) => &mut counts.worse,
+                (Some(_), None) => &mut counts.other,
+            };
+            *count += 1;
+        }
+        counts
+    }
+
+    /// How many runs of each are needed, if there are fewer.
+    pub(super) fn least_runs(&self) -> Option<usize> {
+        self.rows.iter().find_map(|row| match row.change {
+            Change::TooFewRuns { least } => Some(least),
+            _ => None,
+        })
     }
 
     /// What the two columns are called.
@@ -77,5 +123,20 @@ impl<'a> CompareReport<'a> {
             (false, true) => ["A", "A again"],
             (false, false) => ["A", "B"],
         }
+    }
+}
+
+/// Metrics that differ above the noise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) better: usize,
+    pub(super) worse: usize,
+    /// Those of which nobody can say which way is better.
+    pub(super) other: usize,
+}
+
+impl Counts {
+    pub(super) fn all(self) -> usize {
+        self.better + self.worse + self.other
     }
 }

@@ -103,6 +103,7 @@ impl Measured {
         let sentences = namespace.map(str::to_owned).into_iter().chain(
             policies.map(|policy| format!("{policy} could not choose what to evict, and L1 stayed full")),
         );
+        let sentences = sentences.chain(failures_in_l2(summary));
         for sentence in sentences {
             let sentence = format!("a run of {letter}: {sentence}");
             if !self.complaints.contains(&sentence) {
@@ -115,4 +116,16 @@ impl Measured {
     pub(super) fn warn(&self) {
         self.complaints.iter().for_each(|sentence| print_warning(sentence));
     }
+}
+
+/// Adapters that could not do all that they were asked to.
+fn failures_in_l2(summary: &Value) -> impl Iterator<Item = String> {
+    let flows = summary["l2"]["flows"].as_array().into_iter().flatten();
+    let failed = flows.filter(|flow| {
+        ["stores", "loads"].iter().any(|kind| flow[kind]["failed_objects"].as_u64().unwrap_or(0) > 0)
+    });
+    failed.map(|flow| {
+        let name = flow["name"].as_str().unwrap_or("of no name");
+        format!("L2 adapter {name} could not store or load every object; `lmcache-trace replay` with the same flags says why")
+    })
 }

@@ -2,40 +2,39 @@
 
 use anstyle::{AnsiColor, Style};
 
+use super::numbers::{change, interval, significant, value};
 use super::report::CompareReport;
-use crate::cli::text::{bytes, microseconds, plural, printable};
-use crate::compare::{Change, Check, CheckResult, Judgement, Metric, Row, Scale, Spread, Unit, Verdict};
-
-/// Whether a table has colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Paint {
-    Plain,
-    Colours,
-}
+use super::table::{Line, Paint, push_lines, push_painted, push_wrapped};
+use crate::cli::text::{plural, printable};
+use crate::compare::{
+    Change, Check, CheckResult, Direction, Judgement, Metric, Row, Scale, Spread, Unit, Verdict,
+};
 
 /// The names of the columns behind those of the two sides.
-const COLUMNS: [&str; 3] = ["change", "interval", "noise"];
+const COLUMNS: [&str; 4] = ["change", "interval", "noise", ""];
 
-/// The table, with a newline at its end.
-pub(super) fn render(report: &CompareReport<'_>, paint: Paint) -> String {
+/// The table, in lines of `width` where they can be broken, with a newline at its end.
+pub(super) fn render(report: &CompareReport<'_>, paint: Paint, width: usize) -> String {
     let mut text = head(report);
     if report.rows.is_empty() {
         return text;
     }
-    let [first, second] = report.columns();
-    let header = ["metric", first, second].into_iter().chain(COLUMNS).chain([""]).map(str::to_owned);
-    let mut lines = vec![(header.collect::<Vec<_>>(), Style::new().bold())];
-    let (zero, shown): (Vec<&Row>, Vec<&Row>) = report.rows.iter().partition(|row| is_zero(row));
-    lines.extend(shown.into_iter().map(|row| (cells(report, row), style(row))));
-    push_lines(&mut text, &lines, paint);
+    let (zero, shown): (Vec<&Row>, Vec<&Row>) =
+        report.rows.iter().filter(|row| !row.is_repeat).partition(|row| is_zero(row));
+    push_lines(&mut text, &lines(report, &shown), paint);
     text.push('\n');
     if !zero.is_empty() {
         let names: Vec<&str> = zero.iter().map(|row| report.catalogue[row.place].name.as_str()).collect();
-        text.push_str(&format!("Zero in all runs: {}.\n", names.join(", ")));
+        push_wrapped(&mut text, &format!("Zero in all runs: {}.", names.join(", ")), width);
     }
-    text.push_str(&conclusion(report));
+    if report.rows.iter().any(|row| row.is_repeat) {
+        let sentence =
+            "No prefetch went to L2: prefetch.p50, .p99 and .max are those of submit_prefetch_task.";
+        push_wrapped(&mut text, sentence, width);
+    }
+    conclusion(report).iter().for_each(|sentence| push_wrapped(&mut text, sentence, width));
     if let Some(judgement) = &report.judgement {
-        push_judgement(&mut text, judgement, paint);
+        push_judgement(&mut text, report, judgement, paint, width);
     }
     text
 }
@@ -60,119 +59,142 @@ fn head(report: &CompareReport<'_>) -> String {
     }
     if report.is_interrupted {
         let wanted = report.runs_wanted;
-        text.push_str(&format!(
-            "Interrupted: of {wanted} runs of each there are as many as are said above\n"
-        ));
+        text.push_str(&format!("Interrupted: {wanted} runs of each were wanted\n"));
     }
     text.push('\n');
     text
 }
 
-fn cells(report: &CompareReport<'_>, row: &Row) -> Vec<String> {
+/// A line for each row; rows whose names begin alike stand below what they share.
+fn lines(report: &CompareReport<'_>, rows: &[&Row]) -> Vec<Line> {
+    let name = |row: &Row| report.catalogue[row.place].name.as_str();
+    let [first, second] = report.columns();
+    // The last one stands to the left: an empty one keeps the numbers to the right.
+    let columns = if report.least_runs().is_some() { &[""][..] } else { &COLUMNS[..] };
+    let header = ["metric", first, second].into_iter().chain(columns.iter().copied()).map(str::to_owned);
+    let mut lines = vec![Line::Cells(header.collect(), Style::new().bold())];
+    for rows in rows.chunk_by(|one, next| group(name(one)) == group(name(next))) {
+        let heading = group(name(rows[0])).filter(|_| rows.len() > 1);
+        lines.extend(heading.map(|heading| Line::Heading(heading.to_owned())));
+        for row in rows {
+            let label = match heading {
+                Some(heading) => format!("  {}", &name(row)[heading.len()..]),
+                None => name(row).to_owned(),
+            };
+            let mut cells = cells(report, row, label);
+            cells.truncate(3 + columns.len());
+            lines.push(Line::Cells(cells, style(report, row)));
+        }
+    }
+    lines
+}
+
+/// What stands before the last point of a name.
+fn group(name: &str) -> Option<&str> {
+    name.rsplit_once('.').map(|(group, _)| group)
+}
+
+fn cells(report: &CompareReport<'_>, row: &Row, label: String) -> Vec<String> {
     let metric = &report.catalogue[row.place];
-    let median = |spread: Option<Spread>| {
-        spread.map_or_else(|| "-".to_owned(), |spread| value(metric.unit, spread.median))
-    };
-    let mut cells = vec![metric.name.clone(), median(row.a), median(row.b)];
+    let unit = metric.unit;
+    let mean =
+        |spread: Option<Spread>| spread.map_or_else(|| "-".to_owned(), |spread| value(unit, spread.mean));
+    let mut cells = vec![label, mean(row.a), mean(row.b)];
     cells.extend(match row.change {
         Change::Exact { difference } => [
-            if difference == 0.0 { "0".to_owned() } else { signed(metric.unit, difference) },
+            change(Scale::Unit, unit, difference),
             "exact".to_owned(),
             String::new(),
-            if difference == 0.0 { "equal" } else { direction(difference) }.to_owned(),
+            word(metric, row).to_owned(),
         ],
-        Change::Estimated { scale, change, low, high, floor, is_real } => [
-            told(scale, metric, change),
-            format!("{} to {}", told(scale, metric, low), told(scale, metric, high)),
-            told(scale, metric, floor).trim_start_matches('+').to_owned(),
-            if is_real { direction(change) } else { "noise" }.to_owned(),
+        Change::Estimated { scale, change: by, low, high, floor, .. } => [
+            change(scale, unit, by),
+            interval(scale, unit, low, high),
+            change(scale, unit, floor).trim_start_matches('+').to_owned(),
+            word(metric, row).to_owned(),
         ],
-        Change::TooFewRuns => ["", "too few runs", "", ""].map(str::to_owned),
-        Change::NotInBoth => ["", "not in both", "", ""].map(str::to_owned),
+        Change::TooFewRuns { .. } => [const { String::new() }; 4],
+        Change::NotInBoth => ["", "not in all runs", "", ""].map(str::to_owned),
     });
     cells
 }
 
-fn direction(change: f64) -> &'static str {
-    if change > 0.0 { "HIGHER" } else { "LOWER" }
-}
-
-fn style(row: &Row) -> Style {
-    match row.is_changed() {
-        true => Style::new().fg_color(Some(AnsiColor::Yellow.into())).bold(),
-        false => Style::new(),
+/// What a row comes to.
+fn word(metric: &Metric, row: &Row) -> &'static str {
+    match (row.direction(), metric.better) {
+        (None, _) if matches!(row.change, Change::Exact { .. }) => "equal",
+        (None, _) => "noise",
+        (Some(direction), Some(better)) => {
+            if direction == better {
+                "BETTER"
+            } else {
+                "WORSE"
+            }
+        }
+        (Some(Direction::Higher), None) => "HIGHER",
+        (Some(Direction::Lower), None) => "LOWER",
     }
 }
 
-/// A value of a metric.
-fn value(unit: Unit, value: f64) -> String {
-    match unit {
-        Unit::Microseconds => microseconds(value),
-        Unit::Seconds => format!("{value:.2} s"),
-        Unit::PerSecond => format!("{value:.1} /s"),
-        Unit::Share => format!("{:.2} %", value * 100.0),
-        Unit::Count if value.fract() == 0.0 => format!("{value:.0}"),
-        Unit::Count => format!("{value:.1}"),
-        Unit::Bytes => bytes(value as u64),
-    }
+fn style(report: &CompareReport<'_>, row: &Row) -> Style {
+    let color = match (row.direction(), report.catalogue[row.place].better) {
+        (None, _) => return Style::new(),
+        (Some(direction), Some(better)) if direction == better => AnsiColor::Green,
+        (Some(_), Some(_)) => AnsiColor::Red,
+        (Some(_), None) => AnsiColor::Yellow,
+    };
+    Style::new().fg_color(Some(color.into())).bold()
 }
 
-/// A difference in a metric's unit; one of shares is in percentage points.
-fn signed(unit: Unit, difference: f64) -> String {
-    let sign = if difference < 0.0 { '-' } else { '+' };
-    let amount = difference.abs();
-    match unit {
-        Unit::Share => format!("{sign}{:.2} points", amount * 100.0),
-        _ => format!("{sign}{}", value(unit, amount)),
-    }
-}
-
-fn told(scale: Scale, metric: &Metric, change: f64) -> String {
-    match scale {
-        Scale::Percent => format!("{change:+.1} %"),
-        Scale::Unit => signed(metric.unit, change),
-    }
-}
-
-/// One sentence.
-fn conclusion(report: &CompareReport<'_>) -> String {
-    let (changed, all) = (report.changed(), plural(report.rows.len() as u64, "metric"));
-    let [first, second] = report.columns();
+/// What it all comes to, and how sure that is.
+fn conclusion(report: &CompareReport<'_>) -> Vec<String> {
     // To the fourth digit, so that 0.999 does not become 99.9 and some rounding.
     let confidence = (report.confidence * 1e6).round() / 1e4;
-    let intervals = format!("Intervals hold for all metrics together, with {confidence} % confidence.\n");
-    let sentence = match changed {
-        0 => format!("None of {all} differs above the noise.\n"),
-        _ => format!("{second} differs from {first} in {changed} of {all}, above the noise.\n"),
+    let [first, second] = report.columns();
+    if let Some(least) = report.least_runs() {
+        return vec![format!(
+            "Too few runs for a verdict: {confidence} % confidence takes {least} runs of each."
+        )];
+    }
+    let all = plural(report.told().count() as u64, "metric");
+    let counts = report.counts();
+    let mut parts = vec![];
+    for (count, word) in [(counts.better, "better"), (counts.worse, "worse"), (counts.other, "neither")] {
+        parts.extend((count > 0).then(|| format!("{count} {word}")));
+    }
+    let sentence = match parts.is_empty() {
+        true => format!("None of {all} differs above the noise."),
+        false => format!(
+            "{second} differs from {first} in {} of {all}, above the noise: {}.",
+            counts.all(),
+            parts.join(", ")
+        ),
     };
-    sentence + &intervals
+    vec![sentence, format!("Intervals hold for all metrics together, with {confidence} % confidence.")]
 }
 
-fn push_judgement(text: &mut String, judgement: &Judgement, paint: Paint) {
+fn push_judgement(
+    text: &mut String,
+    report: &CompareReport<'_>,
+    judgement: &Judgement,
+    paint: Paint,
+    width: usize,
+) {
     text.push('\n');
     let bold = |color: AnsiColor| Style::new().fg_color(Some(color.into())).bold();
-    let check = |check: &Check| {
-        let Check { metric, limit, value, change, result, .. } = check;
-        let (word, style) = match result {
+    let line = |check: &Check| {
+        let (word, style) = match check.result {
             CheckResult::Kept => ("kept", Style::new()),
             CheckResult::Broken => ("BROKEN", bold(AnsiColor::Red)),
             CheckResult::TooNoisy => ("too noisy to tell", bold(AnsiColor::Yellow)),
         };
-        let unit = if limit.ends_with("percent") { " %" } else { "" };
-        (
-            vec![
-                metric.clone(),
-                format!("{limit} {value}{unit}"),
-                format!("{change:+.3}{unit}"),
-                word.to_owned(),
-            ],
-            style,
-        )
+        let (limit, change) = told(report.catalogue, check);
+        Line::Cells(vec![check.metric.clone(), limit, change, word.to_owned()], style)
     };
-    let lines: Vec<_> = judgement.checks.iter().map(check).collect();
+    let lines: Vec<Line> = judgement.checks.iter().map(line).collect();
     push_lines(text, &lines, paint);
     for refusal in &judgement.refusals {
-        text.push_str(&format!("{refusal}\n"));
+        push_wrapped(text, &refusal.reason, width);
     }
     let (word, color) = match judgement.verdict {
         Verdict::Passed => ("Gate: passed", AnsiColor::Green),
@@ -183,57 +205,22 @@ fn push_judgement(text: &mut String, judgement: &Judgement, paint: Paint) {
     text.push('\n');
 }
 
-/// Lines with their columns under each other: the first to the left, numbers to the right, the last as it comes.
-fn push_lines(text: &mut String, lines: &[(Vec<String>, Style)], paint: Paint) {
-    let columns = lines.iter().map(|(cells, _)| cells.len()).max().unwrap_or(0);
-    let width_of = |column: usize| {
-        let cells = lines.iter().filter_map(|(cells, _)| cells.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+/// A limit and the change that was held against it, in the unit of the gate.
+pub(super) fn told(catalogue: &[Metric], check: &Check) -> (String, String) {
+    let unit = catalogue.iter().find(|metric| metric.name == check.metric).map(|metric| metric.unit);
+    let name = match unit {
+        _ if check.limit.ends_with("percent") => " %",
+        Some(Unit::Microseconds) => " us",
+        Some(Unit::Seconds) => " s",
+        Some(Unit::PerSecond) => " /s",
+        Some(Unit::Bytes) => " bytes",
+        Some(Unit::Share | Unit::Count) | None => "",
     };
-    let widths: Vec<usize> = (0..columns).map(width_of).collect();
-    for (cells, style) in lines {
-        let mut line = String::new();
-        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            line.push_str(&match column {
-                0 => format!("{cell:<width$}"),
-                _ if column + 1 == columns => format!("  {cell}"),
-                _ => format!("  {cell:>width$}"),
-            });
-        }
-        push_painted(text, line.trim_end(), *style, paint);
-        text.push('\n');
-    }
-}
-
-fn push_painted(text: &mut String, line: &str, style: Style, paint: Paint) {
-    match paint {
-        Paint::Plain => text.push_str(line),
-        Paint::Colours => text.push_str(&format!("{style}{line}{style:#}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_and_differences_read_well() {
-        assert_eq!(value(Unit::Share, 0.5), "50.00 %");
-        assert_eq!([value(Unit::Count, 3.0), value(Unit::Count, 2.5)], ["3", "2.5"]);
-        assert_eq!(signed(Unit::Share, -0.005), "-0.50 points");
-        assert_eq!([signed(Unit::Bytes, 2048.0), signed(Unit::Count, -2.0)], ["+2.0 KiB", "-2"]);
-    }
-
-    #[test]
-    fn columns_stand_under_each_other_and_colours_are_for_terminals() {
-        let row = |cells: [&str; 3], style| (cells.map(str::to_owned).to_vec(), style);
-        let lines =
-            [row(["metric", "A", ""], Style::new().bold()), row(["x", "10.0 us", "noise"], Style::new())];
-        let mut plain = String::new();
-        push_lines(&mut plain, &lines, Paint::Plain);
-        assert_eq!(plain, "metric        A\nx       10.0 us  noise\n");
-        let mut painted = String::new();
-        push_lines(&mut painted, &lines, Paint::Colours);
-        assert!(painted.starts_with("\u{1b}[1mmetric"), "{painted:?}");
-    }
+    let change = match (check.change, unit) {
+        (Some(change), _) => format!("{}{}{name}", if change > 0.0 { "+" } else { "" }, significant(change)),
+        // Percent of nothing.
+        (None, Some(unit)) => format!("from {} to {}", value(unit, check.first), value(unit, check.second)),
+        (None, None) => String::new(),
+    };
+    (format!("{} {}{name}", check.limit, check.value), change)
 }

@@ -10,9 +10,11 @@ use crate::trace::store::FileStore;
 
 const EXAMPLES: &str = "\
 Examples:
-  lmcache-trace compact node.lct node.compact.lct       a recording, for keeping
-  lmcache-trace compact server.lct server.compact.lct   LMCache's file, too
-  lmcache-trace convert node.compact.lct server.lct     LMCache's form of it
+  # a recording, for keeping; LMCache's file, too
+  lmcache-trace compact node.lct node.compact.lct
+  lmcache-trace compact server.lct server.compact.lct
+  # LMCache's form of a compact file
+  lmcache-trace convert node.compact.lct node.lmcache.lct
 
 Each distinct key is written once. A compact file is read and replayed like any other; a recorder cannot
 write one, because it does not know the keys beforehand.";

@@ -31,9 +31,11 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
-  lmcache-trace convert server.lct server.native.lct              LMCache's file, a fifth of its size or less
-  lmcache-trace convert server.native.lct server.lct              and back, byte for byte
-  lmcache-trace convert node.lct for-lmcache.lct --omit-salts     a recording of ours, for LMCache's tools
+  # LMCache's file, a fifth of its size or less; and back, byte for byte
+  lmcache-trace convert server.lct server.native.lct
+  lmcache-trace convert server.native.lct server.copy.lct
+  # a recording of ours, for LMCache's tools
+  lmcache-trace convert node.lct for-lmcache.lct --omit-salts
   zstd -dc server.lct.zst | lmcache-trace convert - server.native.lct";
 
 /// Arguments of `convert`.

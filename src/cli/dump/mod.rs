@@ -10,11 +10,12 @@ mod native_line;
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::exit::{Finding, print_warning};
 use super::files::check_apart;
 use super::following;
+use super::numbers::{count, number};
 use super::options::ReadArgs;
 use super::output::Sink;
 use crate::error::{Error, Result};
@@ -24,8 +25,10 @@ use crate::trace::{Entry, Record, Records, Trace, TraceReader};
 const EXAMPLES: &str = "\
 Examples:
   lmcache-trace dump server.lct -n 20
-  lmcache-trace dump server.lct --op reserve_write --op finish_write --from 1.5 --to 2
-  lmcache-trace dump server.lct --format jsonl | jq -c '[.t_mono, .qualname]'
+  lmcache-trace dump server.lct --op reserve_write,finish_write \\
+      --from 1.5 --to 2
+  lmcache-trace dump server.lct --format jsonl \\
+      | jq -c '[.t_mono, .qualname]'
   lmcache-trace dump live.lct --follow --op loss
   zstd -dc server.lct.zst | lmcache-trace dump -";
 
@@ -41,17 +44,17 @@ pub(crate) struct DumpArgs {
     format: DumpFormat,
     /// Only records of this operation: a method name (reserve_write), a short name
     /// (read_prefetched_results.enter) or a whole qualified name; of a native file also the name of a call of the
-    /// host, "completion" or "loss". Repeat for several
-    #[arg(long, value_name = "OP")]
+    /// host, "completion" or "loss". Separate several by commas, or repeat the flag
+    #[arg(long, value_name = "OP", value_delimiter = ',')]
     op: Vec<String>,
     /// Only records from this time on, in seconds since the recording began
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number("1.5"))]
     from: Option<f64>,
     /// Only records before this time
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number("1.5"))]
     to: Option<f64>,
     /// Only the first N records that pass the other filters
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = count)]
     first: Option<u64>,
     #[command(flatten)]
     read: ReadArgs,
@@ -61,7 +64,7 @@ pub(crate) struct DumpArgs {
         default_missing_value = "all")]
     follow: Option<FollowFrom>,
     /// Write to PATH instead of standard output
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 }
 

@@ -34,9 +34,12 @@ const PROGRESS_FROM_BYTES: usize = 1 << 28;
 const EXAMPLES: &str = "\
 Examples:
   lmcache-trace info server.lct
-  lmcache-trace info node-*.lct --format json | jq '{file, total_records, truncated}'
-  lmcache-trace info server.lct --strict -q        exit code 1 if the trace is not whole, to the last byte
-  lmcache-trace info live.lct --follow --format json | jq '{calls_per_s, lost_calls}'
+  lmcache-trace info node-*.lct --format json \\
+      | jq '{file, total_records, truncated}'
+  # exit code 1 if the trace is not whole, to the last byte
+  lmcache-trace info server.lct --strict -q
+  lmcache-trace info live.lct --follow --format json \\
+      | jq '{calls_per_s, lost_calls}'
   zstd -dc server.lct.zst | lmcache-trace info -";
 
 /// Arguments of `info`.

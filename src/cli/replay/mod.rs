@@ -24,7 +24,7 @@ mod warnings;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::exit::{Finding, print_note, print_warning};
 use super::files::{check_apart, check_writable, create_directory, write_whole};
@@ -34,10 +34,11 @@ use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
 use crate::replay::{StopFlag, Timeline};
+use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 
 use live::{LinesTo, Progress};
-pub(super) use pacing::{PaceFlags, PartFlags};
+pub(super) use pacing::{PaceFlags, Pacing, Part, PartFlags};
 use page::Page;
 use play::{Lookers, Played, Replayed, play};
 use report::ReplayReport;
@@ -48,30 +49,53 @@ pub(super) use warnings::extent;
 const EXAMPLES: &str = "\
 Examples:
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU
-  lmcache-trace replay server.lct --l1-size-gb 0.5 --eviction-policy LRU --json --output-dir results
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --format json | jq .lag_us
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --record replayed.lct
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --html replay.html
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --perfetto replay.json
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --progress json 2>&1 >/dev/null | jq .hit_rate
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --asap
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --speed 10 --from 60 --to 120
-  lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU --tenants 4 --rate 5000
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU --prometheus-port 9090
+  lmcache-trace replay server.lct --l1-size-gb 1 --eviction-policy LRU \\
+      --json --output-dir results
   lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
-      --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' --l2-prefetch-policy retain
+      --format json | jq .lag_us
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --record replayed.lct
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --html replay.html --perfetto replay.json
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      -q --progress json 2>&1 | jq -R 'fromjson? | .hit_rate'
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --asap
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --speed 10 --from 60 --to 120
+  lmcache-trace replay server.lct --l1-size-gb 16 --eviction-policy LRU \\
+      --tenants 4 --rate 5000
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --prometheus-port 9090
+  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy LRU \\
+      --l2-adapter '{\"type\":\"fs\",\"base_path\":\"/data/kv\"}' \\
+      --l2-prefetch-policy retain
   lmcache-trace replay server.lct --eviction-policy ARC \\
       --l1-manager '{\"type\":\"DRAM\",\"tag\":\"hot\",\"size_gb\":4}' \\
       --l1-manager '{\"type\":\"DRAM\",\"tag\":\"cold\",\"size_gb\":16}'
-  lmcache-trace replay server.lct --l1-size-gb 4 --eviction-policy SIEVE --eviction-by bytes --compat native
+  lmcache-trace replay server.lct --l1-size-gb 4 \\
+      --eviction-policy SIEVE --eviction-by bytes --compat native
 
 L2 adapters, one of each type:
 ";
 
+/// Characters of a line of an adapter: with its indentation and quotes it stands on a terminal and in a man page.
+const ADAPTER_COLUMNS: usize = 68;
+
 /// The examples, with those of the L2 adapters.
 fn examples() -> String {
-    let adapters = EXAMPLES_OF_ADAPTERS.map(|example| format!("  '{example}'"));
+    let adapters = EXAMPLES_OF_ADAPTERS.map(|example| format!("  '{}'", broken(example)));
     format!("{EXAMPLES}{}", adapters.join("\n"))
+}
+
+/// The same JSON, in lines that end behind a comma.
+fn broken(json: &str) -> String {
+    match json.get(..ADAPTER_COLUMNS).and_then(|line| line.rfind(',')) {
+        Some(comma) if json.len() > ADAPTER_COLUMNS => {
+            format!("{}\n    {}", &json[..=comma], broken(&json[comma + 1..]))
+        }
+        _ => json.to_owned(),
+    }
 }
 
 /// Arguments of `replay`.
@@ -86,14 +110,14 @@ pub(crate) struct ReplayArgs {
     verbose: bool,
     /// Write one JSON object per record to PATH: qualname, latency_ms, failed, seq, lag_us,
     /// response_us (from the time at which it was due to its end)
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     jsonl_out: Option<PathBuf>,
     /// Write one page with plots and tables to FILE, for any browser; it needs no network
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     html: Option<PathBuf>,
     /// Write a timeline to FILE while the replay runs: open it with ui.perfetto.dev or chrome://tracing. A call
     /// takes about 330 bytes
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     perfetto: Option<PathBuf>,
     /// How progress is shown on standard error [default: bar on a terminal, none elsewhere and beside --verbose or
     /// --quiet]
@@ -102,10 +126,10 @@ pub(crate) struct ReplayArgs {
     /// Record the replay itself: the calls that it makes and what became of each go into the native trace OUT, which
     /// is overwritten. Nothing is lost: if the disk is slow the replay waits. Recording a call is part of its
     /// latency: some tenths of a microsecond, more for the first one and for long lists of keys
-    #[arg(long, value_name = "OUT")]
+    #[arg(long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     record: Option<PathBuf>,
     /// Where trace_replay_ops.csv and trace_replay_summary.json go; created if need be
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     output_dir: PathBuf,
     /// Do not write trace_replay_ops.csv
     #[arg(long)]
@@ -238,7 +262,7 @@ impl ReplayArgs {
         report.l2_namespace.tell(self.report.quiet);
         // Each result is worth having without the others; the first that could not be had is the error.
         let delivered = deliver(&self, &report);
-        let page = deliver_page(&self, &replayed, &report, timeline.as_ref());
+        let page = deliver_page(&self, &replayed, &config, &report, timeline.as_ref());
         files.and(delivered).and(page)?;
         self.tell_what_was_written();
         Ok(finding(&self, &report))
@@ -277,12 +301,13 @@ fn deliver(args: &ReplayArgs, report: &ReplayReport) -> Result<()> {
 fn deliver_page(
     args: &ReplayArgs,
     replayed: &Replayed<'_>,
+    config: &StorageManagerConfig,
     report: &ReplayReport,
     timeline: Option<&Timeline>,
 ) -> Result<()> {
     let (Some(path), Some(timeline)) = (&args.html, timeline) else { return Ok(()) };
     let trace = replayed.nodes.name();
-    write_whole(path, Page { report, timeline, trace: &trace }.render().as_bytes())
+    write_whole(path, Page { report, timeline, config, trace: &trace }.render().as_bytes())
 }
 
 fn finding(args: &ReplayArgs, report: &ReplayReport) -> Finding {

@@ -2,15 +2,18 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::numbers::{number, within};
 use crate::clock::Waiter;
 use crate::error::{Error, Result};
 use crate::format::model::Op;
+use crate::format::native::KeyTable;
 use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
 use crate::replay::nodes::Alignment;
 use crate::replay::pace::{RATES, SPEEDS};
-use crate::replay::selection::Selection;
-use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
+use crate::replay::selection::{LeftOut, Selection};
+use crate::replay::{MAX_WORKERS, Order, Pace, RecordBody, ReplayOptions, TraceExtent, TraceSource};
+use crate::trace::Trace;
 
 /// Where there are more CPUs than this, calls are made by several workers.
 const CPUS_OF_ONE_WORKER: usize = 4;
@@ -22,10 +25,11 @@ const MAX_DEFAULT_WORKERS: usize = 4;
 #[command(next_help_heading = "Pace and order")]
 pub(in crate::cli) struct PaceFlags {
     /// So many times as fast as recorded: 10, 0.5
-    #[arg(long, value_name = "X", conflicts_with_all = ["rate", "asap"])]
+    #[arg(long, value_name = "X", conflicts_with_all = ["rate", "asap"], allow_negative_numbers = true,
+        value_parser = number("10 or 0.5"))]
     speed: Option<f64>,
     /// So many records a second, evenly: 5000, 5000/s
-    #[arg(long, value_name = "N", conflicts_with = "asap")]
+    #[arg(long, value_name = "N", conflicts_with = "asap", allow_negative_numbers = true)]
     rate: Option<String>,
     /// Each call as soon as the one before it is over
     #[arg(long)]
@@ -35,7 +39,7 @@ pub(in crate::cli) struct PaceFlags {
     order: Option<OrderFlag>,
     /// Threads that make the calls. Without it: 1 on a machine of up to 4 CPUs, at most 4 on a larger one; in causal
     /// order, and with several L1 managers, 1
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = within(1..=MAX_WORKERS))]
     workers: Option<usize>,
     /// Sleep until a call is due instead of spinning through the last moments: little CPU, and calls some tens of
     /// microseconds late
@@ -66,27 +70,30 @@ pub(in crate::cli) struct PartFlags {
     #[arg(long, value_enum, default_value_t = AlignFlag::Wall, value_name = "CLOCK")]
     align: AlignFlag,
     /// Leave out what was made before this many seconds from the start
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number("60 or 1.5"))]
     from: Option<f64>,
     /// Leave out what was made from this many seconds on
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = number("60 or 1.5"))]
     to: Option<f64>,
     /// Replay these operations alone: reserve_write, finish_write, submit_prefetch_task, finish_read_prefetched,
-    /// read_prefetched_results.enter, read_prefetched_results.exit
+    /// read_prefetched_results.enter, read_prefetched_results.exit. Separate several by commas, or repeat the flag
     #[arg(long, value_name = "OP", value_delimiter = ',')]
     ops: Vec<String>,
-    /// Replay the keys of these models alone
+    /// Replay the keys of these models alone. Separate several by commas, or repeat the flag
     #[arg(long, value_name = "MODEL", value_delimiter = ',')]
     models: Vec<String>,
-    /// Replay the keys of these tenants alone, by their salts; "" is the tenant without one
+    /// Replay the keys of these tenants alone, by their salts; "" is the tenant without one. Separate several by commas,
+    /// or repeat the flag
     #[arg(long, value_name = "SALT", value_delimiter = ',')]
     salts: Vec<String>,
     /// Replay the trace so many times, one after the other, with the same keys
-    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    #[arg(long = "loop", value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+        value_parser = within(1..=MAX_COPIES))]
     loops: u32,
     /// Replay so many copies at once, each with a salt of its own: a tenant shares with no other what it shares with
     /// itself
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true,
+        value_parser = within(1..=MAX_COPIES))]
     tenants: u32,
 }
 
@@ -115,7 +122,7 @@ impl PaceFlags {
             (Some(OrderFlag::Causal), _) | (None, _) => Order::Causal,
         };
         let waiter = if self.low_cpu { Waiter::new(0) } else { Waiter::measured() };
-        let workers = self.workers(order, l1_managers)?;
+        let workers = self.workers(order, l1_managers);
         let options = ReplayOptions { pace, order, waiter, ..ReplayOptions::default() };
         Ok(Pacing { options, workers })
     }
@@ -133,22 +140,17 @@ impl PaceFlags {
             Error::invalid("a rate is a number of records a second")
                 .with_context("flag", "--rate")
                 .with_context("value", text.escape_debug())
+                .with_hint("for instance 5000 or 5000/s")
         })?;
         Pace::rate(per_s).ok_or_else(|| out_of_range("--rate", per_s, &RATES))
     }
 
-    fn workers(&self, order: Order, l1_managers: usize) -> Result<usize> {
-        let Some(workers) = self.workers else {
+    fn workers(&self, order: Order, l1_managers: usize) -> usize {
+        self.workers.unwrap_or_else(|| {
             let cpus = usable_cpus();
             let is_one = order == Order::Causal || l1_managers > 1 || cpus <= CPUS_OF_ONE_WORKER;
-            return Ok(if is_one { 1 } else { (cpus / 2).min(MAX_DEFAULT_WORKERS) });
-        };
-        if (1..=MAX_WORKERS).contains(&workers) {
-            return Ok(workers);
-        }
-        Err(Error::invalid(format!("a replay has 1 to {MAX_WORKERS} workers"))
-            .with_context("flag", "--workers")
-            .with_context("value", workers))
+            if is_one { 1 } else { (cpus / 2).min(MAX_DEFAULT_WORKERS) }
+        })
     }
 }
 
@@ -162,9 +164,10 @@ impl PartFlags {
     /// Checks the flags.
     pub(in crate::cli) fn part(&self) -> Result<Part> {
         for (flag, seconds) in [("--from", self.from), ("--to", self.to)] {
-            if seconds.is_some_and(|seconds| !seconds.is_finite() || seconds < 0.0) {
+            if let Some(seconds) = seconds.filter(|seconds| !seconds.is_finite() || *seconds < 0.0) {
                 return Err(Error::invalid("the time must be a number of seconds that is not below 0")
-                    .with_context("flag", flag));
+                    .with_context("flag", flag)
+                    .with_context("value", seconds));
             }
         }
         if let (Some(from), Some(to)) = (self.from, self.to)
@@ -173,13 +176,6 @@ impl PartFlags {
             return Err(Error::invalid("the part must begin before it ends")
                 .with_context("--from", from)
                 .with_context("--to", to));
-        }
-        for (flag, copies) in [("--loop", self.loops), ("--tenants", self.tenants)] {
-            if !(1..=MAX_COPIES).contains(&copies) {
-                return Err(Error::invalid(format!("the number must be from 1 to {MAX_COPIES}"))
-                    .with_context("flag", flag)
-                    .with_context("value", copies));
-            }
         }
         let selection = Selection {
             from_s: self.from,
@@ -196,11 +192,64 @@ impl PartFlags {
     }
 }
 
+impl Pacing {
+    pub(in crate::cli) fn pace(&self) -> Pace {
+        self.options.pace
+    }
+
+    /// Whether two replays are given their calls at the same times, and wait for the same.
+    pub(in crate::cli) fn is_alike(&self, other: &Self) -> bool {
+        let of = |pacing: &Self| (pacing.options.pace, pacing.options.order);
+        of(self) == of(other)
+    }
+}
+
 impl Part {
     /// How often each record is replayed.
     pub(super) fn copies(&self) -> u64 {
         u64::from(self.loops) * u64::from(self.tenants)
     }
+
+    /// How long a replay of it is to take at `pace`, and how many records it has at most, of all that there are.
+    pub(in crate::cli) fn expected(&self, all: &TraceExtent, pace: Pace) -> TraceExtent {
+        let records = all.records.saturating_mul(self.copies());
+        let part_s = self.selection.duration_s(all.duration_s) * f64::from(self.loops);
+        let duration_s = match pace {
+            Pace::Recorded => part_s,
+            Pace::Speed(factor) => part_s / factor,
+            Pace::Rate(per_s) => records as f64 / per_s,
+            Pace::Asap => 0.0,
+        };
+        TraceExtent { records, duration_s, ..*all }
+    }
+
+    /// Whether any call of `trace` is in it.
+    pub(in crate::cli) fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
+        let left_out = LeftOut::default();
+        let mut selected =
+            TraceSource::of(trace, keys).filter_map(|record| self.selection.select(record, &left_out));
+        selected.any(|record| matches!(record.body, RecordBody::Call(_)))
+    }
+
+    /// The flags in which two parts differ.
+    pub(in crate::cli) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let (own, others) = (&self.selection, &other.selection);
+        let is_different = [
+            ("--from", own.from_s != others.from_s),
+            ("--to", own.to_s != others.to_s),
+            ("--ops", !have_the_same(&own.ops, &others.ops)),
+            ("--models", !have_the_same(&own.models, &others.models)),
+            ("--salts", !have_the_same(&own.salts, &others.salts)),
+            ("--loop", self.loops != other.loops),
+            ("--tenants", self.tenants != other.tenants),
+        ];
+        is_different.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag).collect()
+    }
+}
+
+/// Whether two lists name the same, in any order.
+fn have_the_same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+    one.iter().all(|item| other.contains(item)) && other.iter().all(|item| one.contains(item))
 }
 
 /// The operation of a name: as it stands in traces, with or without its prefix, or in reports.
@@ -230,5 +279,23 @@ pub(super) fn order_name(order: Order) -> &'static str {
     match order {
         Order::Recorded => "recorded",
         Order::Causal => "causal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(loops: u32, models: &[&str], to_s: Option<f64>) -> Part {
+        let models = models.iter().map(|&name| name.to_owned()).collect();
+        let selection = Selection { models, to_s, ..Selection::default() };
+        Part { selection, loops, tenants: 1, alignment: Alignment::Wall }
+    }
+
+    #[test]
+    fn parts_differ_by_their_flags() {
+        let one = part(1, &["a", "b"], None);
+        assert_eq!(one.differences(&part(1, &["b", "a"], None)), [] as [&str; 0]);
+        assert_eq!(one.differences(&part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
     }
 }

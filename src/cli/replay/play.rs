@@ -62,19 +62,6 @@ impl Replayed<'_> {
     fn is_duration_known(&self, pace: Pace) -> bool {
         pace.follows_the_trace() || (pace != Pace::Asap && self.part.selection.is_everything())
     }
-
-    /// How long the replay is to take, and how many records it has at most.
-    fn expected(&self, pace: Pace) -> TraceExtent {
-        let records = self.extent.records.saturating_mul(self.part.copies());
-        let part_s = self.part.selection.duration_s(self.extent.duration_s) * f64::from(self.part.loops);
-        let duration_s = match pace {
-            Pace::Recorded => part_s,
-            Pace::Speed(factor) => part_s / factor,
-            Pace::Rate(per_s) => records as f64 / per_s,
-            Pace::Asap => 0.0,
-        };
-        TraceExtent { records, duration_s, ..self.extent }
-    }
 }
 
 /// Who looks on while a replay runs, ready to.
@@ -101,7 +88,7 @@ fn open_live(
     left_out: &Arc<LeftOut>,
     view: LiveView,
 ) -> Result<LiveOutput> {
-    let expected = replayed.expected(pace);
+    let expected = replayed.part.expected(&replayed.extent, pace);
     let trace_name = replayed.nodes.name();
     let options = LiveOptions {
         jsonl: args.jsonl_out.as_deref(),

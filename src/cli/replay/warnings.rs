@@ -98,7 +98,7 @@ pub(super) fn about_the_pace(report: &ReplayReport) {
     }
     if report.unsettled_calls > 0 {
         print_warning(&format!(
-            "L2 was not done in time before {} calls, which may have found it at work: this replay cannot be repeated exactly",
+            "L2 was not done in time at {} calls, which may have found it at work: this replay cannot be repeated exactly",
             report.unsettled_calls
         ));
     }

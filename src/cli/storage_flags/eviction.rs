@@ -4,6 +4,7 @@ use clap::Args;
 use clap::builder::TypedValueParser;
 
 use super::names::named;
+use crate::cli::numbers::number;
 use crate::error::{Error, Result};
 use crate::storage::config::{EvictionConfig, EvictionMeasure, EvictionPolicyKind};
 
@@ -14,10 +15,12 @@ pub(super) struct EvictionFlags {
     #[arg(long, value_name = "POLICY", value_parser = policy_parser())]
     eviction_policy: Option<EvictionPolicyKind>,
     /// Share of L1 in use from which a pass evicts: one a second, and under --compat native at once, too
-    #[arg(long, value_name = "SHARE", default_value_t = 0.8, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.8, allow_negative_numbers = true,
+        value_parser = number("0.8"))]
     eviction_trigger_watermark: f64,
     /// Share of the objects that one pass evicts; of the bytes in use with --eviction-by bytes
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2, allow_negative_numbers = true,
+        value_parser = number("0.2"))]
     eviction_ratio: f64,
     /// What that is a share of (ours): of the keys, as LMCache, or of the bytes in use
     #[arg(long, value_name = "MEASURE", default_value = "keys", value_parser = measure_parser())]

@@ -1,9 +1,10 @@
 //! The flags of L1: one manager by LMCache's older flags, or any number by its tagged JSON.
 
 use clap::Args;
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 
 use super::names::named;
+use crate::cli::numbers::{number, whole, within};
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
 use crate::storage::config::l1::tagged::{MAX_NUMA_NODE, TaggedDefaults};
@@ -21,7 +22,7 @@ pub(super) struct L1Flags {
     l1_manager: Vec<String>,
     /// Memory of L1 in GiB (LMCache calls them GB); fractions are fine. Memory that no call writes is never
     /// touched, so it may be more than the machine has
-    #[arg(long, value_name = "GB", allow_negative_numbers = true)]
+    #[arg(long, value_name = "GB", allow_negative_numbers = true, value_parser = number("4 or 0.5"))]
     l1_size_gb: Option<f64>,
     /// Let L1 grow from --l1-init-size-gb to its size in the background, as on a server with CUDA; with
     /// --no-l1-use-lazy, the default, as in LMCache where memory cannot be pinned, it has its size at once
@@ -30,10 +31,12 @@ pub(super) struct L1Flags {
     #[arg(long, overrides_with = "l1_use_lazy", hide = true)]
     no_l1_use_lazy: bool,
     /// How much of L1 is there at the start if it grows
-    #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true)]
+    #[arg(long, value_name = "GB", default_value_t = 20, allow_negative_numbers = true,
+        value_parser = whole("20"))]
     l1_init_size_gb: i64,
     /// Alignment of the objects in L1; a power of two
-    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES as i64, allow_negative_numbers = true)]
+    #[arg(long, value_name = "BYTES", default_value_t = DEFAULT_ALIGN_BYTES as i64, allow_negative_numbers = true,
+        value_parser = whole("4096"))]
     l1_align_bytes: i64,
     /// Take L1 from the pool of 2 MiB pages, which goes with neither shared memory nor lazy growth
     #[arg(long, overrides_with = "no_l1_use_hugepages")]
@@ -45,16 +48,19 @@ pub(super) struct L1Flags {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     shm_name: String,
     /// Seconds that a write reservation lives
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true,
+        value_parser = whole("600"))]
     l1_write_ttl_seconds: i64,
     /// Seconds that a read lock lives
-    #[arg(long, value_name = "SECONDS", default_value_t = 300, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, allow_negative_numbers = true,
+        value_parser = whole("300"))]
     l1_read_ttl_seconds: i64,
     /// Who hands L1's memory out (ours): first-fit gives LMCache's addresses, tlsf fragments less
     #[arg(long, value_name = "ALLOCATOR", default_value = "first-fit", value_parser = allocator_parser())]
     l1_allocator: L1AllocatorKind,
     /// Bind L1 to this NUMA node (ours)
-    #[arg(long, value_name = "NODE", value_parser = node_parser())]
+    #[arg(long, value_name = "NODE", allow_negative_numbers = true,
+        value_parser = within(0..=MAX_NUMA_NODE))]
     l1_numa_node: Option<u32>,
     /// Touch every page of L1 at the start, so that no write waits for one (ours)
     #[arg(long)]
@@ -133,8 +139,4 @@ impl L1Flags {
 
 fn allocator_parser() -> impl TypedValueParser<Value = L1AllocatorKind> {
     named(L1AllocatorKind::ALL, L1AllocatorKind::name)
-}
-
-fn node_parser() -> RangedU64ValueParser<u32> {
-    RangedU64ValueParser::new().range(0..=u64::from(MAX_NUMA_NODE))
 }

@@ -1,9 +1,10 @@
 //! The flags of L2: its adapters, and how objects travel there and back.
 
 use clap::Args;
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
+use clap::builder::TypedValueParser;
 
 use super::names::named;
+use crate::cli::numbers::{whole, within};
 use crate::error::{Error, Result};
 use crate::storage::config::controllers::{MAX_PREFETCH_TIMEOUT_MS, MAX_STORE_QUEUE_KEYS, MAX_STORE_RETRIES};
 use crate::storage::config::{
@@ -25,10 +26,12 @@ pub(super) struct L2Flags {
     #[arg(long, value_name = "POLICY", default_value = "default", value_parser = prefetch_policy_parser())]
     l2_prefetch_policy: PrefetchPolicy,
     /// How many loads from L2 run at once
-    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true,
+        value_parser = whole("8"))]
     l2_prefetch_max_in_flight: i64,
     /// How often LMCache polls adapters that do not tell when they are done. Part of the digest only: all of ours do
-    #[arg(long, value_name = "MS", default_value_t = 5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "MS", default_value_t = 5, allow_negative_numbers = true,
+        value_parser = whole("5"))]
     periodic_notifier_interval_ms: i64,
     /// Bytes that one cache_salt may have, for IsolatedLRU; repeat it for more of them (ours: a server is told
     /// through its HTTP API)
@@ -36,16 +39,19 @@ pub(super) struct L2Flags {
     l2_quota: Vec<(String, u64)>,
     /// How long a prefetch waits for L2 before it ends with what it has (ours); 0 is for ever, as LMCache, and the
     /// default under --compat lmcache. Otherwise the default is a minute
-    #[arg(long, value_name = "MS", value_parser = up_to(0, MAX_PREFETCH_TIMEOUT_MS))]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true,
+        value_parser = within(0..=MAX_PREFETCH_TIMEOUT_MS))]
     prefetch_timeout_ms: Option<u64>,
     /// How many keys may wait to be stored to one adapter (ours), besides its 64 tasks; the others are not stored, and
     /// counted. By default 131072; without effect under --compat lmcache, which has no bound
-    #[arg(long, value_name = "KEYS", value_parser = up_to(1, MAX_STORE_QUEUE_KEYS as u64))]
-    store_queue_keys: Option<u64>,
+    #[arg(long, value_name = "KEYS", allow_negative_numbers = true,
+        value_parser = within(1..=MAX_STORE_QUEUE_KEYS))]
+    store_queue_keys: Option<usize>,
     /// How often a store that failed is tried again (ours). By default 3 times; without effect under
     /// --compat lmcache, which tries once
-    #[arg(long, value_name = "N", value_parser = up_to(0, u64::from(MAX_STORE_RETRIES)))]
-    store_retries: Option<u64>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true,
+        value_parser = within(0..=MAX_STORE_RETRIES))]
+    store_retries: Option<u32>,
 }
 
 impl L2Flags {
@@ -77,10 +83,9 @@ impl L2Flags {
 
     fn store(&self, compat: Compat) -> StoreConfig {
         let default = StoreConfig::for_compat(compat);
-        // Both were found to be in range.
         StoreConfig {
-            queue_keys: self.store_queue_keys.map_or(default.queue_keys, |keys| keys as usize),
-            retries: self.store_retries.map_or(default.retries, |retries| retries as u32),
+            queue_keys: self.store_queue_keys.unwrap_or(default.queue_keys),
+            retries: self.store_retries.unwrap_or(default.retries),
             ..default
         }
     }
@@ -90,10 +95,6 @@ impl L2Flags {
 fn parse_quota(text: &str) -> Result<(String, u64)> {
     let quota = text.rsplit_once('=').and_then(|(salt, bytes)| Some((salt.to_owned(), bytes.parse().ok()?)));
     quota.ok_or_else(|| Error::invalid("a quota is SALT=BYTES, for instance tenant-a=4294967296"))
-}
-
-fn up_to(least: u64, most: u64) -> RangedU64ValueParser<u64> {
-    RangedU64ValueParser::new().range(least..=most)
 }
 
 fn store_policy_parser() -> impl TypedValueParser<Value = StorePolicy> {

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
 
 use super::eviction::check_finite;
+use crate::cli::numbers::{number, within};
 use crate::error::{Error, Result};
 use crate::replay::telemetry::TelemetryOptions;
 use crate::replay::telemetry::otlp::{DEFAULT_QUEUED_SPANS, MAX_QUEUED_SPANS, METRICS_INTERVAL, OtlpOptions};
@@ -17,7 +17,7 @@ use crate::storage::metrics::DEFAULT_SAMPLE_RATE;
 pub(super) struct ObservabilityFlags {
     /// Serve LMCache's metrics for Prometheus at http://127.0.0.1:PORT/metrics while the replay runs; 0 is any free
     /// port, which is printed. LMCache's is 9090; nothing is served without this flag
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", allow_negative_numbers = true, value_parser = within(0..=u16::MAX))]
     prometheus_port: Option<u16>,
     /// The address that metrics are served on (ours). 0.0.0.0 is every one of this machine's: whoever reaches it can
     /// read the metrics
@@ -34,12 +34,14 @@ pub(super) struct ObservabilityFlags {
     #[arg(
         long,
         value_name = "N",
-        default_value_t = DEFAULT_QUEUED_SPANS as u64,
-        value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_QUEUED_SPANS as u64)
+        default_value_t = DEFAULT_QUEUED_SPANS,
+        allow_negative_numbers = true,
+        value_parser = within(1..=MAX_QUEUED_SPANS)
     )]
-    event_bus_queue_size: u64,
+    event_bus_queue_size: usize,
     /// Share of the chunks whose life is measured for histograms, above 0 and at most 1; counters count everything
-    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SAMPLE_RATE, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SHARE", default_value_t = DEFAULT_SAMPLE_RATE, allow_negative_numbers = true,
+        value_parser = number("0.01"))]
     metrics_sample_rate: f64,
     /// Tell monitoring systems nothing, whatever the flags above say
     #[arg(long)]
@@ -57,7 +59,8 @@ pub(super) struct ObservabilityFlags {
     #[arg(long)]
     enable_extra_logging: bool,
     /// Seconds between log lines about memory. Part of the digest only
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true,
+        value_parser = number("10"))]
     extra_logging_interval: f64,
 }
 
@@ -109,7 +112,7 @@ impl ObservabilityFlags {
             endpoint: self.otlp_endpoint.clone()?,
             has_metrics: !self.disable_metrics && !self.disable_observability,
             has_spans: self.enable_tracing && !self.disable_observability,
-            queued_spans: self.event_bus_queue_size as usize,
+            queued_spans: self.event_bus_queue_size,
             metrics_interval: METRICS_INTERVAL,
         })
     }

@@ -28,16 +28,16 @@ impl AnswerRecorder {
         self.early_queries += 1;
     }
 
-    /// The result of a prefetch was there, after so many queries that came too early. Its call took `call_ns`, in which L1
-    /// answers what it can alone.
-    pub fn answered(&mut self, handle: &PrefetchHandle, call_ns: u64, early_queries: u64) {
+    /// The result of a prefetch was there, within its call or after that. The call took `call_ns`, in which L1 answers what it
+    /// can alone.
+    pub fn answered(&mut self, handle: &PrefetchHandle, call_ns: u64, after_call: bool) {
         let journey = handle.journey();
-        self.record(call_ns, journey.as_ref().map(|journey| &journey.times), early_queries);
+        self.record(call_ns, journey.as_ref().map(|journey| &journey.times), after_call);
     }
 
     /// A prefetch took as long as its call; or, if it went to L2, was at these times where it was.
-    fn record(&mut self, call_ns: u64, times: Option<&PrefetchTimes>, early_queries: u64) {
-        self.answered_after_call += u64::from(early_queries > 0);
+    fn record(&mut self, call_ns: u64, times: Option<&PrefetchTimes>, after_call: bool) {
+        self.answered_after_call += u64::from(after_call);
         self.all.record(times.map_or(call_ns, PrefetchTimes::total_ns));
         let Some(times) = times else { return self.by_l1.record(call_ns) };
         self.with_l2.record(times.total_ns());
@@ -156,15 +156,15 @@ mod tests {
     #[test]
     fn the_time_of_a_prefetch_is_split_by_tier_and_by_part() {
         let mut recorder = AnswerRecorder::default();
-        recorder.record(7, None, 0);
-        recorder.record(4000, Some(&LOADED), 2);
+        recorder.record(7, None, false);
+        recorder.record(4000, Some(&LOADED), true);
         let missed =
             PrefetchTimes { loads_begun_ns: None, loads_ended_ns: None, published_ns: 1130, ..LOADED };
-        recorder.record(130, Some(&missed), 1);
+        recorder.record(130, Some(&missed), false);
         let never_placed = PrefetchTimes { submitted_ns: 10, published_ns: 510, ..PrefetchTimes::default() };
-        recorder.record(500, Some(&never_placed), 1);
+        recorder.record(500, Some(&never_placed), true);
         let summary = recorder.summary();
-        assert_eq!((summary.answered, summary.answered_after_call, summary.max_ns), (4, 3, 4128));
+        assert_eq!((summary.answered, summary.answered_after_call, summary.max_ns), (4, 2, 4128));
         assert_eq!((summary.by_l1.count, summary.by_l1.max_ns), (1, 7));
         let L2Parts { total, queue, lookup, load } = summary.with_l2;
         assert_eq!((total.count, total.min_ns, total.max_ns), (3, 130, 4128));
@@ -180,7 +180,7 @@ mod tests {
         for (position, call_ns) in [5, 90, 17, 4].into_iter().enumerate() {
             let times = (position % 2 == 0).then_some(&LOADED);
             for recorder in [&mut one, if position < 2 { &mut some } else { &mut others }] {
-                recorder.record(call_ns, times, position as u64);
+                recorder.record(call_ns, times, position > 1);
                 recorder.asked_too_early();
             }
         }

@@ -62,7 +62,7 @@ impl fmt::Display for Secret {
 
 /// `value` with [`MASK`] for every value whose name says that it is a secret, at any depth. Recursion is
 /// bounded by serde_json's own limit of 128 levels.
-pub(super) fn masked(value: &Value) -> Value {
+pub fn masked(value: &Value) -> Value {
     match value {
         Value::Object(pairs) => {
             let pairs = pairs.iter().map(|(name, value)| {

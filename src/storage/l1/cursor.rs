@@ -242,6 +242,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::format::model::{ChunkHash, KeyScope};
     use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
     use crate::storage::events::Events;
@@ -261,7 +262,7 @@ mod tests {
         let space = L1MemoryManager::new(&config.memory).unwrap();
         let teller = Teller::new("l1", Events::default());
         let hasher = KeyHasher::with_mask(0x0000_0001_0000_0001);
-        Tables::with_hasher(&config, compat, space, teller, hasher)
+        Tables::with_hasher(&config, compat, space, teller, &Clock::system(), hasher)
     }
 
     /// Four shards, and four hashes for all keys.

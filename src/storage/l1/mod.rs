@@ -109,7 +109,7 @@ impl L1Manager {
         let space = L1MemoryManager::new(memory)?;
         let arena = Arc::clone(space.arena());
         let teller = Teller::new(&config.tag, events);
-        let tables = Tables::new(&config, compat, space, teller.clone());
+        let tables = Tables::new(&config, compat, space, teller.clone(), &clock);
         let (has_temporaries, waker) = (AtomicBool::new(false), OnceLock::new());
         Ok(Self { config, clock, arena, tables, compat, teller, has_temporaries, waker })
     }

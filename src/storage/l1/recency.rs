@@ -8,11 +8,44 @@
 //! is passed over. So victims are those of LRU, in its order, for a look at every slot once in so many victims.
 //!
 //! Stamps are ticks of the machine's clock, which are later on every thread than those of an earlier call. The keys of
-//! a call are stamped in reverse, one tick apart: more ticks than keys pass in a call.
+//! a call are stamped in reverse, one tick apart: more ticks than keys pass in a call, but on a machine whose ticks are long. Where somebody
+//! turns L1's clock by hand, who goes is to be a matter of the calls alone: there stamps are counted.
 
 use std::collections::VecDeque;
 
 use super::shard::Place;
+use crate::clock::{Clock, TickSource};
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// From the stamps of a call to those of the next, where they are counted: more than a call has keys.
+const STAMPS_PER_CALL: u64 = 1 << 24;
+
+/// Where stamps come from.
+#[derive(Debug)]
+pub(super) enum Stamps {
+    Ticks(TickSource),
+    Counted(AtomicU64),
+}
+
+impl Stamps {
+    /// Those for an L1 with this clock.
+    pub(super) fn beside(clock: &Clock) -> Self {
+        match clock.is_system() {
+            true => Self::Ticks(TickSource::detect()),
+            false => Self::Counted(AtomicU64::new(STAMPS_PER_CALL)),
+        }
+    }
+
+    /// The stamp of this moment; never 0.
+    #[inline]
+    pub(super) fn now(&self) -> u64 {
+        match self {
+            Self::Ticks(source) => source.now(),
+            // Relaxed: whoever makes calls one after the other orders them.
+            Self::Counted(next) => next.fetch_add(STAMPS_PER_CALL, Ordering::Relaxed),
+        }
+    }
+}
 
 /// A look at every slot queues one in so many.
 const QUEUED_SHARE: usize = 16;
@@ -84,6 +117,14 @@ fn least(wanted: usize, visit: impl FnOnce(&mut dyn FnMut(Candidate))) -> VecDeq
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counted_stamps_leave_room_for_the_keys_of_a_call() {
+        let stamps = Stamps::beside(&Clock::manual(1).0);
+        let (first, second) = (stamps.now(), stamps.now());
+        assert!(first > 0 && first + (1 << 20) < second, "{first} {second}");
+        assert!(matches!(Stamps::beside(&Clock::system()), Stamps::Ticks(_)));
+    }
 
     #[test]
     fn a_queue_that_has_candidates_looks_at_no_shard() {

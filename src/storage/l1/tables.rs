@@ -6,12 +6,12 @@ use super::ObjectInfo;
 use super::counts::Counts;
 use super::index::Index;
 use super::notes::Notes;
-use super::recency::Recency;
+use super::recency::{Recency, Stamps};
 use super::shard::{KeyHasher, Shard};
 use super::slot::Slot;
 use super::status::L1Status;
 use super::tell::Teller;
-use crate::clock::TickSource;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionPolicyKind, L1ManagerConfig};
@@ -58,7 +58,7 @@ pub(super) struct Tables {
     pub(super) arena: Arc<Arena>,
     pub(super) space: Mutex<L1MemoryManager>,
     pub(super) order: Order,
-    ticks: TickSource,
+    stamps: Stamps,
     pub(super) write_ttl_ns: u64,
     pub(super) read_ttl_ns: u64,
     pub(super) compat: Compat,
@@ -77,8 +77,9 @@ impl Tables {
         compat: Compat,
         space: L1MemoryManager,
         teller: Teller,
+        clock: &Clock,
     ) -> Self {
-        Self::with_hasher(config, compat, space, teller, KeyHasher::default())
+        Self::with_hasher(config, compat, space, teller, clock, KeyHasher::default())
     }
 
     pub(super) fn with_hasher(
@@ -86,6 +87,7 @@ impl Tables {
         compat: Compat,
         space: L1MemoryManager,
         teller: Teller,
+        clock: &Clock,
         hasher: KeyHasher,
     ) -> Self {
         let memory = &config.memory;
@@ -116,7 +118,7 @@ impl Tables {
             arena: Arc::clone(space.arena()),
             space: Mutex::new(space),
             order,
-            ticks: TickSource::detect(),
+            stamps: Stamps::beside(clock),
             write_ttl_ns: ttl_lock::ttl_ns(config.write_ttl_seconds),
             read_ttl_ns: ttl_lock::ttl_ns(config.read_ttl_seconds),
             compat,
@@ -162,7 +164,7 @@ impl Tables {
     #[inline]
     pub(super) fn now_used(&self) -> u64 {
         match self.order {
-            Order::Recency(_) => self.ticks.now(),
+            Order::Recency(_) => self.stamps.now(),
             Order::Policy | Order::Nothing => 0,
         }
     }

@@ -146,7 +146,9 @@ impl<C: Connector + 'static> L2Adapter for ConnectorAdapter<C> {
         let StoreTask { objects, done } = task;
         Locks::add_all(&mut lock(&self.inner.locks).storing, objects.iter().map(|object| &object.key));
         let (work, inner) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
-        self.pool.submit_tiled(
+        let most_tiles = if inner.connector.has_room_for(objects.len()) { self.pool.workers() } else { 1 };
+        self.pool.submit_in_tiles(
+            most_tiles,
             objects,
             move |tile| {
                 work.await_deletions(tile);

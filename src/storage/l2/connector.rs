@@ -41,6 +41,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// LMCache's name of the adapter's class, for its status.
     fn class_name(&self) -> &'static str;
 
+    /// Whether there is room for so many objects more, as far as the store knows. Where there is not, one thread puts the objects
+    /// of a task in their order: which of them find room is not a matter of threads.
+    fn has_room_for(&self, _objects: usize) -> bool {
+        true
+    }
+
     /// Writes objects, so that a reader sees either all of an object's bytes or none.
     fn put(&self, objects: &[Transfer]) -> Vec<Result<Put>>;
 

@@ -102,10 +102,24 @@ impl WorkerPool {
         T: Send + Sync + 'static,
         R: Send + 'static,
     {
+        self.submit_in_tiles(self.workers, items, work, finish);
+    }
+
+    /// [`Self::submit_tiled`] in `most_tiles` stretches at most, which is at least 1.
+    pub fn submit_in_tiles<T, R>(
+        &self,
+        most_tiles: usize,
+        items: Vec<T>,
+        work: impl Fn(&[T]) -> Vec<R> + Send + Sync + 'static,
+        finish: impl FnOnce(Vec<T>, Vec<Option<R>>) + Send + 'static,
+    ) where
+        T: Send + Sync + 'static,
+        R: Send + 'static,
+    {
         if items.is_empty() {
             return finish(items, Vec::new());
         }
-        let tile_len = items.len().div_ceil(self.workers);
+        let tile_len = items.len().div_ceil(most_tiles.max(1));
         let tiles = tiles(items, tile_len);
         let tiled = Arc::new(Tiled {
             done: Mutex::new(tiles.iter().map(|_| None).collect()),

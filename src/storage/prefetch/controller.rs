@@ -60,6 +60,8 @@ pub(in crate::storage) struct PrefetchSettings {
     pub(in crate::storage) max_in_flight: i64,
     /// How long a request may take.
     pub(in crate::storage) timeout_ns: Option<u64>,
+    /// What is loaded becomes readable when all adapters have answered, in their order.
+    pub(in crate::storage) in_turn: bool,
 }
 
 /// LMCache's `PrefetchController`.
@@ -90,6 +92,7 @@ impl PrefetchController {
             Arc::clone(&mailbox),
             next_task_id,
             max_in_flight,
+            settings.in_turn,
         );
         let counters = Arc::clone(&flow.counters);
         Self {

@@ -49,6 +49,7 @@ pub(super) struct Flow {
     /// Numbers the tasks of the manager.
     pub(super) next_task_id: Arc<AtomicU64>,
     max_in_flight: usize,
+    in_turn: bool,
     pending: VecDeque<Request>,
     in_flight: BTreeMap<u64, Request>,
     pub(super) board: Board,
@@ -61,6 +62,7 @@ impl Flow {
         mailbox: Arc<Mailbox<Message>>,
         next_task_id: Arc<AtomicU64>,
         max_in_flight: usize,
+        in_turn: bool,
     ) -> Self {
         Self {
             tiers,
@@ -69,6 +71,7 @@ impl Flow {
             counters: Arc::default(),
             next_task_id,
             max_in_flight,
+            in_turn,
             pending: VecDeque::new(),
             in_flight: BTreeMap::new(),
             board: Board::default(),
@@ -313,6 +316,7 @@ impl Flow {
         match request.phase {
             Phase::LookingUp if request.is_given_up => self.finish_if_loaded(id),
             Phase::LookingUp => self.load_or_finish(id),
+            Phase::Loading if self.in_turn && !request.is_given_up && request.has_loads_under_way() => {}
             Phase::Loading => self.admit_arrived(id),
         }
     }

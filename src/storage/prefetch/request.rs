@@ -149,6 +149,11 @@ impl Request {
         self.legs.iter().any(|leg| leg.load.is_some()) || !self.awaited.is_empty()
     }
 
+    /// Whether an adapter still loads for it.
+    pub(super) fn has_loads_under_way(&self) -> bool {
+        self.legs.iter().filter_map(|leg| leg.load.as_ref()).any(|load| load.arrived.is_none())
+    }
+
     /// Notes which adapters drain, for the plan that is made now.
     pub(super) fn note_draining(&mut self) {
         self.legs.iter_mut().for_each(|leg| leg.is_draining = leg.adapter.is_draining());

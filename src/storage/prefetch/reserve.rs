@@ -42,6 +42,9 @@ impl Buffers {
     }
 }
 
+/// How often room is asked for an object that others keep loading, reading and letting go in between.
+const RESERVE_TRIES: usize = 8;
+
 /// Not all buffers of a plan fit into L1.
 struct OutOfRoom;
 
@@ -284,17 +287,22 @@ impl Request {
         let mut reserved: Vec<Grid> = tiers.l1s.iter().map(|_| nothing.clone()).collect();
         for (leg, cells) in by_leg.into_iter().enumerate() {
             let l1 = self.legs[leg].adapter.l1;
-            let cells = self.join_loads(l1, cells, board);
-            let attempt = self.reserve_rows(tiers, l1, &cells, buffers);
-            let is_temporary = self.is_temporary(tiers);
-            let keys = attempt.reserved.keys(self.rows());
-            keys.iter().for_each(|key| board.begin(l1, key, self.id, is_temporary));
-            reserved[l1].add(&attempt.reserved);
-            if !attempt.oom.is_empty() {
-                self.undo(tiers, &reserved, board, buffers);
-                return Err(OutOfRoom);
+            let mut cells = self.join_loads(l1, cells, board);
+            for tries_left in (0..RESERVE_TRIES).rev() {
+                let attempt = self.reserve_rows(tiers, l1, &cells, buffers);
+                let is_temporary = self.is_temporary(tiers);
+                let keys = attempt.reserved.keys(self.rows());
+                keys.iter().for_each(|key| board.begin(l1, key, self.id, is_temporary));
+                reserved[l1].add(&attempt.reserved);
+                if !attempt.oom.is_empty() {
+                    self.undo(tiers, &reserved, board, buffers);
+                    return Err(OutOfRoom);
+                }
+                cells = self.settle_contended(tiers, l1, &attempt.contended, board, tries_left > 0);
+                if cells.is_empty() {
+                    break;
+                }
             }
-            self.settle_contended(tiers, l1, &attempt.contended, board);
         }
         Ok(reserved)
     }
@@ -313,9 +321,19 @@ impl Request {
         cells
     }
 
-    /// Cells that could not be reserved: either they are resident by now, or they stand in this request twice.
-    fn settle_contended(&mut self, tiers: &Tiers, l1: usize, contended: &Grid, board: &mut Board) {
+    /// Cells that could not be reserved: either they are resident by now, or they stand in this request twice. Returns those that
+    /// are neither any more, if they may be tried again: they were resident, and left with their last reader before they could be
+    /// locked.
+    fn settle_contended(
+        &mut self,
+        tiers: &Tiers,
+        l1: usize,
+        contended: &Grid,
+        board: &mut Board,
+        is_tried_again: bool,
+    ) -> Grid {
         let needs_to_stay = self.spec.lock_mode == LockMode::NoLock;
+        let mut left = contended.empty();
         let cells: Vec<_> = contended.cells().collect();
         for (row, column) in cells {
             let key = self.rows()[row].keys[column].clone();
@@ -324,6 +342,8 @@ impl Request {
                 self.l1_locked[l1].set((row, column));
             } else if board.join(l1, &key, needs_to_stay, self.waiter((row, column))) {
                 self.awaited.set((row, column));
+            } else if is_tried_again {
+                left.set((row, column));
             } else {
                 if let Some(travel) = &mut self.travel {
                     travel.contended.set((row, column));
@@ -331,6 +351,7 @@ impl Request {
                 Self::publish_failures(tiers, PrefetchFailure::L1Contended, &[key]);
             }
         }
+        left
     }
 
     fn undo(&mut self, tiers: &Tiers, reserved: &[Grid], board: &mut Board, buffers: &mut Buffers) {

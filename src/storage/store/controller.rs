@@ -28,6 +28,8 @@ pub(in crate::storage) enum Message {
     Written { keys: Vec<ObjectKey>, written_ns: u64 },
     /// An adapter stored; `None` if it never will.
     Stored { task: u64, outcome: Option<StoreOutcome> },
+    /// Nobody waits any longer for the answers that are missing.
+    TakeIn,
 }
 
 /// What a controller is told about.
@@ -38,6 +40,8 @@ pub(in crate::storage) struct StoreSettings {
     pub(in crate::storage) compat: Compat,
     /// Tasks that an adapter has at a time, at most.
     pub(in crate::storage) max_tasks: usize,
+    /// Answers are taken in when all have come, in the order of the tasks.
+    pub(in crate::storage) in_turn: bool,
 }
 
 /// See the module.
@@ -56,6 +60,8 @@ pub(in crate::storage) struct StoreFlow {
     layouts: Arc<LayoutBook>,
     lanes: BTreeMap<L2AdapterId, Lane>,
     tasks: BTreeMap<u64, Task>,
+    /// Answers that wait for those of other tasks.
+    answers: BTreeMap<u64, Option<StoreOutcome>>,
     deletions: Deletions,
 }
 
@@ -85,6 +91,7 @@ impl StoreFlow {
             layouts,
             lanes: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            answers: BTreeMap::new(),
             deletions: Deletions::default(),
         }
     }
@@ -211,6 +218,19 @@ impl StoreFlow {
             let task = L2Task { adapter_index: entry.id, l2_name, task_id, keys: &keys, bytes, duration_ns };
             let written_ns = stored.written_ns.as_slice();
             self.events.publish_l2(|| Event::L2StoreCompleted { task, failed_count, written_ns });
+        }
+    }
+
+    fn answered(&mut self, task_id: u64, outcome: Option<StoreOutcome>) {
+        self.answers.insert(task_id, outcome);
+        if !self.settings.in_turn || self.answers.len() == self.tasks.len() {
+            self.take_in();
+        }
+    }
+
+    fn take_in(&mut self) {
+        for (task_id, outcome) in std::mem::take(&mut self.answers) {
+            self.stored(task_id, outcome);
         }
     }
 
@@ -347,7 +367,8 @@ impl Controller for StoreFlow {
                     written_at_ns.extend(std::iter::repeat_n(written_ns, keys.len()));
                     written.extend(keys);
                 }
-                Message::Stored { task, outcome } => self.stored(task, outcome),
+                Message::Stored { task, outcome } => self.answered(task, outcome),
+                Message::TakeIn => self.take_in(),
             }
         }
         if !written.is_empty() {

@@ -9,8 +9,12 @@ use crate::replay::latency::l2_meter::bytes_per_s;
 use crate::replay::latency::{AdapterFlow, FlowSummary, HitRate, RecordedOp, RecordedSummary, Spread};
 use crate::replay::misses::MissCounts;
 
-/// A distribution of times in microseconds.
+/// A distribution of times in microseconds; null where nothing was measured.
 pub(super) fn spread_us(spread: &Spread) -> Value {
+    if spread.count == 0 {
+        let nothing = ["mean", "p50", "p90", "p99", "min", "max"].map(|name| (name.to_owned(), Value::Null));
+        return std::iter::once(("count".to_owned(), json!(0))).chain(nothing).collect::<Map<_, _>>().into();
+    }
     json!({
         "count": spread.count,
         "mean": spread.mean_ns / 1e3,

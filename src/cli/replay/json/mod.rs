@@ -4,8 +4,7 @@ mod measured;
 
 use serde_json::{Map, Value, json};
 
-use crate::replay::RecordNote;
-use crate::replay::{OpSummary, Pace, RecordName, TraceExtent};
+use crate::replay::{LagSummary, OpSummary, Pace, RecordName, RecordNote, TraceExtent};
 
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
@@ -54,12 +53,7 @@ fn summary(report: &ReplayReport) -> Value {
         "truncated": report.extent.ending.is_truncated(),
         "totals": totals(report),
         "definitions": definitions(),
-        "lag_us": {
-            "p50": microseconds(run.lag.p50_ns),
-            "p99": microseconds(run.lag.p99_ns),
-            "p999": microseconds(run.lag.p999_ns),
-            "max": microseconds(run.lag.max_ns),
-        },
+        "lag_us": lag(&run.lag),
         "schedule": {
             "calls": run.lag.calls,
             "late_calls": run.lag.late_calls,
@@ -102,6 +96,19 @@ fn summary(report: &ReplayReport) -> Value {
         "observability": telemetry::to_json(&report.telemetry),
         "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
         "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
+    })
+}
+
+/// How late calls were; null where none was ever due.
+fn lag(lag: &LagSummary) -> Value {
+    if lag.calls == 0 {
+        return json!({ "p50": null, "p99": null, "p999": null, "max": null });
+    }
+    json!({
+        "p50": microseconds(lag.p50_ns),
+        "p99": microseconds(lag.p99_ns),
+        "p999": microseconds(lag.p999_ns),
+        "max": microseconds(lag.max_ns),
     })
 }
 
@@ -194,6 +201,7 @@ fn totals(report: &ReplayReport) -> Value {
         "l1_hit_keys": report.totals.l1_hit_keys,
         "l2_hit_keys": report.totals.l2_hit_keys,
         "evicted_keys": report.totals.evicted_keys,
+        "locked_at_end": report.totals.locked_at_end,
         "unresolved_prefetches": report.totals.unresolved_prefetches,
     })
 }

@@ -65,8 +65,12 @@ fn left(beat: &Beat) -> String {
 }
 
 fn calls(beat: &Beat, pulse: &Pulse) -> String {
-    let (lag, max_lag) = (microseconds(beat.lag_ns as f64 / 1e3), microseconds(beat.max_lag_ns as f64 / 1e3));
-    let mut line = format!("{} calls/s, lag {lag}, at most {max_lag}", rate(beat.calls_per_s));
+    let mut line = format!("{} calls/s", rate(beat.calls_per_s));
+    // Without a pace nothing is ever due.
+    if pulse.has_lag || pulse.records == 0 {
+        let [lag, max_lag] = [beat.lag_ns, beat.max_lag_ns].map(|ns| microseconds(ns as f64 / 1e3));
+        line += &format!(", lag {lag}, at most {max_lag}");
+    }
     for (count, what) in [(pulse.failed, "failed"), (pulse.skipped, "skipped")] {
         if count > 0 {
             line += &format!(", {count} {what}");

@@ -39,7 +39,7 @@ const NS_PER_MS: u64 = 1_000_000;
 const SAMPLE_EVERY_NS: u64 = NS_PER_MS;
 
 /// While records come without a pause, the clock is looked at after as many of them.
-const LOOK_EVERY_RECORDS: u32 = 64;
+const LOOK_EVERY_RECORDS: u32 = 16;
 
 /// Where a line per record goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,7 +148,8 @@ impl LiveOutput {
             timeline,
             teller,
             sampler: every_ns.map(|every_ns| Sampler { view, every_ns, due_ns: 0 }),
-            unlooked_records: 0,
+            // At the first record, too: a short replay has few.
+            unlooked_records: LOOK_EVERY_RECORDS,
         })
     }
 
@@ -170,7 +171,11 @@ impl LiveOutput {
             }
             _ => Ok(()),
         };
-        LiveResults { files: jsonl.and(perfetto), timeline: self.timeline.map(|timeline| *timeline) }
+        let mut timeline = self.timeline.map(|timeline| *timeline);
+        if let Some(timeline) = &mut timeline {
+            timeline.end_at(run.duration_ns);
+        }
+        LiveResults { files: jsonl.and(perfetto), timeline }
     }
 
     /// Does what is due.

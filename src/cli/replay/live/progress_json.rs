@@ -22,8 +22,9 @@ struct Line {
     failed: u64,
     skipped: u64,
     calls_per_s: f64,
-    lag_us: f64,
-    max_lag_us: f64,
+    /// Null before a call was due, and where none ever is.
+    lag_us: Option<f64>,
+    max_lag_us: Option<f64>,
     hit_rate: Option<f64>,
     answered_chunks: u64,
     served_chunks: u64,
@@ -41,6 +42,7 @@ pub(super) fn print(beat: &Beat, pulse: &Pulse, finished: bool) {
 
 fn line(beat: &Beat, pulse: &Pulse, finished: bool) -> Line {
     let seconds = |ns: u64| ns as f64 / NS_PER_S as f64;
+    let lag_us = |ns: u64| pulse.has_lag.then(|| ns as f64 / 1e3);
     let sample = &pulse.sample;
     Line {
         kind: "progress",
@@ -53,8 +55,8 @@ fn line(beat: &Beat, pulse: &Pulse, finished: bool) -> Line {
         failed: pulse.failed,
         skipped: pulse.skipped,
         calls_per_s: beat.calls_per_s,
-        lag_us: beat.lag_ns as f64 / 1e3,
-        max_lag_us: beat.max_lag_ns as f64 / 1e3,
+        lag_us: lag_us(beat.lag_ns),
+        max_lag_us: lag_us(beat.max_lag_ns),
         hit_rate: sample.hit_rate(),
         answered_chunks: sample.answered_chunks,
         served_chunks: sample.served_chunks,

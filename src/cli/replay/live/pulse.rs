@@ -23,6 +23,8 @@ pub(super) struct Pulse {
     pub(super) failed: u64,
     pub(super) skipped: u64,
     calls: u64,
+    /// Whether any call was due at a time.
+    pub(super) has_lag: bool,
     max_lag_ns: u64,
     /// The largest lag since the last moment.
     lag_ns: u64,
@@ -70,6 +72,7 @@ impl Pulse {
             failed: 0,
             skipped: 0,
             calls: 0,
+            has_lag: false,
             max_lag_ns: 0,
             lag_ns: 0,
             moments: VecDeque::from([Moment { at_ns: now_ns, calls: 0, lag_ns: 0 }]),
@@ -89,6 +92,7 @@ impl Pulse {
             Status::Failed => (self.calls, self.failed) = (self.calls + 1, self.failed + 1),
             Status::Skipped => self.skipped += 1,
         }
+        self.has_lag |= outcome.lag_ns.is_some();
         self.lag_ns = self.lag_ns.max(outcome.lag_ns.unwrap_or(0));
     }
 

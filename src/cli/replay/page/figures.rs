@@ -19,6 +19,9 @@ const HOVER_COLUMNS: usize = 60;
 /// The smallest share of calls that the distribution of the lag shows.
 const RAREST: f64 = 1e-5;
 
+/// The share of L1 from which on its plot shows all of it.
+const LEAST_SHARE_SHOWN: f64 = 0.2;
+
 /// Every plot for which there is something to show.
 pub(super) fn figures(timeline: &Timeline) -> Vec<Plot> {
     let all = [
@@ -36,15 +39,14 @@ pub(super) fn figures(timeline: &Timeline) -> Vec<Plot> {
 
 /// The time axis, and the width of a bucket on it.
 fn time_axis(timeline: &Timeline) -> (Axis, f64) {
-    let end_ns = timeline.width_ns().saturating_mul(timeline.buckets().len() as u64);
-    (Axis::time(end_ns), timeline.width_ns() as f64)
+    (Axis::time(timeline.duration_ns()), timeline.width_ns() as f64)
 }
 
 /// What is said of each bucket to who points at it.
 fn hover(timeline: &Timeline, words: impl Fn(&Bucket) -> String) -> Vec<(f64, f64, String)> {
-    let width = timeline.width_ns() as f64;
+    let (width, end) = (timeline.width_ns() as f64, timeline.duration_ns() as f64);
     let column = |(position, bucket): (usize, &Bucket)| {
-        let (from, to) = (position as f64 * width, (position + 1) as f64 * width);
+        let (from, to) = (position as f64 * width, ((position + 1) as f64 * width).min(end));
         (from, to, format!("{} to {}: {}", duration(from), duration(to), words(bucket)))
     };
     timeline.buckets().iter().enumerate().map(column).collect()
@@ -210,17 +212,20 @@ fn l1_usage(timeline: &Timeline) -> Option<Plot> {
         }
         None => "not looked at".to_owned(),
     };
-    let lines =
-        [("used", 4, level(timeline, used)), ("all there is", 3, steps(timeline, |_| Some(total as f64)))];
+    let peak = timeline.buckets().iter().filter_map(used).max()?;
+    let mut series = vec![Series { name: "used".to_owned(), color: 4, shape: level(timeline, used) }];
+    // Of an L1 that is nearly empty nothing would be seen beside all that there is.
+    let is_whole_shown = peak as f64 >= total as f64 * LEAST_SHARE_SHOWN;
+    if is_whole_shown {
+        let all = steps(timeline, |_| Some(total as f64));
+        series.push(Series { name: "all there is".to_owned(), color: 3, shape: all });
+    }
     Some(Plot {
         title: "L1",
-        caption: "Bytes in use, the fullest moment of each span.".to_owned(),
+        caption: format!("Bytes in use of {}, the fullest moment of each span.", bytes(total)),
         x: time_axis(timeline).0,
-        y: Axis::bytes(total, "bytes"),
-        series: lines
-            .into_iter()
-            .map(|(name, color, shape)| Series { name: name.to_owned(), color, shape })
-            .collect(),
+        y: Axis::bytes(if is_whole_shown { total } else { peak }, "bytes"),
+        series,
         hover: hover(timeline, words),
     })
 }
@@ -303,7 +308,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `950`, `12.3 k`, `1.2 M`.
-fn si(value: f64) -> String {
+pub(super) fn si(value: f64) -> String {
     match value {
         v if v < 1e3 => short_number(v),
         v if v < 1e6 => format!("{} k", short_number(v / 1e3)),

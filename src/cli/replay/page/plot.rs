@@ -164,17 +164,17 @@ impl Plot {
 
     fn steps(&self, width: f64, levels: &[Option<f64>]) -> String {
         let mut path = String::new();
-        let mut is_drawing = false;
-        for (position, level) in levels.iter().enumerate() {
-            let (begin, end) = (position as f64 * width, (position + 1) as f64 * width);
-            if let Some(level) = level {
-                let y = self.y(*level);
+        let (mut is_drawing, mut begin) = (false, 0);
+        for run in levels.chunk_by(|left, right| left == right) {
+            let end = begin + run.len();
+            if let Some(level) = run[0] {
+                let (y, right) = (self.y(level), self.x(end as f64 * width));
                 let _ = match is_drawing {
-                    true => write!(path, "V{y:.1}H{:.1}", self.x(end)),
-                    false => write!(path, "M{:.1} {y:.1}H{:.1}", self.x(begin), self.x(end)),
+                    true => write!(path, "V{y:.1}H{right:.1}"),
+                    false => write!(path, "M{:.1} {y:.1}H{right:.1}", self.x(begin as f64 * width)),
                 };
             }
-            is_drawing = level.is_some();
+            (is_drawing, begin) = (run[0].is_some(), end);
         }
         path
     }
@@ -185,11 +185,14 @@ impl Plot {
             return path;
         }
         let _ = write!(path, "M{:.1} {:.1}", self.x(0.0), self.y(levels[0].1));
-        for (position, (_, high)) in levels.iter().enumerate() {
-            let _ = write!(path, "V{:.1}H{:.1}", self.y(*high), self.x((position + 1) as f64 * width));
+        let mut position = 0;
+        for run in levels.chunk_by(|left, right| left.1 == right.1) {
+            position += run.len();
+            let _ = write!(path, "V{:.1}H{:.1}", self.y(run[0].1), self.x(position as f64 * width));
         }
-        for (position, (low, _)) in levels.iter().enumerate().rev() {
-            let _ = write!(path, "V{:.1}H{:.1}", self.y(*low), self.x(position as f64 * width));
+        for run in levels.chunk_by(|left, right| left.0 == right.0).rev() {
+            position -= run.len();
+            let _ = write!(path, "V{:.1}H{:.1}", self.y(run[0].0), self.x(position as f64 * width));
         }
         path + "Z"
     }
@@ -200,11 +203,10 @@ impl Plot {
         let height = HEIGHT - TOP - BOTTOM;
         for (from, to, words) in &self.hover {
             let (x, right) = (self.x(*from), self.x(*to));
+            let (width, words) = (right - x, escape(words));
             let _ = writeln!(
                 out,
-                "<rect x=\"{x:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{height}\"><title>{}</title></rect>",
-                right - x,
-                escape(words)
+                "<path d=\"M{x:.1} {TOP}h{width:.1}v{height}h-{width:.1}z\"><title>{words}</title></path>"
             );
         }
         *out += "</g>";

@@ -75,6 +75,7 @@ pub(super) fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.row("Keys there already, not reserved", totals.keys_not_writable);
     table.row("Keys without memory, not reserved", totals.keys_out_of_memory);
     table.row("Keys evicted", totals.evicted_keys);
+    table.row_if_any("Objects still locked for reading at the end", totals.locked_at_end);
     table.row_if_any("Eviction passes that failed", report.failed_eviction_passes());
     for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
         let reason = reason.as_deref().unwrap_or("the last pass worked again");

@@ -240,6 +240,12 @@ impl Slots {
         }
     }
 
+    /// Whether there are slots for so many objects more.
+    pub(super) fn has_room_for(&self, objects: usize) -> bool {
+        let state = self.state();
+        state.free.len() + (self.max_slots - state.next_slot) as usize >= objects
+    }
+
     pub(super) fn counts(&self) -> SlotCounts {
         let state = self.state();
         SlotCounts {

@@ -388,6 +388,10 @@ impl Connector for RawBlock {
         "RawBlockL2Adapter"
     }
 
+    fn has_room_for(&self, objects: usize) -> bool {
+        self.core.slots.has_room_for(objects)
+    }
+
     fn put(&self, objects: &[Transfer]) -> Vec<Result<Put>> {
         objects.iter().map(|object| self.core.put(object)).collect()
     }

@@ -1,4 +1,4 @@
-//! The hosts under valgrind: no byte is read that is not there, none is lost.
+//! The hosts under valgrind, and with AddressSanitizer: no byte is read that is not there, none is lost.
 
 use std::process::Command;
 
@@ -39,6 +39,19 @@ fn hosts_are_clean_under_valgrind() {
     let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });
     check(&misuse, &of_children, &["forks"]);
     check(&storage, &of_children, &["forks"]);
+}
+
+/// The hosts alone are instrumented; memory of the library is watched as far as it comes from `malloc`.
+#[test]
+fn hosts_are_clean_with_address_sanitizer() {
+    let compile =
+        |name| Host::compile_with(name, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    check(&compile("record.c"), &[], &[]);
+    check(&compile("record.cc"), &[], &[]);
+    let misuse = compile("misuse.c");
+    for suite in ["nulls", "handles", "numbers", "threads", "races", "limits"] {
+        check(&misuse, &[], &[suite]);
+    }
 }
 
 fn check(host: &Host, valgrind: &[&str], arguments: &[&str]) {
