@@ -1079,9 +1079,9 @@ lmcache_status lmcache_storage_new(const lmcache_storage_options *options,
                                    lmcache_storage **out);
 
 /**
- * Records every call on this storage manager from now on, while `recorder` is on; the six that LMCache records, each with what became
- * of it. Only one recorder can be attached, and stays. It may be freed before the storage manager, and then nothing more is recorded
- * once it is closed. A host that attaches one does not record its calls itself.
+ * Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
+ * it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
+ * after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
  */
 lmcache_status lmcache_storage_record(const lmcache_storage *storage,
                                       const lmcache_recorder *recorder);

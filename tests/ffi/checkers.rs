@@ -48,6 +48,8 @@ fn hosts_are_clean_with_address_sanitizer() {
         |name| Host::compile_with(name, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
     check(&compile("record.c"), &[], &[]);
     check(&compile("record.cc"), &[], &[]);
+    check(&compile("engine.cc"), &[], &[]);
+    check(&compile("misuse_storage.c"), &[], &[]);
     let misuse = compile("misuse.c");
     for suite in ["nulls", "handles", "numbers", "threads", "races", "limits"] {
         check(&misuse, &[], &[suite]);
