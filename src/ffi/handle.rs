@@ -145,6 +145,16 @@ pub(super) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ende
     run::<T>(&boxed.is_poisoned, || call(unsafe { &*boxed.value.get() }))
 }
 
+/// What a callback holds: see [`hold`].
+pub(super) struct Held(#[expect(dead_code, reason = "held, not looked at")] Option<Entered>);
+
+/// Keeps what stands behind a handle, and has this thread find it busy when it frees it, for the time of a callback. Does nothing if the
+/// handle is gone, or a call of this thread is in it anyway.
+pub(super) fn hold(number: u64) -> Held {
+    let is_needed = number != 0 && !slots::is_in(number);
+    Held(is_needed.then(|| Entered::new(number).ok()).flatten())
+}
+
 /// Frees the flag of an object that is in use.
 struct InUse<'a>(&'a AtomicBool);
 

@@ -5,11 +5,14 @@
 //! * [`slots`]: which handles there are; a handle is looked up, never followed. [`handle`]: what stands behind one, and who may use it.
 //! * [`version`], [`log`]: which library this is, and what it has to say by itself.
 //! * [`keys`] and [`prefetch_spec`]: what calls are about.
+//! * [`callbacks`]: functions of the host, while they run.
 //! * [`recorder`] and [`producer`]: recording.
+//! * [`storage`]: the storage manager.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
 mod args;
 mod boundary;
+mod callbacks;
 mod handle;
 pub mod keys;
 pub mod last_error;
@@ -19,4 +22,5 @@ pub mod producer;
 pub mod recorder;
 mod slots;
 pub mod status;
+pub mod storage;
 pub mod version;

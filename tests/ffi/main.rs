@@ -10,4 +10,5 @@ mod misuse;
 mod others;
 mod packaging;
 mod record;
+mod storage;
 mod symbols;

@@ -8,8 +8,23 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 8] =
-    ["version", "status", "last_error", "log", "keys", "prefetch_spec", "recorder", "producer"];
+const FILES: [&str; 15] = [
+    "version",
+    "status",
+    "last_error",
+    "log",
+    "keys",
+    "prefetch_spec",
+    "recorder",
+    "producer",
+    "storage/manager",
+    "storage/writing",
+    "storage/reading",
+    "storage/prefetch",
+    "storage/housekeeping",
+    "storage/report",
+    "storage/adapter",
+];
 
 fn generate() -> String {
     let config =
