@@ -130,13 +130,12 @@ impl<'a> Keys<'a> {
         let (bytes, most) = (list.count * list.hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
         // SAFETY: passed on.
         let hashes = unsafe { slice(list.hashes, bytes, most, "the hashes of the keys") }?;
-        let scopes = match list.scopes.is_null() {
-            true => None,
+        let mut scopes = None;
+        if !list.scopes.is_null() {
             // SAFETY: passed on.
-            false => {
-                Some(unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?)
-            }
-        };
+            let list = unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
+            scopes = Some(list);
+        }
         Ok(Self { hashes, hash_bytes: list.hash_bytes, count: list.count, scope: list.scope, scopes })
     }
 
