@@ -27,6 +27,16 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_RECORDER_OPTIONS_INIT LMCACHE_INIT(lmcache_recorder_options)
 #define LMCACHE_STORAGE_OPTIONS_INIT LMCACHE_INIT(lmcache_storage_options)
 #define LMCACHE_L2_ADAPTER_TABLE_INIT LMCACHE_INIT(lmcache_l2_adapter_table)
+#define LMCACHE_RECORD_INIT LMCACHE_INIT(lmcache_record)
+#define LMCACHE_TRACE_HEADER_INIT LMCACHE_INIT(lmcache_trace_header)
+#define LMCACHE_READER_STATS_INIT LMCACHE_INIT(lmcache_reader_stats)
+#define LMCACHE_DAMAGE_INIT LMCACHE_INIT(lmcache_damage)
+#define LMCACHE_REPLAY_OPTIONS_INIT LMCACHE_INIT(lmcache_replay_options)
+#define LMCACHE_REPLAY_RESULTS_INIT LMCACHE_INIT(lmcache_replay_results)
+#define LMCACHE_CONVERT_OPTIONS_INIT LMCACHE_INIT(lmcache_convert_options)
+#define LMCACHE_CONVERSION_INIT LMCACHE_INIT(lmcache_conversion)
+#define LMCACHE_REPAIR_REPORT_INIT LMCACHE_INIT(lmcache_repair_report)
+#define LMCACHE_VERIFY_REPORT_INIT LMCACHE_INIT(lmcache_verify_report)
 
 /**
  * The version of the C ABI that this library speaks. It goes up whenever a host compiled against an older
@@ -185,6 +195,227 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_MAX_L2_WORKERS 1024
 
 /**
+ * `finish_read_prefetched`: read locks are released.
+ */
+#define LMCACHE_RECORD_FINISH_READ 1
+
+/**
+ * `finish_write`: what was reserved is readable.
+ */
+#define LMCACHE_RECORD_FINISH_WRITE 2
+
+/**
+ * `read_prefetched_results` is entered.
+ */
+#define LMCACHE_RECORD_READ_ENTER 3
+
+/**
+ * `read_prefetched_results` is left.
+ */
+#define LMCACHE_RECORD_READ_EXIT 4
+
+/**
+ * `reserve_write`: objects are about to be written.
+ */
+#define LMCACHE_RECORD_RESERVE_WRITE 5
+
+/**
+ * `submit_prefetch_task`: objects are looked up in all tiers.
+ */
+#define LMCACHE_RECORD_SUBMIT_PREFETCH 6
+
+/**
+ * What became of a call.
+ */
+#define LMCACHE_RECORD_COMPLETION 16
+
+/**
+ * A call that the host of the recorder defined.
+ */
+#define LMCACHE_RECORD_HOST_CALL 17
+
+/**
+ * A record of LMCache that is none of the six calls, or whose arguments are of no known release.
+ */
+#define LMCACHE_RECORD_FOREIGN_CALL 18
+
+/**
+ * Calls that are not in the file: the recorder lost them.
+ */
+#define LMCACHE_RECORD_LOSS 48
+
+/**
+ * A call whose keys are more than LMCACHE_MAX_RECORD_KEYS, which no recorder writes: the record has none of them.
+ */
+#define LMCACHE_RECORD_TOO_LARGE 255
+
+/**
+ * Keys of a record, of all its rows together, at most.
+ */
+#define LMCACHE_MAX_RECORD_KEYS 4194304
+
+/**
+ * A number that the file does not tell.
+ */
+#define LMCACHE_NOT_KNOWN 18446744073709551615ull
+
+/**
+ * One of LMCache's files.
+ */
+#define LMCACHE_FORMAT_LMCACHE 1
+
+/**
+ * A native file.
+ */
+#define LMCACHE_FORMAT_NATIVE 2
+
+/**
+ * The file does not tell whether it was closed: LMCache's never do.
+ */
+#define LMCACHE_ENDING_NOT_TOLD 0
+
+/**
+ * The recorder closed the file.
+ */
+#define LMCACHE_ENDING_CLOSED 1
+
+/**
+ * It did not: the file is being written, its recorder was killed, or its end was cut off.
+ */
+#define LMCACHE_ENDING_UNFINISHED 2
+
+/**
+ * A chunk of a native file whose checksums are wrong, or that holds what no recorder writes.
+ */
+#define LMCACHE_DAMAGE_CHUNK 1
+
+/**
+ * Bytes of a native file where a chunk should be and none is.
+ */
+#define LMCACHE_DAMAGE_GAP 2
+
+/**
+ * A frame of LMCache's that is no record.
+ */
+#define LMCACHE_DAMAGE_FRAME 3
+
+/**
+ * The end of an LMCache file is cut off.
+ */
+#define LMCACHE_DAMAGE_CUT 4
+
+/**
+ * Damages that are kept one by one; what comes after them is counted.
+ */
+#define LMCACHE_MAX_KEPT_DAMAGES 1024
+
+/**
+ * Reads the whole file into memory first. Always safe.
+ */
+#define LMCACHE_READ_BUFFERED 0
+
+/**
+ * Maps the file and reads it in place: nobody may shorten it, or change bytes that are in it, while it is open. A recorder that appends to it
+ * is fine.
+ */
+#define LMCACHE_READ_MAPPED 1
+
+/**
+ * As recorded.
+ */
+#define LMCACHE_PACE_RECORDED 0
+
+/**
+ * `pace_value` times as fast.
+ */
+#define LMCACHE_PACE_SPEED 1
+
+/**
+ * `pace_value` records a second, evenly.
+ */
+#define LMCACHE_PACE_RATE 2
+
+/**
+ * Each call as soon as the one before it is over.
+ */
+#define LMCACHE_PACE_ASAP 3
+
+/**
+ * The clock alone at the recorded pace, else causal.
+ */
+#define LMCACHE_ORDER_DEFAULT 0
+
+/**
+ * The clock alone, as LMCache: real threads and real races.
+ */
+#define LMCACHE_ORDER_RECORDED 1
+
+/**
+ * What every call before it left: the same hits, misses and evictions at any pace, with any number of workers.
+ */
+#define LMCACHE_ORDER_CAUSAL 2
+
+/**
+ * Traces lie beside each other as the wall clocks of their recorders have it.
+ */
+#define LMCACHE_ALIGN_WALL 0
+
+/**
+ * All begin at once.
+ */
+#define LMCACHE_ALIGN_START 1
+
+/**
+ * LMCache's behaviour, its known defects included, so that the answers are those of the recorded server.
+ */
+#define LMCACHE_COMPAT_LMCACHE 0
+
+/**
+ * Ours, which differs in those defects only.
+ */
+#define LMCACHE_COMPAT_NATIVE 1
+
+/**
+ * L2 adapters begin empty, in places of their own, and what they are given is removed at the end.
+ */
+#define LMCACHE_NAMESPACE_FRESH 0
+
+/**
+ * They begin empty, and what they are given stays.
+ */
+#define LMCACHE_NAMESPACE_FRESH_KEPT 1
+
+/**
+ * They have what they hold, as those of a server, and what they are given stays.
+ */
+#define LMCACHE_NAMESPACE_KEEP 2
+
+/**
+ * L2 adapters of a replay, at most.
+ */
+#define LMCACHE_MAX_L2_ADAPTERS 64
+
+/**
+ * The form that the input does not have: native of an LMCache file, LMCache's of a native one.
+ */
+#define LMCACHE_CONVERT_TO_OTHER 0
+
+/**
+ * A native file. Of an LMCache file nothing is lost: the way back gives the same bytes.
+ */
+#define LMCACHE_CONVERT_TO_NATIVE 1
+
+/**
+ * LMCache's file, for LMCache's tools. What it has no words for is counted.
+ */
+#define LMCACHE_CONVERT_TO_LMCACHE 2
+
+/**
+ * A compact native file: each distinct key once.
+ */
+#define LMCACHE_CONVERT_TO_COMPACT 3
+
+/**
  * How a call ended: 0 is success, above it are outcomes that are no errors, below it are errors, of which
  * `lmcache_last_error` has the sentence. Numbers never change their meaning; one that a host does not know counts by its sign.
  */
@@ -311,9 +542,19 @@ typedef struct lmcache_prefetch lmcache_prefetch;
 typedef struct lmcache_producer lmcache_producer;
 
 /**
+ * An open trace, LMCache's or native, and a place in it. One thread at a time may use it, whichever.
+ */
+typedef struct lmcache_reader lmcache_reader;
+
+/**
  * A recording. Any number of threads may use it at once.
  */
 typedef struct lmcache_recorder lmcache_recorder;
+
+/**
+ * A replay: its traces, open, and how it is to go. One thread at a time may use it, whichever; any may cancel it.
+ */
+typedef struct lmcache_replay lmcache_replay;
 
 /**
  * What the keys of a prompt have in common: model, rank, object group and tenant. It never changes; any number of threads may
@@ -821,6 +1062,979 @@ typedef struct {
    */
   lmcache_l2_last_error_function last_error;
 } lmcache_l2_adapter_table;
+
+/**
+ * What a trace file says about itself. It begins with its size; `LMCACHE_TRACE_HEADER_INIT` sets it. Strings end in NUL and are valid until
+ * the reader is freed; what the file does not have is "" or 0, numbers that it does not tell are LMCACHE_NOT_KNOWN.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_trace_header)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_FORMAT_LMCACHE or LMCACHE_FORMAT_NATIVE.
+   */
+  uint32_t format;
+  /**
+   * LMCACHE_ENDING_*.
+   */
+  uint32_t ending;
+  /**
+   * 1 if each distinct key is in the file once: a compact file.
+   */
+  uint32_t is_compact;
+  /**
+   * LMCache's level: "storage" or "events".
+   */
+  const char *level;
+  /**
+   * What the operator calls the node.
+   */
+  const char *node;
+  /**
+   * The name of the recording machine.
+   */
+  const char *host;
+  /**
+   * The name of the recording process.
+   */
+  const char *process;
+  /**
+   * Name and version of the library that wrote the file.
+   */
+  const char *writer;
+  /**
+   * LMCache's configuration of the storage manager as JSON.
+   */
+  const char *storage_config_json;
+  /**
+   * Its SHA-256 in hexadecimal.
+   */
+  const char *storage_config_digest;
+  /**
+   * When the recording began: `CLOCK_REALTIME` in seconds, as LMCache counts them. Comes from the file: may be NaN.
+   */
+  double t_wall_start_s;
+  /**
+   * The same moment on `CLOCK_MONOTONIC` of the recording host.
+   */
+  double t_mono_start_s;
+  /**
+   * The same moment on both clocks in nanoseconds; LMCACHE_NOT_KNOWN in LMCache's files.
+   */
+  uint64_t wall_start_ns;
+  /**
+   * See `wall_start_ns`.
+   */
+  uint64_t mono_start_ns;
+  /**
+   * The same in all files of a recording.
+   */
+  uint64_t recording_id;
+  /**
+   * Which file of the recording this is, from 0.
+   */
+  uint32_t file_number;
+  /**
+   * The number of the recording process.
+   */
+  uint32_t process_id;
+  /**
+   * Bytes of the file.
+   */
+  uint64_t file_bytes;
+  /**
+   * Calls in the file. This and the numbers below are known of native files that were closed.
+   */
+  uint64_t calls;
+  /**
+   * Calls that the recorder lost: they were attempted and are not in the file.
+   */
+  uint64_t lost_calls;
+  /**
+   * Completions in the file.
+   */
+  uint64_t completions;
+  /**
+   * Keys that the calls name, each as often as it is named.
+   */
+  uint64_t keys;
+  /**
+   * The time of the earliest call, on the clock of `mono_start_ns`,
+   */
+  uint64_t first_ns;
+  /**
+   * and of the latest one.
+   */
+  uint64_t last_ns;
+} lmcache_trace_header;
+
+/**
+ * What the keys of a prompt have in common, as it was recorded. Of one reader, equal scopes have the same address, which stays valid until
+ * the reader is freed, so that a host can keep by it what it made of the scope.
+ */
+typedef struct {
+  /**
+   * The model; ends in NUL.
+   */
+  const char *model_name;
+  /**
+   * Bytes of the model's name without its NUL: a file can have names with a NUL within.
+   */
+  size_t model_name_length;
+  /**
+   * The tenant; "" if none was recorded, as LMCache does. Ends in NUL.
+   */
+  const char *cache_salt;
+  /**
+   * Its bytes without its NUL.
+   */
+  size_t cache_salt_length;
+  /**
+   * The rank.
+   */
+  int64_t kv_rank;
+  /**
+   * The group of layers.
+   */
+  uint32_t object_group_id;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_recorded_scope;
+
+/**
+ * A key, as it was recorded.
+ */
+typedef struct {
+  /**
+   * Its hash. In a native file this is its place in the file.
+   */
+  const uint8_t *hash;
+  /**
+   * Bytes of the hash; LMCache's have 32.
+   */
+  size_t hash_bytes;
+  /**
+   * Its scope.
+   */
+  const lmcache_recorded_scope *scope;
+} lmcache_recorded_key;
+
+/**
+ * A layout, as it was recorded; its tensors can be passed to `lmcache_layout_new`. Addresses are as those of scopes.
+ */
+typedef struct {
+  /**
+   * Its tensors.
+   */
+  const lmcache_tensor *tensors;
+  /**
+   * How many.
+   */
+  size_t tensor_count;
+  /**
+   * Bytes of an object; LMCACHE_NOT_KNOWN if torch has no such type, or they are more than 64 bits count.
+   */
+  uint64_t size_bytes;
+} lmcache_recorded_layout;
+
+/**
+ * One row of a recorded prefetch.
+ */
+typedef struct {
+  /**
+   * Its keys.
+   */
+  const lmcache_recorded_key *keys;
+  /**
+   * How many.
+   */
+  size_t key_count;
+  /**
+   * The layout of their objects.
+   */
+  const lmcache_recorded_layout *layout;
+  /**
+   * How many of the last chunks are needed; -1 for all.
+   */
+  int64_t sliding_window_size;
+  /**
+   * The object group.
+   */
+  uint32_t object_group_id;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_recorded_row;
+
+/**
+ * A record. It begins with its size; `LMCACHE_RECORD_INIT` sets it. Everything that it points to, scopes and layouts aside, is valid until
+ * the next call on the reader. What a kind of record does not have is 0 and NULL.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_record)`.
+   */
+  uint32_t struct_size;
+  /**
+   * One of LMCACHE_RECORD_*; numbers are added, so step over what you do not know.
+   */
+  uint32_t kind;
+  /**
+   * How many calls come before it in the file. Calls are the six, host calls and foreign calls.
+   */
+  uint64_t number;
+  /**
+   * Where it stands in the file.
+   */
+  uint64_t offset;
+  /**
+   * `CLOCK_MONOTONIC` of the recording host; LMCACHE_NOT_KNOWN if no reading of a clock leads to the seconds in an LMCache file.
+   */
+  uint64_t t_ns;
+  /**
+   * Seconds since the recording began, as LMCache counts them. Comes from the file: may be NaN.
+   */
+  double t_mono_s;
+  /**
+   * Seconds since the epoch, likewise.
+   */
+  double t_wall_s;
+  /**
+   * Number of the thread in the recording, from 1; 0 if the file does not tell, as LMCache's.
+   */
+  uint32_t thread;
+  /**
+   * How many calls the thread had attempted before, modulo 2^32.
+   */
+  uint32_t sequence;
+  /**
+   * 1 if it was written after records that were made later.
+   */
+  uint32_t is_late;
+  /**
+   * Of LMCACHE_RECORD_RESERVE_WRITE: 0 takes new keys, 1 (before LMCache 0.5.6) keys that are there, 2 either.
+   */
+  uint32_t write_mode;
+  /**
+   * The keys of a call; those of a prefetch are in its rows.
+   */
+  const lmcache_recorded_key *keys;
+  /**
+   * How many.
+   */
+  size_t key_count;
+  /**
+   * Of LMCACHE_RECORD_RESERVE_WRITE: the layout of each object.
+   */
+  const lmcache_recorded_layout *layout;
+  /**
+   * Of LMCACHE_RECORD_FINISH_READ: how many locks are released on each key.
+   */
+  int64_t read_locks;
+  /**
+   * Of LMCACHE_RECORD_SUBMIT_PREFETCH: the rows.
+   */
+  const lmcache_recorded_row *rows;
+  /**
+   * How many.
+   */
+  size_t row_count;
+  /**
+   * Of a prefetch: how many readers will each release one lock.
+   */
+  int64_t num_kv_readers;
+  /**
+   * Of a prefetch: LMCACHE_FETCH_PREFIX or LMCACHE_FETCH_FULL.
+   */
+  uint32_t fetching_policy;
+  /**
+   * Of a prefetch: LMCACHE_LOCK or LMCACHE_NO_LOCK.
+   */
+  uint32_t lock_mode;
+  /**
+   * Of a prefetch: 1 if it looked in L1 only.
+   */
+  uint32_t skip_l2;
+  /**
+   * Of LMCACHE_RECORD_COMPLETION: the kind of its call.
+   */
+  uint32_t call_kind;
+  /**
+   * The name of a call: the qualified name in LMCache, or what the host called it. Ends in NUL.
+   */
+  const char *name;
+  /**
+   * Its bytes without the NUL.
+   */
+  size_t name_length;
+  /**
+   * Of a prefetch: the engine's name for the request, "" if it gave none. Ends in NUL.
+   */
+  const char *request_id;
+  /**
+   * Its bytes without the NUL.
+   */
+  size_t request_id_length;
+  /**
+   * Of a host call: its bytes. Of a foreign call: LMCache's record, a msgpack map.
+   */
+  const uint8_t *bytes;
+  /**
+   * How many.
+   */
+  size_t byte_count;
+  /**
+   * Of a completion: which thread made the call,
+   */
+  uint32_t call_thread;
+  /**
+   * and which of its calls that was: `thread` and `sequence` of its record.
+   */
+  uint32_t call_sequence;
+  /**
+   * Of a completion: what became of the call.
+   */
+  lmcache_completion completion;
+  /**
+   * Of LMCACHE_RECORD_LOSS: how many calls of `thread` are not in the file,
+   */
+  uint64_t lost_calls;
+  /**
+   * and between which times they were made: after `lost_from_ns`, 0 if nothing of the thread comes before,
+   */
+  uint64_t lost_from_ns;
+  /**
+   * and before `lost_until_ns`, both on the clock of `t_ns`.
+   */
+  uint64_t lost_until_ns;
+  /**
+   * The `sequence` that the first of them has.
+   */
+  uint32_t lost_first_sequence;
+  /**
+   * Why: 1 the thread's ring was full, 2 a call was too large for the ring, 3 the file could not be written.
+   */
+  uint32_t lost_reason;
+} lmcache_record;
+
+/**
+ * What a walk has met since the reader was opened, rewound or sent to another place. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_reader_stats)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+  /**
+   * Records that `lmcache_reader_next` gave.
+   */
+  uint64_t records;
+  /**
+   * Of those, calls.
+   */
+  uint64_t calls;
+  /**
+   * Of those records, losses; and
+   */
+  uint64_t losses;
+  /**
+   * the calls that they say are not in the file.
+   */
+  uint64_t lost_calls;
+  /**
+   * Chunks that could not be read.
+   */
+  uint64_t damaged_chunks;
+  /**
+   * Calls in them, as they say themselves.
+   */
+  uint64_t damaged_calls;
+  /**
+   * Bytes where chunks should be.
+   */
+  uint64_t gap_bytes;
+  /**
+   * Frames of LMCache's that are no records.
+   */
+  uint64_t undecodable_frames;
+  /**
+   * Ends of LMCache files that are cut off: 0 or 1.
+   */
+  uint64_t cut_ends;
+  /**
+   * Records and chunks of kinds that this library does not know, which were stepped over.
+   */
+  uint64_t unknown;
+} lmcache_reader_stats;
+
+/**
+ * Something that could not be read. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_damage)`.
+   */
+  uint32_t struct_size;
+  /**
+   * One of LMCACHE_DAMAGE_*.
+   */
+  uint32_t kind;
+  /**
+   * Where it begins in the file.
+   */
+  uint64_t offset;
+  /**
+   * Its bytes, as far as the file can tell; else 0.
+   */
+  uint64_t bytes;
+  /**
+   * Of a chunk: the calls in it, as it says itself.
+   */
+  uint64_t calls;
+  /**
+   * What is wrong. Ends in NUL; valid until the next call on the reader.
+   */
+  const char *reason;
+} lmcache_damage;
+
+/**
+ * How far a replay is. Its fields are added at the end: a host sees those that its header has.
+ */
+typedef struct {
+  /**
+   * Bytes of what the library knows of this struct.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 at the last call, when the replay is over.
+   */
+  uint32_t is_over;
+  /**
+   * Records that were carried out: replayed, failed or skipped.
+   */
+  uint64_t records;
+  /**
+   * How many there will be, as far as that is known.
+   */
+  uint64_t total_records;
+  /**
+   * Of those that were carried out: calls that failed.
+   */
+  uint64_t failed;
+  /**
+   * Of those that were carried out: records that hold no call that can be made.
+   */
+  uint64_t skipped;
+  /**
+   * Since the replay began.
+   */
+  uint64_t elapsed_ns;
+  /**
+   * How long it takes altogether; LMCACHE_NOT_KNOWN at LMCACHE_PACE_ASAP, and at a rate for a part of a trace.
+   */
+  uint64_t expected_ns;
+  /**
+   * How late a call began, of those so far.
+   */
+  uint64_t max_lag_ns;
+  /**
+   * Chunks of the prompts of the prefetches that were answered.
+   */
+  uint64_t answered_chunks;
+  /**
+   * Of those, the chunks that could be served.
+   */
+  uint64_t served_chunks;
+  /**
+   * Keys that prefetches found in L1.
+   */
+  uint64_t l1_hit_keys;
+  /**
+   * Keys that prefetches got from L2.
+   */
+  uint64_t l2_hit_keys;
+  /**
+   * Objects that were evicted from L1.
+   */
+  uint64_t evicted_keys;
+  /**
+   * Bytes of L1 in use.
+   */
+  uint64_t l1_used_bytes;
+  /**
+   * Bytes that L1 has.
+   */
+  uint64_t l1_total_bytes;
+  /**
+   * Bytes of L2 in use; LMCACHE_NOT_KNOWN if there is no adapter.
+   */
+  uint64_t l2_used_bytes;
+} lmcache_replay_progress;
+
+/**
+ * Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over. `progress` is
+ * borrowed for the time of the call. It returns 0 to go on; any other number cancels the replay. It may call `lmcache_replay_cancel`; other calls on this
+ * replay are BUSY. While it runs, calls are made all the same.
+ */
+typedef uint32_t (*lmcache_progress_callback)(const lmcache_replay_progress *progress, void *user_data);
+
+/**
+ * How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths and `l1_size_bytes` have to be set.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_replay_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED.
+   */
+  uint32_t read_mode;
+  /**
+   * The traces, of level "storage": one, or one of each node, which are replayed at once on one clock.
+   */
+  const char *const *paths;
+  /**
+   * How many; at most 256.
+   */
+  size_t path_count;
+  /**
+   * How fast: LMCACHE_PACE_*.
+   */
+  uint32_t pace;
+  /**
+   * What a call waits for, besides its time: LMCACHE_ORDER_*.
+   */
+  uint32_t order;
+  /**
+   * For LMCACHE_PACE_SPEED from 1e-6 to 1e6, for LMCACHE_PACE_RATE from 1e-6 to 1e9.
+   */
+  double pace_value;
+  /**
+   * Threads that make the calls, at most 256; 0 for as many as suit the machine. In causal order they take turns.
+   */
+  uint32_t workers;
+  /**
+   * 1 to sleep until a call is due instead of spinning through the last moments: little CPU, and calls some tens of us late.
+   */
+  uint32_t low_cpu;
+  /**
+   * Leave out what was made before so many seconds from the start.
+   */
+  double from_s;
+  /**
+   * Leave out what was made from so many seconds on; 0 for nothing.
+   */
+  double to_s;
+  /**
+   * Replay so many times, one after the other, with the same keys; 0 is 1.
+   */
+  uint32_t loops;
+  /**
+   * Replay so many copies at once, each with a salt of its own; 0 is 1.
+   */
+  uint32_t tenants;
+  /**
+   * Where several traces lie beside each other: LMCACHE_ALIGN_*.
+   */
+  uint32_t alignment;
+  /**
+   * Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*.
+   */
+  uint32_t compat;
+  /**
+   * Bytes of L1. Memory that no call writes is never touched, so it may be more than the machine has.
+   */
+  uint64_t l1_size_bytes;
+  /**
+   * Which objects leave L1 first: "LRU", "noop", ...; NULL is LRU.
+   */
+  const char *eviction_policy;
+  /**
+   * L2 adapters as LMCache's JSON, for instance {"type":"fs","base_path":"/data/kv"}; may be NULL.
+   */
+  const char *const *l2_adapters;
+  /**
+   * How many; at most LMCACHE_MAX_L2_ADAPTERS.
+   */
+  size_t l2_adapter_count;
+  /**
+   * What the adapters find, and what becomes of what they are given: LMCACHE_NAMESPACE_*.
+   */
+  uint32_t l2_namespace;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+  /**
+   * How often `on_progress` is called; 0 for once a second. It is called at most a hundred times a second.
+   */
+  uint64_t progress_interval_ns;
+  /**
+   * Told how far it is; may be NULL.
+   */
+  lmcache_progress_callback on_progress;
+  /**
+   * What it gets back.
+   */
+  void *on_progress_user_data;
+} lmcache_replay_options;
+
+/**
+ * What a replay found. It begins with its size. A key that is asked for twice counts twice.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_replay_results)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if it was cancelled before all was done.
+   */
+  uint32_t is_cancelled;
+  /**
+   * Calls that were made and succeeded.
+   */
+  uint64_t records_replayed;
+  /**
+   * Calls that were made and failed.
+   */
+  uint64_t records_failed;
+  /**
+   * Records that hold no call that can be made.
+   */
+  uint64_t records_skipped;
+  /**
+   * Records that the options left out.
+   */
+  uint64_t records_left_out;
+  /**
+   * From the start of the schedule to the end of the last call.
+   */
+  uint64_t duration_ns;
+  /**
+   * How late calls began: half of them so late at most,
+   */
+  uint64_t lag_p50_ns;
+  /**
+   * 99 of 100,
+   */
+  uint64_t lag_p99_ns;
+  /**
+   * 999 of 1000,
+   */
+  uint64_t lag_p999_ns;
+  /**
+   * all of them.
+   */
+  uint64_t lag_max_ns;
+  /**
+   * Calls that were more than 1 ms late.
+   */
+  uint64_t late_calls;
+  /**
+   * Chunks of the prompts of all prefetches.
+   */
+  uint64_t requested_chunks;
+  /**
+   * Of those, the chunks that all rows together can serve.
+   */
+  uint64_t served_chunks;
+  /**
+   * Cells of all prefetches: rows times columns.
+   */
+  uint64_t requested_keys;
+  /**
+   * Of those, the hits,
+   */
+  uint64_t hit_keys;
+  /**
+   * those that were in L1 already, and
+   */
+  uint64_t l1_hit_keys;
+  /**
+   * those that came from L2.
+   */
+  uint64_t l2_hit_keys;
+  /**
+   * Prefetches whose result was not there when the replay ended.
+   */
+  uint64_t unresolved_prefetches;
+  /**
+   * Objects that eviction removed from L1.
+   */
+  uint64_t evicted_keys;
+  /**
+   * Objects in L1 that were locked for reading when the replay ended, which cannot be evicted.
+   */
+  uint64_t locked_at_end;
+  /**
+   * Reads that got nothing: at least one key could not be read.
+   */
+  uint64_t reads_found_nothing;
+  /**
+   * Keys of writes that were reserved,
+   */
+  uint64_t keys_reserved;
+  /**
+   * that were there already or are being written, and
+   */
+  uint64_t keys_not_writable;
+  /**
+   * for which there was no memory.
+   */
+  uint64_t keys_out_of_memory;
+  /**
+   * Objects that could not be stored to L2, or found a full queue.
+   */
+  uint64_t l2_lost_keys;
+  /**
+   * In causal order: how often L2 was not done in time, so that the replay cannot be repeated exactly.
+   */
+  uint64_t unsettled_calls;
+  /**
+   * What is known to be missing in the traces: calls that their recorders lost, and calls in damaged chunks.
+   */
+  uint64_t missing_calls;
+  /**
+   * 1 if every byte of the traces was a record, and no call is known to be missing.
+   */
+  uint32_t is_trace_complete;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+} lmcache_replay_results;
+
+/**
+ * How to convert. Zero is always the default.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_convert_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED.
+   */
+  uint32_t read_mode;
+  /**
+   * LMCACHE_CONVERT_TO_*.
+   */
+  uint32_t form;
+  /**
+   * To LMCache's form: 1 to leave out the tenants of keys, as LMCache's recorder does.
+   */
+  uint32_t omits_salts;
+  /**
+   * To LMCache's form: 1 to write no record where the recorder lost calls.
+   */
+  uint32_t omits_losses;
+  /**
+   * To LMCache's form: 1 to write a record for each completion, too.
+   */
+  uint32_t with_completions;
+} lmcache_convert_options;
+
+/**
+ * What a conversion read and wrote. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_conversion)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the input holds frames that are no records, is damaged, was cut short, or was not closed.
+   */
+  uint32_t is_incomplete;
+  /**
+   * Calls of the six operations.
+   */
+  uint64_t calls;
+  /**
+   * Records of LMCache's that were kept as they stand in its file.
+   */
+  uint64_t foreign_calls;
+  /**
+   * Calls that a host defined.
+   */
+  uint64_t host_calls;
+  /**
+   * Completions.
+   */
+  uint64_t completions;
+  /**
+   * Calls that the recorder lost.
+   */
+  uint64_t lost_calls;
+  /**
+   * Distinct keys; LMCACHE_NOT_KNOWN unless the output is compact.
+   */
+  uint64_t distinct_keys;
+  /**
+   * Frames that are no records; kept in native files.
+   */
+  uint64_t undecodable_frames;
+  /**
+   * Bytes of a frame that is cut short at the end; kept likewise.
+   */
+  uint64_t cut_bytes;
+  /**
+   * Chunks that are damaged; they are not in the output.
+   */
+  uint64_t damaged_chunks;
+  /**
+   * Bytes where chunks should be.
+   */
+  uint64_t gap_bytes;
+  /**
+   * Records of kinds, and calls with layouts, that this library does not know; they are not in the output.
+   */
+  uint64_t unknown_records;
+  /**
+   * To LMCache's form: calls whose thread and number are gone,
+   */
+  uint64_t unexpressed_threads;
+  /**
+   * completions that were not written,
+   */
+  uint64_t unexpressed_completions;
+  /**
+   * losses that were not written,
+   */
+  uint64_t unexpressed_losses;
+  /**
+   * and keys whose salt was not written.
+   */
+  uint64_t unexpressed_salts;
+  /**
+   * Bytes of the input.
+   */
+  uint64_t input_bytes;
+  /**
+   * Bytes of the output.
+   */
+  uint64_t output_bytes;
+} lmcache_conversion;
+
+/**
+ * What a repair copied, and what it could not. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_repair_report)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the original was closed by its recorder.
+   */
+  uint32_t was_closed;
+  /**
+   * Chunks in the copy,
+   */
+  uint64_t chunks;
+  /**
+   * records in it,
+   */
+  uint64_t records;
+  /**
+   * and calls.
+   */
+  uint64_t calls;
+  /**
+   * Calls that the recorder lost, as the original says itself.
+   */
+  uint64_t lost_calls;
+  /**
+   * Places of the original that are not in the copy; 0 if all that a checksum covers is.
+   */
+  uint64_t holes;
+  /**
+   * Bytes in them.
+   */
+  uint64_t missing_bytes;
+  /**
+   * Calls in them, at least.
+   */
+  uint64_t missing_calls;
+  /**
+   * Bytes of the copy.
+   */
+  uint64_t output_bytes;
+} lmcache_repair_report;
+
+/**
+ * Told of a finding within `lmcache_verify`, on the thread that called it: its kind in a word, its place in the file (LMCACHE_NOT_KNOWN if it has none), and a
+ * sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told.
+ */
+typedef void (*lmcache_finding_callback)(const char *kind,
+                                         uint64_t offset,
+                                         const char *sentence,
+                                         void *user_data);
+
+/**
+ * What a close look at a trace found. It begins with its size.
+ */
+typedef struct {
+  /**
+   * `sizeof(lmcache_verify_report)`.
+   */
+  uint32_t struct_size;
+  /**
+   * 1 if the file was closed by its recorder; LMCache's do not tell.
+   */
+  uint32_t is_closed;
+  /**
+   * How many things were found that are not as they should be.
+   */
+  uint64_t findings;
+  /**
+   * Bytes of the file.
+   */
+  uint64_t file_bytes;
+  /**
+   * Chunks in it,
+   */
+  uint64_t chunks;
+  /**
+   * and those that are as they should be.
+   */
+  uint64_t good_chunks;
+  /**
+   * Records.
+   */
+  uint64_t records;
+  /**
+   * Calls.
+   */
+  uint64_t calls;
+  /**
+   * Completions.
+   */
+  uint64_t completions;
+  /**
+   * Calls that the recorder lost.
+   */
+  uint64_t lost_calls;
+  /**
+   * Records that came late.
+   */
+  uint64_t late_records;
+  /**
+   * Threads.
+   */
+  uint64_t threads;
+} lmcache_verify_report;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1462,6 +2676,181 @@ lmcache_status lmcache_storage_add_l2_table(const lmcache_storage *storage,
 lmcache_status lmcache_storage_delete_l2_adapter(const lmcache_storage *storage,
                                                  uint32_t l2_adapter,
                                                  uint64_t timeout_ns);
+
+/**
+ * Opens a trace of either kind; "-" is the standard input. `read_mode` is LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED. A file that is being
+ * written is read to where it is now. CORRUPT, TRUNCATED and UNSUPPORTED_VERSION are about its header, and in a compact file about its
+ * table of keys; whatever else is damaged is stepped over, see `lmcache_reader_get_stats`.
+ *
+ * The caller promises:
+ * `path` ends in NUL; `out` points to room for a handle; with LMCACHE_READ_MAPPED nobody shortens the file or changes bytes in it
+ * before the reader is freed.
+ */
+lmcache_status lmcache_reader_open(const char *path,
+                                   uint32_t read_mode,
+                                   lmcache_reader **out);
+
+/**
+ * Opens a trace that is in memory; the bytes are copied.
+ *
+ * The caller promises:
+ * `bytes` points to `length` bytes; `out` points to room for a handle.
+ */
+lmcache_status lmcache_reader_open_bytes(const uint8_t *bytes, size_t length, lmcache_reader **out);
+
+/**
+ * What the file says about itself. Costs nothing: the header was read when the file was opened.
+ *
+ * The caller promises:
+ * `out` points to a header whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_header(lmcache_reader *reader, lmcache_trace_header *out);
+
+/**
+ * The next record, or END, which leaves `out` as it is. Records come in the order of the file. Of a native file nothing is copied or allocated;
+ * calls of LMCache's files are given as LMCache 0.5.6 would have recorded them, whatever release did. What is damaged is stepped over and
+ * counted.
+ *
+ * The caller promises:
+ * `out` points to a record whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_next(lmcache_reader *reader,
+                                   lmcache_record *out);
+
+/**
+ * Goes back to the first record; what was counted begins anew.
+ */
+lmcache_status lmcache_reader_rewind(lmcache_reader *reader);
+
+/**
+ * Goes to the call that so many calls come before in the file, which the next `lmcache_reader_next` gives; if that one cannot be read, to the
+ * first after it that can. END if there is none: then the reader stands at the end. A native file has the numbers in its chunks, and one chunk is
+ * walked; an LMCache file is walked from its beginning.
+ */
+lmcache_status lmcache_reader_seek_call(lmcache_reader *reader,
+                                        uint64_t number);
+
+/**
+ * Goes to the first call, in the order of the file, that was made `t_mono_s` seconds after the recording began or later. END if there is none:
+ * then the reader stands at the end. In a native file it is looked for from the first chunk on that can hold it, by the chunks' times; a record
+ * that came late may stand before. An LMCache file is walked from its beginning.
+ */
+lmcache_status lmcache_reader_seek_time(lmcache_reader *reader,
+                                        double t_mono_s);
+
+/**
+ * What was met since the reader was opened, rewound or sent to another place.
+ *
+ * The caller promises:
+ * `out` points to numbers whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_stats(lmcache_reader *reader, lmcache_reader_stats *out);
+
+/**
+ * One of the damages that were met since then, from 0 in the order of the walk; END if there are not so many. The first
+ * LMCACHE_MAX_KEPT_DAMAGES are kept.
+ *
+ * The caller promises:
+ * `out` points to a damage whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_reader_get_damage(lmcache_reader *reader,
+                                         size_t position,
+                                         lmcache_damage *out);
+
+/**
+ * Gives a reader back, and with it everything that was borrowed from it. NULL is fine.
+ */
+lmcache_status lmcache_reader_free(lmcache_reader *reader);
+
+/**
+ * Makes a replay: looks at the options, copies them, and opens the traces, so that what is wrong is found before the first call. The storage
+ * manager is made by `lmcache_replay_run`.
+ *
+ * The caller promises:
+ * `options` points to options whose pointers are what their fields say, and whose callback may be called with its data by
+ * `lmcache_replay_run`; `out` points to room for a handle; with LMCACHE_READ_MAPPED nobody shortens the files or changes bytes in them
+ * before the replay is freed.
+ */
+lmcache_status lmcache_replay_new(const lmcache_replay_options *options,
+                                  lmcache_replay **out);
+
+/**
+ * Replays, and returns when all is done or the replay was cancelled, which is OK and stands in the results. Calls that fail are no error: they are
+ * counted. It starts threads of its own: a decoder, the workers, and those of the storage manager; the calling thread tells the progress. It may
+ * be run again, with a new storage manager. With one worker, the calling thread keeps off one CPU for the time of the run.
+ */
+lmcache_status lmcache_replay_run(lmcache_replay *replay);
+
+/**
+ * Cancels a replay, from any thread, or from its own callback: it ends before its next call, at the latest 50 ms from now. Not before a run:
+ * then that ends at once, and so does any run after.
+ */
+lmcache_status lmcache_replay_cancel(const lmcache_replay *replay);
+
+/**
+ * What the last run found; PENDING if there was none, or it failed.
+ *
+ * The caller promises:
+ * `out` points to results whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_replay_get_results(lmcache_replay *replay, lmcache_replay_results *out);
+
+/**
+ * The same as a JSON object, with what was measured of each operation: names and meanings are those of `lmcache-trace replay --format json`, of which it has
+ * the part that needs no recording and no telemetry. PENDING as above. The text ends in NUL, and is valid until the next run, or until the replay is freed.
+ * `length`, which may be NULL, gets its bytes without the NUL.
+ *
+ * The caller promises:
+ * `out` points to room for a pointer; `length` is NULL or points to room for a number.
+ */
+lmcache_status lmcache_replay_get_json(lmcache_replay *replay,
+                                       const char **out,
+                                       size_t *length);
+
+/**
+ * Gives a replay back, with what was borrowed from it. NULL is fine. BUSY from its own callback; while another thread runs it, the run
+ * goes on to its end, so cancel it before.
+ */
+lmcache_status lmcache_replay_free(lmcache_replay *replay);
+
+/**
+ * Writes the trace `input` to `output` in another form. The output is written beside and moved to its place once it is whole and on the disk, so that
+ * whatever was there is replaced or as it was. `options` may be NULL, which is the defaults, and so may `report`. Takes as long as it takes to read the
+ * input once or twice. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * The paths end in NUL; `options` is NULL or points to options whose `struct_size` is set; `report` likewise; with LMCACHE_READ_MAPPED
+ * nobody shortens the input or changes bytes in it meanwhile.
+ */
+lmcache_status lmcache_convert(const char *input,
+                               const char *output,
+                               const lmcache_convert_options *options,
+                               lmcache_conversion *report);
+
+/**
+ * Copies what is left of a native trace that was not closed or is damaged: a sealed file, whose facts say what it is without. What was committed is copied
+ * byte for byte. The output is written as by `lmcache_convert`; `report` may be NULL. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * The paths end in NUL; `report` is NULL or points to a report whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_repair(const char *input,
+                              const char *output,
+                              lmcache_repair_report *report);
+
+/**
+ * Looks at every byte of a trace that a checksum covers, and at every frame of an LMCache file. What it finds is no error: the status is OK, and
+ * `findings` says how many things are not as they should be, a trace that was not closed and calls that were lost among them. `on_finding`
+ * and `report` may be NULL. Any thread may call this at any time.
+ *
+ * The caller promises:
+ * `path` ends in NUL; `on_finding` may be called with `user_data` within this call; `report` is NULL or points to a report whose
+ * `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_verify(const char *path,
+                              lmcache_finding_callback on_finding,
+                              void *user_data,
+                              lmcache_verify_report *report);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -28,7 +28,9 @@ mod report;
 mod sink;
 mod source;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 
 pub use lmcache_sink::{COMPLETION_QUALNAME, ExportOptions, LOSS_QUALNAME};
 pub use report::{Conversion, NotExpressed};
@@ -118,6 +120,26 @@ pub fn to_lmcache(
     let mut report = source::walk(file, &mut sink, progress)?;
     sink.finish(&mut report)?;
     report.bytes_in = size_bytes(file);
+    Ok(report)
+}
+
+/// Bytes of an LMCache file that are gathered before they are written.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// [`to_lmcache`], into a new file that is on the disk when this returns.
+///
+/// # Errors
+/// As [`to_lmcache`], and what the system says.
+pub fn to_lmcache_file(
+    file: &Trace,
+    path: &Path,
+    options: ExportOptions,
+    progress: &mut Progress<'_>,
+) -> Result<Conversion> {
+    let not_written = |error| Error::io("cannot write trace file", error);
+    let out = File::create(path).map_err(|error| Error::io("cannot create trace file", error))?;
+    let report = to_lmcache(file, BufWriter::with_capacity(BUFFER_BYTES, &out), options, progress)?;
+    out.sync_all().map_err(not_written)?;
     Ok(report)
 }
 

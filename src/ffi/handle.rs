@@ -109,8 +109,9 @@ fn refused<T: Object>(refusal: Refusal) -> Failure {
     }
 }
 
+/// The object is in use.
 #[cold]
-fn busy<T: Object>() -> Failure {
+pub(super) fn busy<T: Object>() -> Failure {
     let sentence =
         format!("the {} is in use: by another thread, or by the call that this one is within", T::NAME);
     Failure::misuse(Status::LMCACHE_STATUS_BUSY, sentence)

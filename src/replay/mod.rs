@@ -22,6 +22,7 @@
 //! * [`latency`]: how long prefetches and stores took, and what was moved. [`misses`]: why something was missed.
 //! * [`observe`]: one outcome per record for whoever prints or writes them, off the schedule. [`live_totals`]: what the
 //!   manager holds meanwhile. [`timeline`]: both over time, in as many buckets for an hour as for a second.
+//! * [`session`]: one replay, put together of all this. [`traces`]: what it is given. [`summary`]: how it went, as JSON.
 //! * [`telemetry`]: what monitoring systems are told.
 //!
 //! As in LMCache's replay a record that cannot be decoded, or names a call nobody knows, is skipped; a call
@@ -47,15 +48,18 @@ mod prefetching;
 mod progress;
 pub mod schedule;
 pub mod selection;
+pub mod session;
 pub mod source;
 pub mod stats;
 pub mod stop;
+pub mod summary;
 pub mod target;
 pub mod telemetry;
 pub mod timed;
 pub mod timeline;
 pub mod totals;
 mod trace_time;
+pub mod traces;
 mod worker;
 
 pub use driver::{MAX_WORKERS, ReplayOptions, ReplayRun, replay};

@@ -29,6 +29,14 @@ impl Trace {
         opened.map_err(|error| error.with_context("path", path.display()))
     }
 
+    /// Reads a trace that is in memory, of which it makes a copy; `name` stands for its path.
+    ///
+    /// # Errors
+    /// As [`Trace::open`], without those of the file system.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: &[u8]) -> Result<Self> {
+        Self::new(name.into(), TraceBytes::copy_of(bytes))
+    }
+
     fn new(path: PathBuf, bytes: TraceBytes) -> Result<Self> {
         check_compression(bytes.as_slice())?;
         match is_native(&bytes.as_slice()[..bytes.as_slice().len().min(TOLD_APART_BYTES)]) {

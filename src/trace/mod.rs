@@ -4,7 +4,8 @@
 //!   the chunks of native files; both have their bytes from `bytes`, which maps or reads.
 //! * [`recorder`] records the calls of a running process: a [`ring`] per thread, one thread that drains them, and
 //!   the [`writer`] of native files, whose bytes go to a [`store`].
-//! * [`follow`] reads a native file while it is written; [`recover`] looks closely at one, and mends it.
+//! * [`follow`] reads a native file while it is written; [`recover`] looks closely at one, and mends it. [`partial_file`]:
+//!   how a file is written that is there whole or not at all.
 //!
 //! The bytes themselves are the business of [`format`](crate::format).
 
@@ -13,6 +14,7 @@ mod compression;
 mod file;
 pub mod follow;
 pub mod native;
+pub mod partial_file;
 pub mod reader;
 pub mod recorder;
 pub mod recover;

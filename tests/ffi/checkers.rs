@@ -41,11 +41,20 @@ fn hosts_are_clean_under_valgrind() {
     check(&storage, &of_children, &["forks"]);
 }
 
+/// Runs a host under valgrind, where that is there, and once more with AddressSanitizer in it.
+pub(crate) fn check_clean(name: &str, arguments: &[&str]) {
+    if is_there() {
+        check(&Host::compile(name), &VALGRIND, arguments);
+    }
+    check(&Host::compile_with(name, &SANITIZERS), &[], arguments);
+}
+
+const SANITIZERS: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
 /// The hosts alone are instrumented; memory of the library is watched as far as it comes from `malloc`.
 #[test]
 fn hosts_are_clean_with_address_sanitizer() {
-    let compile =
-        |name| Host::compile_with(name, &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]);
+    let compile = |name| Host::compile_with(name, &SANITIZERS);
     check(&compile("record.c"), &[], &[]);
     check(&compile("record.cc"), &[], &[]);
     check(&compile("engine.cc"), &[], &[]);

@@ -5,10 +5,14 @@ mod checkers;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
+mod convert;
 mod layout;
 mod misuse;
+mod misuse_reader;
 mod others;
 mod packaging;
+mod read;
 mod record;
+mod replay;
 mod storage;
 mod symbols;

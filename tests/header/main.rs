@@ -8,7 +8,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 15] = [
+const FILES: [&str; 24] = [
     "version",
     "status",
     "last_error",
@@ -24,6 +24,15 @@ const FILES: [&str; 15] = [
     "storage/housekeeping",
     "storage/report",
     "storage/adapter",
+    "reader/record",
+    "reader/header",
+    "reader/damage",
+    "reader/mod",
+    "replay/progress",
+    "replay/options",
+    "replay/results",
+    "replay/mod",
+    "convert",
 ];
 
 fn generate() -> String {

@@ -3,9 +3,10 @@
 use clap::Parser;
 
 use crate::cli::exit::print_warning;
-use crate::cli::replay::{PaceFlags, Pacing, Part, PartFlags};
+use crate::cli::replay::{PaceFlags, Pacing, PartFlags};
 use crate::cli::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
+use crate::replay::session::Part;
 use crate::storage::l2::namespace::NamespaceMode;
 
 /// What FLAGS can be: those flags of `replay` that say how the trace is played. What a replay writes is ours to choose.

@@ -26,7 +26,7 @@ use super::exit::{Finding, print_error, print_note, print_warning};
 use super::files::{check_apart, check_writable, write_whole};
 use super::options::ReportArgs;
 use super::output;
-use super::replay::{check_level, extent};
+use super::replay::extent;
 use super::signals::stop_on_interrupt;
 use crate::compare::baseline::MAX_RUNS;
 use crate::compare::{
@@ -34,6 +34,7 @@ use crate::compare::{
 };
 use crate::error::{Error, Result};
 use crate::os::host;
+use crate::replay::traces::check_level;
 use crate::replay::{StopFlag, TraceExtent};
 use crate::trace::{ReadMode, Trace};
 

@@ -2,6 +2,7 @@
 
 use super::configuration::{Configuration, played_by};
 use crate::cli::exit::{print_note, print_warning};
+use crate::cli::replay::differences;
 use crate::cli::text::plural;
 use crate::compare::Baseline;
 use crate::error::{Error, Result};
@@ -38,7 +39,7 @@ pub(super) fn check_alike(
     has_gate: bool,
     is_quiet: bool,
 ) -> Result<()> {
-    let differences = a.part.differences(&b.part);
+    let differences = differences(&a.part, &b.part);
     if differences.is_empty() {
         return Ok(());
     }
@@ -62,7 +63,7 @@ pub(super) fn check_alike(
 /// If it did.
 pub(super) fn check_baseline(baseline: &Baseline, candidate: &Configuration) -> Result<()> {
     let Some((pacing, part)) = played_by(&baseline.flags) else { return Ok(()) };
-    let mut differences = part.differences(&candidate.part);
+    let mut differences = differences(&part, &candidate.part);
     if !pacing.is_alike(&candidate.pacing) {
         differences.push("pace or order");
     }

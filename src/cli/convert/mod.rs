@@ -6,8 +6,6 @@
 mod compact;
 mod report;
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -19,15 +17,12 @@ use super::files::{PartialFile, check_apart};
 use super::long_work::LongWork;
 use super::options::ReadArgs;
 use super::output::print;
-use crate::convert::{Conversion, ExportOptions, to_compact, to_lmcache, to_native};
+use crate::convert::{Conversion, ExportOptions, to_compact, to_lmcache_file, to_native};
 use crate::error::{Error, Result};
 use crate::format::lct::SaltPolicy;
 use crate::trace::Trace;
 use crate::trace::store::FileStore;
 use report::{Kind, Report};
-
-/// Bytes of an LMCache file that are gathered before they are written.
-const BUFFER_BYTES: usize = 1 << 20;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -112,7 +107,7 @@ impl ConvertArgs {
                 to_native(&file, store, &mut |done_bytes| work.step(done_bytes)).map(|(report, _)| report)
             }),
             Target::Lmcache => self.files.convert(&file, Kind::Lmcache, |path, work| {
-                write_lmcache(&file, path, self.export_options(), work)
+                to_lmcache_file(&file, path, self.export_options(), &mut |done_bytes| work.step(done_bytes))
             }),
         }
     }
@@ -124,15 +119,6 @@ impl ConvertArgs {
             with_completions: self.with_completions,
         }
     }
-}
-
-fn write_lmcache(file: &Trace, path: &Path, options: ExportOptions, work: &LongWork) -> Result<Conversion> {
-    let not_written = |error| Error::io("cannot write trace file", error);
-    let out = File::create(path).map_err(|error| Error::io("cannot create trace file", error))?;
-    let buffered = BufWriter::with_capacity(BUFFER_BYTES, &out);
-    let report = to_lmcache(file, buffered, options, &mut |done_bytes| work.step(done_bytes))?;
-    out.sync_all().map_err(not_written)?;
-    Ok(report)
 }
 
 impl FileArgs {

@@ -2,7 +2,7 @@
 //!
 //! * This file: the flags, and the order of things. Everything that can be wrong (flags, directories, the
 //!   trace) is found before the first call is made.
-//! * [`traces`]: what is replayed. [`play`](mod@play): one replay. [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
+//! * [`play`](mod@play): one replay, on top of [`session`](crate::replay::session). [`live`]: what is shown and written while it runs. [`warnings`]: what makes results worth less.
 //! * [`namespace`]: what becomes of the places in L2. [`pacing`]: how fast, by whom, which part, how often.
 //! * [`recording`]: the trace that a replay leaves of itself. [`telemetry`]: what monitoring systems were told.
 //! * [`report`]: all results in one value; [`terminal`], [`json`], [`csv`] and [`page`] render it.
@@ -18,7 +18,6 @@ mod recording;
 mod report;
 mod telemetry;
 mod terminal;
-mod traces;
 mod warnings;
 
 use std::io::IsTerminal;
@@ -33,17 +32,17 @@ use super::output;
 use super::signals::stop_on_interrupt;
 use super::storage_flags::{NamespaceFlags, StorageFlags};
 use crate::error::{Error, Result};
+use crate::replay::session::Replayed;
+use crate::replay::traces::OpenTraces;
 use crate::replay::{StopFlag, Timeline};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::config::l2::known::EXAMPLES as EXAMPLES_OF_ADAPTERS;
 
 use live::{LinesTo, Progress};
-pub(super) use pacing::{PaceFlags, Pacing, Part, PartFlags};
+pub(super) use pacing::{PaceFlags, Pacing, PartFlags, differences};
 use page::Page;
-use play::{Lookers, Played, Replayed, play};
+use play::{Lookers, Played, play};
 use report::ReplayReport;
-use traces::Opened;
-pub(super) use traces::check_level;
 pub(super) use warnings::extent;
 
 const EXAMPLES: &str = "\
@@ -241,11 +240,12 @@ impl ReplayArgs {
         if !self.report.quiet {
             config.warnings().iter().for_each(|warning| print_warning(warning));
         }
-        let opened = Opened::open(&self.files, self.read.mode())?;
+        let opened = OpenTraces::open(&self.files, self.read.mode())?;
         prepare_outputs(&self)?;
         let telemetry = self.storage.telemetry().prepare()?;
         let keys = opened.key_tables()?;
-        let nodes = opened.nodes(&keys, part.alignment, self.report.quiet);
+        let is_quiet = self.report.quiet;
+        let nodes = opened.nodes(&keys, part.alignment, |trace, keys| extent(trace, keys, is_quiet));
         let stop = StopFlag::default();
         stop_on_interrupt(&stop)?;
         let replayed = Replayed { extent: nodes.extent(), nodes, part };

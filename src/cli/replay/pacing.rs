@@ -6,20 +6,12 @@ use crate::cli::numbers::{number, within};
 use crate::clock::Waiter;
 use crate::error::{Error, Result};
 use crate::format::model::Op;
-use crate::format::native::KeyTable;
-use crate::os::affinity::usable_cpus;
 use crate::replay::copies::MAX_COPIES;
 use crate::replay::nodes::Alignment;
 use crate::replay::pace::{RATES, SPEEDS};
-use crate::replay::selection::{LeftOut, Selection};
-use crate::replay::{MAX_WORKERS, Order, Pace, RecordBody, ReplayOptions, TraceExtent, TraceSource};
-use crate::trace::Trace;
-
-/// Where there are more CPUs than this, calls are made by several workers.
-const CPUS_OF_ONE_WORKER: usize = 4;
-
-/// The most workers that a replay starts by itself.
-const MAX_DEFAULT_WORKERS: usize = 4;
+use crate::replay::selection::Selection;
+use crate::replay::session::{Part, default_workers};
+use crate::replay::{MAX_WORKERS, Order, Pace, ReplayOptions};
 
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Pace and order")]
@@ -104,15 +96,6 @@ pub(in crate::cli) struct Pacing {
     pub(super) workers: usize,
 }
 
-/// What the other flags come to.
-#[derive(Clone, Debug)]
-pub(in crate::cli) struct Part {
-    pub(super) selection: Selection,
-    pub(super) loops: u32,
-    pub(super) tenants: u32,
-    pub(super) alignment: Alignment,
-}
-
 impl PaceFlags {
     /// Checks the flags. `l1_managers` is how many L1s the manager has.
     pub(in crate::cli) fn pacing(&self, l1_managers: usize) -> Result<Pacing> {
@@ -146,11 +129,7 @@ impl PaceFlags {
     }
 
     fn workers(&self, order: Order, l1_managers: usize) -> usize {
-        self.workers.unwrap_or_else(|| {
-            let cpus = usable_cpus();
-            let is_one = order == Order::Causal || l1_managers > 1 || cpus <= CPUS_OF_ONE_WORKER;
-            if is_one { 1 } else { (cpus / 2).min(MAX_DEFAULT_WORKERS) }
-        })
+        self.workers.unwrap_or_else(|| default_workers(order, l1_managers))
     }
 }
 
@@ -204,47 +183,19 @@ impl Pacing {
     }
 }
 
-impl Part {
-    /// How often each record is replayed.
-    pub(super) fn copies(&self) -> u64 {
-        u64::from(self.loops) * u64::from(self.tenants)
-    }
-
-    /// How long a replay of it is to take at `pace`, and how many records it has at most, of all that there are.
-    pub(in crate::cli) fn expected(&self, all: &TraceExtent, pace: Pace) -> TraceExtent {
-        let records = all.records.saturating_mul(self.copies());
-        let part_s = self.selection.duration_s(all.duration_s) * f64::from(self.loops);
-        let duration_s = match pace {
-            Pace::Recorded => part_s,
-            Pace::Speed(factor) => part_s / factor,
-            Pace::Rate(per_s) => records as f64 / per_s,
-            Pace::Asap => 0.0,
-        };
-        TraceExtent { records, duration_s, ..*all }
-    }
-
-    /// Whether any call of `trace` is in it.
-    pub(in crate::cli) fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
-        let left_out = LeftOut::default();
-        let mut selected =
-            TraceSource::of(trace, keys).filter_map(|record| self.selection.select(record, &left_out));
-        selected.any(|record| matches!(record.body, RecordBody::Call(_)))
-    }
-
-    /// The flags in which two parts differ.
-    pub(in crate::cli) fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let (own, others) = (&self.selection, &other.selection);
-        let is_different = [
-            ("--from", own.from_s != others.from_s),
-            ("--to", own.to_s != others.to_s),
-            ("--ops", !have_the_same(&own.ops, &others.ops)),
-            ("--models", !have_the_same(&own.models, &others.models)),
-            ("--salts", !have_the_same(&own.salts, &others.salts)),
-            ("--loop", self.loops != other.loops),
-            ("--tenants", self.tenants != other.tenants),
-        ];
-        is_different.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag).collect()
-    }
+/// The flags in which two parts differ.
+pub(in crate::cli) fn differences(one: &Part, other: &Part) -> Vec<&'static str> {
+    let (own, others) = (&one.selection, &other.selection);
+    let is_different = [
+        ("--from", own.from_s != others.from_s),
+        ("--to", own.to_s != others.to_s),
+        ("--ops", !have_the_same(&own.ops, &others.ops)),
+        ("--models", !have_the_same(&own.models, &others.models)),
+        ("--salts", !have_the_same(&own.salts, &others.salts)),
+        ("--loop", one.loops != other.loops),
+        ("--tenants", one.tenants != other.tenants),
+    ];
+    is_different.into_iter().filter(|(_, is)| *is).map(|(flag, _)| flag).collect()
 }
 
 /// Whether two lists name the same, in any order.
@@ -295,7 +246,7 @@ mod tests {
     #[test]
     fn parts_differ_by_their_flags() {
         let one = part(1, &["a", "b"], None);
-        assert_eq!(one.differences(&part(1, &["b", "a"], None)), [] as [&str; 0]);
-        assert_eq!(one.differences(&part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
+        assert_eq!(differences(&one, &part(1, &["b", "a"], None)), [] as [&str; 0]);
+        assert_eq!(differences(&one, &part(2, &["a"], Some(3.0))), ["--to", "--models", "--loop"]);
     }
 }

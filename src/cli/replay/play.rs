@@ -4,65 +4,17 @@ use std::path::PathBuf;
 
 use super::live::{LiveOptions, LiveOutput, Progress};
 use super::namespace::NamespaceReport;
-use super::pacing::{Pacing, Part};
+use super::pacing::Pacing;
 use super::recording::Recording;
 use super::report::{Delivered, ReplayReport};
-use super::traces::Nodes;
 use super::{ReplayArgs, telemetry, warnings};
 use crate::error::Result;
-use crate::os::affinity::ReservedCpu;
-use crate::replay::copies::{Looped, Tenants};
-use crate::replay::manager_target::ManagerTarget;
-use crate::replay::nodes::Merged;
-use crate::replay::selection::{LeftOut, Selected};
+use crate::replay::selection::LeftOut;
+use crate::replay::session::{Replayed, Session};
 use crate::replay::telemetry::Prepared;
-use crate::replay::{
-    LiveView, Pace, RecordSource, RecordedOutcomes, ReplayOptions, StopFlag, Timeline, TraceExtent,
-    TraceSource, replay,
-};
+use crate::replay::{LiveView, Pace, StopFlag, Timeline};
 use crate::storage::config::StorageManagerConfig;
-use crate::storage::l2::namespace::Namespace;
 use crate::sync::Arc;
-
-/// The traces, and what of them is replayed.
-pub(super) struct Replayed<'a> {
-    pub(super) nodes: Nodes<'a>,
-    /// How much there is in all of them.
-    pub(super) extent: TraceExtent,
-    pub(super) part: Part,
-}
-
-impl Replayed<'_> {
-    /// Whether a record that is replayed is known to be one of a trace: copies, and records of several nodes, are numbered as
-    /// they come.
-    fn is_numbered_as_recorded(&self) -> bool {
-        self.part.copies() == 1 && self.nodes.0.len() == 1
-    }
-
-    /// Their records, as they are replayed.
-    fn source(&self, left_out: &Arc<LeftOut>, recorded: &Arc<RecordedOutcomes>) -> impl RecordSource + Send {
-        let open = move || {
-            let sources = self.nodes.0.iter().map(|node| {
-                let source = TraceSource::of(node.trace, node.keys);
-                // Calls of several nodes can have the same number in the same thread.
-                let source = match self.nodes.0.len() {
-                    1 => source.with_completions(Arc::clone(recorded)),
-                    _ => source,
-                };
-                (source, node.begins_s)
-            });
-            let source = Merged::new(sources);
-            let (selection, left_out) = (self.part.selection.clone(), Arc::clone(left_out));
-            Selected::new(source, selection, left_out, self.extent.records)
-        };
-        Tenants::new(Looped::new(open, self.part.loops), self.part.tenants)
-    }
-
-    /// Whether the replay takes as long as expected: at a rate only if it is known how many records there will be.
-    fn is_duration_known(&self, pace: Pace) -> bool {
-        pace.follows_the_trace() || (pace != Pace::Asap && self.part.selection.is_everything())
-    }
-}
 
 /// Who looks on while a replay runs, ready to.
 pub(super) struct Lookers {
@@ -114,34 +66,28 @@ pub(super) fn play(
 ) -> Result<Played> {
     let Pacing { options, workers } = pacing;
     let Lookers { progress, telemetry } = lookers;
-    // Before the manager starts its thread, which inherits what this one keeps off.
-    let reserved = if workers == 1 { ReservedCpu::take() } else { None };
-    let dispatcher_cpu = reserved.as_ref().map(ReservedCpu::cpu);
-    let namespace = Namespace::open(args.namespace.l2_namespace, config)?;
-    let mut targets = ManagerTarget::of_all(namespace.config().clone(), options.order, workers)?;
-    warnings::about_what_is_given_up(&targets[0]);
-    let left_out = Arc::new(LeftOut::of_copies(replayed.part.tenants));
-    let mut live = open_live(args, replayed, options.pace, progress, &left_out, targets[0].live_view())?;
-    let record = |path: &PathBuf| Recording::start(path, targets[0].manager(), config);
+    let mode = args.namespace.l2_namespace;
+    let mut session = Session::start(replayed, options, workers, config, mode)?;
+    warnings::about_what_is_given_up(session.manager());
+    let left_out = Arc::clone(session.left_out());
+    let mut live = open_live(args, replayed, options.pace, progress, &left_out, session.live_view())?;
+    let record = |path: &PathBuf| Recording::start(path, session.manager(), config);
     let recording = args.record.as_ref().map(record).transpose()?;
     let is_any_port = telemetry.is_any_port();
-    let mut telemetry = telemetry.start(targets[0].manager())?;
+    let mut telemetry = telemetry.start(session.manager())?;
     telemetry::announce(&telemetry, args.report.quiet, is_any_port);
     if !args.report.quiet {
         warnings::about_the_environment(options.order);
         if options.pace.follows_the_trace() {
-            replayed.nodes.warn_of_gaps();
+            warnings::about_gaps(&replayed.nodes);
         }
     }
-    let options = ReplayOptions { dispatcher_cpu, ..options };
-    let recorded = Arc::new(RecordedOutcomes::new(replayed.is_numbered_as_recorded()));
-    targets.iter_mut().for_each(|target| target.compare_with(Arc::clone(&recorded)));
     let mut observer = (&mut live, telemetry.spans());
-    let run = replay(replayed.source(&left_out, &recorded), &mut targets, &options, stop, &mut observer)?;
+    let run = session.run(replayed, stop, &mut observer)?;
     drop(observer);
     let results = live.close(&run);
     telemetry.keep_gauges();
-    let totals = ManagerTarget::close_all(targets)?;
+    let (totals, namespace) = session.close()?;
     let (recording, telemetry) = (recording.map(Recording::close), telemetry.close());
     let l2_namespace = NamespaceReport::close(namespace);
     let report = ReplayReport::new(&replayed.nodes, replayed.extent, config, run, totals);

@@ -1,11 +1,12 @@
 //! Everything that a replay has to say, before anybody renders it.
 
 use super::namespace::NamespaceReport;
-use super::pacing::{Pacing, Part};
+use super::pacing::Pacing;
 use super::recording::RecordingReport;
-use super::traces::{NodeReport, Nodes};
 use crate::replay::latency::HitRate;
+use crate::replay::session::Part;
 use crate::replay::telemetry::TelemetryReport;
+use crate::replay::traces::{NodeReport, Nodes};
 use crate::replay::{
     AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
     TraceExtent,

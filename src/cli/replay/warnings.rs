@@ -6,8 +6,9 @@ use super::report::{ReplayReport, adapter_name};
 use crate::cli::exit::print_warning;
 use crate::clock::NS_PER_S;
 use crate::format::native::KeyTable;
-use crate::replay::manager_target::ManagerTarget;
+use crate::replay::traces::Nodes;
 use crate::replay::{FailedEviction, Order, TraceExtent};
+use crate::storage::StorageManager;
 use crate::trace::Trace;
 
 /// A replay that is later than this somewhere is said to be behind its schedule.
@@ -117,12 +118,22 @@ pub(super) fn about_the_recording(report: &ReplayReport) {
 }
 
 /// Adapters that start empty though they hold something, which is overwritten from now on.
-pub(super) fn about_what_is_given_up(target: &ManagerTarget) {
-    for (position, adapter) in target.manager().report_status().l2_adapters.iter().enumerate() {
+pub(super) fn about_what_is_given_up(manager: &StorageManager) {
+    for (position, adapter) in manager.report_status().l2_adapters.iter().enumerate() {
         if let Some(reason) = adapter.refused_recovery() {
             let name = adapter_name(position, adapter);
             print_warning(&format!("L2 adapter {name} cannot use what it held, and overwrites it: {reason}"));
         }
+    }
+}
+
+/// Traces between which nothing happens for long, because they were made at different times.
+pub(super) fn about_gaps(nodes: &Nodes<'_>) {
+    if let Some((from_s, to_s)) = nodes.gap() {
+        print_warning(&format!(
+            "the traces were made at different times, and nothing is in any of them from {from_s:.0} s to {to_s:.0} s; \
+             --align start lets all begin at once"
+        ));
     }
 }
 

@@ -3,47 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::super::report::{ReplayReport, adapter_name};
-use super::{microseconds, seconds};
-use crate::replay::AnswerSummary;
 use crate::replay::latency::l2_meter::bytes_per_s;
-use crate::replay::latency::{AdapterFlow, FlowSummary, HitRate, RecordedOp, RecordedSummary, Spread};
+use crate::replay::latency::{AdapterFlow, FlowSummary, HitRate, RecordedOp, RecordedSummary};
 use crate::replay::misses::MissCounts;
-
-/// A distribution of times in microseconds; null where nothing was measured.
-pub(super) fn spread_us(spread: &Spread) -> Value {
-    if spread.count == 0 {
-        let nothing = ["mean", "p50", "p90", "p99", "min", "max"].map(|name| (name.to_owned(), Value::Null));
-        return std::iter::once(("count".to_owned(), json!(0))).chain(nothing).collect::<Map<_, _>>().into();
-    }
-    json!({
-        "count": spread.count,
-        "mean": spread.mean_ns / 1e3,
-        "p50": microseconds(spread.p50_ns),
-        "p90": microseconds(spread.p90_ns),
-        "p99": microseconds(spread.p99_ns),
-        "min": microseconds(spread.min_ns),
-        "max": microseconds(spread.max_ns),
-    })
-}
-
-/// How long prefetches took, and where that time went.
-pub(super) fn prefetches(answers: &AnswerSummary) -> Value {
-    json!({
-        "answered": answers.answered,
-        "answered_after_call": answers.answered_after_call,
-        "timed_out": answers.timed_out,
-        "early_queries": answers.early_queries,
-        "never_answered": answers.never_answered,
-        "submit_to_result_us": spread_us(&answers.total),
-        "l1_alone_us": spread_us(&answers.by_l1),
-        "with_l2_us": {
-            "total": spread_us(&answers.with_l2.total),
-            "queue": spread_us(&answers.with_l2.queue),
-            "lookup": spread_us(&answers.with_l2.lookup),
-            "load": spread_us(&answers.with_l2.load),
-        },
-    })
-}
+use crate::replay::summary::{microseconds, seconds, spread_us};
 
 /// Each hit rate with its numerator and denominator.
 pub(super) fn hit_rates(report: &ReplayReport) -> Value {

@@ -2,19 +2,20 @@
 
 mod measured;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::replay::{LagSummary, OpSummary, Pace, RecordName, RecordNote, TraceExtent};
+use crate::replay::Pace;
+use crate::replay::summary::{self, microseconds, sorted};
+use crate::replay::traces::NodeReport;
 
 use super::pacing::{order_name, pace_name};
 use super::recording::RecordingReport;
 use super::report::{Delivered, ReplayReport};
 use super::telemetry;
-use super::traces::NodeReport;
 
 /// The object, indented by two, its keys sorted, with a newline at the end.
 pub(super) fn render(report: &ReplayReport) -> String {
-    let object = sorted(summary(report));
+    let object = sorted(whole(report));
     let mut text = serde_json::to_string_pretty(&object).expect("values made here have string keys only");
     text.push('\n');
     text
@@ -42,87 +43,30 @@ fn delivered(delivered: &Delivered) -> Value {
     })
 }
 
-fn summary(report: &ReplayReport) -> Value {
+fn whole(report: &ReplayReport) -> Value {
     let run = &report.run;
-    let ops: Map<String, Value> = run.ops.iter().map(|row| (row.op.qualname(), operation(row))).collect();
-    json!({
-        "duration_s": seconds(run.duration_ns),
-        "ops": ops,
+    let mut fields = summary::summary(run, &report.totals, &report.extent);
+    let more = json!({
         "level": report.level,
-        "interrupted": run.interrupted,
-        "truncated": report.extent.ending.is_truncated(),
-        "totals": totals(report),
         "definitions": definitions(),
-        "lag_us": lag(&run.lag),
-        "schedule": {
-            "calls": run.lag.calls,
-            "late_calls": run.lag.late_calls,
-            "longest_late": {
-                "from_s": seconds(run.lag.longest_late.from_ns),
-                "to_s": seconds(run.lag.longest_late.to_ns),
-                "calls": run.lag.longest_late.calls,
-                "max_us": microseconds(run.lag.longest_late.max_ns),
-            },
-            "decode_waits": run.decode_waits,
-            "impossible_times": run.impossible_times,
-            "disordered_times": run.disordered_times,
-            "unobserved_records": run.unobserved_records,
-        },
-        "reads": {
-            "found_nothing": report.totals.reads_found_nothing,
-            "keys_not_found": report.totals.keys_not_found,
-            "keys_not_readable": report.totals.keys_not_readable,
-            "unmatched_exits": report.totals.unmatched_exits,
-            "closed_leftovers": report.totals.closed_leftovers,
-        },
-        "writes": {
-            "keys_reserved": report.totals.keys_reserved,
-            "keys_not_writable": report.totals.keys_not_writable,
-            "keys_out_of_memory": report.totals.keys_out_of_memory,
-        },
-        "prefetches": measured::prefetches(&report.answers),
+        "prefetches": summary::prefetches(&report.answers),
         "hit_rates": measured::hit_rates(report),
         "misses": measured::misses(report),
         "bytes": measured::moved(report),
         "recorded": report.account.recorded.as_ref().map(|recorded| measured::recorded(report, recorded)),
-        "evictions": evictions(report),
+        "evictions": summary::evictions(&report.failed_evictions),
         "replay": report.delivered.as_ref().map(delivered),
         "unsettled_calls": report.unsettled_calls,
         "l2": l2(report),
-        "trace": trace(&report.extent),
         "traces": report.nodes.iter().map(node).collect::<Vec<_>>(),
         "config": config(report),
         "recording": report.recording.as_ref().map(recording),
         "observability": telemetry::to_json(&report.telemetry),
-        "failures": run.failures.iter().map(note).collect::<Vec<_>>(),
-        "skips": run.skips.iter().map(note).collect::<Vec<_>>(),
-    })
-}
-
-/// How late calls were; null where none was ever due.
-fn lag(lag: &LagSummary) -> Value {
-    if lag.calls == 0 {
-        return json!({ "p50": null, "p99": null, "p999": null, "max": null });
-    }
-    json!({
-        "p50": microseconds(lag.p50_ns),
-        "p99": microseconds(lag.p99_ns),
-        "p999": microseconds(lag.p999_ns),
-        "max": microseconds(lag.max_ns),
-    })
-}
-
-/// The L1s whose policy could not choose, and why.
-fn evictions(report: &ReplayReport) -> Value {
-    let failures = report.failed_evictions.iter().map(|failed| {
-        json!({
-            "l1": failed.l1_tag,
-            "policy": failed.policy,
-            "failed_passes": failed.failed_passes,
-            "reason": failed.reason,
-        })
     });
-    json!({ "failed_passes": report.failed_eviction_passes(), "failures": failures.collect::<Vec<_>>() })
+    if let Value::Object(more) = more {
+        fields.extend(more);
+    }
+    Value::Object(fields)
 }
 
 /// Adapters as in `report_status()`.
@@ -143,67 +87,12 @@ fn l2(report: &ReplayReport) -> Value {
 
 /// One of several traces.
 fn node(node: &NodeReport) -> Value {
-    let mut object = trace(&node.extent);
+    let mut object = summary::trace(&node.extent);
     if let Some(fields) = object.as_object_mut() {
         fields.insert("path".to_owned(), json!(node.path.display().to_string()));
         fields.insert("begins_s".to_owned(), json!(node.begins_s));
     }
     object
-}
-
-/// How much there was to replay. Of a native file also what is missing in it.
-fn trace(extent: &TraceExtent) -> Value {
-    let mut trace = json!({
-        "records": extent.records,
-        "undecodable_frames": extent.undecodable_frames,
-        "cut_offset": extent.ending.cut_offset(),
-    });
-    if let (Some(native), Some(fields)) = (extent.native, trace.as_object_mut()) {
-        for (name, value) in [
-            ("lost_calls", json!(native.lost_calls)),
-            ("damaged_chunks", json!(native.damaged_chunks)),
-            ("damaged_calls", json!(native.damaged_calls)),
-            ("gap_bytes", json!(native.gap_bytes)),
-            ("closed", json!(native.is_closed)),
-            ("cut_import", json!(native.is_cut_import)),
-        ] {
-            fields.insert(name.to_owned(), value);
-        }
-    }
-    trace
-}
-
-fn operation(row: &OpSummary) -> Value {
-    let milliseconds = |ns: u64| ns as f64 / 1e6;
-    json!({
-        "count": row.count,
-        "errors": row.errors,
-        "mean_ms": row.mean_ns / 1e6,
-        "p50_ms": milliseconds(row.p50_ns),
-        "p90_ms": milliseconds(row.p90_ns),
-        "p99_ms": milliseconds(row.p99_ns),
-        "min_ms": milliseconds(row.min_ns),
-        "max_ms": milliseconds(row.max_ns),
-        "exact_percentiles": row.is_exact,
-        "response_us": measured::spread_us(&row.response),
-    })
-}
-
-fn totals(report: &ReplayReport) -> Value {
-    json!({
-        "records_replayed": report.run.records_replayed,
-        "records_skipped": report.run.records_skipped,
-        "records_failed": report.run.records_failed,
-        "requested_chunks": report.totals.requested_chunks,
-        "served_chunks": report.totals.served_chunks,
-        "requested_keys": report.totals.requested_keys,
-        "hit_keys": report.totals.hit_keys,
-        "l1_hit_keys": report.totals.l1_hit_keys,
-        "l2_hit_keys": report.totals.l2_hit_keys,
-        "evicted_keys": report.totals.evicted_keys,
-        "locked_at_end": report.totals.locked_at_end,
-        "unresolved_prefetches": report.totals.unresolved_prefetches,
-    })
 }
 
 /// What those totals mean that can be taken for something else.
@@ -259,34 +148,4 @@ fn recording(recording: &RecordingReport) -> Value {
         "lost_completions": stats.lost_completions,
         "size_bytes": recording.size_bytes,
     })
-}
-
-fn note(note: &RecordNote) -> Value {
-    let qualname = match &note.name {
-        RecordName::Op(op) => op.qualname(),
-        RecordName::Other(name) => name.to_string(),
-    };
-    json!({ "seq": note.seq, "qualname": qualname, "reason": note.reason })
-}
-
-fn seconds(ns: u64) -> f64 {
-    ns as f64 / 1e9
-}
-
-fn microseconds(ns: u64) -> f64 {
-    ns as f64 / 1e3
-}
-
-/// The same value with the keys of every object in order, as `json.dump(sort_keys=True)` has them.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut pairs: Vec<(String, Value)> =
-                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            pairs.sort_by(|(left, _), (right, _)| left.cmp(right));
-            Value::Object(pairs.into_iter().collect())
-        }
-        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
-        scalar => scalar,
-    }
 }

@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::html::escape;
 use super::table::{Card, Table};
 use crate::cli::program::NAME;
-use crate::cli::replay::pacing::{Part, order_name, pace_name};
+use crate::cli::replay::pacing::{order_name, pace_name};
 use crate::cli::replay::report::{Delivered, ReplayReport};
 use crate::cli::text::{bytes, plural};
 use crate::format::model::Op;
 use crate::replay::nodes::Alignment;
+use crate::replay::session::Part;
 use crate::storage::config::secret::masked;
 use crate::storage::config::{EvictionConfig, L1ManagerConfig, StorageManagerConfig};
 

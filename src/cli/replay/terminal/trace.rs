@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::super::recording::RecordingReport;
 use super::super::report::ReplayReport;
-use super::super::traces::NodeReport;
 use super::table::{Table, columns_us};
 use crate::cli::replay::telemetry;
 use crate::cli::text::{bytes, printable, short};
@@ -12,6 +11,7 @@ use crate::format::model::Op;
 use crate::replay::RecordNote;
 use crate::replay::latency::Spread;
 use crate::replay::telemetry::TelemetryReport;
+use crate::replay::traces::NodeReport;
 use crate::replay::{NativeExtent, RecordName};
 use crate::storage::config::ConfigDifference;
 

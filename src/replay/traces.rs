@@ -1,30 +1,30 @@
-//! The traces that are replayed: one, or one of each node on one clock.
+//! The traces that are replayed: one, or one of each node on one clock, opened and measured before the first call is made.
 
 use std::path::{Path, PathBuf};
 
-use super::warnings::extent;
-use crate::cli::exit::print_warning;
 use crate::error::{Error, Result};
 use crate::format::lct::Level;
 use crate::format::native::KeyTable;
 use crate::replay::TraceExtent;
 use crate::replay::latency::bytes::chunk_tokens;
 use crate::replay::nodes::{Alignment, MAX_NODES, begins_s};
+use crate::trace::native::DamagedChunk;
 use crate::trace::{ReadMode, Trace};
 
 /// A time without a record between two traces, in seconds, that is worth a warning: nobody wants to wait for that.
-const GAP_S: f64 = 60.0;
+pub const GAP_S: f64 = 60.0;
 
 /// Open traces of level "storage".
-pub(super) struct Opened(Vec<Trace>);
+#[derive(Debug)]
+pub struct OpenTraces(Vec<Trace>);
 
-impl Opened {
+impl OpenTraces {
     /// Opens them all.
     ///
     /// # Errors
     /// If one cannot be opened or holds no storage calls, if there are more than [`MAX_NODES`], or the standard input is named
     /// twice.
-    pub(super) fn open(paths: &[PathBuf], mode: ReadMode) -> Result<Self> {
+    pub fn open(paths: &[PathBuf], mode: ReadMode) -> Result<Self> {
         if paths.len() > MAX_NODES {
             return Err(Error::invalid(format!("at most {MAX_NODES} traces are replayed at once"))
                 .with_context("traces", paths.len()));
@@ -40,20 +40,24 @@ impl Opened {
     }
 
     /// Their key tables.
-    pub(super) fn key_tables(&self) -> Result<Vec<Option<KeyTable<'_>>>> {
+    ///
+    /// # Errors
+    /// If one is damaged: then no key of its trace can be named.
+    pub fn key_tables(&self) -> Result<Vec<Option<KeyTable<'_>>>> {
         self.0.iter().map(Trace::key_table).collect()
     }
 
-    /// What is known of each before its first record is replayed. `keys` are the [`key_tables`](Self::key_tables).
-    pub(super) fn nodes<'a>(
+    /// What is known of each before its first record is replayed. `keys` are the [`key_tables`](Self::key_tables); `extent` measures a
+    /// trace, as [`TraceExtent::of_trace`] does, for who wants to say something of it.
+    pub fn nodes<'a>(
         &'a self,
         keys: &'a [Option<KeyTable<'a>>],
         alignment: Alignment,
-        is_quiet: bool,
+        extent: impl Fn(&Trace, Option<&KeyTable<'_>>) -> TraceExtent,
     ) -> Nodes<'a> {
         let starts_s: Vec<f64> = self.0.iter().map(Trace::t_wall_start_s).collect();
         let node = |((trace, keys), begins_s): ((&'a Trace, &'a Option<KeyTable<'a>>), f64)| {
-            let extent = extent(trace, keys.as_ref(), is_quiet);
+            let extent = extent(trace, keys.as_ref());
             Node { trace, keys: keys.as_ref(), extent, begins_s }
         };
         let begins_s = begins_s(&starts_s, alignment);
@@ -62,34 +66,44 @@ impl Opened {
 }
 
 /// One trace.
-pub(super) struct Node<'a> {
-    pub(super) trace: &'a Trace,
-    pub(super) keys: Option<&'a KeyTable<'a>>,
-    pub(super) extent: TraceExtent,
+#[derive(Debug)]
+pub struct Node<'a> {
+    /// The trace.
+    pub trace: &'a Trace,
+    /// Its key table.
+    pub keys: Option<&'a KeyTable<'a>>,
+    /// How much there is in it.
+    pub extent: TraceExtent,
     /// How long after the first of them it begins, in seconds.
-    pub(super) begins_s: f64,
+    pub begins_s: f64,
 }
 
-/// All of them; there is at least one.
-pub(super) struct Nodes<'a>(pub(super) Vec<Node<'a>>);
+/// All of them.
+#[derive(Debug)]
+pub struct Nodes<'a>(pub Vec<Node<'a>>);
 
 /// What a report says of one of several traces.
 #[derive(Clone, Debug)]
-pub(super) struct NodeReport {
-    pub(super) path: PathBuf,
-    pub(super) begins_s: f64,
-    pub(super) extent: TraceExtent,
+pub struct NodeReport {
+    /// Its file.
+    pub path: PathBuf,
+    /// How long after the first of them it begins, in seconds.
+    pub begins_s: f64,
+    /// How much there is in it.
+    pub extent: TraceExtent,
 }
 
 impl Nodes<'_> {
     /// How much there is in all of them.
-    pub(super) fn extent(&self) -> TraceExtent {
+    pub fn extent(&self) -> TraceExtent {
         TraceExtent::of_all(self.0.iter().map(|node| (node.extent, node.begins_s)))
     }
 
     /// What they are called together.
-    pub(super) fn name(&self) -> String {
-        let first = self.0[0].trace.path().display();
+    pub fn name(&self) -> String {
+        let Some(first) = self.0.first().map(|node| node.trace.path().display()) else {
+            return String::new();
+        };
         match self.0.len() {
             1 => first.to_string(),
             nodes => format!("{first} and {} more", nodes - 1),
@@ -104,23 +118,23 @@ impl Nodes<'_> {
     }
 
     /// The digest of their recorded configuration and the configuration; empty where they differ, or there is none.
-    pub(super) fn recorded_config(&self) -> (&str, &str) {
+    pub fn recorded_config(&self) -> (&str, &str) {
         let of = |trace| (Trace::sm_config_digest(trace), Trace::sm_config_json(trace));
         self.common(of).unwrap_or_default()
     }
 
     /// How many tokens a chunk has, if all say the same.
-    pub(super) fn chunk_tokens(&self) -> Option<u64> {
+    pub fn chunk_tokens(&self) -> Option<u64> {
         self.common(|trace| chunk_tokens(trace.sm_config_json())).flatten()
     }
 
     /// Their level.
-    pub(super) fn level(&self) -> &str {
-        self.0[0].trace.level()
+    pub fn level(&self) -> &str {
+        self.0.first().map_or("", |node| node.trace.level())
     }
 
     /// A line for each of several; nothing for one.
-    pub(super) fn reports(&self) -> Vec<NodeReport> {
+    pub fn reports(&self) -> Vec<NodeReport> {
         let report = |node: &Node<'_>| NodeReport {
             path: node.trace.path().to_owned(),
             begins_s: node.begins_s,
@@ -129,14 +143,9 @@ impl Nodes<'_> {
         if self.0.len() > 1 { self.0.iter().map(report).collect() } else { Vec::new() }
     }
 
-    /// Warns if nothing happens for long because the traces were made at different times.
-    pub(super) fn warn_of_gaps(&self) {
-        if let Some((from_s, to_s)) = gap(self.0.iter().map(|node| (node.begins_s, node.extent.duration_s))) {
-            print_warning(&format!(
-                "the traces were made at different times, and nothing is in any of them from {from_s:.0} s to {to_s:.0} s; \
-                 --align start lets all begin at once"
-            ));
-        }
+    /// The first stretch, longer than [`GAP_S`], that none of them covers, because they were made at different times: from and to, in seconds.
+    pub fn gap(&self) -> Option<(f64, f64)> {
+        gap(self.0.iter().map(|node| (node.begins_s, node.extent.duration_s)))
     }
 }
 
@@ -155,7 +164,10 @@ fn gap(traces: impl Iterator<Item = (f64, f64)>) -> Option<(f64, f64)> {
 }
 
 /// Refuses what holds no storage calls.
-pub(in crate::cli) fn check_level(trace: &Trace) -> Result<()> {
+///
+/// # Errors
+/// If the trace is of another level.
+pub fn check_level(trace: &Trace) -> Result<()> {
     let level = trace.level();
     if level == Level::Storage.name() {
         return Ok(());
@@ -164,6 +176,20 @@ pub(in crate::cli) fn check_level(trace: &Trace) -> Result<()> {
         .with_context("path", trace.path().display())
         .with_context("level", format!("{level:?}"))
         .with_hint("an 'events' trace holds the cache-event stream for a coordinator; `info` shows it"))
+}
+
+impl TraceExtent {
+    /// Measures a trace of either kind, whose key table is `keys`; `on_damage` is told of the chunks that are damaged.
+    pub fn of_trace(
+        trace: &Trace,
+        keys: Option<&KeyTable<'_>>,
+        on_damage: impl FnMut(&DamagedChunk),
+    ) -> Self {
+        match trace {
+            Trace::Lct(reader) => Self::of(reader),
+            Trace::Native(native) => Self::of_native(native, keys, on_damage),
+        }
+    }
 }
 
 #[cfg(test)]
