@@ -1,6 +1,7 @@
 //! Scopes and layouts of a reader: made once, and at the same address until the reader is freed.
 
 use std::ffi::CString;
+use std::rc::Rc;
 
 use hashbrown::{HashMap, HashTable};
 
@@ -8,7 +9,6 @@ use super::record::{LMCACHE_NOT_KNOWN, lmcache_recorded_layout, lmcache_recorded
 use crate::ffi::keys::lmcache_tensor;
 use crate::format::model::{KeyView, MemoryLayoutDesc};
 use crate::format::native::schema::ScopeFacts;
-use crate::sync::Arc;
 
 /// Layouts of LMCache's files that are compared before they are looked up: a server has one per model and object group.
 const COMPARED_LAYOUTS: usize = 8;
@@ -55,9 +55,9 @@ impl Scope {
 /// The scopes that were met.
 #[derive(Default)]
 pub(super) struct Scopes {
-    table: HashTable<(u64, Arc<Scope>)>,
+    table: HashTable<(u64, Rc<Scope>)>,
     hasher: foldhash::fast::RandomState,
-    last: Option<Arc<Scope>>,
+    last: Option<Rc<Scope>>,
 }
 
 impl Scopes {
@@ -73,10 +73,10 @@ impl Scopes {
     fn find(&mut self, key: &KeyView<'_>) -> *const lmcache_recorded_scope {
         let fields = (key.model_name, key.kv_rank, key.object_group_id, key.cache_salt);
         let hash = std::hash::BuildHasher::hash_one(&self.hasher, fields);
-        let known = self.table.find(hash, |(_, scope)| scope.is_of(key)).map(|(_, scope)| Arc::clone(scope));
+        let known = self.table.find(hash, |(_, scope)| scope.is_of(key)).map(|(_, scope)| Rc::clone(scope));
         let scope = known.unwrap_or_else(|| {
-            let scope = Arc::new(Scope::new(key));
-            self.table.insert_unique(hash, (hash, Arc::clone(&scope)), |(hash, _)| *hash);
+            let scope = Rc::new(Scope::new(key));
+            self.table.insert_unique(hash, (hash, Rc::clone(&scope)), |(hash, _)| *hash);
             scope
         });
         &raw const self.last.insert(scope).seen
@@ -101,7 +101,7 @@ type Tensors = Box<[(Box<[u64]>, String)]>;
 /// The layouts that were met.
 #[derive(Default)]
 pub(super) struct Layouts {
-    known: HashMap<Arc<Tensors>, Arc<Layout>>,
+    known: HashMap<Rc<Tensors>, Rc<Layout>>,
     compared: Vec<(MemoryLayoutDesc, *const lmcache_recorded_layout)>,
     next: usize,
 }
@@ -116,7 +116,7 @@ impl Layouts {
         if let Some(known) = self.known.get(&tensors) {
             return &raw const known.seen;
         }
-        let tensors = Arc::new(tensors);
+        let tensors = Rc::new(tensors);
         // A name with a NUL is none of torch's.
         let name = |(_, name): &(Box<[u64]>, String)| CString::new(name.replace('\0', "\u{fffd}"));
         let names: Vec<CString> = tensors.iter().map(|tensor| name(tensor).unwrap_or_default()).collect();
@@ -131,7 +131,7 @@ impl Layouts {
             tensor_count: seen_tensors.len(),
             size_bytes: size_bytes.unwrap_or(LMCACHE_NOT_KNOWN),
         };
-        let layout = Arc::new(Layout { seen, _tensors: seen_tensors, _names: names });
+        let layout = Rc::new(Layout { seen, _tensors: seen_tensors, _names: names });
         let address = &raw const layout.seen;
         self.known.insert(tensors, layout);
         address
