@@ -569,7 +569,8 @@ typedef struct lmcache_storage lmcache_storage;
 
 /**
  * Told a sentence: a warning of something that no call returned. Called on threads of the library, one call at a time. `text` ends in
- * NUL and is borrowed for the time of the call. It must return, and must not call `lmcache_set_log_callback`.
+ * NUL and is borrowed for the time of the call. It must return. `lmcache_set_log_callback` is BUSY in it, and what it makes the library
+ * say is said to nobody.
  */
 typedef void (*lmcache_log_callback)(const char *text, void *user_data);
 

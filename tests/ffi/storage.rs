@@ -8,8 +8,19 @@ use lmcache::trace::{ReadMode, Trace};
 use crate::compile::Host;
 
 /// What `misuse_storage.c` tries.
-pub(crate) const SUITES: [&str; 10] =
-    ["nulls", "handles", "numbers", "states", "several", "callbacks", "freed", "tables", "races", "forks"];
+pub(crate) const SUITES: [&str; 11] = [
+    "nulls",
+    "handles",
+    "numbers",
+    "states",
+    "several",
+    "callbacks",
+    "freed",
+    "logs",
+    "tables",
+    "races",
+    "forks",
+];
 
 #[test]
 fn every_misuse_of_a_storage_manager_is_a_code() {

@@ -516,6 +516,27 @@ static void freed_in_callback(void) {
     OK(lmcache_prefetch_free(prefetch));
 }
 
+static int sentences;
+
+static void wrong_log(const char *text, void *user_data) {
+    CHECK(text[0]);
+    sentences++;
+    STATUS(lmcache_set_log_callback(NULL, NULL), LMCACHE_STATUS_BUSY);
+    /* What is hardly meant in it is said to nobody. */
+    if (user_data)
+        OK(lmcache_storage_free(storage_of((const char *)user_data)));
+}
+
+/* A callback for the log that calls what makes the library say something. */
+static void logs(void) {
+    const char *odd = "{\"l1_size_gb\": 0.0625, \"eviction_policy\": \"LRU\", \"l2_adapter\": [{\"type\": \"mock\", \"max_size_gb\": 1, "
+                      "\"mock_bandwidth_gb\": 1, \"eviction\": {\"eviction_policy\": \"IsolatedLRU\"}}]}";
+    OK(lmcache_set_log_callback(wrong_log, (void *)odd));
+    OK(lmcache_storage_free(storage_of(odd)));
+    CHECK(sentences > 0);
+    OK(lmcache_set_log_callback(NULL, NULL));
+}
+
 static volatile int answer, closed, fails;
 
 static int32_t objects_of(void *user_data, const lmcache_l2_object *objects, size_t count, int32_t *answers) {
@@ -694,7 +715,8 @@ int main(int count, char **names) {
         void (*run)(void);
     } suites[] = {
         {"nulls", nulls},         {"handles", handles},     {"numbers", numbers}, {"states", states},
-        {"several", several},        {"callbacks", callbacks}, {"freed", freed_in_callback}, {"tables", tables},   {"races", races},
+        {"several", several},        {"callbacks", callbacks}, {"freed", freed_in_callback}, {"logs", logs},
+        {"tables", tables},   {"races", races},
         {"forks", forks},
     };
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
