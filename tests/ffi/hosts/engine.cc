@@ -294,6 +294,24 @@ std::string text_of(lmcache_status (*tell)(const lmcache_storage *, char *, size
 
 } // namespace
 
+// What was recorded is played again, in an L1 in which everything fits: every call is made, and what was read before is there.
+static void replay_own_trace(uint64_t calls) {
+    const char *path = "engine.lct";
+    lmcache_replay_options options = LMCACHE_REPLAY_OPTIONS_INIT;
+    options.paths = &path;
+    options.path_count = 1;
+    options.pace = LMCACHE_PACE_ASAP;
+    options.l1_size_bytes = 1u << 28;
+    lmcache_replay *replay = nullptr;
+    OK(lmcache_replay_new(&options, &replay));
+    OK(lmcache_replay_run(replay));
+    lmcache_replay_results results = LMCACHE_REPLAY_RESULTS_INIT;
+    OK(lmcache_replay_get_results(replay, &results));
+    CHECK(results.records_replayed == calls && results.records_failed == 0 && results.records_skipped == 0);
+    CHECK(results.hit_keys > 0 && results.evicted_keys == 0 && results.is_trace_complete);
+    OK(lmcache_replay_free(replay));
+}
+
 int main() {
     OK(lmcache_check_abi(LMCACHE_ABI_VERSION));
     lmcache_scope *scope = nullptr;
@@ -368,6 +386,7 @@ int main() {
     CHECK(store.is_closed());
     OK(lmcache_scope_free(scope));
     OK(lmcache_layout_free(layout));
+    replay_own_trace(stats.calls);
     // For the test, which counts the same in the trace.
     std::printf("prefetches %llu\nreads %llu\nfinished_writes %llu\n",
                 (unsigned long long)(counts.prompts + again.prompts), (unsigned long long)(counts.reads + again.reads),
