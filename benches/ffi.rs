@@ -1,6 +1,6 @@
 //! What the C interface adds to a call: the same calls through it and beside it, in turns.
 //!
-//! `cargo bench --bench ffi`. Functions are called through pointers that the compiler cannot see through, as a host calls a library.
+//! `cargo bench --bench ffi [-- ROUNDS]`. Functions are called through pointers that the compiler cannot see through, as a host calls a library.
 //! A ring is emptied while nobody looks at the clock: a round is shorter than it.
 
 use std::hint::black_box;
@@ -122,7 +122,8 @@ fn main() {
     // `cargo test --benches` and `cargo bench -- --test` only want to know that this runs.
     let is_smoke =
         std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench");
-    let rounds = if is_smoke { 1 } else { ROUNDS };
+    let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
+    let rounds = if is_smoke { 1 } else { asked.unwrap_or(ROUNDS) };
     record(1, rounds);
     record(16, rounds);
 }

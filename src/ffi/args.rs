@@ -42,6 +42,7 @@ pub(super) unsafe fn optional_string<'a>(
 ///
 /// # Safety
 /// `items` points to `count` values, if that is not 0, which stay until this value is gone and are changed by nobody.
+#[inline(always)]
 pub(super) unsafe fn slice<'a, T>(
     items: *const T,
     count: usize,
@@ -51,23 +52,21 @@ pub(super) unsafe fn slice<'a, T>(
     if count == 0 {
         return Ok(&[]);
     }
-    check_list(items.cast(), count, align_of::<T>(), most, what)?;
+    if items.is_null() || count > most || !items.is_aligned() {
+        return Err(wrong_list(items.is_null(), count, align_of::<T>(), most, what));
+    }
     // SAFETY: the caller says that they are there; the pointer is no NULL and aligned, and `most` is far below what a slice can have.
     Ok(unsafe { std::slice::from_raw_parts(items, count) })
 }
 
-#[inline]
-fn check_list(items: *const u8, count: usize, align: usize, most: usize, what: &str) -> Result<(), Failure> {
-    if items.is_null() {
-        return Err(Failure::null(what));
+#[cold]
+#[inline(never)]
+fn wrong_list(is_null: bool, count: usize, align: usize, most: usize, what: &str) -> Failure {
+    match (is_null, count > most) {
+        (true, _) => Failure::null(what),
+        (false, true) => Failure::invalid(format!("{what}: {count} are too many; {most} are the most")),
+        (false, false) => Failure::invalid(format!("{what} is not aligned to {align} bytes")),
     }
-    if count > most {
-        return Err(Failure::invalid(format!("{what}: {count} are too many; {most} are the most")));
-    }
-    if !items.addr().is_multiple_of(align) {
-        return Err(Failure::invalid(format!("{what} is not aligned to {align} bytes")));
-    }
-    Ok(())
 }
 
 /// Where an output goes.

@@ -8,9 +8,12 @@ use super::last_error;
 use super::status::Status;
 use crate::error::Error;
 
-/// Why a call failed.
+/// Why a call failed. Boxed: a call that does not fail returns in registers.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) struct Failure(Box<Reason>);
+
+#[derive(Debug)]
+enum Reason {
     /// The library says so.
     Error(Error),
     /// The interface does.
@@ -19,45 +22,48 @@ pub(super) enum Failure {
 
 impl Failure {
     /// A misuse of the interface.
+    #[cold]
     pub(super) fn misuse(status: Status, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self::Misuse(status, sentence.into())
+        Self(Box::new(Reason::Misuse(status, sentence.into())))
     }
 
     /// What can never be right.
+    #[cold]
     pub(super) fn invalid(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::misuse(Status::LMCACHE_STATUS_INVALID_ARGUMENT, sentence)
     }
 
     /// A NULL where none may be.
+    #[cold]
     pub(super) fn null(what: &str) -> Self {
         Self::misuse(Status::LMCACHE_STATUS_NULL_POINTER, format!("{what} is NULL"))
     }
 
     pub(super) fn status(&self) -> Status {
-        match self {
-            Self::Error(error) => Status::of(error.kind()),
-            Self::Misuse(status, _) => *status,
+        match &*self.0 {
+            Reason::Error(error) => Status::of(error.kind()),
+            Reason::Misuse(status, _) => *status,
         }
     }
 
     pub(super) fn sentence(&self) -> String {
-        match self {
-            Self::Error(error) => error.to_string(),
-            Self::Misuse(_, sentence) => sentence.to_string(),
+        match &*self.0 {
+            Reason::Error(error) => error.to_string(),
+            Reason::Misuse(_, sentence) => sentence.to_string(),
         }
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
-        match self {
-            Self::Error(error) => error.hint(),
-            Self::Misuse(..) => None,
+        match &*self.0 {
+            Reason::Error(error) => error.hint(),
+            Reason::Misuse(..) => None,
         }
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Error(error)
+        Self(Box::new(Reason::Error(error)))
     }
 }
 
@@ -77,9 +83,10 @@ pub(super) fn guard(call: impl FnOnce() -> Ended) -> Status {
     }
 }
 
+/// Keeps what went wrong for `lmcache_last_error`.
 #[cold]
 #[inline(never)]
-fn failed(failure: &Failure) -> Status {
+pub(super) fn failed(failure: &Failure) -> Status {
     // Neither the words of an error nor dropping what was thrown may let a panic out.
     let _ = catch_unwind(AssertUnwindSafe(|| last_error::set(failure)));
     failure.status()

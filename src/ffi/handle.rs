@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::boundary::{Ended, Failure, panicked};
+use super::boundary::{Ended, Failure, failed, panicked};
 use super::slots::{self, Entered, Header, MAX_DEPTH, MAX_HANDLES, OwnedRefusal, Refusal};
 use super::status::Status;
 use crate::os::thread;
@@ -146,6 +146,16 @@ pub(super) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ende
     run::<T>(&boxed.is_poisoned, || call(unsafe { &*boxed.value.get() }))
 }
 
+/// What a callback holds: see [`hold`].
+pub(super) struct Held(#[expect(dead_code, reason = "held, not looked at")] Option<Entered>);
+
+/// Keeps what stands behind a handle, and has this thread find it busy when it frees it, for the time of a callback. Does nothing if the
+/// handle is gone, or a call of this thread is in it anyway.
+pub(super) fn hold(number: u64) -> Held {
+    let is_needed = number != 0 && !slots::is_in(number);
+    Held(is_needed.then(|| Entered::new(number).ok()).flatten())
+}
+
 /// Frees the flag of an object that is in use.
 struct InUse<'a>(&'a AtomicBool);
 
@@ -181,9 +191,20 @@ fn not_owned<T: Object>(refusal: OwnedRefusal) -> Failure {
     }
 }
 
-/// A call on an object of the calling thread. `call` must not call back into the host.
+/// A whole call on an object of the calling thread: what [`guard`](super::boundary::guard) does, too, in one go, for the calls that are
+/// made for every chunk of every prompt. `call` must not call back into the host.
 #[inline(always)]
-pub(super) fn with_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Ended {
+pub(super) fn call_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Status {
+    // Nothing in it but `call` can panic.
+    match with_owned(handle, call) {
+        Ok(status) => status,
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// A call on an object of the calling thread.
+#[inline(always)]
+fn with_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Ended {
     let object = slots::owned(number::<T, C>(handle)?).map_err(not_owned::<T>)?;
     // SAFETY: the kind of the handle says which type its object has; only this thread can free it, which it does not do now.
     let boxed = unsafe { &*object.cast::<Boxed<T>>() };

@@ -113,10 +113,10 @@ impl<'a> Keys<'a> {
     ///
     /// # Safety
     /// `list` is NULL or points to a list whose pointers are what their fields say, for `'a`.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn new(list: *const lmcache_key_list) -> Result<Self, Failure> {
         if list.is_null() || !list.is_aligned() {
-            return Err(Failure::null("the list of keys"));
+            return Err(no_list());
         }
         // SAFETY: passed on, no NULL and aligned.
         let list = unsafe { *list };
@@ -130,13 +130,12 @@ impl<'a> Keys<'a> {
         let (bytes, most) = (list.count * list.hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
         // SAFETY: passed on.
         let hashes = unsafe { slice(list.hashes, bytes, most, "the hashes of the keys") }?;
-        let scopes = match list.scopes.is_null() {
-            true => None,
+        let mut scopes = None;
+        if !list.scopes.is_null() {
             // SAFETY: passed on.
-            false => {
-                Some(unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?)
-            }
-        };
+            let list = unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
+            scopes = Some(list);
+        }
         Ok(Self { hashes, hash_bytes: list.hash_bytes, count: list.count, scope: list.scope, scopes })
     }
 
@@ -169,6 +168,13 @@ impl<'a> Keys<'a> {
 }
 
 #[cold]
+#[inline(never)]
+fn no_list() -> Failure {
+    Failure::null("the list of keys")
+}
+
+#[cold]
+#[inline(never)]
 fn wrong_size(list: &lmcache_key_list) -> Failure {
     Failure::invalid(format!(
         "a list of {} keys with hashes of {} bytes: there are at most {LMCACHE_MAX_KEYS} keys, and hashes have 1 to \

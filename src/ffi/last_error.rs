@@ -72,8 +72,10 @@ unsafe fn copy_out(which: impl FnOnce(&Words) -> &String, buffer: *mut c_char, l
             let count = text.len().min(length - 1);
             // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
             unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
+            // SAFETY: as above: `count` is at most `length - 1`.
+            let end = unsafe { buffer.add(count) };
             // SAFETY: as above.
-            unsafe { *buffer.add(count) = 0 };
+            unsafe { end.write(0) };
         }
         text.len()
     });

@@ -6,12 +6,15 @@
 //! * [`slots`]: which handles there are; a handle is looked up, never followed. [`handle`]: what stands behind one, and who may use it.
 //! * [`version`], [`log`]: which library this is, and what it has to say by itself.
 //! * [`keys`] and [`prefetch_spec`]: what calls are about.
+//! * [`callbacks`]: functions of the host, while they run.
+//! * [`storage`]: the storage manager.
 //! * [`recorder`] and [`producer`]: recording. [`reader`]: reading what was recorded. [`replay`]: replaying it.
 //!   [`convert`]: traces in other forms, verified and repaired.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
 mod args;
 mod boundary;
+mod callbacks;
 pub mod convert;
 mod growing_output;
 mod handle;
@@ -25,4 +28,5 @@ pub mod recorder;
 pub mod replay;
 mod slots;
 pub mod status;
+pub mod storage;
 pub mod version;

@@ -200,17 +200,15 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
     layout: *const lmcache_layout,
     call: *mut lmcache_call_id,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise.
+    handle::call_owned::<Producer, _>(producer, |producer| {
+        // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         let layout = self::layout(layout)?;
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            producer.keys.clear();
-            keys.build(&mut producer.keys)?;
-            let recorded = producer.thread.reserve_write(&producer.keys, &layout);
-            // SAFETY: the caller's promise.
-            unsafe { self::recorded(recorded, call) }
-        })
+        producer.keys.clear();
+        keys.build(&mut producer.keys)?;
+        let recorded = producer.thread.reserve_write(&producer.keys, &layout);
+        // SAFETY: as above.
+        unsafe { self::recorded(recorded, call) }
     })
 }
 
@@ -223,14 +221,12 @@ unsafe fn record(
     hashed: HashedCall,
     call: *mut lmcache_call_id,
 ) -> Status {
-    guard(|| {
+    handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            let recorded = producer.record(hashed, &keys)?;
-            // SAFETY: as above.
-            unsafe { self::recorded(recorded, call) }
-        })
+        let recorded = producer.record(hashed, &keys)?;
+        // SAFETY: as above.
+        unsafe { self::recorded(recorded, call) }
     })
 }
 
@@ -291,16 +287,14 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
         // SAFETY: the caller's promise.
         return unsafe { record(producer, keys, HashedCall::FinishRead { read_locks }, call) };
     }
-    guard(|| {
+    handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            producer.keys.clear();
-            keys.build(&mut producer.keys)?;
-            let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
-            // SAFETY: as above.
-            unsafe { self::recorded(recorded, call) }
-        })
+        producer.keys.clear();
+        keys.build(&mut producer.keys)?;
+        let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
+        // SAFETY: as above.
+        unsafe { self::recorded(recorded, call) }
     })
 }
 
@@ -316,16 +310,14 @@ pub unsafe extern "C" fn lmcache_producer_submit_prefetch(
     request_id: *const c_char,
     call: *mut lmcache_call_id,
 ) -> Status {
-    guard(|| {
+    handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let (spec, skip_l2) = unsafe { read_spec(spec) }?;
         // SAFETY: as above.
         let request_id = unsafe { optional_string(request_id, "request_id") }?.unwrap_or_default();
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            let recorded = producer.thread.submit_prefetch_task(&spec, request_id, skip_l2);
-            // SAFETY: as above.
-            unsafe { self::recorded(recorded, call) }
-        })
+        let recorded = producer.thread.submit_prefetch_task(&spec, request_id, skip_l2);
+        // SAFETY: as above.
+        unsafe { self::recorded(recorded, call) }
     })
 }
 
@@ -342,16 +334,14 @@ pub unsafe extern "C" fn lmcache_producer_host_call(
     length: usize,
     call: *mut lmcache_call_id,
 ) -> Status {
-    guard(|| {
+    handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let name = unsafe { string(name, "name") }?;
         // SAFETY: as above.
         let bytes = unsafe { slice(bytes, length, LMCACHE_MAX_HOST_CALL_BYTES, "bytes") }?;
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            let recorded = producer.thread.host_call(name, bytes);
-            // SAFETY: as above.
-            unsafe { self::recorded(recorded, call) }
-        })
+        let recorded = producer.thread.host_call(name, bytes);
+        // SAFETY: as above.
+        unsafe { self::recorded(recorded, call) }
     })
 }
 
@@ -365,7 +355,7 @@ pub unsafe extern "C" fn lmcache_producer_complete(
     call: lmcache_call_id,
     completion: *const lmcache_completion,
 ) -> Status {
-    guard(|| {
+    handle::call_owned::<Producer, _>(producer, |producer| {
         if completion.is_null() || !completion.is_aligned() {
             return Err(Failure::null("completion"));
         }
@@ -385,9 +375,7 @@ pub unsafe extern "C" fn lmcache_producer_complete(
             hit_keys: given.hit_keys,
             bytes: given.bytes,
         };
-        handle::with_owned::<Producer, _>(producer, |producer| {
-            producer.thread.complete(call, &completion);
-            OK
-        })
+        producer.thread.complete(call, &completion);
+        OK
     })
 }

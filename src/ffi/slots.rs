@@ -22,6 +22,10 @@ pub(super) const MAX_HANDLES: usize = 1 << 16;
 /// Calls of one thread that can be under way at once: one, and those of callbacks within callbacks.
 pub(super) const MAX_DEPTH: usize = 4;
 
+/// Slots that a thread can be in at once: each of those calls is in one, looks up what its arguments name, and the callback that it comes
+/// from holds another.
+const MAX_HAZARDS: usize = 3 * MAX_DEPTH;
+
 const KIND_BITS: u32 = 8;
 const SLOT_BITS: u32 = 16;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
@@ -61,7 +65,7 @@ struct Slot {
 /// The slots that a thread's calls are in; written by that thread alone.
 struct Hazards {
     /// Slots and one, or 0.
-    slots: [AtomicU32; MAX_DEPTH],
+    slots: [AtomicU32; MAX_HAZARDS],
     is_taken: AtomicBool,
     /// The address of the next one; they are never given back.
     next: AtomicUsize,
@@ -164,6 +168,13 @@ pub(super) fn is_there(handle: u64) -> bool {
     TABLE.slots[slot_of(handle)].state.load(Ordering::Relaxed) == handle
 }
 
+/// Whether a call of this thread is in the slot of a handle.
+pub(super) fn is_in(handle: u64) -> bool {
+    let mark = slot_of(handle) as u32 + 1;
+    // Relaxed: written by this thread.
+    own_hazards().slots.iter().any(|hazard| hazard.load(Ordering::Relaxed) == mark)
+}
+
 /// A call that is in a slot: the object stays until it is dropped.
 pub(super) struct Entered {
     hazard: &'static AtomicU32,
@@ -218,9 +229,7 @@ impl Drop for Entered {
 pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
     let number = slot_of(handle);
     let slot = &TABLE.slots[number];
-    let own = own_hazards().slots.iter();
-    // Relaxed: written by this thread.
-    if own.map(|hazard| hazard.load(Ordering::Relaxed)).any(|hazard| hazard == number as u32 + 1) {
+    if is_in(handle) {
         return Err(if is_there(handle) { Refusal::Busy } else { Refusal::Invalid });
     }
     // AcqRel: after what the last call saw, before what comes in this slot.
@@ -332,7 +341,7 @@ fn take_hazards() -> &'static Hazards {
 
 fn add_hazards() -> &'static Hazards {
     let hazards = Box::leak(Box::new(Hazards {
-        slots: [const { AtomicU32::new(0) }; MAX_DEPTH],
+        slots: [const { AtomicU32::new(0) }; MAX_HAZARDS],
         is_taken: AtomicBool::new(true),
         next: AtomicUsize::new(0),
     }));

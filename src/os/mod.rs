@@ -6,6 +6,7 @@
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
 //!   process.
+//! * [`event`]: eventfds of others.
 //! * [`barrier`]: fences of which one side is free.
 //! * [`signal`]: what the process ignores, and how a child is asked to end.
 //! * [`time`]: clocks and absolute sleeps.
@@ -21,6 +22,7 @@
 pub mod affinity;
 pub mod barrier;
 pub mod block;
+pub mod event;
 pub mod file;
 pub mod host;
 pub mod map;

@@ -159,8 +159,9 @@ impl ReadObjects {
         self.found.owners.get(position).copied().unwrap_or(0)
     }
 
-    fn object(&self, position: usize) -> Option<ReadBuffer<'_>> {
-        let span = self.found.spans[position]?;
+    /// The object at `position` of the call, if it could be read.
+    pub fn object(&self, position: usize) -> Option<ReadBuffer<'_>> {
+        let span = (*self.found.spans.get(position)?)?;
         Some(ReadBuffer { arena: self.reader.arena(self.owner(position)), span })
     }
 
@@ -254,6 +255,23 @@ impl ReadContext {
     /// The objects, if all keys can be read: one per distinct key, in the order of the call.
     pub fn objects(&self) -> Option<Vec<ReadBuffer<'_>>> {
         self.codes().all_succeeded().then(|| self.read.distinct_objects(|| self.keys.to_keys()))
+    }
+
+    /// The object at `position` of the call, if all keys can be read. A key that was named twice has one object.
+    pub fn object(&self, position: usize) -> Option<ReadBuffer<'_>> {
+        let is_there = self.codes().all_succeeded() && position < self.codes().as_slice().len();
+        is_there.then(|| self.read.object(position)).flatten()
+    }
+
+    /// The L1 that the key at `position` was read from.
+    pub fn owner(&self, position: usize) -> L1ManagerId {
+        self.read.owner(position)
+    }
+
+    /// Leaves the exit to [`StorageManager::exit_read`](crate::storage::StorageManager::exit_read), for a caller that names its keys
+    /// again instead of keeping this.
+    pub fn leave_open(mut self) {
+        self.is_entered = false;
     }
 
     /// Ends the read; `failed` says that the reader could not use what it got. Returns the distinct keys on

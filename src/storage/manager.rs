@@ -315,6 +315,35 @@ impl StorageManager {
         context
     }
 
+    /// Ends a read that [`ReadContext::leave_open`] left open, in which all keys could be read. If the reader `failed`, one lock is
+    /// released on each of them.
+    ///
+    /// # Errors
+    /// As [`Self::read_prefetched_results`].
+    pub fn exit_read(&self, keys: &[ObjectKey], failed: bool, owners: Option<&L1Owners>) -> Result<()> {
+        let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReadExit(keys));
+        let released = match failed {
+            false => Ok(0),
+            true => self.release_failed(keys, owners),
+        };
+        hooked.end_with(&released, |released| Effect {
+            requested_keys: *released,
+            hit_keys: *released,
+            bytes: 0,
+        });
+        released.map(|_| ())
+    }
+
+    fn release_failed(&self, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<usize> {
+        let mut seen = hashbrown::HashSet::with_hasher(foldhash::fast::RandomState::default());
+        let distinct: Vec<ObjectKey> = keys.iter().filter(|key| seen.insert(*key)).cloned().collect();
+        let codes = self.readers.mine().finish_read(&distinct, 1, owners)?;
+        if self.events.has_sink() {
+            self.events.publish_outcomes(&codes.per_distinct_key(&distinct), Event::sm_read_finished);
+        }
+        Ok(distinct.len())
+    }
+
     /// Releases `read_locks` (clamped to 1..=128) on each of `keys`, for each time that it is named.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::compile::Host;
+use crate::storage::SUITES;
 
 const VALGRIND: [&str; 6] = [
     "valgrind",
@@ -30,9 +31,14 @@ fn hosts_are_clean_under_valgrind() {
     for suite in ["nulls", "handles", "numbers", "threads", "races"] {
         check(&misuse, &VALGRIND, &[suite]);
     }
+    check(&Host::compile("engine.cc"), &VALGRIND, &[]);
+    let storage = Host::compile("misuse_storage.c");
+    let suites: Vec<&str> = SUITES.into_iter().filter(|suite| *suite != "forks").collect();
+    check(&storage, &VALGRIND, &suites);
     // A child of `fork` leaves alone what it inherited, which counts as lost there.
     let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });
     check(&misuse, &of_children, &["forks"]);
+    check(&storage, &of_children, &["forks"]);
 }
 
 /// Runs a host under valgrind, where that is there, and once more with AddressSanitizer in it.
@@ -51,6 +57,8 @@ fn hosts_are_clean_with_address_sanitizer() {
     let compile = |name| Host::compile_with(name, &SANITIZERS);
     check(&compile("record.c"), &[], &[]);
     check(&compile("record.cc"), &[], &[]);
+    check(&compile("engine.cc"), &[], &[]);
+    check(&compile("misuse_storage.c"), &[], &[]);
     let misuse = compile("misuse.c");
     for suite in ["nulls", "handles", "numbers", "threads", "races", "limits"] {
         check(&misuse, &[], &[suite]);

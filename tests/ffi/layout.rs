@@ -19,6 +19,12 @@ use lmcache::ffi::recorder::{lmcache_recorder_options, lmcache_recorder_stats};
 use lmcache::ffi::replay::options::lmcache_replay_options;
 use lmcache::ffi::replay::progress::lmcache_replay_progress;
 use lmcache::ffi::replay::results::lmcache_replay_results;
+use lmcache::ffi::storage::adapter::lmcache_l2_adapter_table;
+use lmcache::ffi::storage::housekeeping::lmcache_storage_usage;
+use lmcache::ffi::storage::manager::lmcache_storage_options;
+use lmcache::ffi::storage::prefetch::lmcache_prefetch_result;
+use lmcache::ffi::storage::reading::lmcache_read_buffer;
+use lmcache::ffi::storage::writing::lmcache_write_buffer;
 
 use crate::compile::root;
 
@@ -56,6 +62,16 @@ fn in_rust() -> Vec<String> {
         lmcache_call_id { number, kind, reserved }
         lmcache_completion {
             outcome, requested_keys, hit_keys, reserved, duration_ns, data_ready_ns, bytes,
+        }
+        lmcache_storage_options { struct_size, with_metrics, config_json, metrics_sample_rate }
+        lmcache_write_buffer { data, size_bytes, outcome, l1_manager }
+        lmcache_read_buffer { data, size_bytes, outcome, l1_manager }
+        lmcache_prefetch_result {
+            requested_cells, hit_cells, l1_hit_cells, l2_hit_cells, duration_ns, row_count, column_count,
+        }
+        lmcache_storage_usage { l1_used_bytes, l1_total_bytes, l2_used_bytes, l2_adapter_count }
+        lmcache_l2_adapter_table {
+            struct_size, workers, name, user_data, put, get, exists, remove, close, last_error,
         }
     }
 }

@@ -14,4 +14,5 @@ mod packaging;
 mod read;
 mod record;
 mod replay;
+mod storage;
 mod symbols;

@@ -8,7 +8,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 17] = [
+const FILES: [&str; 24] = [
     "version",
     "status",
     "last_error",
@@ -17,6 +17,13 @@ const FILES: [&str; 17] = [
     "prefetch_spec",
     "recorder",
     "producer",
+    "storage/manager",
+    "storage/writing",
+    "storage/reading",
+    "storage/prefetch",
+    "storage/housekeeping",
+    "storage/report",
+    "storage/adapter",
     "reader/record",
     "reader/header",
     "reader/damage",

@@ -27,7 +27,8 @@ pub(super) struct Reader {
     _trace: Arc<Trace>,
 }
 
-// SAFETY: its raw pointers and counted references lead to what it alone owns, and one thread at a time uses it.
+// SAFETY: its raw pointers lead to what it owns, nobody else has a part of what it counts references to, and it is used by one thread
+// at a time.
 unsafe impl Send for Reader {}
 
 impl Object for Reader {

@@ -1,7 +1,7 @@
 //! What a storage manager is told: the tree of LMCache's `StorageManagerConfig`, field by field, and ours.
 //!
 //! * This file: the root of the tree. A configuration is built in code ([`StorageManagerConfig::l1_only`]) or
-//!   from flags (the command line does that), which hold LMCache's JSON.
+//!   from flags (the command line does that), which hold LMCache's JSON. [`json`]: all of it as one object.
 //! * [`l1`]: the L1 managers, and their tagged JSON. [`l2`]: the L2 adapters, and theirs, a file for each.
 //!   `fields` reads either, after `strict_json`. [`eviction`]: of both tiers.
 //! * [`controllers`]: how objects travel between the tiers. [`compat`]: whose behaviour counts.
@@ -19,6 +19,7 @@ pub mod controllers;
 pub mod digest;
 pub mod eviction;
 mod fields;
+pub mod json;
 pub mod l1;
 pub mod l2;
 pub mod python_json;

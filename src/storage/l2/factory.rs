@@ -46,7 +46,18 @@ pub type AdapterFactory =
 /// # Errors
 /// If its store cannot be opened or reached, or this build does not have it.
 pub fn create(config: &L2AdapterConfig, context: &AdapterContext) -> Result<Arc<dyn L2Adapter>> {
-    let adapter = without_serde(config, context)?;
+    with_wrappers(without_serde(config, context)?, config, context)
+}
+
+/// An adapter of a host's own, in what `config` has around it: its serde.
+///
+/// # Errors
+/// If that cannot be made.
+pub fn with_wrappers(
+    adapter: Arc<dyn L2Adapter>,
+    config: &L2AdapterConfig,
+    context: &AdapterContext,
+) -> Result<Arc<dyn L2Adapter>> {
     match &config.serde {
         None => Ok(adapter),
         Some(serde) => with_serde(adapter, serde, context),

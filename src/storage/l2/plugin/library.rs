@@ -23,13 +23,57 @@ const MAX_ERROR_BYTES: usize = 1024;
 /// The longest name that is taken over from a library, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// A library whose table was checked, and its open store.
+/// A store that is open: of a library whose table was checked, or of a host.
 pub(super) struct Library {
     functions: Functions,
     handle: Handle,
     name: String,
-    /// Keeps the functions where they are. Last: it goes after the store was closed.
-    _code: libloading::Library,
+    /// Keeps the functions where they are. Last: it goes after the store was closed. A host's stay by themselves.
+    _code: Option<libloading::Library>,
+}
+
+/// A store in this process: what a library's table has, of a host that has no library around it.
+pub struct HostStore(Library);
+
+impl std::fmt::Debug for HostStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HostStore").field(&self.0).finish()
+    }
+}
+
+/// The functions of a host, as those of a [`PluginTable`]. The last two may be missing.
+#[derive(Clone, Copy, Debug)]
+pub struct HostFunctions {
+    /// Writes objects.
+    pub put: ObjectsFn,
+    /// Reads objects.
+    pub get: ObjectsFn,
+    /// Looks keys up.
+    pub exists: ExistsFn,
+    /// Removes objects.
+    pub remove: KeysFn,
+    /// Called last of all.
+    pub close: Option<CloseFn>,
+    /// Says why something failed.
+    pub last_error: Option<LastErrorFn>,
+}
+
+impl HostStore {
+    /// A store that is open already.
+    ///
+    /// # Safety
+    /// The functions do what `include/lmcache_l2_plugin.h` asks of a plugin's, with `handle`, from any thread, until `close`
+    /// has returned; without a `close`, for ever.
+    pub unsafe fn new(name: &str, functions: HostFunctions, handle: *mut c_void) -> Self {
+        let HostFunctions { put, get, exists, remove, close, last_error } = functions;
+        let functions = Functions { close, put, get, exists, remove, last_error };
+        let name = name.chars().take(MAX_NAME_BYTES).collect();
+        Self(Library { functions, handle: Handle(handle), name, _code: None })
+    }
+
+    pub(super) fn into_library(self) -> Library {
+        self.0
+    }
 }
 
 /// The library's own; it promises to be called from any thread.
@@ -49,8 +93,7 @@ impl std::fmt::Debug for Library {
 /// The functions of a table, all there.
 #[derive(Clone, Copy)]
 struct Functions {
-    open: OpenFn,
-    close: CloseFn,
+    close: Option<CloseFn>,
     put: ObjectsFn,
     get: ObjectsFn,
     exists: ExistsFn,
@@ -77,9 +120,9 @@ impl Library {
         })?;
         // SAFETY: the function takes nothing and returns an address.
         let table = unsafe { entry() };
-        let (functions, name) = read_table(table)?;
-        let handle = functions.open(params)?;
-        Ok(Self { functions, handle, name, _code: code })
+        let (open, functions, name) = read_table(table)?;
+        let handle = functions.open(open, params)?;
+        Ok(Self { functions, handle, name, _code: Some(code) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -149,8 +192,10 @@ impl Library {
 
 impl Drop for Library {
     fn drop(&mut self) {
-        // SAFETY: the handle is open, is closed here only, and nobody has the library any more.
-        unsafe { (self.functions.close)(self.handle.0) };
+        if let Some(close) = self.functions.close {
+            // SAFETY: the handle is open, is closed here only, and nobody has the library any more.
+            unsafe { close(self.handle.0) };
+        }
     }
 }
 
@@ -161,7 +206,7 @@ fn wrong(message: &'static str, error: &libloading::Error) -> Error {
 }
 
 /// The functions of the table at `table`, and the name in it.
-fn read_table(table: *const PluginTable) -> Result<(Functions, String)> {
+fn read_table(table: *const PluginTable) -> Result<(OpenFn, Functions, String)> {
     let Some(table) = NonNull::new(table.cast_mut()) else {
         return Err(Error::invalid("the plugin gave no table").with_hint(OWN_FAULT));
     };
@@ -192,16 +237,16 @@ fn read_table(table: *const PluginTable) -> Result<(Functions, String)> {
             .with_context("function", name)
             .with_hint("all functions but last_error are required: give the table this one too")
     };
+    let open = table.open.ok_or_else(|| missing("open"))?;
     let functions = Functions {
-        open: table.open.ok_or_else(|| missing("open"))?,
-        close: table.close.ok_or_else(|| missing("close"))?,
+        close: Some(table.close.ok_or_else(|| missing("close"))?),
         put: table.put.ok_or_else(|| missing("put"))?,
         get: table.get.ok_or_else(|| missing("get"))?,
         exists: table.exists.ok_or_else(|| missing("exists"))?,
         remove: table.remove.ok_or_else(|| missing("remove"))?,
         last_error: table.last_error,
     };
-    Ok((functions, name_at(table.name)))
+    Ok((open, functions, name_at(table.name)))
 }
 
 fn name_at(name: *const c_char) -> String {
@@ -215,10 +260,10 @@ fn name_at(name: *const c_char) -> String {
 }
 
 impl Functions {
-    fn open(&self, params: &str) -> Result<Handle> {
+    fn open(&self, open: OpenFn, params: &str) -> Result<Handle> {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the text is there during the call, and so is the place for the handle.
-        let code = unsafe { (self.open)(params.as_ptr().cast(), params.len(), &raw mut handle) };
+        let code = unsafe { open(params.as_ptr().cast(), params.len(), &raw mut handle) };
         if code == OK && !handle.is_null() {
             return Ok(Handle(handle));
         }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::library::Library;
+pub use self::library::{HostFunctions, HostStore};
 use self::table::{
     ABI_VERSION, GET_HIT, GET_MISS, PUT_NO_ROOM, PUT_PRESENT, PUT_WRITTEN, REMOVE_ABSENT, REMOVE_GONE,
 };
@@ -40,6 +41,11 @@ impl Plugin {
         let library =
             Library::open(path, params).map_err(|error| error.with_context("library", path.display()))?;
         Ok(Self { library, path: path.to_owned() })
+    }
+
+    /// A store of the host's own, which it calls `name`.
+    pub fn of_host(store: HostStore, name: impl Into<PathBuf>) -> Self {
+        Self { library: store.into_library(), path: name.into() }
     }
 
     /// What came of each object: `read` makes it of the number that the library gave.

@@ -1,0 +1,242 @@
+//! What keeps a storage manager in shape: deleting, touching, evicting, quotas, usage.
+
+use std::ffi::c_char;
+use std::time::Duration;
+
+use super::manager::{Storage, lmcache_storage};
+use super::outputs::Outputs;
+use super::scratch::with_keys;
+use crate::ffi::args::{output, string};
+use crate::ffi::boundary::{Failure, OK, guard};
+use crate::ffi::callbacks;
+use crate::ffi::handle;
+use crate::ffi::keys::{Keys, lmcache_key_list};
+use crate::ffi::status::Status;
+use crate::format::model::key::check_cache_salt;
+use crate::storage::l1::L1Manager;
+
+/// How full the tiers are.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_storage_usage {
+    /// Bytes of all L1s that are in use.
+    pub l1_used_bytes: u64,
+    /// Bytes of all L1s.
+    pub l1_total_bytes: u64,
+    /// Bytes in all L2 adapters; 0 if there is none.
+    pub l2_used_bytes: u64,
+    /// L2 adapters.
+    pub l2_adapter_count: u64,
+}
+
+fn flag(name: &str, value: u32) -> Result<bool, Failure> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Failure::invalid(format!("{name} is {other}; it is 0 or 1"))),
+    }
+}
+
+/// Which of the keys are in L1 and can be prefetched from there: `is_resident` gets a 1 or a 0 for each. It takes no lock, so another thread can have
+/// evicted them by the time that this returns; what is in L2 is not looked at. To look up and hold, prefetch.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say; `is_resident` points to room for `count` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_contains(
+    storage: *const lmcache_storage,
+    keys: *const lmcache_key_list,
+    is_resident: *mut u8,
+    count: usize,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let keys = unsafe { Keys::new(keys) }?;
+        // SAFETY: as above.
+        let out = unsafe { Outputs::new(is_resident, count, keys.count, "is_resident") }?;
+        handle::with::<Storage, _>(storage, |storage| {
+            with_keys(&keys, |keys| {
+                let l1s: Vec<&L1Manager> = storage.manager.l1_managers().collect();
+                out.write(keys.iter().map(|key| u8::from(l1s.iter().any(|l1| l1.is_resident(key)))));
+                OK
+            })
+        })
+    })
+}
+
+/// Counts the keys as used, so that they are evicted later.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_touch(
+    storage: *const lmcache_storage,
+    keys: *const lmcache_key_list,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let keys = unsafe { Keys::new(keys) }?;
+        handle::with::<Storage, _>(storage, |storage| {
+            with_keys(&keys, |keys| {
+                storage.manager.touch_l1_keys(keys);
+                OK
+            })
+        })
+    })
+}
+
+/// Deletes the keys from every L1, and from no L2. `deleted` gets how many went, `locked` how many stayed because they are being read or
+/// written; either may be NULL. With `force` 1 those go, too, and their buffers can be other objects' from then on.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say; `deleted` and `locked` are NULL or point to room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_delete(
+    storage: *const lmcache_storage,
+    keys: *const lmcache_key_list,
+    force: u32,
+    deleted: *mut usize,
+    locked: *mut usize,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let keys = unsafe { Keys::new(keys) }?;
+        let force = flag("force", force)?;
+        handle::with::<Storage, _>(storage, |storage| {
+            with_keys(&keys, |keys| {
+                let (gone, stayed) = storage.manager.delete_l1_keys(keys, force);
+                for (out, count) in
+                    [(deleted, gone), (locked, stayed)].into_iter().filter(|(out, _)| !out.is_null())
+                {
+                    // SAFETY: as above.
+                    unsafe { output(out, "out") }?.write(count);
+                }
+                OK
+            })
+        })
+    })
+}
+
+/// Deletes everything that is not locked from L1; with `force` 1, everything, and then buffers can be other objects' from then on.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_clear(storage: *const lmcache_storage, force: u32) -> Status {
+    guard(|| {
+        let force = flag("force", force)?;
+        handle::with::<Storage, _>(storage, |storage| {
+            storage.manager.clear(force);
+            OK
+        })
+    })
+}
+
+/// Makes one eviction pass over every L1 and every L2 adapter now, on this thread; the storage manager's own threads do it by themselves
+/// about once a second. Within a callback it is BUSY, since that may come from such a pass.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Status {
+    guard(|| {
+        handle::with::<Storage, _>(storage, |storage| {
+            callbacks::refuse_within("lmcache_storage_evict")?;
+            storage.manager.evict_l1_once();
+            storage.manager.evict_l2_once();
+            OK
+        })
+    })
+}
+
+/// Waits until everything that was written is stored in L2, or given up: at most `timeout_ns`, and then it is TIMEOUT. Within a callback it is
+/// BUSY.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_flush_stores(storage: *const lmcache_storage, timeout_ns: u64) -> Status {
+    guard(|| {
+        handle::with::<Storage, _>(storage, |storage| {
+            callbacks::refuse_within("lmcache_storage_flush_stores")?;
+            if storage.manager.flush_stores(Duration::from_nanos(timeout_ns)) {
+                return OK;
+            }
+            let sentence = "not everything is stored in L2 yet";
+            Err(Failure::misuse(Status::LMCACHE_STATUS_TIMEOUT, sentence))
+        })
+    })
+}
+
+/// How many bytes a `cache_salt` may have, for the policy IsolatedLRU; one that had a quota gets this one instead.
+///
+/// # Safety
+/// `cache_salt` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_set_quota(
+    storage: *const lmcache_storage,
+    cache_salt: *const c_char,
+    limit_bytes: u64,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let cache_salt = unsafe { string(cache_salt, "cache_salt") }?;
+        check_cache_salt(cache_salt)?;
+        handle::with::<Storage, _>(storage, |storage| {
+            storage.manager.quota_manager().set_quota(cache_salt, limit_bytes);
+            OK
+        })
+    })
+}
+
+/// Takes the quota of a `cache_salt` back; NOT_FOUND if it has none.
+///
+/// # Safety
+/// `cache_salt` ends in NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_delete_quota(
+    storage: *const lmcache_storage,
+    cache_salt: *const c_char,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let cache_salt = unsafe { string(cache_salt, "cache_salt") }?;
+        handle::with::<Storage, _>(storage, |storage| {
+            if storage.manager.quota_manager().delete_quota(cache_salt) {
+                return OK;
+            }
+            let sentence = format!("the cache_salt {cache_salt:?} has no quota");
+            Err(Failure::misuse(Status::LMCACHE_STATUS_NOT_FOUND, sentence))
+        })
+    })
+}
+
+/// How full the tiers are.
+///
+/// # Safety
+/// `out` points to room for the numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_get_usage(
+    storage: *const lmcache_storage,
+    out: *mut lmcache_storage_usage,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { output(out, "out") }?;
+        handle::with::<Storage, _>(storage, |storage| {
+            let (l1_used_bytes, l1_total_bytes) = storage.manager.get_l1_usage();
+            out.write(lmcache_storage_usage {
+                l1_used_bytes,
+                l1_total_bytes,
+                l2_used_bytes: storage.manager.get_l2_usage().unwrap_or(0),
+                l2_adapter_count: storage.manager.l2_adapters().len() as u64,
+            });
+            OK
+        })
+    })
+}
+
+/// Whether the allocators' books are right: CORRUPT if they are not, which is a defect, or a host that wrote past a buffer of shared memory.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_memcheck(storage: *const lmcache_storage) -> Status {
+    guard(|| {
+        handle::with::<Storage, _>(storage, |storage| match storage.manager.memcheck() {
+            true => OK,
+            false => {
+                Err(Failure::misuse(Status::LMCACHE_STATUS_CORRUPT, "the books of an L1 allocator are wrong"))
+            }
+        })
+    })
+}

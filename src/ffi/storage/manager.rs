@@ -1,0 +1,166 @@
+//! Making a storage manager, and its end.
+
+use std::ffi::c_char;
+
+use super::adapter::HostAdapters;
+use crate::capture;
+use crate::ffi::args::{Growing, growing, output, string};
+use crate::ffi::boundary::{Failure, OK, guard};
+use crate::ffi::handle::{self, Object, Shared};
+use crate::ffi::recorder::{Recorder, lmcache_recorder};
+use crate::ffi::status::Status;
+use crate::ffi::{callbacks, log};
+use crate::storage::config::StorageManagerConfig;
+use crate::storage::metrics::{DEFAULT_SAMPLE_RATE, StorageMetrics};
+use crate::storage::{StorageManager, StorageManagerBuilder};
+use crate::sync::Arc;
+
+/// A storage manager: LMCache's, with its L1, its L2 adapters and its threads. Any number of threads may use it at once.
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_storage(());
+
+/// What a storage manager is made of. `LMCACHE_STORAGE_OPTIONS_INIT` has the defaults, which are zero; `config_json` has to be set.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+#[allow(non_camel_case_types, reason = "the name in C")]
+pub struct lmcache_storage_options {
+    /// `sizeof(lmcache_storage_options)`.
+    pub struct_size: u32,
+    /// 1 to count what happens, for `lmcache_storage_metrics_text`; it costs every call a little.
+    pub with_metrics: u32,
+    /// The configuration as one JSON object: the flags of docs/configuration.md by their names, without "--" and with "_" for "-", for
+    /// instance {"l1_size_gb": 4, "eviction_policy": "LRU", "l2_adapter": [{"type": "fs", "base_path": "/data/kv"}]}.
+    pub config_json: *const c_char,
+    /// The share of the objects whose life is measured, above 0 and at most 1; 0 for 0.01.
+    pub metrics_sample_rate: f64,
+}
+
+// SAFETY: numbers and a pointer; the first field is the size.
+unsafe impl Growing for lmcache_storage_options {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
+}
+
+pub(in crate::ffi) struct Storage {
+    pub(super) manager: Arc<StorageManager>,
+    pub(super) metrics: Option<Arc<StorageMetrics>>,
+    pub(super) adapters: Arc<HostAdapters>,
+}
+
+impl Object for Storage {
+    const KIND: u8 = 0x10;
+    const NAME: &'static str = "storage manager";
+}
+
+impl Shared for Storage {}
+
+impl Drop for Storage {
+    /// Closing waits for the manager's threads. A handle can be dropped by one of them, if it was freed while the thread was in a
+    /// function of the host; then another thread waits.
+    fn drop(&mut self) {
+        let manager = Arc::clone(&self.manager);
+        if !callbacks::is_within() {
+            tell(&manager);
+            return;
+        }
+        let kept = Arc::clone(&manager);
+        let closer = std::thread::Builder::new().name("lmcache-closer".to_owned());
+        if closer.spawn(move || tell(&manager)).is_err() {
+            log::say("a storage manager is not closed: there is no thread for it");
+            std::mem::forget(kept);
+        }
+    }
+}
+
+fn tell(manager: &StorageManager) {
+    if let Err(error) = manager.close() {
+        log::say(&format!("a storage manager that was freed: {error}"));
+    }
+}
+
+fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Result<Storage, Failure> {
+    let sample_rate = match options.metrics_sample_rate {
+        0.0 => DEFAULT_SAMPLE_RATE,
+        rate => rate,
+    };
+    let metrics = match options.with_metrics {
+        0 => None,
+        1 => Some(Arc::new(StorageMetrics::new(sample_rate)?)),
+        other => return Err(Failure::invalid(format!("with_metrics is {other}; it is 0 or 1"))),
+    };
+    config.warnings().iter().for_each(|warning| log::say(warning));
+    let adapters: Arc<HostAdapters> = Arc::default();
+    let builder = StorageManagerBuilder::new(config).adapter_factory(HostAdapters::factory(&adapters));
+    let manager = Arc::new(builder.build()?);
+    if let Some(metrics) = &metrics {
+        manager.attach_events(Arc::clone(metrics) as _)?;
+    }
+    Ok(Storage { manager, metrics, adapters })
+}
+
+/// Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback. Memory of L1 is
+/// reserved, and taken when it is first written.
+///
+/// # Safety
+/// `options` points to options whose strings end in NUL; `out` points to room for a handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lmcache_storage_new(
+    options: *const lmcache_storage_options,
+    out: *mut *mut lmcache_storage,
+) -> Status {
+    guard(|| {
+        // SAFETY: the caller's promise, here and below.
+        let out = unsafe { output(out, "out") }?;
+        // SAFETY: as above.
+        let options = unsafe { growing(options, "options") }?;
+        // SAFETY: as above.
+        let json = unsafe { string(options.config_json, "config_json") }?;
+        let in_json = |error: crate::error::Error| error.with_context("in", "config_json");
+        let config = StorageManagerConfig::from_json(json).map_err(in_json)?;
+        out.write(handle::new(new(&options, config)?)?);
+        OK
+    })
+}
+
+/// Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
+/// it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
+/// after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_record(
+    storage: *const lmcache_storage,
+    recorder: *const lmcache_recorder,
+) -> Status {
+    guard(|| {
+        handle::with::<Storage, _>(storage, |storage| {
+            handle::with::<Recorder, _>(recorder, |recorder| {
+                capture::attach(&storage.manager, Arc::clone(&recorder.0))?;
+                OK
+            })
+        })
+    })
+}
+
+/// Ends everything: prefetches under way end with a miss, stores under way are not waited for (`lmcache_storage_flush_stores` does
+/// that), threads stop, adapters close, objects are dropped. Calls that would add something are CLOSED from then on; others find
+/// nothing. Closing twice does no harm. Within a callback it is BUSY, since it waits for the threads that callbacks come from.
+///
+/// The memory behind buffers stays mapped until the handle and all its prefetches are freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_close(storage: *const lmcache_storage) -> Status {
+    guard(|| {
+        handle::with::<Storage, _>(storage, |storage| {
+            callbacks::refuse_within("closing a storage manager")?;
+            storage.manager.close()?;
+            OK
+        })
+    })
+}
+
+/// Gives a storage manager back; one that was not closed is closed, and what goes wrong then is told to the log callback. No buffer
+/// may be used from then on. Its prefetches are to be freed, too, before or after. NULL is fine.
+///
+/// Within a callback that came from this storage manager it is BUSY. While other threads are in calls on it, or in its callbacks, the last of them
+/// closes it.
+#[unsafe(no_mangle)]
+pub extern "C" fn lmcache_storage_free(storage: *mut lmcache_storage) -> Status {
+    guard(|| handle::free::<Storage, _>(storage))
+}
