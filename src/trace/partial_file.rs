@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Refuses to write a result over a trace that is read, or over another result: the first would destroy what
@@ -89,9 +90,9 @@ impl Drop for PartialFile {
 /// The name under which a file is written before it is moved to `path`: in the same directory, our own.
 pub fn beside(path: &Path) -> PathBuf {
     // Threads of one process may write to one path.
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    static NUMBER: OnceLock<AtomicU64> = OnceLock::new();
     // Relaxed: all that counts is that each has its own.
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let number = NUMBER.get_or_init(Default::default).fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}.{number}.partial", std::process::id()))
 }
