@@ -7,8 +7,9 @@
 //!
 //! A call *enters* a slot: it notes the slot where only its thread writes (a hazard), passes a barrier, and looks whether the
 //! state is still the handle. Whoever frees the handle makes its state a grave, passes the other side of the barrier, and looks for
-//! hazards. Either the call sees the grave or it is seen; in the second case the object is dropped by the call when it leaves, or
-//! by whoever frees next. Neither waits for the other, and a call costs no instruction that locks the bus.
+//! hazards. Either the call sees the grave or it is seen. A call that *leaves* takes its hazard away, passes the barrier and looks at the
+//! state: if it is a grave by now, it looks for hazards as well. So the last one to leave, or whoever freed the handle if nobody was
+//! there, drops the object. Neither waits for the other, and a call costs no instruction that locks the bus.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -75,7 +76,6 @@ struct Table {
     slots: [Slot; MAX_HANDLES],
     /// Where the next search for a free slot begins: those that were free for longest come first.
     cursor: AtomicUsize,
-    graves: AtomicUsize,
     /// The address of the first of all hazards.
     hazards: AtomicUsize,
 }
@@ -84,7 +84,6 @@ static TABLE: Table = Table {
     slots: [const { Slot { state: AtomicU64::new(0), object: AtomicUsize::new(0), owner: AtomicUsize::new(0) } };
         MAX_HANDLES],
     cursor: AtomicUsize::new(0),
-    graves: AtomicUsize::new(0),
     hazards: AtomicUsize::new(0),
 };
 
@@ -97,7 +96,7 @@ fn with_kind(state: u64, kind: u64) -> u64 {
     state & !KIND_MASK | kind
 }
 
-/// The kind of a handle, if it is one of `kinds`.
+/// The kind that a handle says it is of.
 pub(super) fn kind_of(handle: u64) -> u8 {
     handle as u8
 }
@@ -115,7 +114,7 @@ pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64>
         if state & KIND_MASK != FREE {
             continue;
         }
-        // Acquire, with the release in `drop_object`: the object before is gone.
+        // Acquire, with the release in `bury`: the object before is gone.
         let reserved = slot.state.compare_exchange(
             state,
             with_kind(state, RESERVED),
@@ -177,8 +176,8 @@ pub(super) fn is_in(handle: u64) -> bool {
 
 /// A call that is in a slot: the object stays until it is dropped.
 pub(super) struct Entered {
+    number: usize,
     hazard: &'static AtomicU32,
-    object: *mut Header,
     /// Hazards belong to the thread that wrote them.
     _not_send: PhantomData<*const ()>,
 }
@@ -188,26 +187,25 @@ impl Entered {
     #[inline]
     pub(super) fn new(handle: u64) -> Result<Self, Refusal> {
         let number = slot_of(handle);
-        let slot = &TABLE.slots[number];
         // Relaxed, here and for the store: only this thread writes its hazards; the barrier orders the store.
         let free = |hazard: &&AtomicU32| hazard.load(Ordering::Relaxed) == 0;
         let hazard = own_hazards().slots.iter().find(free).ok_or(Refusal::TooDeep)?;
         hazard.store(number as u32 + 1, Ordering::Relaxed);
-        // With `heavy` in `remove` and `bury`: either this thread sees the grave, or its hazard is seen.
+        let entered = Self { number, hazard, _not_send: PhantomData };
+        // With `heavy` in `bury`: either this thread sees the grave, or its hazard is seen.
         barrier::light();
-        // Acquire, with the release in `insert`: the object is whole.
-        if slot.state.load(Ordering::Acquire) != handle {
-            hazard.store(0, Ordering::Relaxed);
-            return Err(Refusal::Invalid);
+        // Acquire, with the release in `insert`: the object is whole. Who is refused leaves as any other: its hazard may have been
+        // seen by whoever frees what is in the slot.
+        match TABLE.slots[number].state.load(Ordering::Acquire) == handle {
+            true => Ok(entered),
+            false => Err(Refusal::Invalid),
         }
-        // Relaxed: published by the state.
-        let object = slot.object.load(Ordering::Relaxed) as *mut Header;
-        Ok(Self { hazard, object, _not_send: PhantomData })
     }
 
     /// The object, which stays as long as this value.
     pub(super) fn object(&self) -> *mut Header {
-        self.object
+        // Relaxed: published by the state.
+        TABLE.slots[self.number].object.load(Ordering::Relaxed) as *mut Header
     }
 }
 
@@ -216,11 +214,12 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // Release, with the acquire in `is_hazard`: what this call did happened before the object is dropped.
         self.hazard.store(0, Ordering::Release);
-        // With `heavy` in `remove`: either this thread sees that there is a grave, or its hazard is seen to be gone.
+        // With `heavy` in `bury`: either this thread sees the grave, or its hazard is seen to be gone.
         barrier::light();
-        // Relaxed: a hint that there is work; the exchange in `bury` decides.
-        if TABLE.graves.load(Ordering::Relaxed) > 0 {
-            bury();
+        // Relaxed: the exchange in `bury` decides.
+        let state = TABLE.slots[self.number].state.load(Ordering::Relaxed);
+        if state & KIND_MASK == GRAVE {
+            bury(self.number, state);
         }
     }
 }
@@ -228,58 +227,49 @@ impl Drop for Entered {
 /// Takes a handle away. Its object is dropped as soon as no call is in it.
 pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
     let number = slot_of(handle);
-    let slot = &TABLE.slots[number];
     if is_in(handle) {
         return Err(if is_there(handle) { Refusal::Busy } else { Refusal::Invalid });
     }
+    let grave = with_kind(handle, GRAVE);
     // AcqRel: after what the last call saw, before what comes in this slot.
-    slot.state
-        .compare_exchange(handle, with_kind(handle, GRAVE), Ordering::AcqRel, Ordering::Relaxed)
+    TABLE.slots[number]
+        .state
+        .compare_exchange(handle, grave, Ordering::AcqRel, Ordering::Relaxed)
         .map_err(|_| Refusal::Invalid)?;
-    // Relaxed: `heavy` orders it before the search for hazards.
-    TABLE.graves.fetch_add(1, Ordering::Relaxed);
-    bury_if_alone(number);
+    bury(number, grave);
     Ok(())
 }
 
-/// Drops what is in graves that no call is in.
+/// Drops what is in a slot whose state was seen to be `grave`, unless a call is in it: then that does it. The state was seen before hazards
+/// are looked for, and has to be the same one after: by then the object may be gone, another one may have come, been entered and freed.
 #[cold]
-fn bury() {
-    for (number, slot) in TABLE.slots.iter().enumerate() {
-        // Relaxed: the exchange in `bury_if_alone` decides.
-        if slot.state.load(Ordering::Relaxed) & KIND_MASK == GRAVE {
-            bury_if_alone(number);
-        }
-    }
-}
-
-fn bury_if_alone(number: usize) {
+fn bury(number: usize, grave: u64) {
     barrier::heavy();
     if is_hazard(number) {
         return;
     }
     let slot = &TABLE.slots[number];
-    // Relaxed: the exchange decides which thread drops it.
-    let state = slot.state.load(Ordering::Relaxed);
-    let taken = slot.state.compare_exchange(
-        with_kind(state, GRAVE),
-        with_kind(state, DROPPING),
-        Ordering::AcqRel,
-        Ordering::Relaxed,
-    );
+    // AcqRel: after what the last call did; of several that see no hazard one drops the object.
+    let taken =
+        slot.state.compare_exchange(grave, with_kind(grave, DROPPING), Ordering::AcqRel, Ordering::Relaxed);
     if taken.is_err() {
         return;
     }
+    // Relaxed: as in `Entered::object`.
     let object = slot.object.load(Ordering::Relaxed) as *mut Header;
     // SAFETY: the object was taken in by `insert`, its handle is gone, no call is in it, and the exchange above was this
     // thread's, so nobody else has it.
     let drop = unsafe { (*object).drop };
     // SAFETY: as above; the function is the one that the object came with.
     unsafe { drop(object) };
-    TABLE.graves.fetch_sub(1, Ordering::Relaxed);
-    let next = (state >> (KIND_BITS + SLOT_BITS)).wrapping_add(1) << (KIND_BITS + SLOT_BITS);
     // Release, with the acquire in `insert`.
-    slot.state.store(next | (number as u64) << KIND_BITS | FREE, Ordering::Release);
+    slot.state.store(next_free(number, grave), Ordering::Release);
+}
+
+/// The state of a slot whose object is gone, before the next one comes.
+fn next_free(number: usize, state: u64) -> u64 {
+    let generation = (state >> (KIND_BITS + SLOT_BITS)).wrapping_add(1);
+    (generation << SLOT_BITS | number as u64) << KIND_BITS | FREE
 }
 
 /// Whether some call is in a slot.
@@ -375,10 +365,105 @@ extern "C" fn forget_all() {
     for (number, slot) in TABLE.slots.iter().enumerate() {
         let state = slot.state.load(Ordering::Relaxed);
         if state & KIND_MASK != FREE {
-            let next = (state >> (KIND_BITS + SLOT_BITS)).wrapping_add(1) << (KIND_BITS + SLOT_BITS);
-            slot.state.store(next | (number as u64) << KIND_BITS | FREE, Ordering::Relaxed);
+            slot.state.store(next_free(number, state), Ordering::Relaxed);
         }
     }
-    TABLE.graves.store(0, Ordering::Relaxed);
     all_hazards().flat_map(|hazards| &hazards.slots).for_each(|hazard| hazard.store(0, Ordering::Relaxed));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::{Arc, Mutex, lock};
+
+    /// One of these tests takes every slot in turn, which those that expect to find theirs again do not stand.
+    static ALONE: Mutex<()> = Mutex::new(());
+
+    const KIND: u8 = 0xf0;
+
+    /// Says when it goes.
+    #[repr(C)]
+    struct Watched {
+        header: Header,
+        is_gone: Arc<AtomicBool>,
+    }
+
+    /// # Safety
+    /// `header` is that of a [`Watched`] that nobody uses any more.
+    unsafe fn drop_watched(header: *mut Header) {
+        // SAFETY: it was leaked as such a box by `watched`.
+        let watched = unsafe { Box::from_raw(header.cast::<Watched>()) };
+        assert!(!watched.is_gone.swap(true, Ordering::SeqCst), "dropped twice");
+    }
+
+    fn watched() -> (u64, Arc<AtomicBool>) {
+        let is_gone = Arc::<AtomicBool>::default();
+        let watched = Watched { header: Header { drop: drop_watched }, is_gone: Arc::clone(&is_gone) };
+        let handle = insert(KIND, Box::into_raw(Box::new(watched)).cast(), 0).expect("a slot");
+        (handle, is_gone)
+    }
+
+    #[test]
+    fn an_object_goes_with_its_handle_or_with_the_last_call_that_is_in_it() {
+        let _alone = lock(&ALONE);
+        let (handle, is_gone) = watched();
+        drop(Entered::new(handle).ok().expect("it is there"));
+        remove(handle).expect("nobody is in it");
+        assert!(is_gone.load(Ordering::SeqCst));
+        assert_eq!(remove(handle), Err(Refusal::Invalid));
+        assert!(matches!(Entered::new(handle), Err(Refusal::Invalid)));
+
+        let (handle, is_gone) = watched();
+        let calls = [(); 2].map(|()| Entered::new(handle).ok().expect("it is there"));
+        assert_eq!(remove(handle), Err(Refusal::Busy), "by this thread");
+        std::thread::scope(|scope| scope.spawn(|| remove(handle)).join().expect("no panic")).expect("freed");
+        assert!(matches!(Entered::new(handle), Err(Refusal::Invalid)));
+        let [first, last] = calls;
+        drop(first);
+        assert!(!is_gone.load(Ordering::SeqCst));
+        drop(last);
+        assert!(is_gone.load(Ordering::SeqCst));
+    }
+
+    /// Whoever saw a grave may be slow: by then another object is in the slot, in use and freed.
+    #[test]
+    fn a_grave_that_was_seen_long_ago_costs_no_later_object() {
+        let _alone = lock(&ALONE);
+        let (handle, is_gone) = watched();
+        let (number, old_grave) = (slot_of(handle), with_kind(handle, GRAVE));
+        remove(handle).expect("nobody is in it");
+        assert!(is_gone.load(Ordering::SeqCst));
+        let is_later_gone = Arc::<AtomicBool>::default();
+        let later = Watched { header: Header { drop: drop_watched }, is_gone: Arc::clone(&is_later_gone) };
+        let slot = &TABLE.slots[number];
+        let later_grave = with_kind(next_free(number, old_grave), GRAVE);
+        // The later one takes the slot at once, though its turn would be long after.
+        let free = slot.state.swap(with_kind(later_grave, RESERVED), Ordering::SeqCst);
+        assert_eq!(free, next_free(number, old_grave), "nobody else has taken it");
+        slot.object.store(Box::into_raw(Box::new(later)) as usize, Ordering::SeqCst);
+        slot.state.store(later_grave, Ordering::SeqCst);
+        bury(number, old_grave);
+        assert!(!is_later_gone.load(Ordering::SeqCst));
+        bury(number, later_grave);
+        assert!(is_later_gone.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn numbers_come_back_as_other_handles() {
+        let _alone = lock(&ALONE);
+        let (first, _) = watched();
+        remove(first).expect("nobody is in it");
+        let mut tries = 0;
+        let again = loop {
+            let (handle, _) = watched();
+            tries += 1;
+            if slot_of(handle) == slot_of(first) {
+                break handle;
+            }
+            remove(handle).expect("nobody is in it");
+        };
+        assert!(again != first && tries > MAX_HANDLES / 2, "slots take turns ({tries})");
+        assert_eq!(remove(first), Err(Refusal::Invalid));
+        remove(again).expect("nobody is in it");
+    }
 }

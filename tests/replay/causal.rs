@@ -132,8 +132,9 @@ fn assert_repeats(trace: &str, l1_bytes: u64, l2: impl Fn(&Path) -> String) {
         let runs = [
             (Pace::Asap, 1),
             (Pace::Asap, 2),
-            (speed(60.0), 1),
-            (speed(200.0), 2),
+            (Pace::Asap, 4),
+            (speed(20.0), 1),
+            (speed(100.0), 2),
             (Pace::rate(20_000.0).expect("a rate"), 4),
         ];
         for (pace, workers) in runs {
