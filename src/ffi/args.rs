@@ -38,6 +38,30 @@ pub(super) unsafe fn optional_string<'a>(
     unsafe { string(text, what) }.map(Some)
 }
 
+/// A yes or a no.
+pub(super) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
+    match value {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(Failure::invalid(format!("{name} is {other}; it is 0 or 1"))),
+    }
+}
+
+/// Copies a text out, with its NUL, cut to `length` bytes; nothing if that is 0.
+///
+/// # Safety
+/// `buffer` points to room for `length` bytes, if that is not 0.
+pub(super) unsafe fn copy_text(text: &str, buffer: *mut c_char, length: usize) {
+    let Some(most) = length.checked_sub(1) else { return };
+    let count = text.len().min(most);
+    // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
+    // SAFETY: as above.
+    let end = unsafe { buffer.add(count) };
+    // SAFETY: as above.
+    unsafe { end.write(0) };
+}
+
 /// A list of C; of length 0 the pointer is not looked at.
 ///
 /// # Safety

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
 
-use super::args::{Growing, growing, string};
+use super::args::{Growing, flag, growing, string};
 use super::boundary::{Failure, OK, guard};
 use super::growing_output::{GrowingOutput, growing_output};
 use super::reader::read_mode;
@@ -175,15 +175,6 @@ pub type lmcache_finding_callback = Option<
     unsafe extern "C" fn(kind: *const c_char, offset: u64, sentence: *const c_char, user_data: *mut c_void),
 >;
 
-/// A switch: 0 or 1.
-fn switch(number: u32, what: &str) -> Result<bool, Failure> {
-    match number {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(Failure::invalid(format!("{what} is {other}; it is 0 or 1"))),
-    }
-}
-
 /// Where a report goes, if it is wanted.
 ///
 /// # Safety
@@ -214,11 +205,11 @@ impl Asked {
         if given.form > LMCACHE_CONVERT_TO_COMPACT {
             return Err(Failure::invalid(format!("there is no form {}", given.form)));
         }
-        let omits_salts = switch(given.omits_salts, "omits_salts")?;
+        let omits_salts = flag("omits_salts", given.omits_salts)?;
         let export = ExportOptions {
             salts: if omits_salts { SaltPolicy::Omitted } else { SaltPolicy::Written },
-            with_losses: !switch(given.omits_losses, "omits_losses")?,
-            with_completions: switch(given.with_completions, "with_completions")?,
+            with_losses: !flag("omits_losses", given.omits_losses)?,
+            with_completions: flag("with_completions", given.with_completions)?,
         };
         Ok(Self { read_mode: read_mode(given.read_mode)?, form: given.form, export })
     }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::c_char;
 
+use super::args::copy_text;
 use super::boundary::Failure;
 
 /// What is kept of a sentence, in bytes: a path can be long, a chain of causes too.
@@ -25,7 +26,7 @@ pub(super) fn set(failure: &Failure) {
         let mut last = last.borrow_mut();
         last.sentence = failure.sentence();
         last.hint = failure.hint().unwrap_or_default().to_owned();
-        [&mut last.sentence].into_iter().for_each(cut);
+        cut(&mut last.sentence);
         cut(&mut last.hint);
     });
 }
@@ -67,15 +68,10 @@ pub unsafe extern "C" fn lmcache_last_error_hint(buffer: *mut c_char, length: us
 unsafe fn copy_out(which: impl FnOnce(&Words) -> &String, buffer: *mut c_char, length: usize) -> usize {
     let copied = LAST.try_with(|last| {
         let last = last.borrow();
-        let text = which(&last).as_bytes();
-        if length > 0 && !buffer.is_null() {
-            let count = text.len().min(length - 1);
-            // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
-            // SAFETY: as above: `count` is at most `length - 1`.
-            let end = unsafe { buffer.add(count) };
-            // SAFETY: as above.
-            unsafe { end.write(0) };
+        let text = which(&last);
+        if !buffer.is_null() {
+            // SAFETY: passed on.
+            unsafe { copy_text(text, buffer, length) };
         }
         text.len()
     });

@@ -1,6 +1,6 @@
 //! What a prefetch asks for.
 
-use super::args::slice;
+use super::args::{flag, slice};
 use super::boundary::Failure;
 use super::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec};
@@ -97,9 +97,5 @@ pub(super) unsafe fn read_spec(
             other => return Err(Failure::invalid(format!("there is no lock mode {other}"))),
         },
     };
-    match spec.skip_l2 {
-        0 => Ok((made, false)),
-        1 => Ok((made, true)),
-        other => Err(Failure::invalid(format!("skip_l2 is {other}; it is 0 or 1"))),
-    }
+    Ok((made, flag("skip_l2", spec.skip_l2)?))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::args::{Growing, growing, optional_string, output, string};
+use super::args::{Growing, flag, growing, optional_string, output, string};
 use super::boundary::{Ended, Failure, OK, guard};
 use super::handle::{self, Object, Shared};
 use super::log;
@@ -156,11 +156,7 @@ unsafe fn options(options: &lmcache_recorder_options) -> Result<RecorderOptions,
     if let Some(interval_ns) = given(options.poll_interval_ns) {
         made.poll_interval = Duration::from_nanos(interval_ns);
     }
-    made.is_enabled = match options.starts_disabled {
-        0 => true,
-        1 => false,
-        other => return Err(Failure::invalid(format!("starts_disabled is {other}; it is 0 or 1"))),
-    };
+    made.is_enabled = !flag("starts_disabled", options.starts_disabled)?;
     let on_stop = options.on_stop.map(|callback| OnStop(callback, options.on_stop_user_data));
     made.on_stop = Some(Box::new(move |error: &Error| {
         let sentence = format!("no more is recorded: {error}");
@@ -219,11 +215,9 @@ pub unsafe extern "C" fn lmcache_recorder_gate(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_set_enabled(recorder: *const lmcache_recorder, is_enabled: u32) -> Status {
     guard(|| {
-        if is_enabled > 1 {
-            return Err(Failure::invalid(format!("is_enabled is {is_enabled}; it is 0 or 1")));
-        }
+        let is_enabled = flag("is_enabled", is_enabled)?;
         handle::with::<Recorder, _>(recorder, |recorder| {
-            recorder.0.set_enabled(is_enabled == 1);
+            recorder.0.set_enabled(is_enabled);
             OK
         })
     })

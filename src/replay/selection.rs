@@ -23,39 +23,35 @@ pub struct Selection {
 }
 
 /// What a selection left out, counted while records are decoded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LeftOut {
     records: AtomicU64,
     keys: AtomicU64,
     /// How often each record would have been replayed.
-    copies: Copies,
+    copies: u64,
 }
 
-/// A number of copies; one unless said otherwise.
-#[derive(Debug)]
-struct Copies(u64);
-
-impl Default for Copies {
+impl Default for LeftOut {
     fn default() -> Self {
-        Self(1)
+        Self::of_copies(1)
     }
 }
 
 impl LeftOut {
     /// For a replay that makes so many copies of each record once it is selected.
     pub fn of_copies(copies: u32) -> Self {
-        Self { copies: Copies(copies.into()), ..Self::default() }
+        Self { records: AtomicU64::new(0), keys: AtomicU64::new(0), copies: copies.into() }
     }
 
     /// Records of which nothing was replayed.
     pub fn records(&self) -> u64 {
         // Relaxed, here and below: counters that order nothing.
-        self.records.load(Ordering::Relaxed).saturating_mul(self.copies.0)
+        self.records.load(Ordering::Relaxed).saturating_mul(self.copies)
     }
 
     /// Keys that were left out of records of which others were replayed.
     pub fn keys(&self) -> u64 {
-        self.keys.load(Ordering::Relaxed).saturating_mul(self.copies.0)
+        self.keys.load(Ordering::Relaxed).saturating_mul(self.copies)
     }
 }
 

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::Outputs;
-use super::scratch::with_keys;
-use crate::ffi::args::{output, string};
+use super::scratch::on_keys;
+use crate::ffi::args::{flag, output, string};
 use crate::ffi::boundary::{Failure, OK, guard};
 use crate::ffi::callbacks;
 use crate::ffi::handle;
-use crate::ffi::keys::{Keys, lmcache_key_list};
+use crate::ffi::keys::lmcache_key_list;
 use crate::ffi::status::Status;
+use crate::format::model::ObjectKey;
 use crate::format::model::key::check_cache_salt;
+use crate::storage::StorageManager;
 use crate::storage::l1::L1Manager;
 
 /// How full the tiers are.
@@ -30,14 +32,6 @@ pub struct lmcache_storage_usage {
     pub l2_adapter_count: u64,
 }
 
-fn flag(name: &str, value: u32) -> Result<bool, Failure> {
-    match value {
-        0 => Ok(false),
-        1 => Ok(true),
-        other => Err(Failure::invalid(format!("{name} is {other}; it is 0 or 1"))),
-    }
-}
-
 /// Which of the keys are in L1 and can be prefetched from there: `is_resident` gets a 1 or a 0 for each. It takes no lock, so another thread can have
 /// evicted them by the time that this returns; what is in L2 is not looked at. To look up and hold, prefetch.
 ///
@@ -50,19 +44,15 @@ pub unsafe extern "C" fn lmcache_storage_contains(
     is_resident: *mut u8,
     count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let out = unsafe { Outputs::new(is_resident, count, keys.count, "is_resident") }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let l1s: Vec<&L1Manager> = storage.manager.l1_managers().collect();
-                out.write(keys.iter().map(|key| u8::from(l1s.iter().any(|l1| l1.is_resident(key)))));
-                OK
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], _: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Outputs::new(is_resident, count, keys.len(), "is_resident") }?;
+        let l1s: Vec<&L1Manager> = manager.l1_managers().collect();
+        out.write(keys.iter().map(|key| u8::from(l1s.iter().any(|l1| l1.is_resident(key)))));
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, std::ptr::null(), call) }
 }
 
 /// Counts the keys as used, so that they are evicted later.
@@ -74,16 +64,12 @@ pub unsafe extern "C" fn lmcache_storage_touch(
     storage: *const lmcache_storage,
     keys: *const lmcache_key_list,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise.
-        let keys = unsafe { Keys::new(keys) }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                storage.manager.touch_l1_keys(keys);
-                OK
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], _: Option<&[u32]>| {
+        manager.touch_l1_keys(keys);
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, std::ptr::null(), call) }
 }
 
 /// Deletes the keys from every L1, and from no L2. `deleted` gets how many went, `locked` how many stayed because they are being read or
@@ -99,23 +85,17 @@ pub unsafe extern "C" fn lmcache_storage_delete(
     deleted: *mut usize,
     locked: *mut usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        let force = flag("force", force)?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let (gone, stayed) = storage.manager.delete_l1_keys(keys, force);
-                for (out, count) in
-                    [(deleted, gone), (locked, stayed)].into_iter().filter(|(out, _)| !out.is_null())
-                {
-                    // SAFETY: as above.
-                    unsafe { output(out, "out") }?.write(count);
-                }
-                OK
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], _: Option<&[u32]>| {
+        let (gone, stayed) = manager.delete_l1_keys(keys, flag("force", force)?);
+        for (out, count) in [(deleted, gone), (locked, stayed)].into_iter().filter(|(out, _)| !out.is_null())
+        {
+            // SAFETY: the caller's promise.
+            unsafe { output(out, "out") }?.write(count);
+        }
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, std::ptr::null(), call) }
 }
 
 /// Deletes everything that is not locked from L1; with `force` 1, everything, and then buffers can be other objects' from then on.

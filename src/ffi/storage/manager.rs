@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::adapter::HostAdapters;
 use crate::capture;
-use crate::ffi::args::{Growing, growing, output, string};
+use crate::ffi::args::{Growing, flag, growing, output, string};
 use crate::ffi::boundary::{Failure, OK, guard};
 use crate::ffi::handle::{self, Object, Shared};
 use crate::ffi::recorder::{Recorder, lmcache_recorder};
@@ -82,10 +82,9 @@ fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Resul
         0.0 => DEFAULT_SAMPLE_RATE,
         rate => rate,
     };
-    let metrics = match options.with_metrics {
-        0 => None,
-        1 => Some(Arc::new(StorageMetrics::new(sample_rate)?)),
-        other => return Err(Failure::invalid(format!("with_metrics is {other}; it is 0 or 1"))),
+    let metrics = match flag("with_metrics", options.with_metrics)? {
+        false => None,
+        true => Some(Arc::new(StorageMetrics::new(sample_rate)?)),
     };
     config.warnings().iter().for_each(|warning| log::say(warning));
     let adapters: Arc<HostAdapters> = Arc::default();

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::ffi::args::output;
+use crate::ffi::args::{copy_text, output};
 use crate::ffi::boundary::{Ended, Failure, OK};
 
 /// Room for a value each of what a call is about.
@@ -67,15 +67,8 @@ pub(super) unsafe fn text(text: &str, buffer: *mut c_char, length: usize, needed
     if buffer.is_null() && length > 0 {
         return Err(Failure::null("buffer"));
     }
-    if let Some(most) = length.checked_sub(1) {
-        let count = text.len().min(most);
-        // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
-        unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
-        // SAFETY: as above.
-        let end = unsafe { buffer.add(count) };
-        // SAFETY: as above.
-        unsafe { end.write(0) };
-    }
+    // SAFETY: passed on.
+    unsafe { copy_text(text, buffer, length) };
     if !needed.is_null() {
         // SAFETY: the caller's promise.
         unsafe { output(needed, "needed") }?.write(text.len());

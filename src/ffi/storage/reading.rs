@@ -1,14 +1,15 @@
 //! Reading what a prefetch has locked: enter, exit, release.
 
-use super::manager::{Storage, lmcache_storage};
+use super::manager::lmcache_storage;
 use super::outputs::Outputs;
-use super::scratch::{map, owners, with_keys};
+use super::scratch::{map, on_keys};
 use super::writing::write_outcomes;
-use crate::ffi::boundary::{Failure, OK, guard};
-use crate::ffi::handle;
-use crate::ffi::keys::{Keys, lmcache_key_list};
+use crate::ffi::args::flag;
+use crate::ffi::boundary::OK;
+use crate::ffi::keys::lmcache_key_list;
 use crate::ffi::status::Status;
-use crate::storage::{KeyCodes, ReadBuffer};
+use crate::format::model::ObjectKey;
+use crate::storage::{KeyCodes, ReadBuffer, StorageManager};
 
 /// The bytes of an object in L1. They must not be written.
 #[repr(C)]
@@ -63,28 +64,22 @@ pub unsafe extern "C" fn lmcache_storage_read_enter(
     buffers: *mut lmcache_read_buffer,
     buffer_count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let owners = unsafe { owners(l1_managers, &keys) }?;
-        // SAFETY: as above.
-        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.count, "buffers") }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let owners = map(keys, owners);
-                let context = storage.manager.read_prefetched_results(keys, owners.as_ref())?;
-                let object = |position| context.object(position);
-                write_buffers(buffers, context.codes(), object, |position| context.owner(position));
-                if context.codes().all_succeeded() {
-                    context.leave_open();
-                    return OK;
-                }
-                context.exit(false);
-                Ok(Status::LMCACHE_STATUS_MISS)
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], owners: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.len(), "buffers") }?;
+        let owners = map(keys, owners);
+        let context = manager.read_prefetched_results(keys, owners.as_ref())?;
+        let object = |position| context.object(position);
+        write_buffers(buffers, context.codes(), object, |position| context.owner(position));
+        if context.codes().all_succeeded() {
+            context.leave_open();
+            return OK;
+        }
+        context.exit(false);
+        Ok(Status::LMCACHE_STATUS_MISS)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, l1_managers, call) }
 }
 
 /// Ends a read that `lmcache_storage_read_enter` began, with the same keys and `l1_managers`. `failed` is 1 if the reader could not use
@@ -100,22 +95,14 @@ pub unsafe extern "C" fn lmcache_storage_read_exit(
     l1_managers: *const u32,
     failed: u32,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let owners = unsafe { owners(l1_managers, &keys) }?;
-        if failed > 1 {
-            return Err(Failure::invalid(format!("failed is {failed}; it is 0 or 1")));
-        }
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let owners = map(keys, owners);
-                storage.manager.exit_read(keys, failed == 1, owners.as_ref())?;
-                OK
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], owners: Option<&[u32]>| {
+        let failed = flag("failed", failed)?;
+        let owners = map(keys, owners);
+        manager.exit_read(keys, failed, owners.as_ref())?;
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, l1_managers, call) }
 }
 
 /// Releases `read_locks` locks (1 to 128; others count as the nearest of them) on each key: those that the prefetch took for its readers.
@@ -133,21 +120,15 @@ pub unsafe extern "C" fn lmcache_storage_finish_read(
     outcomes: *mut u32,
     outcome_count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let owners = unsafe { owners(l1_managers, &keys) }?;
-        // SAFETY: as above.
-        let outcomes = unsafe { Outputs::optional(outcomes, outcome_count, keys.count, "outcomes") }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let owners = map(keys, owners);
-                let codes = storage.manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
-                write_outcomes(outcomes, codes.as_slice())
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], owners: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let outcomes = unsafe { Outputs::optional(outcomes, outcome_count, keys.len(), "outcomes") }?;
+        let owners = map(keys, owners);
+        let codes = manager.finish_read_prefetched(keys, read_locks, owners.as_ref())?;
+        write_outcomes(outcomes, codes.as_slice())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, l1_managers, call) }
 }
 
 /// Looks at what is read-locked already, for instance by a prefetch of another process's part, without beginning a read. OK says that the
@@ -163,21 +144,15 @@ pub unsafe extern "C" fn lmcache_storage_unsafe_read(
     buffers: *mut lmcache_read_buffer,
     buffer_count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let owners = unsafe { owners(l1_managers, &keys) }?;
-        // SAFETY: as above.
-        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.count, "buffers") }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let owners = map(keys, owners);
-                let read = storage.manager.unsafe_read(keys, owners.as_ref())?;
-                let object = |position| read.object(position);
-                write_buffers(buffers, read.codes(), object, |position| read.owner(position));
-                OK
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], owners: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.len(), "buffers") }?;
+        let owners = map(keys, owners);
+        let read = manager.unsafe_read(keys, owners.as_ref())?;
+        let object = |position| read.object(position);
+        write_buffers(buffers, read.codes(), object, |position| read.owner(position));
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, l1_managers, call) }
 }

@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 
+use super::manager::{Storage, lmcache_storage};
 use crate::ffi::args::slice;
-use crate::ffi::boundary::{Ended, Failure};
-use crate::ffi::keys::{Keys, LMCACHE_MAX_KEYS};
+use crate::ffi::boundary::{Ended, Failure, guard};
+use crate::ffi::handle;
+use crate::ffi::keys::{Keys, LMCACHE_MAX_KEYS, lmcache_key_list};
+use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
-use crate::storage::L1Owners;
+use crate::storage::{L1Owners, StorageManager};
 
 /// Room for so many keys is kept.
 const KEPT_KEYS: usize = 4096;
@@ -15,8 +18,30 @@ thread_local! {
     static KEYS: Cell<Vec<ObjectKey>> = const { Cell::new(Vec::new()) };
 }
 
+/// A whole call on the keys of a list, and, if the caller says so, the L1 that each lies in.
+///
+/// # Safety
+/// `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers. Both stay for
+/// the time of the call.
+pub(super) unsafe fn on_keys(
+    storage: *const lmcache_storage,
+    keys: *const lmcache_key_list,
+    l1_managers: *const u32,
+    call: impl FnOnce(&StorageManager, &[ObjectKey], Option<&[u32]>) -> Ended,
+) -> Status {
+    guard(|| {
+        // SAFETY: passed on, here and below.
+        let list = unsafe { Keys::new(keys) }?;
+        // SAFETY: as above.
+        let owners = unsafe { owners(l1_managers, &list) }?;
+        handle::with::<Storage, _>(storage, |storage| {
+            with_keys(&list, |keys| call(&storage.manager, keys, owners))
+        })
+    })
+}
+
 /// Runs `call` with the keys of a list.
-pub(super) fn with_keys(list: &Keys<'_>, call: impl FnOnce(&[ObjectKey]) -> Ended) -> Ended {
+fn with_keys(list: &Keys<'_>, call: impl FnOnce(&[ObjectKey]) -> Ended) -> Ended {
     let mut keys = KEYS.try_with(Cell::take).unwrap_or_default();
     let ended = list.build(&mut keys).and_then(|()| call(&keys));
     keys.clear();
@@ -30,7 +55,7 @@ pub(super) fn with_keys(list: &Keys<'_>, call: impl FnOnce(&[ObjectKey]) -> Ende
 ///
 /// # Safety
 /// `owners` is NULL, or points to a number for each key, which stay until the value is gone.
-pub(super) unsafe fn owners<'a>(owners: *const u32, keys: &Keys<'_>) -> Result<Option<&'a [u32]>, Failure> {
+unsafe fn owners<'a>(owners: *const u32, keys: &Keys<'_>) -> Result<Option<&'a [u32]>, Failure> {
     if owners.is_null() {
         return Ok(None);
     }

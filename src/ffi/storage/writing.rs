@@ -2,12 +2,11 @@
 
 use std::ffi::c_char;
 
-use super::manager::{Storage, lmcache_storage};
+use super::manager::lmcache_storage;
 use super::outputs::Outputs;
-use super::scratch::{owners, with_keys};
-use crate::ffi::boundary::{Ended, Failure, OK, guard};
-use crate::ffi::handle;
-use crate::ffi::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
+use super::scratch::on_keys;
+use crate::ffi::boundary::{Ended, Failure, OK};
+use crate::ffi::keys::{layout, lmcache_key_list, lmcache_layout};
 use crate::ffi::status::Status;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::{KeyCodes, L1Error, StorageManager, WriteReservation};
@@ -87,11 +86,9 @@ pub unsafe extern "C" fn lmcache_storage_reserve_write(
     buffers: *mut lmcache_write_buffer,
     buffer_count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.count, "buffers") }?;
+    let call = |manager: &StorageManager, keys: &[ObjectKey], _: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let buffers = unsafe { Outputs::new(buffers, buffer_count, keys.len(), "buffers") }?;
         let layout = self::layout(layout)?;
         let mode = match mode {
             LMCACHE_WRITE_NEW => WriteMode::New,
@@ -99,14 +96,12 @@ pub unsafe extern "C" fn lmcache_storage_reserve_write(
             LMCACHE_WRITE_ALL => WriteMode::All,
             other => return Err(Failure::invalid(format!("there is no write mode {other}"))),
         };
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| {
-                let reserved = storage.manager.reserve_write_with_mode(keys, &layout, mode)?;
-                buffers.write((0..keys.len()).map(|position| write_buffer(&reserved, position)));
-                OK
-            })
-        })
-    })
+        let reserved = manager.reserve_write_with_mode(keys, &layout, mode)?;
+        buffers.write((0..keys.len()).map(|position| write_buffer(&reserved, position)));
+        OK
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, std::ptr::null(), call) }
 }
 
 fn write_buffer(reserved: &WriteReservation, position: usize) -> lmcache_write_buffer {
@@ -137,20 +132,16 @@ pub unsafe extern "C" fn lmcache_storage_finish_write(
     outcomes: *mut u32,
     outcome_count: usize,
 ) -> Status {
-    guard(|| {
-        // SAFETY: the caller's promise, here and below.
-        let keys = unsafe { Keys::new(keys) }?;
-        // SAFETY: as above.
-        let owners = unsafe { owners(l1_managers, &keys) }?;
-        // SAFETY: as above.
-        let outcomes = unsafe { Outputs::optional(outcomes, outcome_count, keys.count, "outcomes") }?;
-        handle::with::<Storage, _>(storage, |storage| {
-            with_keys(&keys, |keys| match owners {
-                None => write_outcomes(outcomes, storage.manager.finish_write(keys)?.as_slice()),
-                Some(owners) => write_outcomes(outcomes, &finish_by_owner(&storage.manager, keys, owners)?),
-            })
-        })
-    })
+    let call = |manager: &StorageManager, keys: &[ObjectKey], owners: Option<&[u32]>| {
+        // SAFETY: the caller's promise.
+        let outcomes = unsafe { Outputs::optional(outcomes, outcome_count, keys.len(), "outcomes") }?;
+        match owners {
+            None => write_outcomes(outcomes, manager.finish_write(keys)?.as_slice()),
+            Some(owners) => write_outcomes(outcomes, &finish_by_owner(manager, keys, owners)?),
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { on_keys(storage, keys, l1_managers, call) }
 }
 
 /// Writes what happened to each key, if anybody wants to know.

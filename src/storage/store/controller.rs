@@ -222,8 +222,11 @@ impl StoreFlow {
     }
 
     fn answered(&mut self, task_id: u64, outcome: Option<StoreOutcome>) {
+        if !self.settings.in_turn {
+            return self.stored(task_id, outcome);
+        }
         self.answers.insert(task_id, outcome);
-        if !self.settings.in_turn || self.answers.len() == self.tasks.len() {
+        if self.answers.len() == self.tasks.len() {
             self.take_in();
         }
     }
