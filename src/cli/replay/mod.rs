@@ -253,7 +253,9 @@ impl ReplayArgs {
         let played = play(&self, &replayed, pacing, &config, lookers, &stop)?;
         let Played { report, files, timeline } = played;
         warnings::about_the_part(&report);
-        warnings::about_the_lines(&report);
+        if self.jsonl_out.is_some() {
+            warnings::about_the_lines(&report);
+        }
         warnings::about_the_recording(&report);
         warnings::about_evictions(&report);
         warnings::about_l2(&report);

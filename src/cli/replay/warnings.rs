@@ -159,13 +159,12 @@ pub(super) fn about_the_part(report: &ReplayReport) {
     }
 }
 
-/// A file with a line per record that lacks some, since whoever read it was too slow.
+/// A file with a line per record that lacks some, since whoever read it was too slow. Timelines and pages say so themselves.
 pub(super) fn about_the_lines(report: &ReplayReport) {
     let missing = report.run.unobserved_records;
     if missing > 0 {
         print_warning(&format!(
-            "{missing} records are missing in what was written while the replay ran (--jsonl-out, --perfetto, --verbose): their \
-             reader or their disk was too slow"
+            "{missing} records have no line in the file of --jsonl-out: its reader or its disk was too slow"
         ));
     }
 }
