@@ -407,14 +407,14 @@ mod tests {
     fn an_object_goes_with_its_handle_or_with_the_last_call_that_is_in_it() {
         let _alone = lock(&ALONE);
         let (handle, is_gone) = watched();
-        drop(Entered::new(handle).ok().expect("it is there"));
+        drop(Entered::new(handle).expect("it is there"));
         remove(handle).expect("nobody is in it");
         assert!(is_gone.load(Ordering::SeqCst));
         assert_eq!(remove(handle), Err(Refusal::Invalid));
         assert!(matches!(Entered::new(handle), Err(Refusal::Invalid)));
 
         let (handle, is_gone) = watched();
-        let calls = [(); 2].map(|()| Entered::new(handle).ok().expect("it is there"));
+        let calls = [(); 2].map(|()| Entered::new(handle).expect("it is there"));
         assert_eq!(remove(handle), Err(Refusal::Busy), "by this thread");
         std::thread::scope(|scope| scope.spawn(|| remove(handle)).join().expect("no panic")).expect("freed");
         assert!(matches!(Entered::new(handle), Err(Refusal::Invalid)));
