@@ -106,7 +106,7 @@ fn main() {
     let name = "traces/mooncake_syn_all_fits.lct";
     let reader = TraceReader::from_bytes(name, common::unpack(name)).expect("a trace");
     let records: Vec<_> =
-        TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record }).collect();
+        TraceSource::new(&reader).records().map(|record| TimedRecord { t_mono_s: 0.0, ..record }).collect();
     let ways = [
         ("nobody is told", Told::Nobody),
         ("a sink that looks away", Told::LookAway),

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use lmcache::format::lct::{WireRecord, decode_call, for_each_key, json};
 use lmcache::format::model::Op;
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 
 fuzz_target!(|body: &[u8]| {
     let Ok(record) = WireRecord::decode(body) else { return };

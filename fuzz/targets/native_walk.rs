@@ -1,6 +1,6 @@
 //! Goes over all that a verified chunk says, as every reader does.
 
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::native::{Body, Chunk};
 
 /// Looks at every record, key and row.

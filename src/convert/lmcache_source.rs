@@ -5,7 +5,7 @@ use super::facts::Clocks;
 use super::sink::{PROGRESS_BYTES, Progress, Sink};
 use crate::error::Result;
 use crate::format::lct::{FrameCursor, WireRecord, decode_call, is_canonical};
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::model::{Op, StorageCall, WriteMode};
 use crate::format::native::Stamp;
 use crate::format::native::pod::FLAG_LATE;

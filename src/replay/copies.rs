@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::format::model::key::MAX_SALT_CHARS;
-use crate::format::model::{KeyScope, ObjectKey, StorageCall};
+use crate::format::model::{KeyInterner, KeyScope, ObjectKey, StorageCall};
 use crate::replay::schedule::MAX_OFFSET_S;
 use crate::replay::source::{RecordSource, Step};
 use crate::replay::timed::{RecordBody, TimedRecord};
@@ -63,9 +63,9 @@ impl<F: FnMut() -> S, S: RecordSource> Looped<F, S> {
 }
 
 impl<F: FnMut() -> S, S: RecordSource> RecordSource for Looped<F, S> {
-    fn step(&mut self) -> Step {
+    fn step(&mut self, keys: &mut KeyInterner) -> Step {
         if let Some(current) = &mut self.current {
-            match current.step() {
+            match current.step(keys) {
                 Step::Record(record) => return Step::Record(self.place(record)),
                 Step::LeftOut => return Step::LeftOut,
                 Step::End => {}
@@ -155,13 +155,13 @@ fn salt(recorded: &str, tenant: u32) -> String {
 }
 
 impl<S: RecordSource> RecordSource for Tenants<S> {
-    fn step(&mut self) -> Step {
+    fn step(&mut self, keys: &mut KeyInterner) -> Step {
         if self.tenants <= 1 {
-            return self.source.step();
+            return self.source.step(keys);
         }
         let (record, tenant) = match self.current.take() {
             Some(current) => current,
-            None => match self.source.step() {
+            None => match self.source.step(keys) {
                 Step::Record(record) => (record, 0),
                 other => return other,
             },
@@ -176,6 +176,7 @@ impl<S: RecordSource> RecordSource for Tenants<S> {
 mod tests {
     use super::*;
     use crate::format::model::ChunkHash;
+    use crate::replay::source::SourceRecords;
 
     fn record(seq: u64, t_mono_s: f64, salt: &str) -> TimedRecord {
         let scope = Arc::new(KeyScope::new("m", 0, 0, salt).unwrap());
@@ -189,15 +190,8 @@ mod tests {
         key.scope().cache_salt().to_owned()
     }
 
-    fn all_of(mut source: impl RecordSource) -> Vec<TimedRecord> {
-        let mut all = Vec::new();
-        loop {
-            match source.step() {
-                Step::Record(record) => all.push(record),
-                Step::LeftOut => {}
-                Step::End => return all,
-            }
-        }
+    fn all_of(source: impl RecordSource) -> Vec<TimedRecord> {
+        SourceRecords::of(source).collect()
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! Records travel in batches, so that a hand-over between threads is paid once for many calls. A round of records
 //! is shared out among the workers, and handed over as a whole: whatever a call waits for was handed over in the same round or
-//! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: it
-//! is freed here, not on the schedule.
+//! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: its
+//! lists of keys are used again here, and nothing is freed on the schedule.
+
+use std::collections::VecDeque;
 
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::clock::monotonic_ns;
-use crate::format::model::{ObjectKey, StorageCall};
+use crate::format::model::{KeyInterner, ObjectKey, StorageCall};
 use crate::os;
 use crate::replay::plan::{PlannedRecord, Planner};
 use crate::replay::source::{RecordSource, Step};
@@ -29,9 +31,12 @@ const ROUND_BYTES: usize = 1 << 20;
 /// that are on their way.
 const BATCHES_AHEAD: usize = 16;
 
-/// How long the decoder sleeps when it is as far ahead as it may be: short beside the time that the batches
+/// How long the decoder sleeps at least when it is as far ahead as it may be: short beside the time that the batches
 /// ahead last at any rate.
-const FULL_POLL_NS: u64 = 100_000;
+const SHORTEST_NAP_NS: u64 = 100_000;
+
+/// And at most, before it looks whether the replay was stopped.
+const LONGEST_NAP_NS: u64 = 50_000_000;
 
 /// Time between the moment at which the first calls are decoded and the origin of the schedule, so that a
 /// call at offset 0 can be on time.
@@ -53,6 +58,8 @@ pub(super) struct Lane {
 struct FeedLane {
     batches: Sender<Batch>,
     spent: Receiver<Batch>,
+    /// When the first calls of the last [`BATCHES_AHEAD`] batches are due, in nanoseconds from the origin; 0 for at once.
+    begins_ns: VecDeque<u64>,
 }
 
 /// The decoder's ends of all lanes.
@@ -68,7 +75,7 @@ pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
     let lane = |_| {
         let (send_batch, batches) = bounded(BATCHES_AHEAD);
         let (spent, receive_spent) = bounded(BATCHES_AHEAD);
-        let feed = FeedLane { batches: send_batch, spent: receive_spent };
+        let feed = FeedLane { batches: send_batch, spent: receive_spent, begins_ns: VecDeque::new() };
         (feed, Lane { batches, spent, origin: Arc::clone(&origin) })
     };
     let (feeds, lanes) = (0..workers).map(lane).unzip();
@@ -77,60 +84,102 @@ pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
 
 impl Feed {
     /// Decodes until the source ends, nobody takes batches any more, or `stop` is set. Returns the planner.
-    pub(super) fn run(self, mut source: impl RecordSource, mut planner: Planner, stop: &StopFlag) -> Planner {
+    pub(super) fn run(
+        mut self,
+        mut source: impl RecordSource,
+        mut planner: Planner,
+        stop: &StopFlag,
+    ) -> Planner {
         os::thread::yield_to_others_on_wakeup();
+        let mut keys = KeyInterner::default();
         let mut round: Vec<Batch> = self.lanes.iter().map(|_| Vec::with_capacity(ROUND_RECORDS)).collect();
         loop {
-            let (records, is_over) = fill(&mut round, &mut source, &mut planner);
+            let (records, is_over) = fill(&mut round, &mut source, &mut keys, &mut planner);
             if records > 0 || is_over {
                 self.origin.get_or_init(|| monotonic_ns() + START_LEAD_NS);
             }
             // A worker that waits for a batch is told by its lane's end, so this thread looks for it.
-            if !self.hand_over(&mut round) || is_over || stop.is_set() {
+            if !self.hand_over(&mut round, &mut keys, stop) || is_over || stop.is_set() {
                 return planner;
             }
         }
     }
 
     /// Hands a round over, and fills it with empty batches for the next. False if nobody takes batches any more.
-    fn hand_over(&self, round: &mut [Batch]) -> bool {
-        for (lane, batch) in self.lanes.iter().zip(round) {
+    fn hand_over(&mut self, round: &mut [Batch], keys: &mut KeyInterner, stop: &StopFlag) -> bool {
+        let origin_ns = self.origin.get().copied().unwrap_or_default();
+        for (lane, batch) in self.lanes.iter_mut().zip(round) {
             if batch.is_empty() {
                 continue;
             }
-            let mut next = lane.spent.try_recv().unwrap_or_else(|_| Vec::with_capacity(ROUND_RECORDS));
-            next.clear();
-            if !send(std::mem::replace(batch, next), &lane.batches) {
+            let mut next = None;
+            for mut spent in lane.spent.try_iter() {
+                spent.iter_mut().for_each(|planned| take_back(planned, keys));
+                spent.clear();
+                next = Some(spent);
+            }
+            let next = next.unwrap_or_else(|| Vec::with_capacity(ROUND_RECORDS));
+            if !lane.send(std::mem::replace(batch, next), origin_ns, stop) {
                 return false;
             }
-            // Frees the calls of every batch that came back, beside the one that is used again.
-            lane.spent.try_iter().for_each(drop);
         }
         true
     }
 }
 
-/// Waits for room without blocking on the channel: a sender that blocks is woken by the worker, which would
-/// cost it a system call between two deadlines. False if nobody takes batches any more.
-fn send(mut batch: Batch, batches: &Sender<Batch>) -> bool {
-    loop {
-        batch = match batches.try_send(batch) {
-            Ok(()) => return true,
-            Err(TrySendError::Disconnected(_)) => return false,
-            Err(TrySendError::Full(batch)) => batch,
-        };
-        os::time::sleep_until_ns(monotonic_ns() + FULL_POLL_NS);
+/// The calls that come next are written over those that were made.
+fn take_back(planned: &mut PlannedRecord, keys: &mut KeyInterner) {
+    if let RecordBody::Call(call) = &mut planned.record.body {
+        keys.take_back(call);
+    }
+}
+
+impl FeedLane {
+    /// Waits for room without blocking on the channel: a sender that blocks is woken by the worker, which would
+    /// cost it a system call between two deadlines. False if nobody takes batches any more, or the replay was stopped.
+    fn send(&mut self, mut batch: Batch, origin_ns: u64, stop: &StopFlag) -> bool {
+        let begin_ns = batch.first().and_then(|planned| planned.due.replay_ns).unwrap_or_default();
+        loop {
+            batch = match self.batches.try_send(batch) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => return false,
+                Err(TrySendError::Full(batch)) => batch,
+            };
+            if stop.is_set() {
+                return false;
+            }
+            os::time::sleep_until_ns(self.nap_ends_ns(origin_ns));
+        }
+        if self.begins_ns.len() == BATCHES_AHEAD {
+            self.begins_ns.pop_front();
+        }
+        self.begins_ns.push_back(begin_ns);
+        true
+    }
+
+    /// When there is work again for who has filled the lane: when the worker is half through it. Whoever wakes more often disturbs
+    /// those whose calls are due.
+    fn nap_ends_ns(&self, origin_ns: u64) -> u64 {
+        let half_ns =
+            self.begins_ns.get(BATCHES_AHEAD / 2).map_or(0, |begin_ns| origin_ns.saturating_add(*begin_ns));
+        let now_ns = monotonic_ns();
+        half_ns.clamp(now_ns + SHORTEST_NAP_NS, now_ns + LONGEST_NAP_NS)
     }
 }
 
 /// Returns how many records the round has, and whether the source is over.
-fn fill(round: &mut [Batch], source: &mut impl RecordSource, planner: &mut Planner) -> (usize, bool) {
+fn fill(
+    round: &mut [Batch],
+    source: &mut impl RecordSource,
+    keys: &mut KeyInterner,
+    planner: &mut Planner,
+) -> (usize, bool) {
     let (mut records, mut round_bytes) = (0, 0);
     for _ in 0..ROUND_STEPS {
         if records == ROUND_RECORDS || round_bytes >= ROUND_BYTES {
             break;
         }
-        let record = match source.step() {
+        let record = match source.step(keys) {
             Step::Record(record) => record,
             Step::LeftOut => continue,
             Step::End => return (records, true),

@@ -71,7 +71,7 @@ pub use misses::{MissReason, MissSummary};
 pub use observe::{Outcome, RecordName, ReplayObserver, Status};
 pub use pace::Pace;
 pub use plan::{Order, ReadSlot};
-pub use source::{RecordSource, Step, TraceSource};
+pub use source::{RecordSource, SourceRecords, Step, TraceSource};
 pub use stats::OpSummary;
 pub use stop::StopFlag;
 pub use target::{Made, ReplayTarget};

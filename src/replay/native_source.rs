@@ -5,8 +5,8 @@
 
 use crate::error::Result;
 use crate::format::lct::{Ending, WireRecord};
+use crate::format::model::KeyInterner;
 use crate::format::model::StorageCall;
-use crate::format::model::key::KeyInterner;
 use crate::format::native::{Body, CallView, Chunk, Header, KeyTable, RecordKind, RecordView};
 use crate::replay::extent::{NativeExtent, TraceExtent};
 use crate::replay::latency::RecordedOutcomes;
@@ -24,7 +24,6 @@ pub(super) struct NativeSource<'a> {
     keys: Option<&'a KeyTable<'a>>,
     places: std::vec::IntoIter<&'a ChunkPlace>,
     open: Option<OpenChunk<'a>>,
-    interner: KeyInterner,
     /// Who is told of completions.
     recorded: Option<Arc<RecordedOutcomes>>,
 }
@@ -42,8 +41,7 @@ struct OpenChunk<'a> {
 impl<'a> NativeSource<'a> {
     pub(super) fn new(trace: &'a NativeTrace, keys: Option<&'a KeyTable<'a>>) -> Self {
         let places: Vec<_> = trace.record_chunks().collect();
-        let interner = KeyInterner::default();
-        Self { trace, keys, places: places.into_iter(), open: None, interner, recorded: None }
+        Self { trace, keys, places: places.into_iter(), open: None, recorded: None }
     }
 
     /// Tells `recorded` of completions on the way.
@@ -51,13 +49,13 @@ impl<'a> NativeSource<'a> {
         self.recorded = Some(recorded);
     }
 
-    pub(super) fn next(&mut self) -> Option<TimedRecord> {
+    pub(super) fn next(&mut self, interner: &mut KeyInterner) -> Option<TimedRecord> {
         loop {
             let Some(open) = &mut self.open else {
                 self.open = Some(self.next_chunk()?);
                 continue;
             };
-            match open.next_call(self.trace.header(), &mut self.interner, self.recorded.as_deref()) {
+            match open.next_call(self.trace.header(), interner, self.recorded.as_deref()) {
                 Some(record) => return Some(record),
                 None => self.open = None,
             }

@@ -8,7 +8,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
+use crate::format::model::KeyInterner;
 use crate::replay::schedule::{MAX_OFFSET_S, Schedule};
+use crate::replay::source::{RecordSource, Step};
 use crate::replay::timed::TimedRecord;
 
 /// The most traces that are replayed at once.
@@ -41,7 +43,8 @@ pub fn begins_s(t_wall_starts_s: &[f64], alignment: Alignment) -> Vec<f64> {
 pub struct Merged<S> {
     nodes: Vec<Node<S>>,
     /// The next record of each node that has one: when, and whose. At equal times the first node comes first.
-    due: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Nothing before the first is asked for.
+    due: Option<BinaryHeap<Reverse<(u64, usize)>>>,
     next_seq: u64,
 }
 
@@ -55,10 +58,16 @@ struct Node<S> {
     next: Option<TimedRecord>,
 }
 
-impl<S: Iterator<Item = TimedRecord>> Node<S> {
+impl<S: RecordSource> Node<S> {
     /// Reads one record ahead. Returns its place on the common clock.
-    fn read_on(&mut self) -> Option<u64> {
-        let mut record = self.source.next()?;
+    fn read_on(&mut self, keys: &mut KeyInterner) -> Option<u64> {
+        let mut record = loop {
+            match self.source.step(keys) {
+                Step::Record(record) => break record,
+                Step::LeftOut => {}
+                Step::End => return None,
+            }
+        };
         record.t_mono_s += self.begins_s;
         self.latest_ns = self.schedule.due_ns(record.t_mono_s).unwrap_or(self.latest_ns);
         self.next = Some(record);
@@ -66,7 +75,7 @@ impl<S: Iterator<Item = TimedRecord>> Node<S> {
     }
 }
 
-impl<S: Iterator<Item = TimedRecord>> Merged<S> {
+impl<S: RecordSource> Merged<S> {
     /// The records of `sources`, each of which [begins](begins_s) so many seconds after the start. A single one stays as it is.
     pub fn new(sources: impl IntoIterator<Item = (S, f64)>) -> Self {
         let node = |(source, begins_s)| Node {
@@ -76,29 +85,20 @@ impl<S: Iterator<Item = TimedRecord>> Merged<S> {
             latest_ns: 0,
             next: None,
         };
-        let mut nodes: Vec<_> = sources.into_iter().map(node).collect();
-        let due = match nodes.len() {
-            1 => BinaryHeap::new(),
-            _ => {
-                let first = |(number, node): (usize, &mut Node<S>)| Some(Reverse((node.read_on()?, number)));
-                nodes.iter_mut().enumerate().filter_map(first).collect()
-            }
-        };
-        Self { nodes, due, next_seq: 0 }
+        Self { nodes: sources.into_iter().map(node).collect(), due: None, next_seq: 0 }
     }
-}
 
-impl<S: Iterator<Item = TimedRecord>> Iterator for Merged<S> {
-    type Item = TimedRecord;
-
-    fn next(&mut self) -> Option<TimedRecord> {
-        if let [only] = self.nodes.as_mut_slice() {
-            return only.source.next();
-        }
-        let mut soonest = self.due.peek_mut()?;
-        let node = &mut self.nodes[soonest.0.1];
+    /// The next record of several nodes.
+    fn next(&mut self, keys: &mut KeyInterner) -> Option<TimedRecord> {
+        let nodes = &mut self.nodes;
+        let due = self.due.get_or_insert_with(|| {
+            let first = |(number, node): (usize, &mut Node<S>)| Some(Reverse((node.read_on(keys)?, number)));
+            nodes.iter_mut().enumerate().filter_map(first).collect()
+        });
+        let mut soonest = due.peek_mut()?;
+        let node = &mut nodes[soonest.0.1];
         let record = node.next.take();
-        match node.read_on() {
+        match node.read_on(keys) {
             Some(due_ns) => soonest.0.0 = due_ns,
             None => drop(PeekMut::pop(soonest)),
         }
@@ -108,11 +108,22 @@ impl<S: Iterator<Item = TimedRecord>> Iterator for Merged<S> {
     }
 }
 
+impl<S: RecordSource> RecordSource for Merged<S> {
+    #[inline]
+    fn step(&mut self, keys: &mut KeyInterner) -> Step {
+        match self.nodes.as_mut_slice() {
+            [only] => only.source.step(keys),
+            _ => self.next(keys).map_or(Step::End, Step::Record),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::replay::source::SourceRecords;
     use crate::replay::timed::RecordBody;
 
     fn node(name: &'static str, times_s: &[f64]) -> std::vec::IntoIter<TimedRecord> {
@@ -130,16 +141,18 @@ mod tests {
     fn records_come_by_the_common_clock_and_are_numbered() {
         let nodes =
             [(node("a", &[0.0, 1.0, 5.0]), 2.0), (node("b", &[0.0, 3.0]), 0.0), (node("c", &[]), 0.0)];
-        let all: Vec<_> = Merged::new(nodes).collect();
+        let all: Vec<_> = SourceRecords::of(Merged::new(nodes)).collect();
         let order: Vec<_> = all.iter().map(|record| (record.seq, name(record), record.t_mono_s)).collect();
         assert_eq!(order, [(0, "b", 0.0), (1, "a", 2.0), (2, "a", 3.0), (3, "b", 3.0), (4, "a", 7.0)]);
-        assert!(Merged::new([] as [(std::vec::IntoIter<TimedRecord>, f64); 0]).next().is_none());
+        let none = [] as [(std::vec::IntoIter<TimedRecord>, f64); 0];
+        assert!(SourceRecords::of(Merged::new(none)).next().is_none());
     }
 
     #[test]
     fn a_single_trace_stays_as_it_is() {
         let records = node("a", &[1.0, 0.5]).map(|record| TimedRecord { seq: 7, ..record });
-        let all: Vec<_> = Merged::new([(records, 0.0)]).map(|record| (record.seq, record.t_mono_s)).collect();
+        let all = SourceRecords::of(Merged::new([(records, 0.0)]));
+        let all: Vec<_> = all.map(|record| (record.seq, record.t_mono_s)).collect();
         assert_eq!(all, [(7, 1.0), (7, 0.5)]);
     }
 
@@ -168,7 +181,7 @@ mod tests {
                 .map(|times| times.iter().enumerate().map(|(i, t)| t.unwrap_or(HOSTILE_S[i % 4])).collect())
                 .collect();
             let nodes = times.iter().zip(NAMES).map(|(times, name)| (node(name, times), 0.0));
-            let all: Vec<_> = Merged::new(nodes).collect();
+            let all: Vec<_> = SourceRecords::of(Merged::new(nodes)).collect();
             let mut schedules = vec![(Schedule::default(), 0); times.len()];
             let mut before_ns = 0;
             for record in &all {

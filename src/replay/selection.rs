@@ -1,6 +1,6 @@
 //! Which part of a trace is replayed: a stretch of time, some operations, some models, some tenants.
 
-use crate::format::model::{ObjectKey, Op, StorageCall};
+use crate::format::model::{KeyInterner, ObjectKey, Op, StorageCall};
 use crate::replay::schedule::MAX_OFFSET_S;
 use crate::replay::source::{RecordSource, Step};
 use crate::replay::timed::{RecordBody, TimedRecord};
@@ -131,7 +131,7 @@ pub struct Selected<S> {
     is_over: bool,
 }
 
-impl<S: Iterator<Item = TimedRecord>> Selected<S> {
+impl<S: RecordSource> Selected<S> {
     /// What `selection` takes of `source`, which has so many records; what it does not is counted. What comes [long](DISORDER_S)
     /// after the part is not read.
     pub fn new(source: S, selection: Selection, left_out: Arc<LeftOut>, records: u64) -> Self {
@@ -145,12 +145,15 @@ impl<S: Iterator<Item = TimedRecord>> Selected<S> {
     }
 }
 
-impl<S: Iterator<Item = TimedRecord>> RecordSource for Selected<S> {
-    fn step(&mut self) -> Step {
+impl<S: RecordSource> RecordSource for Selected<S> {
+    fn step(&mut self, keys: &mut KeyInterner) -> Step {
         if self.is_over {
             return Step::End;
         }
-        let Some(record) = self.source.next() else { return Step::End };
+        let record = match self.source.step(keys) {
+            Step::Record(record) => record,
+            other => return other,
+        };
         self.records_left = self.records_left.saturating_sub(1);
         self.is_over = self.is_last(&record);
         if self.is_over {
@@ -202,15 +205,15 @@ mod tests {
         let source = times.iter().map(|t_mono_s| record(*t_mono_s, vec![])).inspect(|_| reads += 1);
         let left_out = Arc::new(LeftOut::default());
         let mut selected = Selected::new(source, selection, Arc::clone(&left_out), times.len() as u64);
-        let mut taken = Vec::new();
+        let (mut taken, mut keys) = (Vec::new(), KeyInterner::default());
         loop {
-            match selected.step() {
+            match selected.step(&mut keys) {
                 Step::Record(record) => taken.push(record.t_mono_s),
                 Step::LeftOut => {}
                 Step::End => break,
             }
         }
-        assert!(matches!(selected.step(), Step::End));
+        assert!(matches!(selected.step(&mut keys), Step::End));
         drop(selected);
         assert_eq!((taken, reads, left_out.records()), (vec![0.0, 0.5, 0.9], 7, 6));
     }

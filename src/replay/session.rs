@@ -69,8 +69,8 @@ impl Part {
     /// Whether any call of `trace` is in it.
     pub fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
         let left_out = LeftOut::default();
-        let mut selected =
-            TraceSource::of(trace, keys).filter_map(|record| self.selection.select(record, &left_out));
+        let records = TraceSource::of(trace, keys).records();
+        let mut selected = records.filter_map(|record| self.selection.select(record, &left_out));
         selected.any(|record| matches!(record.body, RecordBody::Call(_)))
     }
 }

@@ -1,9 +1,10 @@
 //! Where records come from: decoded, in the order of the file.
 //!
 //! A replay takes any [`RecordSource`], such as an iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file,
-//! LMCache's here, ours in `native_source`.
+//! LMCache's here, ours in `native_source`. Whoever asks for records lends what their keys are made with: a replay gives the lists of
+//! the calls that are made back to it, so that what is decoded once it runs is written over what was decoded before.
 
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::native::KeyTable;
 use crate::replay::latency::RecordedOutcomes;
 use crate::replay::native_source::NativeSource;
@@ -24,13 +25,41 @@ pub enum Step {
 
 /// Records, one after the other, in steps that are each soon over, however few of the records of a file are wanted.
 pub trait RecordSource {
-    /// The next step.
-    fn step(&mut self) -> Step;
+    /// The next step. Keys come from `keys`; a source that has its records already makes none.
+    fn step(&mut self, keys: &mut KeyInterner) -> Step;
 }
 
 impl<I: Iterator<Item = TimedRecord>> RecordSource for I {
-    fn step(&mut self) -> Step {
+    fn step(&mut self, _keys: &mut KeyInterner) -> Step {
         self.next().map_or(Step::End, Step::Record)
+    }
+}
+
+/// The records of a source, with keys of their own.
+#[derive(Debug)]
+pub struct SourceRecords<S> {
+    source: S,
+    keys: KeyInterner,
+}
+
+impl<S> SourceRecords<S> {
+    /// Those of `source`.
+    pub fn of(source: S) -> Self {
+        Self { source, keys: KeyInterner::default() }
+    }
+}
+
+impl<S: RecordSource> Iterator for SourceRecords<S> {
+    type Item = TimedRecord;
+
+    fn next(&mut self) -> Option<TimedRecord> {
+        loop {
+            match self.source.step(&mut self.keys) {
+                Step::Record(record) => return Some(record),
+                Step::LeftOut => {}
+                Step::End => return None,
+            }
+        }
     }
 }
 
@@ -40,14 +69,14 @@ pub struct TraceSource<'a>(Source<'a>);
 
 #[derive(Debug)]
 enum Source<'a> {
-    Lct(LctSource<'a>),
+    Lct(Records<'a>),
     Native(Box<NativeSource<'a>>),
 }
 
 impl<'a> TraceSource<'a> {
     /// All records of an LMCache file, from the first.
     pub fn new(reader: &'a TraceReader) -> Self {
-        Self(Source::Lct(LctSource { entries: reader.records(), interner: KeyInterner::default() }))
+        Self(Source::Lct(reader.records()))
     }
 
     /// All calls of a native file, from the first. `keys` is its [`NativeTrace::key_table`].
@@ -71,34 +100,31 @@ impl<'a> TraceSource<'a> {
             Trace::Native(trace) => Self::native(trace, keys),
         }
     }
-}
 
-impl Iterator for TraceSource<'_> {
-    type Item = TimedRecord;
-
-    /// What is no record is stepped over, as by LMCache's reader, and so are damaged chunks; [`TraceExtent`](super::TraceExtent) counts
-    /// both.
-    fn next(&mut self) -> Option<TimedRecord> {
-        match &mut self.0 {
-            Source::Lct(source) => source.next(),
-            Source::Native(source) => source.next(),
-        }
+    /// The records one by one, for who does not replay them.
+    pub fn records(self) -> SourceRecords<Self> {
+        SourceRecords::of(self)
     }
 }
 
-#[derive(Debug)]
-struct LctSource<'a> {
-    entries: Records<'a>,
-    interner: KeyInterner,
+impl RecordSource for TraceSource<'_> {
+    /// What is no record is stepped over, as by LMCache's reader, and so are damaged chunks; [`TraceExtent`](super::TraceExtent) counts
+    /// both.
+    #[inline]
+    fn step(&mut self, keys: &mut KeyInterner) -> Step {
+        let next = match &mut self.0 {
+            Source::Lct(entries) => next_of_lmcache(entries, keys),
+            Source::Native(source) => source.next(keys),
+        };
+        next.map_or(Step::End, Step::Record)
+    }
 }
 
-impl LctSource<'_> {
-    fn next(&mut self) -> Option<TimedRecord> {
-        loop {
-            if let Entry::Record(record) = self.entries.next()? {
-                let body = decode(&record, &mut self.interner);
-                return Some(TimedRecord { seq: record.seq, t_mono_s: record.t_mono_s, body });
-            }
+fn next_of_lmcache(entries: &mut Records<'_>, keys: &mut KeyInterner) -> Option<TimedRecord> {
+    loop {
+        if let Entry::Record(record) = entries.next()? {
+            let body = decode(&record, keys);
+            return Some(TimedRecord { seq: record.seq, t_mono_s: record.t_mono_s, body });
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::format::lct::prefetch::is_current_spec;
 use crate::format::lct::{Value, decode_call};
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::model::{Op, StorageCall};
 use crate::storage::prefetch::validate_spec;
 use crate::sync::Arc;

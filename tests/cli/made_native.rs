@@ -6,7 +6,7 @@ use lmcache::format::lct::encode::is_canonical;
 use lmcache::format::lct::frame::PREFIX_BYTES;
 use lmcache::format::lct::times::{monotonic_ns_of, wall_ns_of};
 use lmcache::format::lct::{WireRecord, decode_call};
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{FetchingPolicy, LockMode, ObjectKey, Op, StorageCall, WriteMode};
 use lmcache::format::native::pod::{
     CompletionBody, DEFAULT_CHUNK_BYTES, FEATURE_KEY_TABLE, KeyId, KeyRow, MIN_CHUNK_BYTES, SectionHead,

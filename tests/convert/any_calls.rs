@@ -2,7 +2,7 @@
 
 use lmcache::format::lct::{Header, Level};
 use lmcache::format::lct::{SaltPolicy, encode_call, encode_header, encode_record};
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{
     Dtype, FetchingPolicy, GroupedObjectKeys, KeyView, LockMode, MemoryLayoutDesc, PrefetchTaskSpec,
     StorageCall, WriteMode,

@@ -3,7 +3,7 @@
 use lmcache::analyze::summarize_native;
 use lmcache::convert::{COMPLETION_QUALNAME, ExportOptions, LOSS_QUALNAME, NotExpressed};
 use lmcache::format::lct::{SaltPolicy, decode_call};
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{KeyView, Op, StorageCall};
 use lmcache::format::native::kind::{LossReason, Outcome, RecordKind};
 use lmcache::format::native::pod::{

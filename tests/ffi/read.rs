@@ -58,7 +58,7 @@ fn expected(path: &Path) -> (Vec<String>, u64) {
     let trace = Trace::open(path, ReadMode::buffered()).expect("a trace");
     let keys = trace.key_table().expect("a whole key table");
     let (mut lines, mut records) = (Vec::new(), 0);
-    for record in TraceSource::of(&trace, keys.as_ref()) {
+    for record in TraceSource::of(&trace, keys.as_ref()).records() {
         records += 1;
         if let RecordBody::Call(call) = &record.body {
             lines.push(line(record.seq, record.t_mono_s, call));

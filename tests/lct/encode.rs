@@ -6,8 +6,8 @@ use lmcache::format::lct::{
     FrameCursor, Header, SaltPolicy, WireRecord, decode_call, encode_call, encode_header, encode_record,
     is_canonical,
 };
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::Op;
-use lmcache::format::model::key::KeyInterner;
 
 use crate::common;
 

@@ -2,7 +2,7 @@
 
 use lmcache::format::lct::frame::PREFIX_BYTES;
 use lmcache::format::lct::{SaltPolicy, WireRecord, decode_call, encode_call, encode_record, is_canonical};
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{
     CallView, FetchingPolicy, GroupedObjectKeys, KeyView, LockMode, MemoryLayoutDesc, ObjectKey,
     PrefetchTaskSpec, RowView, StorageCall,

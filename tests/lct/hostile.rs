@@ -1,8 +1,8 @@
 //! Bytes that lie: nothing panics, nothing allocates what is not there, and every loss is counted.
 
 use lmcache::format::lct::{decode_call, for_each_key, json};
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::Op;
-use lmcache::format::model::key::KeyInterner;
 use lmcache::trace::{Entry, TraceReader};
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! Traces of older releases become the calls that their driver made.
 
 use lmcache::format::lct::decode_call;
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{FetchingPolicy, LockMode, Op, StorageCall, WriteMode};
 use lmcache::trace::{Entry, TraceReader};
 use serde_json::Value;

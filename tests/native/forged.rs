@@ -71,7 +71,7 @@ fn read_all(bytes: &[u8]) -> usize {
     assert!(!summary.is_closed && summary.is_incomplete());
     let keys = trace.key_table().expect("not compact");
     let extent = TraceExtent::of_native(&trace, keys.as_ref(), |_| ());
-    let records = TraceSource::native(&trace, keys.as_ref()).count();
+    let records = TraceSource::native(&trace, keys.as_ref()).records().count();
     assert_eq!(extent.records, records as u64);
     for place in trace.record_chunks() {
         let Ok(chunk) = trace.open_chunk(place, None) else { continue };
@@ -116,7 +116,7 @@ fn numbers_that_are_forged_are_no_overflow() {
     assert_eq!(read_all(&most), 5);
     let seqs: Vec<_> = {
         let trace = NativeTrace::from_bytes("forged", &most).expect("a trace");
-        TraceSource::native(&trace, None).map(|record| record.seq).collect()
+        TraceSource::native(&trace, None).records().map(|record| record.seq).collect()
     };
     assert_eq!(seqs, [u64::MAX, 0, 1, 2, 3]);
     // The chunk twice, with all that can be lost lost in each.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{Dtype, KeyView, MemoryLayoutDesc, ObjectKey};
 use lmcache::storage::config::{
     Compat, EvictionConfig, EvictionPolicyKind, L1ManagerConfig, L2AdapterConfig, PrefetchConfig,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lmcache::clock::{Waiter, monotonic_ns};
-use lmcache::format::model::key::KeyInterner;
+use lmcache::format::model::KeyInterner;
 use lmcache::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey, StorageCall};
 use lmcache::format::native::Body;
 use lmcache::format::native::pod::{CompletionBody, LossBody};

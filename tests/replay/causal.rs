@@ -38,7 +38,7 @@ impl std::fmt::Debug for InL1 {
 
 fn records(name: &str) -> Vec<TimedRecord> {
     let reader = TraceReader::from_bytes(name, common::unpack(name)).expect("a trace");
-    TraceSource::new(&reader).collect()
+    TraceSource::new(&reader).records().collect()
 }
 
 fn keys_of(records: &[TimedRecord]) -> Vec<ObjectKey> {

@@ -78,7 +78,7 @@ fn what_is_scraped_is_what_the_replay_reports() {
     };
     let telemetry = any_port.prepare().expect("a port").start(target.manager()).expect("threads");
     let address = telemetry.address().expect("it is served");
-    let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
+    let records = TraceSource::new(&reader).records().map(|record| TimedRecord { t_mono_s: 0.0, ..record });
     run_to_the_end(records, &mut target);
     telemetry.keep_gauges();
     let totals = target.close_in_full().expect("no thread panicked");

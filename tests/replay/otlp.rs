@@ -218,7 +218,7 @@ fn export(options: OtlpOptions, meanwhile: impl FnOnce()) -> OtlpReport {
     let prepared = telemetry.prepare().expect("an endpoint");
     let mut telemetry: Telemetry = prepared.start(target.manager()).expect("threads");
     let mut spans = telemetry.spans();
-    let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
+    let records = TraceSource::new(&reader).records().map(|record| TimedRecord { t_mono_s: 0.0, ..record });
     let run = replay(
         records,
         std::slice::from_mut(&mut target),

@@ -14,7 +14,7 @@ fn play(name: &str, l1_bytes: u64) -> (ReplayRun, StorageTotals) {
     let reader = TraceReader::from_bytes(name, common::unpack(name)).expect("a trace");
     let config = StorageManagerConfig::l1_only(l1_bytes, EvictionPolicyKind::Lru);
     let mut target = ManagerTarget::new(config).expect("memory");
-    let records = TraceSource::new(&reader).map(|record| TimedRecord { t_mono_s: 0.0, ..record });
+    let records = TraceSource::new(&reader).records().map(|record| TimedRecord { t_mono_s: 0.0, ..record });
     let run = run_to_the_end(records, &mut target);
     assert!(target.manager().memcheck());
     let totals = target.close_in_full().expect("no thread panicked");

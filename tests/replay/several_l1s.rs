@@ -30,6 +30,7 @@ fn l1s(sizes: &[u64], compat: Compat) -> StorageManagerConfig {
 
 fn run(reader: &TraceReader, target: &mut ManagerTarget, keeps_pace: bool) -> ReplayRun {
     let records = TraceSource::new(reader)
+        .records()
         .map(|record| TimedRecord { t_mono_s: if keeps_pace { record.t_mono_s } else { 0.0 }, ..record });
     run_to_the_end(records, target)
 }

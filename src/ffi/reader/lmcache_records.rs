@@ -6,7 +6,7 @@ use super::record::{LMCACHE_NOT_KNOWN, LMCACHE_RECORD_FOREIGN_CALL};
 use crate::ffi::prefetch_spec::{LMCACHE_FETCH_FULL, LMCACHE_FETCH_PREFIX, LMCACHE_LOCK, LMCACHE_NO_LOCK};
 use crate::format::lct::times::monotonic_ns_of;
 use crate::format::lct::{Ending, Value, decode_call};
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::model::{FetchingPolicy, LockMode, ObjectKey, Op, StorageCall, WriteMode};
 use crate::trace::{Entry, Record, Records, TraceReader};
 

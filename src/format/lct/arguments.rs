@@ -4,8 +4,8 @@ use super::cursor::WireError;
 use super::keys::storage_key;
 use super::value::Value;
 use crate::format::bytes::same_bytes;
-use crate::format::model::key::KeyInterner;
-use crate::format::model::{KeyView, ObjectKey};
+use crate::format::model::interner::KeyListBuilder;
+use crate::format::model::{KeyInterner, KeyView, ObjectKey};
 
 /// No wrapped key is shorter: its tag and the names of its three required fields alone are longer.
 const SHORTEST_KEY_BYTES: usize = 48;
@@ -29,7 +29,7 @@ pub(super) fn take_fields<'a, const N: usize>(
 /// A list of wrapped keys. Keys in the usual form are read in one go, as long as no other form was met.
 pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>, WireError> {
     let mut elements = list.elements()?;
-    let mut keys = Vec::with_capacity(elements.capacity(SHORTEST_KEY_BYTES));
+    let mut keys = interner.list(elements.capacity(SHORTEST_KEY_BYTES));
     let mut model_name = "";
     while let Some((element, usual)) = elements.next_usual_key() {
         if !same_bytes(usual.model_name, model_name.as_bytes()) {
@@ -42,23 +42,18 @@ pub(super) fn decode_keys(list: &Value<'_>, interner: &mut KeyInterner) -> Resul
             object_group_id: usual.object_group_id,
             cache_salt: "",
         };
-        keys.push(intern(&element, view, interner)?);
+        push(&mut keys, view, &element)?;
     }
     for element in elements {
         let element = element?;
-        keys.push(intern(&element, storage_key(&element)?.view, interner)?);
+        push(&mut keys, storage_key(&element)?.view, &element)?;
     }
-    Ok(keys)
+    Ok(keys.finish())
 }
 
 #[inline]
-fn intern(
-    element: &Value<'_>,
-    view: KeyView<'_>,
-    interner: &mut KeyInterner,
-) -> Result<ObjectKey, WireError> {
-    let key = interner.key(view);
-    key.map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))
+fn push(keys: &mut KeyListBuilder<'_>, view: KeyView<'_>, element: &Value<'_>) -> Result<(), WireError> {
+    keys.push(view).map_err(|_| element.error("a key whose model name or salt LMCache does not allow"))
 }
 
 /// A number of locks per key: `count` since 0.5.5, one more than `extra_count` before; one by default.

@@ -13,7 +13,7 @@ use super::cursor::WireError;
 use super::layout::decode_layout;
 use super::prefetch::decode_submit;
 use super::value::Value;
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::model::{Op, StorageCall, WriteMode};
 
 /// Decodes the arguments of `op`; keys share their scopes through `interner`.

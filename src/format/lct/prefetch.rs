@@ -23,8 +23,8 @@ use super::cursor::WireError;
 use super::keys::object_group_id;
 use super::layout::decode_layout;
 use super::value::Value;
+use crate::format::model::KeyInterner;
 use crate::format::model::call::FULL_ATTENTION_WINDOW_CHUNKS;
-use crate::format::model::key::KeyInterner;
 use crate::format::model::{
     FetchingPolicy, GroupedObjectKeys, LockMode, MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, StorageCall,
 };

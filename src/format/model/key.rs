@@ -32,7 +32,13 @@ enum HashRepr {
 
 impl ChunkHash {
     /// Copies `bytes`.
+    #[inline]
     pub fn new(bytes: &[u8]) -> Self {
+        if let Ok(whole) = <&[u8; INLINE_HASH_BYTES]>::try_from(bytes) {
+            // LMCache's, whose copy takes no loop.
+            let words = bytemuck::pod_read_unaligned(whole);
+            return Self(HashRepr::Inline { len_bytes: INLINE_HASH_BYTES as u8, words });
+        }
         if bytes.len() > INLINE_HASH_BYTES {
             return Self(HashRepr::Long(Arc::from(bytes)));
         }
@@ -142,7 +148,7 @@ impl KeyScope {
             );
         }
         check_cache_salt(cache_salt)?;
-        let hash64 = hash_state().hash_one((model_name, kv_rank, object_group_id, cache_salt));
+        let hash64 = Self::hash64_of(model_name, kv_rank, object_group_id, cache_salt);
         Ok(Self {
             model_name: model_name.into(),
             kv_rank,
@@ -150,6 +156,11 @@ impl KeyScope {
             cache_salt: cache_salt.into(),
             hash64,
         })
+    }
+
+    /// What [`hash64`](Self::hash64) of these fields is.
+    pub(super) fn hash64_of(model_name: &str, kv_rank: i64, object_group_id: u32, cache_salt: &str) -> u64 {
+        hash_state().hash_one((model_name, kv_rank, object_group_id, cache_salt))
     }
 
     /// The model, as the engine names it; may contain `/`.
@@ -220,7 +231,14 @@ impl ObjectKey {
         &self.chunk_hash
     }
 
+    /// Puts another chunk in its place.
+    #[inline]
+    pub(super) fn set_chunk_hash(&mut self, chunk_hash: ChunkHash) {
+        self.chunk_hash = chunk_hash;
+    }
+
     /// The other four fields.
+    #[inline]
     pub fn scope(&self) -> &Arc<KeyScope> {
         &self.scope
     }
@@ -294,69 +312,19 @@ impl fmt::Display for KeyView<'_> {
     }
 }
 
-/// Makes keys and shares their scopes: one [`KeyScope`] per distinct (model, rank, group, salt).
-#[derive(Debug, Default)]
-pub struct KeyInterner {
-    scopes: hashbrown::HashTable<Arc<KeyScope>>,
-    last: Option<Arc<KeyScope>>,
-}
-
-impl KeyInterner {
-    /// The owned key of `view`.
-    ///
-    /// # Errors
-    /// Those of [`KeyScope::new`].
-    pub fn key(&mut self, view: KeyView<'_>) -> Result<ObjectKey> {
-        Ok(ObjectKey::new(ChunkHash::new(view.chunk_hash), self.scope(&view)?))
-    }
-
-    fn scope(&mut self, view: &KeyView<'_>) -> Result<Arc<KeyScope>> {
-        if let Some(last) = self.last.as_ref().filter(|scope| is_scope_of(scope, view)) {
-            return Ok(Arc::clone(last));
-        }
-        let hash64 =
-            hash_state().hash_one((view.model_name, view.kv_rank, view.object_group_id, view.cache_salt));
-        let scope = match self.scopes.find(hash64, |scope| is_scope_of(scope, view)) {
-            Some(scope) => Arc::clone(scope),
-            None => {
-                let scope = Arc::new(KeyScope::new(
-                    view.model_name,
-                    view.kv_rank,
-                    view.object_group_id,
-                    view.cache_salt,
-                )?);
-                self.scopes.insert_unique(hash64, Arc::clone(&scope), |scope| scope.hash64);
-                scope
-            }
-        };
-        self.last = Some(Arc::clone(&scope));
-        Ok(scope)
-    }
-}
-
-fn is_scope_of(scope: &KeyScope, view: &KeyView<'_>) -> bool {
-    *scope.model_name == *view.model_name
-        && scope.kv_rank == view.kv_rank
-        && scope.object_group_id == view.object_group_id
-        && *scope.cache_salt == *view.cache_salt
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_48_bytes_and_interning_shares_scopes() {
+    fn a_key_is_48_bytes_and_displayed_as_on_the_wire() {
         assert_eq!(size_of::<ObjectKey>(), 48);
-        let mut interner = KeyInterner::default();
         let view =
             KeyView { chunk_hash: b"h", model_name: "m", kv_rank: 1, object_group_id: 0, cache_salt: "" };
-        let (a, b) = (interner.key(view).unwrap(), interner.key(KeyView { kv_rank: 2, ..view }).unwrap());
-        let c = interner.key(KeyView { chunk_hash: b"other", ..view }).unwrap();
-        assert!(Arc::ptr_eq(a.scope(), c.scope()));
-        assert_ne!(a, b);
-        assert_eq!(a, ObjectKey::new(ChunkHash::new(b"h"), Arc::new(KeyScope::new("m", 1, 0, "").unwrap())));
-        assert_eq!(a.view().to_string(), "m@00000001@0@68");
+        let key = || ObjectKey::new(ChunkHash::new(b"h"), Arc::new(KeyScope::new("m", 1, 0, "").unwrap()));
+        assert_eq!(key(), key());
+        assert_eq!(key().view(), view);
+        assert_eq!(view.to_string(), "m@00000001@0@68");
         // f"{-1:08x}" of Python.
         assert_eq!(KeyView { kv_rank: -1, ..view }.to_string(), "m@-0000001@0@68");
     }

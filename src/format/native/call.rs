@@ -4,7 +4,7 @@ use super::chunk::DefinedLayout;
 use super::keys::KeyList;
 use super::record::{CallView, PrefetchView};
 use crate::error::{Error, Result};
-use crate::format::model::key::KeyInterner;
+use crate::format::model::KeyInterner;
 use crate::format::model::{
     GroupedObjectKeys, MemoryLayoutDesc, ObjectKey, Op, PrefetchTaskSpec, StorageCall, WriteMode,
 };
@@ -56,7 +56,9 @@ fn owned_prefetch(prefetch: &PrefetchView<'_>, interner: &mut KeyInterner) -> Re
 }
 
 fn owned_keys(keys: KeyList<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>> {
-    keys.iter().map(|view| interner.key(view)).collect()
+    let mut list = interner.list(keys.len());
+    keys.iter().try_for_each(|view| list.push(view))?;
+    Ok(list.finish())
 }
 
 fn owned_layout(layout: Option<&DefinedLayout>) -> Result<MemoryLayoutDesc> {

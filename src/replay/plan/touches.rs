@@ -8,8 +8,12 @@ use std::hash::BuildHasher;
 use super::Wait;
 use crate::format::model::ObjectKey;
 
-/// Places of the table, a power of two: 5 MiB.
+/// Places of the table, a power of two: half a MiB for who has to be waited for, 4 MiB for the rest.
 const PLACES: usize = 1 << 16;
+
+/// Bits of a [`Wait`] that say which worker; the others hold the number of its call, which reaches their end after a year at ten
+/// million calls a second.
+const WORKER_BITS: u32 = 16;
 
 /// Numbers of the records that last did something with a key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,19 +28,21 @@ struct Place {
     /// The upper half of the key's hash.
     tag: u32,
     touch: Touch,
-    last: Option<Wait>,
 }
 
 /// The table.
 #[derive(Debug)]
 pub(super) struct Touches {
     places: Box<[Place]>,
+    /// The last call on the keys of a place in one word, so that the nearer caches hold all of them; 0 before the first.
+    last: Box<[u64]>,
     hasher: foldhash::fast::RandomState,
 }
 
 impl Default for Touches {
     fn default() -> Self {
-        Self { places: vec![Place::default(); PLACES].into_boxed_slice(), hasher: Default::default() }
+        let places = vec![Place::default(); PLACES].into_boxed_slice();
+        Self { places, last: vec![0; PLACES].into_boxed_slice(), hasher: Default::default() }
     }
 }
 
@@ -65,8 +71,10 @@ impl Touches {
 
     /// Notes that `own` is the last call on `key`; returns the one before.
     pub(super) fn pass(&mut self, key: &ObjectKey, own: Wait) -> Option<Wait> {
-        let hash = self.hash(key);
-        self.places[position(hash)].last.replace(own)
+        let place = &mut self.last[position(self.hash(key))];
+        let before = std::mem::replace(place, own.calls << WORKER_BITS | u64::from(own.worker));
+        // The number of a worker's first call is 1.
+        (before != 0).then_some(Wait { worker: before as u16, calls: before >> WORKER_BITS })
     }
 }
 
