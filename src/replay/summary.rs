@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::clock::NS_PER_S;
 use crate::replay::latency::Spread;
 use crate::replay::{
-    AnswerSummary, FailedEviction, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals, TraceExtent,
+    AnswerSummary, FailedEviction, LateStretch, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals,
+    TraceExtent,
 };
 
 /// Nanoseconds as seconds.
@@ -85,16 +86,24 @@ fn lag_us(run: &ReplayRun) -> Value {
     })
 }
 
+/// Null where no call was late.
+fn longest_late(stretch: LateStretch) -> Value {
+    if stretch.calls == 0 {
+        return Value::Null;
+    }
+    json!({
+        "from_s": seconds(stretch.from_ns),
+        "to_s": seconds(stretch.to_ns),
+        "calls": stretch.calls,
+        "max_us": microseconds(stretch.max_ns),
+    })
+}
+
 fn schedule(run: &ReplayRun) -> Value {
     json!({
         "calls": run.lag.calls,
         "late_calls": run.lag.late_calls,
-        "longest_late": {
-            "from_s": seconds(run.lag.longest_late.from_ns),
-            "to_s": seconds(run.lag.longest_late.to_ns),
-            "calls": run.lag.longest_late.calls,
-            "max_us": microseconds(run.lag.longest_late.max_ns),
-        },
+        "longest_late": longest_late(run.lag.longest_late),
         "decode_waits": run.decode_waits,
         "impossible_times": run.impossible_times,
         "disordered_times": run.disordered_times,

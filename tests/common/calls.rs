@@ -1,6 +1,7 @@
 //! Calls of every shape that a recorder could write, and some that none does.
 
-use lmcache::format::model::key::{KeyInterner, MAX_SALT_CHARS};
+use lmcache::format::model::KeyInterner;
+use lmcache::format::model::key::MAX_SALT_CHARS;
 use lmcache::format::model::{
     Dtype, FetchingPolicy, GroupedObjectKeys, KeyView, LockMode, MemoryLayoutDesc, ObjectKey,
     PrefetchTaskSpec, StorageCall, WriteMode,

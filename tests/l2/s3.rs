@@ -10,17 +10,22 @@ use std::time::{Duration, Instant};
 
 use lmcache::format::model::ObjectKey;
 use lmcache::storage::config::l2::S3AdapterConfig;
-use lmcache::storage::config::{AdapterKind, Compat, L2AdapterConfig, Secret};
+use lmcache::storage::config::{
+    AdapterKind, Compat, EvictionPolicyKind, L2AdapterConfig, Secret, StorageManagerConfig,
+};
 use lmcache::storage::l2::L2Adapter;
 use lmcache::storage::l2::connector::Connector;
 use lmcache::storage::l2::factory::{AdapterContext, create};
+use lmcache::storage::l2::namespace::{Namespace, NamespaceMode, PREFIX};
 use lmcache::storage::l2::s3::S3Connector;
 
 use crate::conformance::{Made, Traits, conformance};
 use crate::redis_server::free_port;
 use crate::resp::{last_error, transfers};
 use crate::s3_server::{ACCESS_KEY, BUCKET, DOMAIN, S3Server, SECRET_KEY};
-use crate::support::{Buffers, key_of, keys, load, load_one, lookup_sized, payload, store, store_all};
+use crate::support::{
+    Buffers, key_of, keys, load, load_one, lookup_sized, payload, present_any, store, store_all,
+};
 
 fn config(port: u16) -> S3AdapterConfig {
     S3AdapterConfig {
@@ -120,6 +125,29 @@ fn an_object_of_another_size_is_not_loaded() {
     let sized: Vec<_> = all.iter().map(|key| (key.clone(), 70_000)).collect();
     assert_eq!(lookup_sized(&*adapter, &sized).ones().collect::<Vec<_>>(), [1, 3]);
     adapter.close();
+}
+
+#[test]
+fn a_namespace_of_a_bucket_begins_empty_and_takes_its_objects_with_it() {
+    let Some(server) = S3Server::start() else { return };
+    let mut manager = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
+    manager.l2_adapters = vec![L2AdapterConfig::new(AdapterKind::S3(config(server.port)))];
+    let theirs = adapter(config(server.port), Compat::Native);
+    let key = key_of("model", 0x0100_0100, 0, b"chunk", "");
+    store_all(&*theirs, &[(key.clone(), payload(1, 5_000))]);
+    let context = AdapterContext { id: 0, compat: Compat::Native, l1_align_bytes: 4096 };
+    for (mode, stays) in [(NamespaceMode::Fresh, false), (NamespaceMode::FreshKept, true)] {
+        let namespace = Namespace::open(mode, &manager).expect("a place");
+        let ours = create(&namespace.config().l2_adapters[0], &context).expect("an adapter");
+        assert_eq!(present_any(&*ours, std::slice::from_ref(&key)), [false]);
+        store_all(&*ours, &[(key.clone(), payload(2, 5_000))]);
+        assert!(load_one(&*ours, &key, 5_000) == Some(payload(2, 5_000)));
+        ours.close();
+        namespace.close().expect("removed");
+        assert_eq!(server.objects_below(PREFIX), u64::from(stays));
+    }
+    assert!(load_one(&*theirs, &key, 5_000) == Some(payload(1, 5_000)), "what others stored");
+    theirs.close();
 }
 
 #[test]

@@ -92,6 +92,16 @@ impl S3Server {
         self.folder.path().join(BUCKET).join(name)
     }
 
+    /// How many objects it keeps in folders whose names begin like this.
+    pub(crate) fn objects_below(&self, folder: &str) -> u64 {
+        let entries =
+            |path: &Path| std::fs::read_dir(path).expect("a folder").map(|entry| entry.expect("an entry"));
+        let bucket = entries(&self.folder.path().join(BUCKET));
+        let folders = bucket.filter(|entry| entry.file_name().to_string_lossy().starts_with(folder));
+        let files = folders.flat_map(|folder| entries(&folder.path()));
+        files.filter(|file| file.file_type().is_ok_and(|kind| kind.is_file())).count() as u64
+    }
+
     /// Ends it at once.
     pub(crate) fn kill(&mut self) {
         self.process.kill().expect("it runs");

@@ -111,4 +111,7 @@ fn a_replay_that_falls_behind_says_since_when() {
         longest["max_us"].as_f64() > Some(100_000.0) && longest["calls"].as_u64() > Some(1000),
         "{longest}"
     );
+    let (output, _folder) = replay(&trace, &format!("{L1} --no-csv --format json --asap"));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("one object");
+    assert!(report["schedule"]["longest_late"].is_null(), "no call was late");
 }

@@ -14,7 +14,7 @@ fn play(trace: MadeTrace) -> (ReplayRun, StorageTotals) {
     let reader = TraceReader::from_bytes("made", trace.bytes()).expect("a trace");
     let config = StorageManagerConfig::l1_only(1 << 20, EvictionPolicyKind::Lru);
     let mut target = ManagerTarget::new(config).expect("memory");
-    let run = run_to_the_end(TraceSource::new(&reader), &mut target);
+    let run = run_to_the_end(TraceSource::new(&reader).records(), &mut target);
     (run, target.close().expect("no thread panicked"))
 }
 
