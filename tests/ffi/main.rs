@@ -6,6 +6,7 @@ mod checkers;
 mod common;
 mod compile;
 mod convert;
+mod layer;
 mod layout;
 mod misuse;
 mod misuse_reader;
