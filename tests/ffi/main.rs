@@ -6,6 +6,7 @@ mod checkers;
 mod common;
 mod compile;
 mod convert;
+mod guide;
 mod layer;
 mod layout;
 mod misuse;
