@@ -9,8 +9,9 @@
 namespace lmcache {
 inline namespace LMCACHE_INLINE_NAMESPACE {
 
-/* A handle that frees itself. It can be moved and not copied; an empty one is false, and every call on it NULL_POINTER. As with any object, nobody
- * may be in a call on it while it is moved or destroyed, and so it may not be destroyed within its own callback. */
+/* A handle that frees itself. It can be moved and not copied; an empty one is false, and every call on it NULL_POINTER. Calls that are const are those that
+ * any number of threads may make at once. As with any object, nobody may be in a call on it while it is moved or destroyed, and so it may not be destroyed
+ * within its own callback. */
 template <class Handle, lmcache_status (*Free)(Handle *)> class owned {
   public:
     owned() noexcept = default;

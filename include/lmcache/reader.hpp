@@ -29,27 +29,27 @@ class reader : public owned<lmcache_reader, lmcache_reader_free> {
     explicit reader(span<const std::uint8_t> bytes) { open(*this, bytes); }
 #endif
 
-    result<trace_header> header() const {
+    result<trace_header> header() {
         trace_header header;
         const lmcache_status status = lmcache_reader_get_header(get(), &header);
         return detail::given(status, header);
     }
     /* The next record, or LMCACHE_STATUS_END, which leaves `out` as it is. */
-    lmcache_status next(record &out) const { return check(lmcache_reader_next(get(), &out)); }
+    lmcache_status next(record &out) { return check(lmcache_reader_next(get(), &out)); }
     /* Back to the first record; what was counted begins anew. */
-    lmcache_status rewind() const { return check(lmcache_reader_rewind(get())); }
+    lmcache_status rewind() { return check(lmcache_reader_rewind(get())); }
     /* To the call that so many come before, or LMCACHE_STATUS_END if there are fewer. */
-    lmcache_status seek_call(std::uint64_t number) const { return check(lmcache_reader_seek_call(get(), number)); }
+    lmcache_status seek_call(std::uint64_t number) { return check(lmcache_reader_seek_call(get(), number)); }
     /* To the first call of that time or later, or LMCACHE_STATUS_END. */
-    lmcache_status seek_time(double t_mono_s) const { return check(lmcache_reader_seek_time(get(), t_mono_s)); }
+    lmcache_status seek_time(double t_mono_s) { return check(lmcache_reader_seek_time(get(), t_mono_s)); }
 
-    result<reader_stats> stats() const {
+    result<reader_stats> stats() {
         reader_stats stats;
         const lmcache_status status = lmcache_reader_get_stats(get(), &stats);
         return detail::given(status, stats);
     }
     /* One of the damages that were met, from 0, or LMCACHE_STATUS_END: the first LMCACHE_MAX_KEPT_DAMAGES are kept. */
-    lmcache_status get_damage(std::size_t position, damage &out) const { return check(lmcache_reader_get_damage(get(), position, &out)); }
+    lmcache_status get_damage(std::size_t position, damage &out) { return check(lmcache_reader_get_damage(get(), position, &out)); }
 
 #ifndef LMCACHE_NO_EXCEPTIONS
     /* Where a loop over records is. It moves the reader, so there is one at a time. */
@@ -62,7 +62,7 @@ class reader : public owned<lmcache_reader, lmcache_reader_free> {
         using reference = const record &;
 
         iterator() noexcept = default;
-        explicit iterator(const reader &of) : of_(&of) { ++*this; }
+        explicit iterator(reader &of) : of_(&of) { ++*this; }
 
         reference operator*() const noexcept { return record_; }
         pointer operator->() const noexcept { return &record_; }
@@ -76,13 +76,13 @@ class reader : public owned<lmcache_reader, lmcache_reader_free> {
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return left.of_ != right.of_; }
 
       private:
-        const reader *of_ = nullptr;
+        reader *of_ = nullptr;
         record record_;
     };
 
     /* `for (const lmcache::record &record : reader)` goes from where the reader stands to the end. */
-    iterator begin() const { return iterator(*this); }
-    iterator end() const noexcept { return {}; }
+    iterator begin() { return iterator(*this); }
+    iterator end() noexcept { return {}; }
 #endif
 };
 

@@ -119,30 +119,30 @@ class producer : public owned<lmcache_producer, lmcache_producer_free> {
     explicit producer(const recorder &of) { make(*this, of); }
 #endif
 
-    lmcache_status reserve_write(const lmcache_key_list &keys, const layout &as, lmcache_call_id *call = nullptr) const {
+    lmcache_status reserve_write(const lmcache_key_list &keys, const layout &as, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_reserve_write(get(), &keys, as.get(), call));
     }
-    lmcache_status finish_write(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) const {
+    lmcache_status finish_write(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_finish_write(get(), &keys, call));
     }
-    lmcache_status read_enter(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) const {
+    lmcache_status read_enter(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_read_enter(get(), &keys, call));
     }
-    lmcache_status read_exit(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) const {
+    lmcache_status read_exit(const lmcache_key_list &keys, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_read_exit(get(), &keys, call));
     }
-    lmcache_status finish_read(const lmcache_key_list &keys, std::int64_t read_locks = 1, lmcache_call_id *call = nullptr) const {
+    lmcache_status finish_read(const lmcache_key_list &keys, std::int64_t read_locks = 1, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_finish_read(get(), &keys, read_locks, call));
     }
     lmcache_status submit_prefetch(const lmcache_prefetch_spec &spec, cstring_view request_id = {}, lmcache_call_id *call = nullptr) const {
         return check(lmcache_producer_submit_prefetch(get(), &spec, request_id.c_str(), call));
     }
     /* A call of the host's own: a name, and bytes that mean something to it. */
-    lmcache_status host_call(cstring_view name, span<const std::uint8_t> bytes, lmcache_call_id *call = nullptr) const {
+    lmcache_status host_call(cstring_view name, span<const std::uint8_t> bytes, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_host_call(get(), name.c_str(), bytes.data(), bytes.size(), call));
     }
     /* What became of a call, which another thread may have recorded. */
-    lmcache_status complete(lmcache_call_id call, const lmcache_completion &completion) const {
+    lmcache_status complete(lmcache_call_id call, const lmcache_completion &completion) {
         return check(lmcache_producer_complete(get(), call, &completion));
     }
 };

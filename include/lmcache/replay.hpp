@@ -114,14 +114,14 @@ class replay : public owned<lmcache_replay, lmcache_replay_free> {
 #endif
 
     /* Replays, and returns when all is done or the replay was cancelled, which is LMCACHE_STATUS_OK and stands in the results. */
-    lmcache_status run() const {
+    lmcache_status run() {
         detail::progress_call call{};
         return check(run_with(call));
     }
     /* The same; `told(progress)` is told how far it is, on this thread: when it begins, every `progress_interval_ns`, and when it is over. It returns
      * nothing, or whether to go on: false cancels the replay. An exception that leaves it cancels the replay, too; it is told nothing any more, and the
      * exception leaves `run` once the replay has stopped. What was found until then is in the results. */
-    template <class Told> lmcache_status run(Told told) const {
+    template <class Told> lmcache_status run(Told told) {
         detail::progress_call call{};
         call.tell = tell<Told>;
         call.told = &told;
@@ -136,9 +136,9 @@ class replay : public owned<lmcache_replay, lmcache_replay_free> {
     lmcache_status cancel() const { return check(lmcache_replay_cancel(get())); }
 
     /* What the last run found; LMCACHE_STATUS_PENDING, and `out` stays as it is, if there was none. */
-    lmcache_status get_results(replay_results &out) const { return check(lmcache_replay_get_results(get(), &out)); }
+    lmcache_status get_results(replay_results &out) { return check(lmcache_replay_get_results(get(), &out)); }
     /* The same as a JSON object, valid until the next run, or until the replay is freed. */
-    lmcache_status get_json(std::string_view &out) const {
+    lmcache_status get_json(std::string_view &out) {
         const char *text = nullptr;
         std::size_t length = 0;
         const lmcache_status status = check(lmcache_replay_get_json(get(), &text, &length));
@@ -161,7 +161,7 @@ class replay : public owned<lmcache_replay, lmcache_replay_free> {
         }
     }
 
-    lmcache_status run_with(detail::progress_call &call) const {
+    lmcache_status run_with(detail::progress_call &call) {
         detail::progress_call *nobody = nullptr;
         // A replay that was not made has nothing to tell: C says so. One that runs has who is told already.
         if (current_ && !current_->compare_exchange_strong(nobody, &call))

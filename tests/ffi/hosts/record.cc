@@ -14,7 +14,7 @@ static std::vector<lmcache::hash> hashes_of(unsigned prompt) {
     return hashes;
 }
 
-static void work(const lmcache::producer &producer, const lmcache::scope &scope, const lmcache::layout &layout) {
+static void work(lmcache::producer &producer, const lmcache::scope &scope, const lmcache::layout &layout) {
     for (unsigned prompt = 0; prompt < 10; prompt++) {
         const auto hashes = hashes_of(prompt);
         const lmcache_key_list keys = lmcache::keys(hashes, scope);

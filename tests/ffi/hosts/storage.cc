@@ -57,7 +57,7 @@ struct Engine {
             CHECK(outcome == LMCACHE_KEY_SUCCESS);
     }
 
-    lmcache_prefetch_result prefetched(const lmcache::prefetch &prefetch) const {
+    lmcache_prefetch_result prefetched(lmcache::prefetch &prefetch) const {
         lmcache_prefetch_result result{};
         OK(prefetch.wait_for(10s, &result));
         return result;
@@ -93,7 +93,7 @@ void reads_and_gives_up() {
     CHECK(!nothing && buffers[0].data == nullptr);
     OK(nothing.exit());
 #ifndef LMCACHE_NO_EXCEPTIONS
-    const lmcache::prefetch again(storage, spec, "request");
+    lmcache::prefetch again(storage, spec, "request");
     CHECK(engine.prefetched(again).hit_cells == kKeys);
     try {
         const lmcache::reading left(storage, engine.keys, buffers);

@@ -50,7 +50,7 @@ struct Seen {
     bool operator==(const Seen &other) const { return calls == other.calls && keys == other.keys && bytes == other.bytes; }
 };
 
-Seen walk(const lmcache::reader &reader) {
+Seen walk(lmcache::reader &reader) {
     Seen seen;
     lmcache::record record;
     lmcache_status ended;
@@ -117,7 +117,7 @@ lmcache::replay_options slow_options_of(const std::string &path) {
     return options;
 }
 
-lmcache::replay_results results_of(const lmcache::replay &replay) {
+lmcache::replay_results results_of(lmcache::replay &replay) {
     lmcache::replay_results results;
     OK(replay.get_results(results));
     return results;
