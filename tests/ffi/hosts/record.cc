@@ -3,9 +3,23 @@
 
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
+
+// What C++ allocates is counted; the library does not use it.
+static std::atomic<std::size_t> allocations{0};
+
+void *operator new(std::size_t size) {
+    allocations++;
+    void *place = std::malloc(size);
+    CHECK(place);
+    return place;
+}
+void operator delete(void *place) noexcept { std::free(place); }
+void operator delete(void *place, std::size_t) noexcept { std::free(place); }
 
 static std::vector<lmcache::hash> hashes_of(unsigned prompt) {
     std::vector<lmcache::hash> hashes(16);
@@ -17,6 +31,7 @@ static std::vector<lmcache::hash> hashes_of(unsigned prompt) {
 static void work(lmcache::producer &producer, const lmcache::scope &scope, const lmcache::layout &layout) {
     for (unsigned prompt = 0; prompt < 10; prompt++) {
         const auto hashes = hashes_of(prompt);
+        const std::size_t before = allocations;
         const lmcache_key_list keys = lmcache::keys(hashes, scope);
         const lmcache_prefetch_row row = lmcache::prefetch_row(keys, layout);
         lmcache::prefetch_spec spec(row);
@@ -24,13 +39,14 @@ static void work(lmcache::producer &producer, const lmcache::scope &scope, const
         OK(producer.reserve_write(keys, layout));
         OK(producer.finish_write(keys));
         lmcache_call_id call{};
-        OK(producer.submit_prefetch(spec, "request", &call));
+        OK(producer.submit_prefetch(spec, "a request with a name that no small string holds", &call));
         OK(producer.complete(call, {LMCACHE_OUTCOME_DONE, 16, 16, 0, 1, LMCACHE_NOT_KNOWN_NS, 1024}));
         OK(producer.read_enter(keys));
         OK(producer.read_exit(keys));
         OK(producer.finish_read(keys, 2));
         const std::uint8_t bytes[] = {1, 2, 3};
-        OK(producer.host_call("engine.done", bytes));
+        OK(producer.host_call("engine.has_done_what_it_had_to_do", bytes));
+        CHECK(allocations == before);
     }
 }
 
