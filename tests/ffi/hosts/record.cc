@@ -9,17 +9,17 @@
 #include <thread>
 #include <vector>
 
-// What C++ allocates is counted; the library does not use it.
+// What C++ allocates is counted; the library does not use it. Not inlined, or gcc takes `new` and `free` for a pair that does not fit.
 static std::atomic<std::size_t> allocations{0};
 
-void *operator new(std::size_t size) {
+[[gnu::noinline]] void *operator new(std::size_t size) {
     allocations++;
     void *place = std::malloc(size);
     CHECK(place);
     return place;
 }
-void operator delete(void *place) noexcept { std::free(place); }
-void operator delete(void *place, std::size_t) noexcept { std::free(place); }
+[[gnu::noinline]] void operator delete(void *place) noexcept { std::free(place); }
+[[gnu::noinline]] void operator delete(void *place, std::size_t) noexcept { std::free(place); }
 
 static std::vector<lmcache::hash> hashes_of(unsigned prompt) {
     std::vector<lmcache::hash> hashes(16);
