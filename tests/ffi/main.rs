@@ -6,6 +6,8 @@ mod checkers;
 mod common;
 mod compile;
 mod convert;
+mod guide;
+mod layer;
 mod layout;
 mod misuse;
 mod misuse_reader;
