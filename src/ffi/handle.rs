@@ -9,10 +9,25 @@ use super::status::Status;
 use crate::os::thread;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
+/// The kinds of handles, by the number that is in each handle of the kind. All stand here, so that no two can have one number: a handle
+/// would be taken for one of another type.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scope = 1,
+    Layout,
+    Recorder,
+    Producer,
+    Storage,
+    Prefetch,
+    Reader,
+    Replay,
+}
+
 /// What stands behind a kind of handle.
 pub(super) trait Object: Sized + 'static {
-    /// The kind's number: unique, from 1 to 0xf0.
-    const KIND: u8;
+    /// Which kind: each type has its own.
+    const KIND: Kind;
     /// What it is called in sentences.
     const NAME: &'static str;
 }
@@ -51,7 +66,7 @@ fn insert<T: Object, C>(value: T, owner: usize) -> Result<*mut C, Failure> {
         value: UnsafeCell::new(value),
     });
     let object = Box::into_raw(boxed);
-    let Some(handle) = slots::insert(T::KIND, object.cast(), owner) else {
+    let Some(handle) = slots::insert(T::KIND as u8, object.cast(), owner) else {
         // SAFETY: nobody else has seen it.
         drop(unsafe { Box::from_raw(object) });
         let sentence = format!("{MAX_HANDLES} handles are open, which is the most there can be: free some");
@@ -74,7 +89,7 @@ pub(super) fn new<T: Object + Send, C>(value: T) -> Result<*mut C, Failure> {
 #[inline(always)]
 pub(super) fn number<T: Object, C>(handle: *const C) -> Result<u64, Failure> {
     let number = handle.addr() as u64;
-    match slots::kind_of(number) == T::KIND {
+    match slots::kind_of(number) == T::KIND as u8 {
         true => Ok(number),
         false => Err(wrong::<T>(number)),
     }

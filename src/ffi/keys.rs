@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::args::{output, slice, string};
 use super::boundary::{Failure, OK, guard};
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
 use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
@@ -63,7 +63,7 @@ pub struct lmcache_key_list {
 pub(super) struct Scope(pub(super) Arc<KeyScope>);
 
 impl Object for Scope {
-    const KIND: u8 = 1;
+    const KIND: Kind = Kind::Scope;
     const NAME: &'static str = "scope";
 }
 
@@ -73,7 +73,7 @@ impl Shared for Scope {}
 pub(super) struct Layout(pub(super) Arc<MemoryLayoutDesc>);
 
 impl Object for Layout {
-    const KIND: u8 = 2;
+    const KIND: Kind = Kind::Layout;
     const NAME: &'static str = "layout";
 }
 

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::args::{optional_string, output, slice, string};
 use super::boundary::{Ended, Failure, OK, guard};
-use super::handle::{self, Object, Owned};
+use super::handle::{self, Kind, Object, Owned};
 use super::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
 use super::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use super::recorder::{Recorder, lmcache_recorder};
@@ -84,7 +84,7 @@ struct Producer {
 unsafe impl Send for Producer {}
 
 impl Object for Producer {
-    const KIND: u8 = 4;
+    const KIND: Kind = Kind::Producer;
     const NAME: &'static str = "producer";
 }
 

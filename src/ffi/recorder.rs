@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::args::{Growing, flag, growing, optional_string, output, string};
 use super::boundary::{Ended, Failure, OK, guard};
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::log;
 use super::status::Status;
 use crate::error::Error;
@@ -96,7 +96,7 @@ pub struct lmcache_recorder_stats {
 pub(super) struct Recorder(pub(super) Arc<TraceRecorder>);
 
 impl Object for Recorder {
-    const KIND: u8 = 3;
+    const KIND: Kind = Kind::Recorder;
     const NAME: &'static str = "recorder";
 }
 
