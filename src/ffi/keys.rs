@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::args::{output, slice, string};
+use super::args::{output, reference, slice, string};
 use super::boundary::{Failure, OK, guard};
 use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
@@ -115,11 +115,8 @@ impl<'a> Keys<'a> {
     /// `list` is NULL or points to a list whose pointers are what their fields say, for `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(list: *const lmcache_key_list) -> Result<Self, Failure> {
-        if list.is_null() || !list.is_aligned() {
-            return Err(no_list());
-        }
-        // SAFETY: passed on, no NULL and aligned.
-        let list = unsafe { *list };
+        // SAFETY: passed on.
+        let list = *unsafe { reference(list, "the list of keys") }?;
         if list.count == 0 {
             let scopes = None;
             return Ok(Self { hashes: &[], hash_bytes: 1, count: 0, scope: list.scope, scopes });
@@ -165,12 +162,6 @@ impl<'a> Keys<'a> {
         }
         Ok(())
     }
-}
-
-#[cold]
-#[inline(never)]
-fn no_list() -> Failure {
-    Failure::null("the list of keys")
 }
 
 #[cold]

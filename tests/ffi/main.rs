@@ -9,6 +9,7 @@ mod convert;
 mod layout;
 mod misuse;
 mod misuse_reader;
+mod misuse_recorder;
 mod others;
 mod packaging;
 mod read;
