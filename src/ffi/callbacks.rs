@@ -4,8 +4,12 @@ use std::cell::Cell;
 
 use super::boundary::Failure;
 use super::handle::{Held, hold};
-use super::slots::MAX_DEPTH;
+use super::hazards::MAX_DEPTH;
 use super::status::Status;
+
+/// What to do about a call that a callback cannot make.
+pub(super) const RETURN_FIRST: &str =
+    "return from the callback first, and make the call on a thread of the host";
 
 thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
@@ -23,7 +27,8 @@ pub(super) fn refuse_within(what: &str) -> Result<(), Failure> {
         true => Err(Failure::misuse(
             Status::LMCACHE_STATUS_BUSY,
             format!("{what} waits for threads, one of which this callback may be on"),
-        )),
+        )
+        .with_hint(RETURN_FIRST)),
     }
 }
 
@@ -34,7 +39,8 @@ pub(super) fn refuse_deeper() -> Result<(), Failure> {
         false => Err(Failure::misuse(
             Status::LMCACHE_STATUS_TOO_MANY,
             format!("callbacks are more than {MAX_DEPTH} deep within each other"),
-        )),
+        )
+        .with_hint(RETURN_FIRST)),
     }
 }
 
@@ -64,6 +70,12 @@ impl Deeper {
 
 impl Drop for Deeper {
     fn drop(&mut self) {
-        let _ = DEPTH.try_with(|depth| depth.set(depth.get() - 1));
+        // A child that was forked within the function begins at 0.
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
+}
+
+/// In the child of a `fork`: its only thread is the host's, and waits for no thread of the parent.
+pub(super) fn forget() {
+    let _ = DEPTH.try_with(|depth| depth.set(0));
 }

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use super::args::{output, slice, string};
+use super::args::{output, reference, slice, string};
 use super::boundary::{Failure, OK, guard};
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
 use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
@@ -63,7 +63,7 @@ pub struct lmcache_key_list {
 pub(super) struct Scope(pub(super) Arc<KeyScope>);
 
 impl Object for Scope {
-    const KIND: u8 = 1;
+    const KIND: Kind = Kind::Scope;
     const NAME: &'static str = "scope";
 }
 
@@ -73,7 +73,7 @@ impl Shared for Scope {}
 pub(super) struct Layout(pub(super) Arc<MemoryLayoutDesc>);
 
 impl Object for Layout {
-    const KIND: u8 = 2;
+    const KIND: Kind = Kind::Layout;
     const NAME: &'static str = "layout";
 }
 
@@ -115,11 +115,8 @@ impl<'a> Keys<'a> {
     /// `list` is NULL or points to a list whose pointers are what their fields say, for `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(list: *const lmcache_key_list) -> Result<Self, Failure> {
-        if list.is_null() || !list.is_aligned() {
-            return Err(no_list());
-        }
-        // SAFETY: passed on, no NULL and aligned.
-        let list = unsafe { *list };
+        // SAFETY: passed on.
+        let list = *unsafe { reference(list, "the list of keys") }?;
         if list.count == 0 {
             let scopes = None;
             return Ok(Self { hashes: &[], hash_bytes: 1, count: 0, scope: list.scope, scopes });
@@ -165,12 +162,6 @@ impl<'a> Keys<'a> {
         }
         Ok(())
     }
-}
-
-#[cold]
-#[inline(never)]
-fn no_list() -> Failure {
-    Failure::null("the list of keys")
 }
 
 #[cold]

@@ -11,6 +11,7 @@ mod layer;
 mod layout;
 mod misuse;
 mod misuse_reader;
+mod misuse_recorder;
 mod others;
 mod packaging;
 mod read;

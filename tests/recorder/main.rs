@@ -1,6 +1,7 @@
 //! The recorder: what is recorded is in the file, and what is not is counted.
 
 mod calls;
+mod closing;
 mod capture;
 mod crash;
 mod limits;

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::ffi::args::{optional_string, output};
 use crate::ffi::boundary::{Ended, Failure, OK, guard};
 use crate::ffi::callbacks::{self, Within};
-use crate::ffi::handle::{self, Exclusive, Object};
+use crate::ffi::handle::{self, Exclusive, Kind, Object};
 use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use crate::ffi::status::Status;
 use crate::format::model::PrefetchTaskSpec;
@@ -72,7 +72,7 @@ struct Prefetch {
 }
 
 impl Object for Prefetch {
-    const KIND: u8 = 0x11;
+    const KIND: Kind = Kind::Prefetch;
     const NAME: &'static str = "prefetch";
 }
 

@@ -11,6 +11,7 @@ use crate::format::native::pod::{
 use crate::format::native::schema::ThreadFacts;
 use crate::os;
 use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 use crate::trace::recorder::into_ring::{SENT, long_hash_bytes, reserve, row_tail, write_row, write_rows};
 use crate::trace::recorder::numbers::{Numbers, ScopeNumber};
 use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
@@ -392,11 +393,17 @@ impl ThreadRecorder {
         }
     }
 
-    /// Records what became of a call, which another thread may have recorded. A completion that does not fit into the
-    /// ring is dropped; the call itself is there.
-    pub fn complete(&mut self, call: CallId, completion: &Completion) {
-        if !self.shared.is_on() {
-            return;
+    /// Whether `call` is of a thread of this recording.
+    #[inline]
+    pub fn knows(&self, call: CallId) -> bool {
+        self.shared.has_given(call.thread)
+    }
+
+    /// Records what became of a call, which another thread may have recorded. False if recording is off, if the call is of no thread
+    /// of this recording, or if the completion does not fit into the ring: then it is counted, and the call itself is there.
+    pub fn complete(&mut self, call: CallId, completion: &Completion) -> bool {
+        if !self.shared.is_on() || !self.knows(call) {
+            return false;
         }
         let ticks = self.shared.source.now();
         let body = CompletionBody {
@@ -420,8 +427,9 @@ impl ThreadRecorder {
         });
         if written.is_err() {
             // Relaxed: a count that somebody prints.
-            self.shared.totals.lost_completions.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+            self.shared.totals.lost_completions.fetch_add(1, Ordering::Relaxed);
         }
+        written.is_ok()
     }
 
     #[inline(always)]
@@ -478,8 +486,56 @@ impl ThreadRecorder {
 }
 
 impl Drop for ThreadRecorder {
-    /// Says how many calls there were; the writer reclaims the ring once it is empty.
+    /// Says how many calls there were; the writer reclaims the ring once it is empty, if there is a writer.
     fn drop(&mut self) {
         self.losses.set(self.attempted, self.shared.source.now());
+        self.shared.count_leftovers(Some(self.number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::ChunkHash;
+    use crate::trace::recorder::{RecorderOptions, TraceRecorder};
+
+    /// Such calls come from threads that are stopped between the gate and the ring.
+    #[test]
+    fn calls_that_passed_the_gate_and_come_after_the_end_are_counted_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("a.lct"))).unwrap();
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
+        let keys = [ObjectKey::new(ChunkHash::new(&[1; 32]), scope)];
+        let [mut stays, mut goes] = [(); 2].map(|()| recorder.thread().unwrap());
+        let call = stays.finish_write(&keys).unwrap();
+        goes.finish_write(&keys).unwrap();
+        recorder.close().unwrap();
+        stays.record_on(Op::FinishWrite, 0, &keys).unwrap();
+        goes.record_on(Op::FinishWrite, 0, &keys).unwrap();
+        drop(goes);
+        for _ in 0..2 {
+            assert_eq!((recorder.stats().calls, recorder.stats().lost), (2, 2));
+        }
+        stays.record_on(Op::ReadEnter, 0, &keys).unwrap();
+        assert_eq!((recorder.stats().calls, recorder.stats().lost), (2, 3));
+        let done = Completion {
+            outcome: Outcome::Done,
+            duration_ns: 1,
+            data_ready_ns: None,
+            requested_keys: 1,
+            hit_keys: 1,
+            bytes: 0,
+        };
+        assert!(!stays.complete(call, &done), "recording is off");
+    }
+
+    #[test]
+    fn completions_are_of_threads_that_there_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("a.lct"))).unwrap();
+        let thread = recorder.thread().unwrap();
+        let of = |number: u64| CallId::from_bits(number << 32, Op::FinishWrite);
+        let known = [0, 1, 2, u64::from(u32::MAX)].map(|number| thread.knows(of(number)));
+        assert_eq!(known, [false, true, false, false]);
     }
 }
