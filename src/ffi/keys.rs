@@ -115,25 +115,27 @@ impl<'a> Keys<'a> {
     /// `list` is NULL or points to a list whose pointers are what their fields say, for `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(list: *const lmcache_key_list) -> Result<Self, Failure> {
+        // Field by field: the host has just written them one by one, and a processor waits long for a wider read of such bytes.
         // SAFETY: passed on.
-        let list = *unsafe { reference(list, "the list of keys") }?;
-        if list.count == 0 {
+        let list = unsafe { reference(list, "the list of keys") }?;
+        let (count, hash_bytes) = (list.count, list.hash_bytes);
+        if count == 0 {
             let scopes = None;
             return Ok(Self { hashes: &[], hash_bytes: 1, count: 0, scope: list.scope, scopes });
         }
-        if list.count > LMCACHE_MAX_KEYS || !(1..=LMCACHE_MAX_HASH_BYTES).contains(&list.hash_bytes) {
-            return Err(wrong_size(&list));
+        if count > LMCACHE_MAX_KEYS || !(1..=LMCACHE_MAX_HASH_BYTES).contains(&hash_bytes) {
+            return Err(wrong_size(count, hash_bytes));
         }
-        let (bytes, most) = (list.count * list.hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
+        let (bytes, most) = (count * hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
         // SAFETY: passed on.
         let hashes = unsafe { slice(list.hashes, bytes, most, "the hashes of the keys") }?;
         let mut scopes = None;
         if !list.scopes.is_null() {
             // SAFETY: passed on.
-            let list = unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
+            let list = unsafe { slice(list.scopes, count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
             scopes = Some(list);
         }
-        Ok(Self { hashes, hash_bytes: list.hash_bytes, count: list.count, scope: list.scope, scopes })
+        Ok(Self { hashes, hash_bytes, count, scope: list.scope, scopes })
     }
 
     /// Builds the keys behind `keys`.
@@ -166,11 +168,10 @@ impl<'a> Keys<'a> {
 
 #[cold]
 #[inline(never)]
-fn wrong_size(list: &lmcache_key_list) -> Failure {
+fn wrong_size(count: usize, hash_bytes: usize) -> Failure {
     Failure::invalid(format!(
-        "a list of {} keys with hashes of {} bytes: there are at most {LMCACHE_MAX_KEYS} keys, and hashes have 1 to \
-         {LMCACHE_MAX_HASH_BYTES} bytes",
-        list.count, list.hash_bytes
+        "a list of {count} keys with hashes of {hash_bytes} bytes: there are at most {LMCACHE_MAX_KEYS} keys, and hashes have 1 to \
+         {LMCACHE_MAX_HASH_BYTES} bytes"
     ))
 }
 

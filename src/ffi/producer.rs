@@ -224,19 +224,21 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
     })
 }
 
+/// `hashed` is a function, and so each that calls this has code of its own, which knows the operation.
+///
 /// # Safety
 /// As for the functions that call it.
 #[inline(always)]
 unsafe fn record(
     producer: *mut lmcache_producer,
     keys: *const lmcache_key_list,
-    hashed: HashedCall,
+    hashed: impl FnOnce() -> HashedCall,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handle::call_owned::<Producer, _>(producer, move |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        let recorded = producer.record(hashed, &keys)?;
+        let recorded = producer.record(hashed(), &keys)?;
         // SAFETY: as above.
         unsafe { end(recorded, call) }
     })
@@ -253,7 +255,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_write(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::FinishWrite, call) }
+    unsafe { record(producer, keys, || HashedCall::FinishWrite, call) }
 }
 
 /// Records that a reader enters: `read_prefetched_results`. `call` may be NULL.
@@ -267,7 +269,7 @@ pub unsafe extern "C" fn lmcache_producer_read_enter(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::ReadEnter, call) }
+    unsafe { record(producer, keys, || HashedCall::ReadEnter, call) }
 }
 
 /// Records that a reader leaves. `call` may be NULL.
@@ -281,7 +283,7 @@ pub unsafe extern "C" fn lmcache_producer_read_exit(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::ReadExit, call) }
+    unsafe { record(producer, keys, || HashedCall::ReadExit, call) }
 }
 
 /// Records `finish_read_prefetched`: so many read locks on each key are released. `call` may be NULL.
@@ -297,7 +299,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
 ) -> Status {
     if let Ok(read_locks) = u16::try_from(read_locks) {
         // SAFETY: the caller's promise.
-        return unsafe { record(producer, keys, HashedCall::FinishRead { read_locks }, call) };
+        return unsafe { record(producer, keys, move || HashedCall::FinishRead { read_locks }, call) };
     }
     handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.

@@ -50,6 +50,8 @@ pub(super) struct Header {
     pub(super) drop: unsafe fn(*mut Header),
 }
 
+/// Aligned, so that none lies in two cache lines.
+#[repr(align(32))]
 struct Slot {
     state: AtomicU64,
     /// The address of the object.

@@ -62,7 +62,7 @@ mod tests {
         let thread = std::thread::spawn(|| {
             let ((kept, is_gone), (freed, _)) = (watched(), watched());
             assert!(watch());
-            [kept, freed].map(note_owned);
+            [kept, freed].into_iter().for_each(note_owned);
             remove(freed).expect("nobody is in it");
             forget_owned(freed);
             (kept, freed, is_gone)

@@ -12,7 +12,9 @@ use crate::format::native::schema::ThreadFacts;
 use crate::os;
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::trace::recorder::into_ring::{SENT, long_hash_bytes, reserve, row_tail, write_row, write_rows};
+use crate::trace::recorder::into_ring::{
+    SENT, long_hash_bytes, reserve, row_tail, write_prefix, write_row, write_rows,
+};
 use crate::trace::recorder::numbers::{Numbers, ScopeNumber};
 use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
 use crate::trace::recorder::wire::{GroupHead, PrefetchHead, call_bytes};
@@ -190,9 +192,9 @@ impl ThreadRecorder {
         let length_bytes = call_bytes(hashes.len(), 0);
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, value, hashes.len());
         let tail = row_tail(scope.number, 32);
-        let written = self.write(length_bytes, |bytes| {
+        let written = self.write(length_bytes, move |bytes| {
             let (head, rows) = bytes.split_at_mut(PREFIX_BYTES);
-            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(head, prefix);
             for (row, hash) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(hashes) {
                 write_row(row, hash, tail);
             }
@@ -271,7 +273,7 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, aux, keys.len());
         let Ok(mut reserved) = self.ring.reserve(length_bytes) else { return false };
         let (head, rows) = reserved.bytes().split_at_mut(PREFIX_BYTES);
-        head.copy_from_slice(bytemuck::bytes_of(&prefix));
+        write_prefix(head, prefix);
         for (row, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
             let Some((hash, hash_bytes)) = key.chunk_hash().as_inline() else { return false };
             if !Arc::ptr_eq(key.scope(), first.scope()) {
@@ -295,7 +297,7 @@ impl ThreadRecorder {
         let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
         let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
             let (head, body) = bytes.split_at_mut(PREFIX_BYTES);
-            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(head, prefix);
             let (rows, rest) = body.split_at_mut(keys.len() * KEY_ROW_BYTES);
             rest[..wide.len()].copy_from_slice(wide);
             write_rows(rows, keys.iter(), rest, wide.len(), |key| numbers.scope(call, key.scope()));
@@ -344,7 +346,7 @@ impl ThreadRecorder {
         let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
         let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
             let (start, body) = bytes.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             let (rows, rest) = body.split_at_mut(key_count * KEY_ROW_BYTES);
             rest[..size_of::<PrefetchHead>()].copy_from_slice(bytemuck::bytes_of(&head));
             let groups = rest[size_of::<PrefetchHead>()..].chunks_exact_mut(size_of::<GroupHead>());
@@ -382,7 +384,7 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::HostCall, ticks, length_bytes, 0, 0);
         let written = self.write(length_bytes, |out| {
             let (start, body) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             let (start, body) = body.split_at_mut(size_of::<BodyHead>());
             start.copy_from_slice(bytemuck::bytes_of(&head));
             body.copy_from_slice(bytes);
@@ -422,7 +424,7 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::Completion, ticks, length_bytes, 0, 0);
         let written = self.write(length_bytes, |out| {
             let (start, rest) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             rest.copy_from_slice(bytemuck::bytes_of(&body));
         });
         if written.is_err() {
@@ -476,8 +478,8 @@ impl ThreadRecorder {
         // A note of 24 bytes says why: the missing number alone would look like a full ring.
         let prefix = self.prefix(RecordKind::Loss, ticks, PREFIX_BYTES, 0, 0);
         self.attempted += 1;
-        let is_noted = refusal == Refusal::TooLarge
-            && self.write(PREFIX_BYTES, |out| out.copy_from_slice(bytemuck::bytes_of(&prefix))).is_ok();
+        let is_noted =
+            refusal == Refusal::TooLarge && self.write(PREFIX_BYTES, |out| write_prefix(out, prefix)).is_ok();
         if !is_noted {
             self.losses.set(self.attempted, ticks);
         }
