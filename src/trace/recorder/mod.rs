@@ -7,7 +7,7 @@
 //!  ThreadRecorder -- ring (1 MiB) --> lane /
 //! ```
 //!
-//! * [`thread`]: the caller's side. A call is stamped and written into the thread's ring, once; [`numbers`] gives
+//! * [`thread`]: the caller's side. A call ([`calls`]) is stamped and written into the thread's ring, once; [`numbers`] gives
 //!   scopes and layouts numbers so that this is short, and `define` sends what they mean. `into_ring` makes room and
 //!   writes rows; `wire` is the form in which all of it goes through the ring.
 //! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `merge` takes what the rings hold in
@@ -18,6 +18,7 @@
 //! What is not recorded is counted, by thread: every call has a number, so that a missing one is seen, and the file
 //! says which are missing and where.
 
+pub mod calls;
 mod define;
 mod drain;
 mod files;
@@ -44,9 +45,10 @@ use crate::os;
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock, try_lock};
 
+pub use calls::{CallId, Completion, HashedCall};
 pub use numbers::ScopeNumber;
 pub use options::{FullPolicy, Interning, RecorderOptions, Rotation, StopCallback};
-pub use thread::{CallId, Completion, HashedCall, ThreadRecorder};
+pub use thread::ThreadRecorder;
 
 use drain::Drain;
 use shared::Shared;
