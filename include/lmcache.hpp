@@ -181,7 +181,7 @@ class recorder : public owned<lmcache_recorder, lmcache_recorder_free> {
     lmcache_status flush() const { return check(lmcache_recorder_flush(get())); }
     lmcache_status close() const { return check(lmcache_recorder_close(get())); }
     lmcache_recorder_stats stats() const {
-        lmcache_recorder_stats stats{};
+        lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
         (void)check(lmcache_recorder_get_stats(get(), &stats));
         return stats;
     }

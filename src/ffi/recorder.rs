@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::args::{Growing, flag, growing, optional_string, output, string};
 use super::boundary::{Ended, Failure, OK, guard};
+use super::callbacks;
+use super::growing_output::growing_output;
 use super::handle::{self, Object, Shared};
 use super::log;
 use super::status::Status;
@@ -68,11 +70,16 @@ unsafe impl Growing for lmcache_recorder_options {
     const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
-/// What a recording has done so far. Calls and losses are right once it is flushed or closed.
+/// What a recording has done so far. Calls and losses are right once it is flushed or closed. It begins with its size;
+/// `LMCACHE_RECORDER_STATS_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_recorder_stats {
+    /// `sizeof(lmcache_recorder_stats)`.
+    pub struct_size: u32,
+    /// Nothing; 0.
+    pub reserved: u32,
     /// Calls that are in the files.
     pub calls: u64,
     /// Calls that were attempted and are not; the file says which and where.
@@ -91,6 +98,11 @@ pub struct lmcache_recorder_stats {
     pub deleted_files: u64,
     /// Threads that have recorded.
     pub threads: u64,
+}
+
+// SAFETY: numbers; the first field is the size.
+unsafe impl Growing for lmcache_recorder_stats {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
 pub(super) struct Recorder(pub(super) Arc<TraceRecorder>);
@@ -112,7 +124,7 @@ impl OnStop {
     fn tell(&self, sentence: &str) {
         let Ok(text) = std::ffi::CString::new(sentence.replace('\0', "\u{fffd}")) else { return };
         // SAFETY: the host's promise; the text stays for the time of the call.
-        unsafe { (self.0)(text.as_ptr(), self.1) };
+        callbacks::call_host([0, 0], || unsafe { (self.0)(text.as_ptr(), self.1) });
     }
 }
 
@@ -237,7 +249,7 @@ pub extern "C" fn lmcache_recorder_flush(recorder: *const lmcache_recorder) -> S
 /// What the recording has done so far; losses among it.
 ///
 /// # Safety
-/// `out` points to room for the numbers.
+/// `out` points to numbers whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_recorder_get_stats(
     recorder: *const lmcache_recorder,
@@ -245,9 +257,9 @@ pub unsafe extern "C" fn lmcache_recorder_get_stats(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let out = unsafe { output(out, "out") }?;
+        let out = unsafe { growing_output(out, "out") }?;
         handle::with::<Recorder, _>(recorder, |recorder| {
-            out.write(stats(&recorder.0.stats()));
+            out.write(&stats(&recorder.0.stats()));
             OK
         })
     })
@@ -273,6 +285,8 @@ pub extern "C" fn lmcache_recorder_free(recorder: *mut lmcache_recorder) -> Stat
 
 fn stats(stats: &RecorderStats) -> lmcache_recorder_stats {
     lmcache_recorder_stats {
+        struct_size: size_of::<lmcache_recorder_stats>() as u32,
+        reserved: 0,
         calls: stats.calls,
         lost: stats.lost,
         late: stats.late,

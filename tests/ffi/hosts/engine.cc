@@ -190,7 +190,7 @@ class Worker {
             OK(lmcache_prefetch_resubmit(prefetch_, &spec, request.c_str()));
         else
             OK(lmcache_storage_submit_prefetch(storage_, &spec, request.c_str(), &prefetch_));
-        lmcache_prefetch_result result = {};
+        lmcache_prefetch_result result = LMCACHE_PREFETCH_RESULT_INIT;
         switch (prompt % 4) {
         case 0:
             while (lmcache_prefetch_query(prefetch_, nullptr) == LMCACHE_STATUS_PENDING)
@@ -364,7 +364,7 @@ int main() {
 
     // Everything leaves L1; what the store has is read again, whole.
     OK(lmcache_storage_clear(storage, 0));
-    lmcache_storage_usage usage;
+    lmcache_storage_usage usage = LMCACHE_STORAGE_USAGE_INIT;
     OK(lmcache_storage_get_usage(storage, &usage));
     CHECK(usage.l1_used_bytes == 0 && usage.l1_total_bytes == 512u << 10 && usage.l2_used_bytes > 0 && usage.l2_adapter_count == 1);
     Counts again;
@@ -378,7 +378,7 @@ int main() {
 
     OK(lmcache_storage_close(storage));
     OK(lmcache_recorder_close(recorder));
-    lmcache_recorder_stats stats;
+    lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
     OK(lmcache_recorder_get_stats(recorder, &stats));
     CHECK(stats.lost == 0);
     OK(lmcache_recorder_free(recorder));

@@ -26,7 +26,7 @@ static void work(const lmcache::producer &producer, const lmcache::scope &scope,
         EXPECT(producer.finish_write(keys) == LMCACHE_STATUS_OK);
         lmcache_call_id call{};
         EXPECT(producer.read_enter(keys, &call) == LMCACHE_STATUS_OK);
-        EXPECT(producer.complete(call, {LMCACHE_OUTCOME_DONE, 16, 16, 0, 1, LMCACHE_NOT_KNOWN_NS, 1024}) == LMCACHE_STATUS_OK);
+        EXPECT(producer.complete(call, {sizeof(lmcache_completion), LMCACHE_OUTCOME_DONE, 16, 16, 1, LMCACHE_NOT_KNOWN_NS, 1024}) == LMCACHE_STATUS_OK);
         EXPECT(producer.read_exit(keys) == LMCACHE_STATUS_OK);
         EXPECT(producer.finish_read(keys) == LMCACHE_STATUS_OK);
         const std::uint8_t bytes[] = {1, 2, 3};
