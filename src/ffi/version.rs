@@ -36,7 +36,7 @@ pub extern "C" fn lmcache_abi_version() -> u32 {
 pub extern "C" fn lmcache_check_abi(abi_version: u32) -> Status {
     guard(|| {
         let (major, minor) = (abi_version >> 16, abi_version & 0xffff);
-        if (major, minor <= LMCACHE_ABI_MINOR) == (LMCACHE_ABI_MAJOR, true) {
+        if major == LMCACHE_ABI_MAJOR && (0..=LMCACHE_ABI_MINOR).contains(&minor) {
             return OK;
         }
         Err(Failure::misuse(
