@@ -1,9 +1,10 @@
 //! Calls a second into a target that does nothing, as fast as they are taken: what decoding and dispatching cost.
 
-use lmcache::format::model::{ChunkHash, KeyScope, ObjectKey, StorageCall};
+use lmcache::clock::monotonic_ns;
+use lmcache::format::model::{ChunkHash, KeyInterner, KeyScope, ObjectKey, StorageCall};
 use lmcache::replay::copies::Looped;
 use lmcache::replay::{
-    Pace, RecordBody, RecordSource, ReplayOptions, StopFlag, TimedRecord, TraceSource, replay,
+    Pace, RecordBody, RecordSource, ReplayOptions, Step, StopFlag, TimedRecord, TraceSource, replay,
 };
 use lmcache::sync::Arc;
 use lmcache::trace::NativeTrace;
@@ -19,6 +20,9 @@ pub(crate) fn run() {
     );
     for keys in [1, 16] {
         let trace = NativeTrace::from_bytes("bench", &recorded(keys)).expect("a trace");
+        decoded_alone(&format!("our file, {keys} keys a call, decoded alone"), || {
+            TraceSource::native(&trace, None)
+        });
         for workers in [1, 2] {
             row(&format!("our file, {keys} keys a call, {workers} workers"), workers, || {
                 TraceSource::native(&trace, None)
@@ -27,6 +31,9 @@ pub(crate) fn run() {
     }
     let reader = real_reader("rate_5000.lct");
     let loops = (CALLS / 4 / 25_000) as u32;
+    decoded_alone("LMCache's file, 4 keys a call, decoded alone", || {
+        Looped::new(|| TraceSource::new(&reader), loops)
+    });
     row("LMCache's file, 4 keys a call, 1 workers", 1, || Looped::new(|| TraceSource::new(&reader), loops));
     for workers in [1, 2] {
         row(&format!("calls of one key made before, {workers} workers"), workers, made_calls);
@@ -49,6 +56,30 @@ fn row<S: RecordSource + Send>(name: &str, workers: usize, source: impl Fn() -> 
     println!(
         "{name:<44} {median:>6.2} ({lowest:.2}, {highest:.2}); waited for the decoder {decode_waits} times"
     );
+}
+
+/// What the decoder's thread does at least: its calls are given back at once, to nobody.
+fn decoded_alone<S: RecordSource>(name: &str, source: impl Fn() -> S) {
+    let mut rates: [f64; ROUNDS] = std::array::from_fn(|_| {
+        let (mut source, mut keys, mut calls) = (source(), KeyInterner::default(), 0_u64);
+        let begun_ns = monotonic_ns();
+        loop {
+            match source.step(&mut keys) {
+                Step::Record(mut record) => {
+                    let RecordBody::Call(call) = &mut std::hint::black_box(&mut record).body else {
+                        continue;
+                    };
+                    keys.take_back(call);
+                    calls += 1;
+                }
+                Step::LeftOut => {}
+                Step::End => break,
+            }
+        }
+        calls as f64 * 1e3 / (monotonic_ns() - begun_ns) as f64
+    });
+    rates.sort_unstable_by(f64::total_cmp);
+    println!("{name:<44} {:>6.2} ({:.2}, {:.2})", rates[ROUNDS / 2], rates[0], rates[ROUNDS - 1]);
 }
 
 /// Calls of one key, each with a list of its own, in a memory that is read for the first time.

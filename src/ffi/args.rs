@@ -49,13 +49,14 @@ pub(super) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
     }
 }
 
-/// Copies a text out, with its NUL, cut to `length` bytes; nothing if that is 0.
+/// Copies a text out, with its NUL, cut to `length` bytes, between two characters; nothing if that is 0. However large `length` is, no more
+/// than the text and its NUL is written.
 ///
 /// # Safety
 /// `buffer` points to room for `length` bytes, if that is not 0.
 pub(super) unsafe fn copy_text(text: &str, buffer: *mut c_char, length: usize) {
     let Some(most) = length.checked_sub(1) else { return };
-    let count = text.len().min(most);
+    let count = text.floor_char_boundary(most);
     // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
     unsafe { std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buffer, count) };
     // SAFETY: as above.
@@ -88,10 +89,31 @@ pub(super) unsafe fn slice<'a, T>(
 #[cold]
 #[inline(never)]
 fn wrong_list(is_null: bool, count: usize, align: usize, most: usize, what: &str) -> Failure {
-    match (is_null, count > most) {
-        (true, _) => Failure::null(what),
-        (false, true) => Failure::invalid(format!("{what}: {count} are too many; {most} are the most")),
-        (false, false) => Failure::invalid(format!("{what} is not aligned to {align} bytes")),
+    match !is_null && count > most {
+        true => Failure::invalid(format!("{what}: {count} are too many; {most} are the most")),
+        false => wrong_pointer(is_null, align, what),
+    }
+}
+
+/// A struct of C.
+///
+/// # Safety
+/// `item` is NULL or points to a value, which stays until this value is gone and is changed by nobody.
+#[inline(always)]
+pub(super) unsafe fn reference<'a, T>(item: *const T, what: &str) -> Result<&'a T, Failure> {
+    if item.is_null() || !item.is_aligned() {
+        return Err(wrong_pointer(item.is_null(), align_of::<T>(), what));
+    }
+    // SAFETY: the caller says that it is there; the pointer is no NULL and aligned.
+    Ok(unsafe { &*item })
+}
+
+#[cold]
+#[inline(never)]
+fn wrong_pointer(is_null: bool, align: usize, what: &str) -> Failure {
+    match is_null {
+        true => Failure::null(what),
+        false => Failure::invalid(format!("{what} is not aligned to {align} bytes")),
     }
 }
 

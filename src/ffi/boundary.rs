@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::last_error;
 use super::status::Status;
 use crate::error::Error;
+use crate::os::thread::Uncancellable;
 
 /// Why a call failed. Boxed: a call that does not fail returns in registers.
 #[derive(Debug)]
@@ -16,15 +17,24 @@ pub(super) struct Failure(Box<Reason>);
 enum Reason {
     /// The library says so.
     Error(Error),
-    /// The interface does.
-    Misuse(Status, Cow<'static, str>),
+    /// The interface does, and perhaps what to do about it.
+    Misuse(Status, Cow<'static, str>, Option<&'static str>),
 }
 
 impl Failure {
     /// A misuse of the interface.
     #[cold]
     pub(super) fn misuse(status: Status, sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Reason::Misuse(status, sentence.into())))
+        Self(Box::new(Reason::Misuse(status, sentence.into(), None)))
+    }
+
+    /// Says what to do about a misuse.
+    #[cold]
+    pub(super) fn with_hint(mut self, hint: &'static str) -> Self {
+        if let Reason::Misuse(_, _, place) = &mut *self.0 {
+            *place = Some(hint);
+        }
+        self
     }
 
     /// What can never be right.
@@ -42,21 +52,21 @@ impl Failure {
     pub(super) fn status(&self) -> Status {
         match &*self.0 {
             Reason::Error(error) => Status::of(error.kind()),
-            Reason::Misuse(status, _) => *status,
+            Reason::Misuse(status, ..) => *status,
         }
     }
 
     pub(super) fn sentence(&self) -> String {
         match &*self.0 {
             Reason::Error(error) => error.to_string(),
-            Reason::Misuse(_, sentence) => sentence.to_string(),
+            Reason::Misuse(_, sentence, _) => sentence.to_string(),
         }
     }
 
     pub(super) fn hint(&self) -> Option<&str> {
         match &*self.0 {
             Reason::Error(error) => error.hint(),
-            Reason::Misuse(..) => None,
+            Reason::Misuse(_, _, hint) => *hint,
         }
     }
 }
@@ -73,9 +83,10 @@ pub(super) type Ended = Result<Status, Failure>;
 /// Success.
 pub(super) const OK: Ended = Ok(Status::LMCACHE_STATUS_OK);
 
-/// Carries a call out. What went wrong is kept for `lmcache_last_error`; a panic is a status.
+/// Carries a call out. What went wrong is kept for `lmcache_last_error`; a panic is a status, and a `pthread_cancel` waits for the end.
 #[inline(always)]
 pub(super) fn guard(call: impl FnOnce() -> Ended) -> Status {
+    let _uncancellable = Uncancellable::new();
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(status)) => status,
         Ok(Err(failure)) => failed(&failure),

@@ -4,8 +4,13 @@
 use std::cell::Cell;
 
 use super::boundary::Failure;
-use super::slots::{self, Entered, MAX_DEPTH};
+use super::hazards::MAX_DEPTH;
+use super::slots::{self, Entered};
 use super::status::Status;
+
+/// What to do about a call that a callback cannot make.
+pub(super) const RETURN_FIRST: &str =
+    "return from the callback first, and make the call on a thread of the host";
 
 thread_local! {
     /// How many functions of the host this thread is in, one within the other.
@@ -16,14 +21,20 @@ fn depth() -> usize {
     DEPTH.try_with(Cell::get).unwrap_or(0)
 }
 
+/// Whether this thread is in a function of the host.
+pub(super) fn is_in_callback() -> bool {
+    depth() > 0
+}
+
 /// Refuses what waits for threads, of which the host's function may be on one.
 pub(super) fn refuse_in_callback(what: &str) -> Result<(), Failure> {
-    match depth() {
-        0 => Ok(()),
-        _ => Err(Failure::misuse(
+    match is_in_callback() {
+        false => Ok(()),
+        true => Err(Failure::misuse(
             Status::LMCACHE_STATUS_BUSY,
             format!("{what} waits for threads, one of which this callback may be on"),
-        )),
+        )
+        .with_hint(RETURN_FIRST)),
     }
 }
 
@@ -34,7 +45,8 @@ pub(super) fn refuse_too_deep() -> Result<(), Failure> {
         false => Err(Failure::misuse(
             Status::LMCACHE_STATUS_TOO_MANY,
             format!("callbacks are more than {MAX_DEPTH} deep within each other"),
-        )),
+        )
+        .with_hint(RETURN_FIRST)),
     }
 }
 
@@ -63,8 +75,14 @@ impl Drop for Callback {
     fn drop(&mut self) {
         // What is dropped by this is dropped within the callback still: it must not wait either.
         self.kept = [None, None];
-        let _ = DEPTH.try_with(|depth| depth.set(depth.get() - 1));
+        // A child that was forked within the function begins at 0.
+        let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
+}
+
+/// In the child of a `fork`: its only thread is the host's, and waits for no thread of the parent.
+pub(super) fn forget() {
+    let _ = DEPTH.try_with(|depth| depth.set(0));
 }
 
 #[cfg(test)]

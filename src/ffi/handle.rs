@@ -4,15 +4,33 @@ use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::boundary::{Ended, Failure, failed, panicked};
-use super::slots::{self, Entered, Header, MAX_DEPTH, MAX_HANDLES, OwnedRefusal, Refusal};
+use super::callbacks;
+use super::hazards::MAX_DEPTH;
+use super::slots::{self, Entered, Header, MAX_HANDLES, OwnedRefusal, Refusal};
 use super::status::Status;
+use super::threads;
 use crate::os::thread;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
+/// The kinds of handles, by the number that is in each handle of the kind. All stand here, so that no two can have one number: a handle
+/// would be taken for one of another type.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Scope = 1,
+    Layout,
+    Recorder,
+    Producer,
+    Storage,
+    Prefetch,
+    Reader,
+    Replay,
+}
+
 /// What stands behind a kind of handle.
 pub(super) trait Object: Sized + 'static {
-    /// The kind's number: unique, from 1 to 0xf0.
-    const KIND: u8;
+    /// Which kind: each type has its own.
+    const KIND: Kind;
     /// What it is called in sentences.
     const NAME: &'static str;
 }
@@ -23,7 +41,7 @@ pub(super) trait Shared: Object + Sync + Send {}
 /// An object that one thread at a time may use.
 pub(super) trait Exclusive: Object + Send {}
 
-/// An object that belongs to the thread that made it. It may be dropped by another: at the end of the process.
+/// An object that belongs to the thread that made it, and goes with it at the latest.
 pub(super) trait Owned: Object + Send {}
 
 #[repr(C)]
@@ -51,18 +69,26 @@ fn insert<T: Object, C>(value: T, owner: usize) -> Result<*mut C, Failure> {
         value: UnsafeCell::new(value),
     });
     let object = Box::into_raw(boxed);
-    let Some(handle) = slots::insert(T::KIND, object.cast(), owner) else {
+    let Some(handle) = slots::insert(T::KIND as u8, object.cast(), owner) else {
         // SAFETY: nobody else has seen it.
         drop(unsafe { Box::from_raw(object) });
-        let sentence = format!("{MAX_HANDLES} handles are open, which is the most there can be: free some");
-        return Err(Failure::misuse(Status::LMCACHE_STATUS_TOO_MANY, sentence));
+        let sentence = format!("{MAX_HANDLES} handles are open, which is the most there can be");
+        return Err(Failure::misuse(Status::LMCACHE_STATUS_TOO_MANY, sentence)
+            .with_hint("free handles that are used no more: what else uses a scope or a layout keeps it"));
     };
     Ok(std::ptr::without_provenance_mut(handle as usize))
 }
 
 /// A new handle of the calling thread's alone.
 pub(super) fn new_owned<T: Owned, C>(value: T) -> Result<*mut C, Failure> {
-    insert(value, thread::pointer())
+    if !threads::watch() {
+        let sentence =
+            "the thread is ending, or the system has no thread-specific key left (pthread_key_create)";
+        return Err(Failure::misuse(Status::LMCACHE_STATUS_IO, sentence));
+    }
+    let handle: *mut C = insert(value, thread::pointer())?;
+    threads::note_owned(handle.addr() as u64);
+    Ok(handle)
 }
 
 /// A new handle.
@@ -74,7 +100,7 @@ pub(super) fn new<T: Object + Send, C>(value: T) -> Result<*mut C, Failure> {
 #[inline(always)]
 pub(super) fn number<T: Object, C>(handle: *const C) -> Result<u64, Failure> {
     let number = handle.addr() as u64;
-    match slots::kind_of(number) == T::KIND {
+    match slots::kind_of(number) == T::KIND as u8 {
         true => Ok(number),
         false => Err(wrong::<T>(number)),
     }
@@ -105,7 +131,8 @@ fn refused<T: Object>(refusal: Refusal) -> Failure {
         Refusal::TooDeep => Failure::misuse(
             Status::LMCACHE_STATUS_TOO_MANY,
             format!("callbacks call the library more than {MAX_DEPTH} deep"),
-        ),
+        )
+        .with_hint(callbacks::RETURN_FIRST),
     }
 }
 
@@ -115,6 +142,7 @@ pub(super) fn busy<T: Object>() -> Failure {
     let sentence =
         format!("the {} is in use: by another thread, or by the call that this one is within", T::NAME);
     Failure::misuse(Status::LMCACHE_STATUS_BUSY, sentence)
+        .with_hint("let the other call end first; threads that work at the same time have one each")
 }
 
 #[cold]
@@ -176,13 +204,14 @@ fn not_owned<T: Object>(refusal: OwnedRefusal) -> Failure {
         OwnedRefusal::Invalid => gone::<T>(),
         OwnedRefusal::WrongThread => Failure::misuse(
             Status::LMCACHE_STATUS_WRONG_THREAD,
-            format!("the {} belongs to the thread that made it: each thread makes its own", T::NAME),
-        ),
+            format!("the {} belongs to the thread that made it", T::NAME),
+        )
+        .with_hint("make one on each thread, and free it there"),
     }
 }
 
 /// A whole call on an object of the calling thread: what [`guard`](super::boundary::guard) does, too, in one go, for the calls that are
-/// made for every chunk of every prompt. `call` must not call back into the host.
+/// made for every chunk of every prompt. `call` must not call back into the host, nor the system where a thread can be cancelled.
 #[inline(always)]
 pub(super) fn call_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Status {
     // Nothing in it but `call` can panic.
@@ -236,6 +265,8 @@ pub(super) fn free_owned<T: Owned, C>(handle: *mut C) -> Ended {
     if handle.is_null() {
         return super::boundary::OK;
     }
-    slots::owned(number::<T, C>(handle)?).map_err(not_owned::<T>)?;
+    let number = number::<T, C>(handle)?;
+    slots::owned(number).map_err(not_owned::<T>)?;
+    threads::forget_owned(number);
     free::<T, C>(handle)
 }

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use super::args::{output, slice, string};
+use super::args::{output, reference, slice, string};
 use super::boundary::{Failure, OK, guard};
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
 use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
@@ -63,7 +63,7 @@ pub struct lmcache_key_list {
 pub(super) struct Scope(pub(super) Arc<KeyScope>);
 
 impl Object for Scope {
-    const KIND: u8 = 1;
+    const KIND: Kind = Kind::Scope;
     const NAME: &'static str = "scope";
 }
 
@@ -73,7 +73,7 @@ impl Shared for Scope {}
 pub(super) struct Layout(pub(super) Arc<MemoryLayoutDesc>);
 
 impl Object for Layout {
-    const KIND: u8 = 2;
+    const KIND: Kind = Kind::Layout;
     const NAME: &'static str = "layout";
 }
 
@@ -115,28 +115,27 @@ impl<'a> Keys<'a> {
     /// `list` is NULL or points to a list whose pointers are what their fields say, for `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(list: *const lmcache_key_list) -> Result<Self, Failure> {
-        if list.is_null() || !list.is_aligned() {
-            return Err(no_list());
-        }
-        // SAFETY: passed on, no NULL and aligned.
-        let list = unsafe { *list };
-        if list.count == 0 {
+        // Field by field: the host has just written them one by one, and a processor waits long for a wider read of such bytes.
+        // SAFETY: passed on.
+        let list = unsafe { reference(list, "the list of keys") }?;
+        let (count, hash_bytes) = (list.count, list.hash_bytes);
+        if count == 0 {
             let scopes = None;
             return Ok(Self { hashes: &[], hash_bytes: 1, count: 0, scope: list.scope, scopes });
         }
-        if list.count > LMCACHE_MAX_KEYS || !(1..=LMCACHE_MAX_HASH_BYTES).contains(&list.hash_bytes) {
-            return Err(wrong_size(&list));
+        if count > LMCACHE_MAX_KEYS || !(1..=LMCACHE_MAX_HASH_BYTES).contains(&hash_bytes) {
+            return Err(wrong_size(count, hash_bytes));
         }
-        let (bytes, most) = (list.count * list.hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
+        let (bytes, most) = (count * hash_bytes, LMCACHE_MAX_KEYS * LMCACHE_MAX_HASH_BYTES);
         // SAFETY: passed on.
         let hashes = unsafe { slice(list.hashes, bytes, most, "the hashes of the keys") }?;
         let mut scopes = None;
         if !list.scopes.is_null() {
             // SAFETY: passed on.
-            let list = unsafe { slice(list.scopes, list.count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
+            let list = unsafe { slice(list.scopes, count, LMCACHE_MAX_KEYS, "the scopes of the keys") }?;
             scopes = Some(list);
         }
-        Ok(Self { hashes, hash_bytes: list.hash_bytes, count: list.count, scope: list.scope, scopes })
+        Ok(Self { hashes, hash_bytes, count, scope: list.scope, scopes })
     }
 
     /// Builds the keys behind `keys`.
@@ -169,12 +168,6 @@ impl<'a> Keys<'a> {
 
 #[cold]
 #[inline(never)]
-fn no_list() -> Failure {
-    Failure::null("the list of keys")
-}
-
-#[cold]
-#[inline(never)]
 fn no_room(count: usize) -> Failure {
     let sentence = format!("there is no memory for {count} keys");
     Failure::misuse(Status::LMCACHE_STATUS_OUT_OF_MEMORY, sentence)
@@ -182,11 +175,10 @@ fn no_room(count: usize) -> Failure {
 
 #[cold]
 #[inline(never)]
-fn wrong_size(list: &lmcache_key_list) -> Failure {
+fn wrong_size(count: usize, hash_bytes: usize) -> Failure {
     Failure::invalid(format!(
-        "a list of {} keys with hashes of {} bytes: there are at most {LMCACHE_MAX_KEYS} keys, and hashes have 1 to \
-         {LMCACHE_MAX_HASH_BYTES} bytes",
-        list.count, list.hash_bytes
+        "a list of {count} keys with hashes of {hash_bytes} bytes: there are at most {LMCACHE_MAX_KEYS} keys, and hashes have 1 to \
+         {LMCACHE_MAX_HASH_BYTES} bytes"
     ))
 }
 

@@ -1,6 +1,6 @@
 //! What a prefetch asks for.
 
-use super::args::{flag, reserved, slice};
+use super::args::{flag, reference, reserved, slice};
 use super::boundary::Failure;
 use super::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec};
@@ -67,11 +67,8 @@ pub struct lmcache_prefetch_spec {
 pub(super) unsafe fn read_spec(
     spec: *const lmcache_prefetch_spec,
 ) -> Result<(PrefetchTaskSpec, bool), Failure> {
-    if spec.is_null() || !spec.is_aligned() {
-        return Err(Failure::null("spec"));
-    }
     // SAFETY: the caller's promise, here and below.
-    let spec = unsafe { *spec };
+    let spec = *unsafe { reference(spec, "spec") }?;
     // SAFETY: as above.
     let rows = unsafe { slice(spec.rows, spec.row_count, LMCACHE_MAX_ROWS, "the rows of the prefetch") }?;
     let keys = rows.iter().try_fold(0_usize, |keys, row| keys.checked_add(row.keys.count));

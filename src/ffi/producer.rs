@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::args::{Growing, growing, optional_string, output, reserved, slice, string};
 use super::boundary::{Ended, Failure, OK, guard};
-use super::handle::{self, Object, Owned};
+use super::handle::{self, Kind, Object, Owned};
 use super::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
 use super::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use super::recorder::{Recorder, lmcache_recorder};
@@ -24,7 +24,8 @@ const KEPT_SCOPES: usize = 64;
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_producer(());
 
-/// A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host.
+/// A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host. All of them are 0 for a call that was
+/// DROPPED.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -89,7 +90,7 @@ struct Producer {
 unsafe impl Send for Producer {}
 
 impl Object for Producer {
-    const KIND: u8 = 4;
+    const KIND: Kind = Kind::Producer;
     const NAME: &'static str = "producer";
 }
 
@@ -152,22 +153,32 @@ impl Producer {
     }
 }
 
-/// Writes the number of a call, if it was recorded and anybody wants it.
+/// The number of no call: what a dropped one gets, so that its end is not taken for that of the call before.
+const NO_CALL: lmcache_call_id = lmcache_call_id { number: 0, kind: 0, reserved: 0 };
+
+/// Ends a call that records: says whether it was recorded, and writes its number if anybody wants it.
 ///
 /// # Safety
 /// `out` is NULL or points to room for a number.
 #[inline(always)]
-unsafe fn recorded(call: Option<CallId>, out: *mut lmcache_call_id) -> Ended {
-    let Some(call) = call else { return Ok(Status::LMCACHE_STATUS_DROPPED) };
+unsafe fn end(recorded: Option<CallId>, out: *mut lmcache_call_id) -> Ended {
     if !out.is_null() {
-        let id = lmcache_call_id { number: call.to_bits(), kind: call.kind_number().into(), reserved: 0 };
+        let id = recorded.map_or(NO_CALL, |call| lmcache_call_id {
+            number: call.to_bits(),
+            kind: call.kind_number().into(),
+            reserved: 0,
+        });
         // SAFETY: the caller's promise.
         unsafe { out.write_unaligned(id) };
     }
-    OK
+    match recorded {
+        Some(_) => OK,
+        None => Ok(Status::LMCACHE_STATUS_DROPPED),
+    }
 }
 
-/// Makes what the calling thread records with. It lives on its own: the recorder may be freed before it, and then calls are dropped.
+/// Makes what the calling thread records with. It lives on its own: the recorder may be closed and freed before it, and then calls are
+/// dropped. A thread that ends without having freed it has it freed then. CLOSED if the recorder was closed.
 ///
 /// # Safety
 /// `out` points to room for a handle.
@@ -188,7 +199,8 @@ pub unsafe extern "C" fn lmcache_producer_new(
     })
 }
 
-/// Gives a producer back; by its own thread. What it recorded is written. NULL is fine.
+/// Gives a producer back; by its own thread, at the latest in a destructor of `pthread_key_create`. What it recorded is written. NULL is
+/// fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_producer_free(producer: *mut lmcache_producer) -> Status {
     guard(|| handle::free_owned::<Producer, _>(producer))
@@ -213,25 +225,27 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
         keys.build(&mut producer.keys)?;
         let recorded = producer.thread.reserve_write(&producer.keys, &layout);
         // SAFETY: as above.
-        unsafe { self::recorded(recorded, call) }
+        unsafe { end(recorded, call) }
     })
 }
 
+/// `hashed` is a function, and so each that calls this has code of its own, which knows the operation.
+///
 /// # Safety
 /// As for the functions that call it.
 #[inline(always)]
 unsafe fn record(
     producer: *mut lmcache_producer,
     keys: *const lmcache_key_list,
-    hashed: HashedCall,
+    hashed: impl FnOnce() -> HashedCall,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handle::call_owned::<Producer, _>(producer, move |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        let recorded = producer.record(hashed, &keys)?;
+        let recorded = producer.record(hashed(), &keys)?;
         // SAFETY: as above.
-        unsafe { self::recorded(recorded, call) }
+        unsafe { end(recorded, call) }
     })
 }
 
@@ -246,7 +260,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_write(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::FinishWrite, call) }
+    unsafe { record(producer, keys, || HashedCall::FinishWrite, call) }
 }
 
 /// Records that a reader enters: `read_prefetched_results`. `call` may be NULL.
@@ -260,7 +274,7 @@ pub unsafe extern "C" fn lmcache_producer_read_enter(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::ReadEnter, call) }
+    unsafe { record(producer, keys, || HashedCall::ReadEnter, call) }
 }
 
 /// Records that a reader leaves. `call` may be NULL.
@@ -274,7 +288,7 @@ pub unsafe extern "C" fn lmcache_producer_read_exit(
     call: *mut lmcache_call_id,
 ) -> Status {
     // SAFETY: the caller's promise.
-    unsafe { record(producer, keys, HashedCall::ReadExit, call) }
+    unsafe { record(producer, keys, || HashedCall::ReadExit, call) }
 }
 
 /// Records `finish_read_prefetched`: so many read locks on each key are released. `call` may be NULL.
@@ -290,7 +304,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
 ) -> Status {
     if let Ok(read_locks) = u16::try_from(read_locks) {
         // SAFETY: the caller's promise.
-        return unsafe { record(producer, keys, HashedCall::FinishRead { read_locks }, call) };
+        return unsafe { record(producer, keys, move || HashedCall::FinishRead { read_locks }, call) };
     }
     handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
@@ -299,7 +313,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
         keys.build(&mut producer.keys)?;
         let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
         // SAFETY: as above.
-        unsafe { self::recorded(recorded, call) }
+        unsafe { end(recorded, call) }
     })
 }
 
@@ -322,7 +336,7 @@ pub unsafe extern "C" fn lmcache_producer_submit_prefetch(
         let request_id = unsafe { optional_string(request_id, "request_id") }?.unwrap_or_default();
         let recorded = producer.thread.submit_prefetch_task(&spec, request_id, skip_l2);
         // SAFETY: as above.
-        unsafe { self::recorded(recorded, call) }
+        unsafe { end(recorded, call) }
     })
 }
 
@@ -346,11 +360,12 @@ pub unsafe extern "C" fn lmcache_producer_host_call(
         let bytes = unsafe { slice(bytes, length, LMCACHE_MAX_HOST_CALL_BYTES, "bytes") }?;
         let recorded = producer.thread.host_call(name, bytes);
         // SAFETY: as above.
-        unsafe { self::recorded(recorded, call) }
+        unsafe { end(recorded, call) }
     })
 }
 
-/// Records what became of a call, which another thread may have recorded.
+/// Records what became of a call, which another thread of the same recording may have recorded. DROPPED if recording is off, if the ring is
+/// full (`lost_completions` of the recorder counts that), or if the call itself was DROPPED.
 ///
 /// # Safety
 /// `completion` points to a completion whose `struct_size` is set, and has that many bytes.
@@ -364,9 +379,6 @@ pub unsafe extern "C" fn lmcache_producer_complete(
         // SAFETY: the caller's promise.
         let given = unsafe { growing(completion, "completion") }?;
         reserved("reserved of the call", call.reserved)?;
-        let kind = u8::try_from(call.kind).ok();
-        let call = kind.and_then(|kind| CallId::from_numbers(call.number, kind));
-        let call = call.ok_or_else(|| Failure::invalid("this is the number of no recorded call"))?;
         let outcome = u8::try_from(given.outcome).ok().and_then(Outcome::from_number);
         let outcome =
             outcome.ok_or_else(|| Failure::invalid(format!("there is no outcome {}", given.outcome)))?;
@@ -378,7 +390,16 @@ pub unsafe extern "C" fn lmcache_producer_complete(
             hit_keys: given.hit_keys,
             bytes: given.bytes,
         };
-        producer.thread.complete(call, &completion);
-        OK
+        if call == NO_CALL {
+            return Ok(Status::LMCACHE_STATUS_DROPPED);
+        }
+        let kind = u8::try_from(call.kind).ok();
+        let call = kind.and_then(|kind| CallId::from_numbers(call.number, kind));
+        let call = call.filter(|call| producer.thread.knows(*call));
+        let call = call.ok_or_else(|| Failure::invalid("this is the number of no call of this recording"))?;
+        match producer.thread.complete(call, &completion) {
+            true => OK,
+            false => Ok(Status::LMCACHE_STATUS_DROPPED),
+        }
     })
 }

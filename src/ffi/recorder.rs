@@ -1,6 +1,7 @@
 //! The recorder: one for the process, a producer for each thread.
 
 use std::ffi::{c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -8,22 +9,23 @@ use sha2::{Digest, Sha256};
 use super::args::{Growing, flag, growing, optional_string, output, string};
 use super::boundary::{Ended, Failure, OK, guard};
 use super::callbacks;
+use super::gates;
 use super::growing_output::growing_output;
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::log;
 use super::status::Status;
 use crate::error::Error;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 use crate::trace::TraceRecorder;
-use crate::trace::recorder::{FullPolicy, Interning, RecorderOptions, RecorderStats, Rotation};
+use crate::trace::recorder::{FullPolicy, Interning, RecorderOptions, RecorderStats, Rotation, StopCallback};
 
 /// A recording. Any number of threads may use it at once.
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_recorder(());
 
 /// Told once if a recording stops by itself, on the recorder's own thread: the disk is full, a limit is reached, the folder is gone.
-/// `reason` ends in NUL and is borrowed for the time of the call. It must return, and may call anything but
-/// `lmcache_recorder_close` and `lmcache_recorder_free` on this recorder, which wait for that thread.
+/// `reason` ends in NUL and is borrowed for the time of the call. It must return. What waits for threads of the library is BUSY in it, as in
+/// every callback: `lmcache_recorder_close` and `lmcache_recorder_flush` among them, of whichever recorder.
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub type lmcache_stop_callback = Option<unsafe extern "C" fn(reason: *const c_char, user_data: *mut c_void)>;
 
@@ -70,8 +72,8 @@ unsafe impl Growing for lmcache_recorder_options {
     const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
-/// What a recording has done so far. Calls and losses are right once it is flushed or closed. It begins with its size;
-/// `LMCACHE_RECORDER_STATS_INIT` sets it.
+/// What a recording has done so far. Calls and losses are right once it is flushed or closed: every call that was attempted while recording
+/// was on, and has returned, is in one of them. It begins with its size; `LMCACHE_RECORDER_STATS_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -82,13 +84,13 @@ pub struct lmcache_recorder_stats {
     pub reserved: u32,
     /// Calls that are in the files.
     pub calls: u64,
-    /// Calls that were attempted and are not; the file says which and where.
+    /// Calls that were attempted and are not. The file says which and where, but for those that came while it was closed.
     pub lost: u64,
     /// Calls that came late: after later ones had been written.
     pub late: u64,
     /// Completions in the files.
     pub completions: u64,
-    /// Completions that found the ring full.
+    /// Completions that are not: they found the ring full, the recording had stopped, or was being closed.
     pub lost_completions: u64,
     /// Bytes of all files, those that were deleted since included.
     pub file_bytes: u64,
@@ -105,17 +107,40 @@ unsafe impl Growing for lmcache_recorder_stats {
     const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
-pub(super) struct Recorder(pub(super) Arc<TraceRecorder>);
+/// A recording, which a storage manager can have a part of.
+pub(super) struct Recorder(pub(super) ManuallyDrop<Arc<TraceRecorder>>);
 
 impl Object for Recorder {
-    const KIND: u8 = 3;
+    const KIND: Kind = Kind::Recorder;
     const NAME: &'static str = "recorder";
 }
 
 impl Shared for Recorder {}
 
-/// The callback of a host, which may be called from another thread.
-struct OnStop(unsafe extern "C" fn(*const c_char, *mut c_void), *mut c_void);
+impl Drop for Recorder {
+    /// Whoever drops the last reference closes the recording, and waits for its thread. On which thread a callback may be; then another
+    /// one waits.
+    fn drop(&mut self) {
+        // SAFETY: nobody looks at it after this.
+        let recorder = unsafe { ManuallyDrop::take(&mut self.0) };
+        if !callbacks::is_in_callback() {
+            return;
+        }
+        let kept = Arc::new(Mutex::new(Some(recorder)));
+        let theirs = Arc::clone(&kept);
+        let closer = std::thread::Builder::new().name("lmcache-closer".to_owned());
+        if closer.spawn(move || drop(lock(&theirs).take())).is_err() {
+            log::say("a recorder is not closed: there is no thread for it");
+            std::mem::forget(kept);
+        }
+    }
+}
+
+/// The callback of a host, which is called on the recorder's thread.
+struct OnStop {
+    callback: unsafe extern "C" fn(*const c_char, *mut c_void),
+    user_data: *mut c_void,
+}
 
 // SAFETY: the host says that its callback is called on the recorder's thread.
 unsafe impl Send for OnStop {}
@@ -124,60 +149,79 @@ impl OnStop {
     fn tell(&self, sentence: &str) {
         let Ok(text) = std::ffi::CString::new(sentence.replace('\0', "\u{fffd}")) else { return };
         // SAFETY: the host's promise; the text stays for the time of the call.
-        callbacks::call_host([0, 0], || unsafe { (self.0)(text.as_ptr(), self.1) });
+        callbacks::call_host([0, 0], || unsafe { (self.callback)(text.as_ptr(), self.user_data) });
     }
 }
 
 /// # Safety
-/// The pointers of `options` are what their fields say.
-unsafe fn options(options: &lmcache_recorder_options) -> Result<RecorderOptions, Failure> {
+/// The pointers of `given` are what their fields say.
+unsafe fn read_options(given: &lmcache_recorder_options) -> Result<RecorderOptions, Failure> {
     // SAFETY: the caller's promise, here and below.
-    let path = unsafe { string(options.path, "path") }?;
-    let mut made = RecorderOptions::new(path);
+    let mut options = RecorderOptions::new(unsafe { string(given.path, "path") }?);
     // SAFETY: as above.
-    if let Some(node) = unsafe { optional_string(options.node, "node") }? {
-        made.facts.node = node.to_owned();
+    if let Some(node) = unsafe { optional_string(given.node, "node") }? {
+        options.facts.node = node.to_owned();
     }
     // SAFETY: as above.
-    if let Some(json) = unsafe { optional_string(options.storage_config_json, "storage_config_json") }? {
-        let digest = Sha256::digest(json.as_bytes());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        made = made.with_storage_config(json, digest);
+    if let Some(json) = unsafe { optional_string(given.storage_config_json, "storage_config_json") }? {
+        options = options.with_storage_config(json, sha256_hex(json));
     }
-    made.full_policy = match options.full_policy {
-        0 => FullPolicy::Drop,
-        1 => FullPolicy::Wait,
-        other => return Err(Failure::invalid(format!("full_policy is {other}; it is 0 or 1"))),
-    };
-    made.interning = match options.interning {
-        0 => Interning::WhenIdle,
-        1 => Interning::Always,
-        2 => Interning::Never,
-        other => return Err(Failure::invalid(format!("interning is {other}; it is 0, 1 or 2"))),
-    };
-    if options.ring_bytes > 0 {
-        made.ring_bytes = usize::try_from(options.ring_bytes).unwrap_or(usize::MAX);
+    options.full_policy = full_policy(given.full_policy)?;
+    options.interning = interning(given.interning)?;
+    read_sizes_and_times(given, &mut options);
+    options.is_enabled = !flag("starts_disabled", given.starts_disabled)?;
+    options.on_stop = Some(on_stop(given));
+    Ok(options)
+}
+
+fn sha256_hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn full_policy(number: u32) -> Result<FullPolicy, Failure> {
+    match number {
+        0 => Ok(FullPolicy::Drop),
+        1 => Ok(FullPolicy::Wait),
+        other => Err(Failure::invalid(format!("full_policy is {other}; it is 0 or 1"))),
     }
-    let given = |number: u64| (number > 0).then_some(number);
-    made.rotation = Rotation {
-        max_file_bytes: given(options.max_file_bytes),
-        max_file_age: given(options.max_file_age_ns).map(Duration::from_nanos),
-        max_total_bytes: given(options.max_total_bytes),
-    };
-    made.sync_interval = given(options.sync_interval_ns).map(Duration::from_nanos);
-    if let Some(interval_ns) = given(options.poll_interval_ns) {
-        made.poll_interval = Duration::from_nanos(interval_ns);
+}
+
+fn interning(number: u32) -> Result<Interning, Failure> {
+    match number {
+        0 => Ok(Interning::WhenIdle),
+        1 => Ok(Interning::Always),
+        2 => Ok(Interning::Never),
+        other => Err(Failure::invalid(format!("interning is {other}; it is 0, 1 or 2"))),
     }
-    made.is_enabled = !flag("starts_disabled", options.starts_disabled)?;
-    let on_stop = options.on_stop.map(|callback| OnStop(callback, options.on_stop_user_data));
-    made.on_stop = Some(Box::new(move |error: &Error| {
+}
+
+/// Those that are not 0; what they may be is checked where the recording is opened.
+fn read_sizes_and_times(given: &lmcache_recorder_options, options: &mut RecorderOptions) {
+    let unless_zero = |number: u64| (number > 0).then_some(number);
+    if let Some(bytes) = unless_zero(given.ring_bytes) {
+        options.ring_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    }
+    options.rotation = Rotation {
+        max_file_bytes: unless_zero(given.max_file_bytes),
+        max_file_age: unless_zero(given.max_file_age_ns).map(Duration::from_nanos),
+        max_total_bytes: unless_zero(given.max_total_bytes),
+    };
+    options.sync_interval = unless_zero(given.sync_interval_ns).map(Duration::from_nanos);
+    if let Some(interval_ns) = unless_zero(given.poll_interval_ns) {
+        options.poll_interval = Duration::from_nanos(interval_ns);
+    }
+}
+
+/// Tells the log callback and the host's own that a recording has stopped.
+fn on_stop(given: &lmcache_recorder_options) -> StopCallback {
+    let on_stop = given.on_stop.map(|callback| OnStop { callback, user_data: given.on_stop_user_data });
+    Box::new(move |error: &Error| {
         let sentence = format!("no more is recorded: {error}");
         log::say(&sentence);
         if let Some(on_stop) = on_stop {
             on_stop.tell(&sentence);
         }
-    }));
-    Ok(made)
+    })
 }
 
 /// Opens a recording and starts its writer's thread.
@@ -196,15 +240,14 @@ pub unsafe extern "C" fn lmcache_recorder_open(
         // SAFETY: as above.
         let given = unsafe { growing(options, "options") }?;
         // SAFETY: as above.
-        let options = unsafe { self::options(&given) }?;
-        let recorder = TraceRecorder::open(options)?;
-        out.write(handle::new(Recorder(Arc::new(recorder)))?);
+        let recorder = TraceRecorder::open(unsafe { read_options(&given) }?)?;
+        out.write(handle::new(Recorder(ManuallyDrop::new(Arc::new(recorder))))?);
         OK
     })
 }
 
 /// The gate of a recorder: 1 while calls are recorded, else 0. The pointer is valid for as long as the process; when the recorder is
-/// gone the number is 0. See `lmcache_is_recording`.
+/// gone, and in a child of `fork`, the number is 0. See `lmcache_is_recording`.
 ///
 /// # Safety
 /// `out` points to room for a pointer.
@@ -217,29 +260,34 @@ pub unsafe extern "C" fn lmcache_recorder_gate(
         // SAFETY: the caller's promise.
         let out = unsafe { output(out, "out") }?;
         handle::with::<Recorder, _>(recorder, |recorder| {
-            out.write(std::ptr::from_ref(recorder.0.gate()).cast());
+            out.write(std::ptr::from_ref(recorder.0.gate(gates::add)).cast());
             OK
         })
     })
 }
 
-/// Switches recording on (1) or off (0). A recording that has stopped by itself stays off.
+/// Switches recording on (1) or off (0). A recording that has stopped by itself stays off; one that was closed is CLOSED.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_set_enabled(recorder: *const lmcache_recorder, is_enabled: u32) -> Status {
     guard(|| {
         let is_enabled = flag("is_enabled", is_enabled)?;
         handle::with::<Recorder, _>(recorder, |recorder| {
+            if is_enabled {
+                recorder.0.check_open()?;
+            }
             recorder.0.set_enabled(is_enabled);
             OK
         })
     })
 }
 
-/// Waits until everything that was recorded before is in the file, where a killed process does not lose it.
+/// Waits until everything that was recorded before is in the file, where a killed process does not lose it. After
+/// `lmcache_recorder_close` it is there already. Within a callback it is BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_flush(recorder: *const lmcache_recorder) -> Status {
     guard(|| {
         handle::with::<Recorder, _>(recorder, |recorder| {
+            callbacks::refuse_in_callback("lmcache_recorder_flush")?;
             recorder.0.flush()?;
             OK
         })
@@ -265,19 +313,23 @@ pub unsafe extern "C" fn lmcache_recorder_get_stats(
     })
 }
 
-/// Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm. Producers may be
-/// freed before or after; calls on them are dropped from now on.
+/// Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm: whoever comes
+/// second waits, too, until the file is closed. Producers may be freed before or after; calls on them are dropped from now on. A call that
+/// another thread is making meanwhile can be OK and still come too late for the file: it is one of `lost` then. Within a callback this is
+/// BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_close(recorder: *const lmcache_recorder) -> Status {
     guard(|| handle::with::<Recorder, _>(recorder, close))
 }
 
 fn close(recorder: &Recorder) -> Ended {
+    callbacks::refuse_in_callback("lmcache_recorder_close")?;
     recorder.0.close()?;
     OK
 }
 
-/// Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. NULL is fine.
+/// Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. A storage manager that records to it
+/// keeps it open (`lmcache_storage_record`), producers do not. Within a callback this does not wait until it is closed. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_free(recorder: *mut lmcache_recorder) -> Status {
     guard(|| handle::free::<Recorder, _>(recorder))

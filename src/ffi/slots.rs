@@ -5,33 +5,28 @@
 //!  slot     state: the handle that is in it, or a generation and one of FREE, RESERVED, GRAVE, DROPPING
 //! ```
 //!
-//! A call *enters* a slot: it notes the slot where only its thread writes (a hazard), passes a barrier, and looks whether the
+//! A call *enters* a slot: it notes the slot where only its thread writes (a [hazard](super::hazards)), passes a barrier, and looks whether the
 //! state is still the handle. Whoever frees the handle makes its state a grave, passes the other side of the barrier, and looks for
 //! hazards. Either the call sees the grave or it is seen. A call that *leaves* takes its hazard away, passes the barrier and looks at the
 //! state: if it is a grave by now, it looks for hazards as well. So the last one to leave, or whoever freed the handle if nobody was
-//! there, drops the object. Neither waits for the other, and a call costs no instruction that locks the bus.
+//! there, drops the object. Neither waits for the other, and where the kernel has `membarrier(2)` entering and leaving cost no instruction
+//! that locks the bus.
+//!
+//! A handle that belongs to a thread is not entered: nobody else takes it away, and its thread does so at its [end](super::threads), if it
+//! has not before.
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-
+use super::hazards::{self, Hazard};
 use crate::os::barrier;
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Handles of all kinds that can be open at once.
 pub(super) const MAX_HANDLES: usize = 1 << 16;
-
-/// Calls of one thread that can be under way at once: one, and those of callbacks within callbacks.
-pub(super) const MAX_DEPTH: usize = 4;
-
-/// Slots that a thread can be in at once: each of those calls is in one, looks up what its arguments name, and the callback that it comes
-/// from holds another.
-const MAX_HAZARDS: usize = 3 * MAX_DEPTH;
 
 const KIND_BITS: u32 = 8;
 const SLOT_BITS: u32 = 16;
 const KIND_MASK: u64 = (1 << KIND_BITS) - 1;
 
-/// Kinds of a slot that hold no handle; those of handles are between them.
+/// What stands in the place of the kind where a slot has no handle. The kinds of handles are between.
 const FREE: u64 = 0;
 const DROPPING: u64 = 0xfd;
 const GRAVE: u64 = 0xfe;
@@ -55,36 +50,30 @@ pub(super) struct Header {
     pub(super) drop: unsafe fn(*mut Header),
 }
 
+/// Aligned, so that none lies in two cache lines.
+#[repr(align(32))]
 struct Slot {
     state: AtomicU64,
     /// The address of the object.
     object: AtomicUsize,
-    /// For a handle of one thread, that thread; else 0.
+    /// For a handle of one thread, that thread; else 0. Another thread can get the same number when that one is gone, and its handles
+    /// are gone by then.
     owner: AtomicUsize,
-}
-
-/// The slots that a thread's calls are in; written by that thread alone.
-struct Hazards {
-    /// Slots and one, or 0.
-    slots: [AtomicU32; MAX_HAZARDS],
-    is_taken: AtomicBool,
-    /// The address of the next one; they are never given back.
-    next: AtomicUsize,
 }
 
 struct Table {
     slots: [Slot; MAX_HANDLES],
-    /// Where the next search for a free slot begins: those that were free for longest come first.
+    /// Where the next search for a free slot begins: slots take turns, so that it takes long until one comes again.
     cursor: AtomicUsize,
-    /// The address of the first of all hazards.
-    hazards: AtomicUsize,
+    /// There may be graves that nobody comes back to: the kernel refused the barrier.
+    has_forgotten_graves: AtomicBool,
 }
 
 static TABLE: Table = Table {
     slots: [const { Slot { state: AtomicU64::new(0), object: AtomicUsize::new(0), owner: AtomicUsize::new(0) } };
         MAX_HANDLES],
     cursor: AtomicUsize::new(0),
-    hazards: AtomicUsize::new(0),
+    has_forgotten_graves: AtomicBool::new(false),
 };
 
 fn slot_of(handle: u64) -> usize {
@@ -104,7 +93,7 @@ pub(super) fn kind_of(handle: u64) -> u8 {
 /// Takes in an object, and returns its handle; nothing if there are [`MAX_HANDLES`]. `owner` is the thread that it belongs to, or 0.
 pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64> {
     barrier::prepare();
-    watch_forks();
+    super::forks::watch();
     for _ in 0..MAX_HANDLES {
         // Relaxed: where a search begins.
         let number = TABLE.cursor.fetch_add(1, Ordering::Relaxed) % MAX_HANDLES;
@@ -140,7 +129,7 @@ pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64>
 #[inline(always)]
 pub(super) fn owned(handle: u64) -> Result<*mut Header, OwnedRefusal> {
     let slot = &TABLE.slots[slot_of(handle)];
-    // Acquire, with the release in `insert`. Nobody but this thread takes a handle of its own away.
+    // Acquire, with the release in `insert`. Nobody but its thread takes a handle away that has an owner.
     if slot.state.load(Ordering::Acquire) != handle {
         return Err(OwnedRefusal::Invalid);
     }
@@ -169,17 +158,13 @@ pub(super) fn is_there(handle: u64) -> bool {
 
 /// Whether a call of this thread is in the slot of a handle.
 pub(super) fn is_in(handle: u64) -> bool {
-    let mark = slot_of(handle) as u32 + 1;
-    // Relaxed: written by this thread.
-    own_hazards().slots.iter().any(|hazard| hazard.load(Ordering::Relaxed) == mark)
+    hazards::is_own(slot_of(handle))
 }
 
 /// A call that is in a slot: the object stays until it is dropped.
 pub(super) struct Entered {
     number: usize,
-    hazard: &'static AtomicU32,
-    /// Hazards belong to the thread that wrote them.
-    _not_send: PhantomData<*const ()>,
+    hazard: Hazard,
 }
 
 impl Entered {
@@ -187,12 +172,8 @@ impl Entered {
     #[inline]
     pub(super) fn new(handle: u64) -> Result<Self, Refusal> {
         let number = slot_of(handle);
-        // Relaxed, here and for the store: only this thread writes its hazards; the barrier orders the store.
-        let free = |hazard: &&AtomicU32| hazard.load(Ordering::Relaxed) == 0;
-        let hazard = own_hazards().slots.iter().find(free).ok_or(Refusal::TooDeep)?;
-        hazard.store(number as u32 + 1, Ordering::Relaxed);
-        let entered = Self { number, hazard, _not_send: PhantomData };
-        // With `heavy` in `bury`: either this thread sees the grave, or its hazard is seen.
+        let entered = Self { number, hazard: Hazard::new(number).ok_or(Refusal::TooDeep)? };
+        // With `pass_barrier` in `bury`: either this thread sees the grave, or its hazard is seen.
         barrier::light();
         // Acquire, with the release in `insert`: the object is whole. Who is refused leaves as any other: its hazard may have been
         // seen by whoever frees what is in the slot.
@@ -212,9 +193,8 @@ impl Entered {
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        // Release, with the acquire in `is_hazard`: what this call did happened before the object is dropped.
-        self.hazard.store(0, Ordering::Release);
-        // With `heavy` in `bury`: either this thread sees the grave, or its hazard is seen to be gone.
+        self.hazard.clear();
+        // With `pass_barrier` in `bury`: either this thread sees the grave, or its hazard is seen to be gone.
         barrier::light();
         // Relaxed: the exchange in `bury` decides.
         let state = TABLE.slots[self.number].state.load(Ordering::Relaxed);
@@ -226,6 +206,7 @@ impl Drop for Entered {
 
 /// Takes a handle away. Its object is dropped as soon as no call is in it.
 pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
+    bury_forgotten();
     let number = slot_of(handle);
     if is_in(handle) {
         return Err(if is_there(handle) { Refusal::Busy } else { Refusal::Invalid });
@@ -244,8 +225,39 @@ pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
 /// are looked for, and has to be the same one after: by then the object may be gone, another one may have come, been entered and freed.
 #[cold]
 fn bury(number: usize, grave: u64) {
-    barrier::heavy();
-    if is_hazard(number) {
+    match pass_barrier() {
+        true => drop_unless_in_use(number, grave),
+        // Relaxed: see `bury_forgotten`.
+        false => TABLE.has_forgotten_graves.store(true, Ordering::Relaxed),
+    }
+}
+
+/// The other side of what calls pass when they enter and leave. False if it cannot be passed: a call may be in a slot unseen.
+fn pass_barrier() -> bool {
+    // `heavy` is a fence in any case; threads without hazards are in no slot, and pass one before they enter their first.
+    barrier::heavy() || hazards::are_own_alone()
+}
+
+/// Buries what could not be before.
+pub(super) fn bury_forgotten() {
+    // Relaxed, both: who frees a handle later than that comes here later, too.
+    if !TABLE.has_forgotten_graves.load(Ordering::Relaxed)
+        || !TABLE.has_forgotten_graves.swap(false, Ordering::Relaxed)
+    {
+        return;
+    }
+    // Relaxed: the exchange in `drop_unless_in_use` decides.
+    let states = TABLE.slots.iter().map(|slot| slot.state.load(Ordering::Relaxed)).enumerate();
+    let graves: Vec<_> = states.filter(|(_, state)| state & KIND_MASK == GRAVE).collect();
+    match pass_barrier() {
+        true => graves.into_iter().for_each(|(number, grave)| drop_unless_in_use(number, grave)),
+        false => TABLE.has_forgotten_graves.store(true, Ordering::Relaxed),
+    }
+}
+
+/// What [`bury`] does behind the barrier.
+fn drop_unless_in_use(number: usize, grave: u64) {
+    if hazards::is_any(number) {
         return;
     }
     let slot = &TABLE.slots[number];
@@ -272,112 +284,27 @@ fn next_free(number: usize, state: u64) -> u64 {
     (generation << SLOT_BITS | number as u64) << KIND_BITS | FREE
 }
 
-/// Whether some call is in a slot.
-fn is_hazard(number: usize) -> bool {
-    all_hazards().flat_map(|hazards| &hazards.slots).any(|hazard| {
-        // Acquire, with the release in `Entered::drop`.
-        hazard.load(Ordering::Acquire) == number as u32 + 1
-    })
-}
-
-fn all_hazards() -> impl Iterator<Item = &'static Hazards> {
-    // Acquire, here and below, with the release in `take_hazards`.
-    let mut next = TABLE.hazards.load(Ordering::Acquire);
-    std::iter::from_fn(move || {
-        // SAFETY: the address is that of a leaked box, or 0.
-        let hazards = unsafe { (next as *const Hazards).as_ref() }?;
-        next = hazards.next.load(Ordering::Acquire);
-        Some(hazards)
-    })
-}
-
-thread_local! {
-    static OWN: Cell<Option<&'static Hazards>> = const { Cell::new(None) };
-    static GIVES_BACK: GivesBack = const { GivesBack };
-}
-
-/// Gives a thread's hazards back at its end.
-struct GivesBack;
-
-impl Drop for GivesBack {
-    fn drop(&mut self) {
-        if let Some(hazards) = OWN.take() {
-            // Release, with the acquire in `take_hazards`.
-            hazards.is_taken.store(false, Ordering::Release);
-        }
-    }
-}
-
-#[inline(always)]
-fn own_hazards() -> &'static Hazards {
-    match OWN.get() {
-        Some(hazards) => hazards,
-        None => take_hazards(),
-    }
-}
-
-#[cold]
-fn take_hazards() -> &'static Hazards {
-    let take = |hazards: &&Hazards| {
-        let exchange = hazards.is_taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        exchange.is_ok()
-    };
-    let hazards = all_hazards().find(take).unwrap_or_else(add_hazards);
-    OWN.set(Some(hazards));
-    // A thread that is ending already keeps them for good: some bytes.
-    let _ = GIVES_BACK.try_with(|_| ());
-    hazards
-}
-
-fn add_hazards() -> &'static Hazards {
-    let hazards = Box::leak(Box::new(Hazards {
-        slots: [const { AtomicU32::new(0) }; MAX_HAZARDS],
-        is_taken: AtomicBool::new(true),
-        next: AtomicUsize::new(0),
-    }));
-    let hazards: &'static Hazards = hazards;
-    // Relaxed: the exchange decides.
-    let mut first = TABLE.hazards.load(Ordering::Relaxed);
-    loop {
-        hazards.next.store(first, Ordering::Relaxed);
-        let address = std::ptr::from_ref(hazards) as usize;
-        // Release, with the acquire in `all_hazards`.
-        match TABLE.hazards.compare_exchange(first, address, Ordering::Release, Ordering::Relaxed) {
-            Ok(_) => return hazards,
-            Err(other) => first = other,
-        }
-    }
-}
-
-/// Has handles of a process be none in its children.
-fn watch_forks() {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    // Relaxed: registering twice does no harm.
-    if !WATCHED.swap(true, Ordering::Relaxed) {
-        crate::os::host::in_forked_children(forget_all);
-    }
-}
-
 /// In the child of a `fork`, whose only thread this is: handles are gone, and what they stood for is left alone, since the threads
 /// behind it are not there.
-extern "C" fn forget_all() {
+pub(super) fn forget_all() {
     // Relaxed, all: there is no other thread.
+    TABLE.has_forgotten_graves.store(false, Ordering::Relaxed);
     for (number, slot) in TABLE.slots.iter().enumerate() {
         let state = slot.state.load(Ordering::Relaxed);
         if state & KIND_MASK != FREE {
             slot.state.store(next_free(number, state), Ordering::Relaxed);
         }
     }
-    all_hazards().flat_map(|hazards| &hazards.slots).for_each(|hazard| hazard.store(0, Ordering::Relaxed));
+    hazards::forget_all();
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sync::{Arc, Mutex, lock};
 
     /// One of these tests takes every slot in turn, which those that expect to find theirs again do not stand.
-    static ALONE: Mutex<()> = Mutex::new(());
+    pub(in crate::ffi) static ALONE: Mutex<()> = Mutex::new(());
 
     const KIND: u8 = 0xf0;
 
@@ -396,7 +323,7 @@ mod tests {
         assert!(!watched.is_gone.swap(true, Ordering::SeqCst), "dropped twice");
     }
 
-    fn watched() -> (u64, Arc<AtomicBool>) {
+    pub(in crate::ffi) fn watched() -> (u64, Arc<AtomicBool>) {
         let is_gone = Arc::<AtomicBool>::default();
         let watched = Watched { header: Header { drop: drop_watched }, is_gone: Arc::clone(&is_gone) };
         let handle = insert(KIND, Box::into_raw(Box::new(watched)).cast(), 0).expect("a slot");
@@ -446,6 +373,21 @@ mod tests {
         assert!(!is_later_gone.load(Ordering::SeqCst));
         bury(number, later_grave);
         assert!(is_later_gone.load(Ordering::SeqCst));
+    }
+
+    /// As after a refusal of the kernel's.
+    #[test]
+    fn forgotten_graves_are_found_with_the_next_that_is_freed() {
+        let _alone = lock(&ALONE);
+        let (forgotten, is_gone) = watched();
+        let (other, _) = watched();
+        let slot = &TABLE.slots[slot_of(forgotten)];
+        slot.state.store(with_kind(forgotten, GRAVE), Ordering::SeqCst);
+        TABLE.has_forgotten_graves.store(true, Ordering::SeqCst);
+        assert!(matches!(Entered::new(forgotten), Err(Refusal::Invalid)));
+        assert!(!is_gone.load(Ordering::SeqCst), "nobody has looked for it");
+        remove(other).expect("nobody is in it");
+        assert!(is_gone.load(Ordering::SeqCst));
     }
 
     #[test]

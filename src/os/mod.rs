@@ -4,7 +4,8 @@
 //! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
 //!   the node.
 //! * [`block`]: block devices.
-//! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`host`]: names of host and
+//! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`thread_end`]: when
+//!   it ends; [`host`]: names of host and
 //!   process.
 //! * [`event`]: eventfds of others.
 //! * [`barrier`]: fences of which one side is free.
@@ -33,6 +34,7 @@ pub mod shm;
 pub mod signal;
 pub mod stdio;
 pub mod thread;
+pub mod thread_end;
 pub mod ticks;
 pub mod time;
 pub mod transfer;

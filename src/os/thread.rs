@@ -1,4 +1,6 @@
-//! What the kernel knows of the calling thread.
+//! What the kernel and the C library know of the calling thread.
+
+use std::marker::PhantomData;
 
 /// The kernel's number of the calling thread.
 pub fn current_id() -> u64 {
@@ -28,6 +30,42 @@ pub fn pointer() -> usize {
         pointer = unsafe { libc::pthread_self() } as usize;
     }
     pointer
+}
+
+unsafe extern "C" {
+    /// The libc crate does not have it for Linux. Both C libraries there have these numbers for the states.
+    fn pthread_setcancelstate(state: libc::c_int, before: *mut libc::c_int) -> libc::c_int;
+}
+
+const PTHREAD_CANCEL_DISABLE: libc::c_int = 1;
+
+/// As long as this is there, a `pthread_cancel` of its thread waits: a thread is cancelled by unwinding its stack, which functions that
+/// Rust has made for C do not stand.
+#[derive(Debug)]
+pub struct Uncancellable {
+    before: libc::c_int,
+    /// It is of the thread that made it.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Uncancellable {
+    /// From now on.
+    #[inline(always)]
+    #[expect(clippy::new_without_default, reason = "it is not a value, but does something")]
+    pub fn new() -> Self {
+        let mut before = 0;
+        // SAFETY: the state is one; the one before is written to room for it.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before) };
+        Self { before, _not_send: PhantomData }
+    }
+}
+
+impl Drop for Uncancellable {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: the state is the one before; the present one is written to room for it.
+        unsafe { pthread_setcancelstate(self.before, &mut 0) };
+    }
 }
 
 /// The shortest time slice that the kernel gives (`SCHED_OTHER`, Linux 6.12).

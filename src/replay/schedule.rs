@@ -29,7 +29,7 @@ impl Schedule {
             self.impossible_times += 1;
             return None;
         }
-        let offset_ns = (t_mono_s * 1e9).round() as u64;
+        let offset_ns = rounded(t_mono_s * 1e9);
         if offset_ns < self.latest_ns {
             self.disordered_times += 1;
         } else {
@@ -39,9 +39,35 @@ impl Schedule {
     }
 }
 
+/// What `round` says of a number from 0 to 2^63, without the call that it is where the processor is not known to have the instruction.
+#[inline]
+fn rounded(number: f64) -> u64 {
+    let whole = number as u64;
+    whole + u64::from(number - whole as f64 >= 0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_rounded_as_everywhere() {
+        let halves = (0..200).map(|half| f64::from(half) / 2.0);
+        let largest = MAX_OFFSET_S * 1e9;
+        let edges = [
+            0.0,
+            0.5_f64.next_down(),
+            0.5_f64.next_up(),
+            4_503_599_627_370_495.5,
+            largest,
+            largest.next_down(),
+        ];
+        for number in
+            halves.clone().chain(halves.map(f64::next_down).filter(|number| *number >= 0.0)).chain(edges)
+        {
+            assert_eq!(rounded(number), number.round() as u64, "{number}");
+        }
+    }
 
     #[test]
     fn hostile_times_are_at_once_and_counted() {

@@ -60,6 +60,23 @@ fn json_holds_what_programs_ask_for() {
 }
 
 #[test]
+fn what_a_trace_was_recorded_from_is_said() {
+    let found = json_of("traces/multi_l1.lct");
+    let l1s = found["recorded_config"]["l1"].as_array().expect("L1s");
+    let sizes: Vec<_> = l1s.iter().map(|l1| (l1["tag"].as_str(), l1["size_bytes"].as_u64())).collect();
+    assert_eq!(sizes, [(Some("_default"), Some(21_474_836)), (Some("second"), Some(53_687_091))]);
+    assert!(json_of("traces/noconfig.lct")["recorded_config"].is_null());
+    let trace = unpack_to_file("traces/multi_l1.lct");
+    let native = trace.path.with_extension("native");
+    command("convert -q").arg(&trace.path).arg(&native).status().expect("it runs");
+    for path in [&trace.path, &native] {
+        let report = stdout(&run("info", path));
+        assert!(report.contains(" 21474836 bytes (20.5 MiB), LRU, trigger_watermark 0.8, "), "{report}");
+        assert!(report.contains(" second: 53687091 bytes (51.2 MiB), LRU, "), "{report}");
+    }
+}
+
+#[test]
 fn a_cut_trace_says_where() {
     let found = json_of("traces/cut_in_body.lct");
     assert_eq!((&found["truncated"], &found["truncated_at_offset"]), (&true.into(), &39636.into()));

@@ -30,7 +30,19 @@ impl Host {
     /// The same, with more words for the compiler.
     pub(crate) fn compile_with(name: &str, words: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (compiler, standard) = match name.ends_with(".c") {
+        Self::compile_file(folder, &root().join("tests/ffi/hosts").join(name), words)
+    }
+
+    /// The same, of a text that is no file yet.
+    pub(crate) fn compile_text(name: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = folder.path().join(name);
+        std::fs::write(&source, text).expect("room for a source file");
+        Self::compile_file(folder, &source, &[])
+    }
+
+    fn compile_file(folder: tempfile::TempDir, source: &Path, words: &[&str]) -> Self {
+        let (compiler, standard) = match source.extension().is_some_and(|extension| extension == "c") {
             true => ("cc", "-std=c99"),
             false => ("c++", "-std=c++17"),
         };
@@ -50,7 +62,7 @@ impl Host {
             .args(words)
             .arg("-I")
             .arg(root().join("include"))
-            .arg(root().join("tests/ffi/hosts").join(name))
+            .arg(source)
             .arg("-o")
             .arg(folder.path().join("host"))
             .arg("-L")
@@ -58,7 +70,7 @@ impl Host {
             .arg("-llmcache")
             .output()
             .unwrap_or_else(|error| panic!("{compiler} is needed to build hosts: {error}"));
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}: {}", source.display(), String::from_utf8_lossy(&output.stderr));
         // Programs look for it by its SONAME.
         let soname = folder.path().join("liblmcache.so.1");
         std::os::unix::fs::symlink(libraries.join("liblmcache.so"), soname).expect("a link");

@@ -8,8 +8,8 @@ use crate::checkers::check_clean;
 use crate::common::{fixtures, unpack_to_file};
 use crate::compile::Host;
 
-/// The words of the host for a trace of LMCache's.
-fn words(lmcache: &Path) -> [String; 3] {
+/// The words of a host for a trace of LMCache's: it, an unfinished trace, and how many records the first has.
+pub(crate) fn words(lmcache: &Path) -> [String; 3] {
     let Trace::Lct(reader) = Trace::open(lmcache, ReadMode::buffered()).expect("a trace") else {
         panic!("LMCache's file")
     };

@@ -36,21 +36,41 @@ impl Installed {
         text(&succeed(&mut command).stdout).split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Compiles and runs the host that records, with these flags of the linker.
-    fn record_with(&self, flags: &[String]) {
+    /// Compiles and runs a host that records, with these flags of the linker.
+    fn record_with(&self, host: &RecordingHost, flags: &[String]) {
         let program = self.folder.path().join("host");
-        let source = root().join("tests/ffi/hosts/record.c");
-        let mut compiler = Command::new("cc");
+        let mut compiler = Command::new(host.compiler);
         compiler
-            .args(["-std=c99", "-D_GNU_SOURCE", "-pthread"])
-            .arg(source)
+            .args([host.standard, "-D_GNU_SOURCE", "-pthread"])
+            .arg(host.source())
             .arg("-o")
             .arg(&program)
             .args(flags);
         succeed(&mut compiler);
-        let mut host = Command::new(&program);
-        host.current_dir(self.folder.path()).env("LD_LIBRARY_PATH", self.prefix().join("lib"));
-        assert_eq!(text(&succeed(&mut host).stdout), "2800 calls\n");
+        let mut command = Command::new(&program);
+        command.current_dir(self.folder.path()).env("LD_LIBRARY_PATH", self.prefix().join("lib"));
+        assert_eq!(text(&succeed(&mut command).stdout), host.says);
+    }
+}
+
+/// A host that records, and what it says.
+struct RecordingHost {
+    compiler: &'static str,
+    standard: &'static str,
+    name: &'static str,
+    says: &'static str,
+}
+
+const IN_C: RecordingHost =
+    RecordingHost { compiler: "cc", standard: "-std=c99", name: "record.c", says: "2800 calls\n" };
+
+/// It needs every header of the layer for C++.
+const IN_CPP: RecordingHost =
+    RecordingHost { compiler: "c++", standard: "-std=c++17", name: "record.cc", says: "70 calls\n" };
+
+impl RecordingHost {
+    fn source(&self) -> PathBuf {
+        root().join("tests/ffi/hosts").join(self.name)
     }
 }
 
@@ -88,14 +108,17 @@ fn a_host_finds_it_by_pkg_config_shared_and_static_and_it_goes_away() {
     }
     let installed = Installed::new();
     assert_eq!(installed.pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
-    installed.record_with(&installed.pkg_config(&["--cflags", "--libs"]));
+    let shared = installed.pkg_config(&["--cflags", "--libs"]);
+    installed.record_with(&IN_C, &shared);
+    installed.record_with(&IN_CPP, &shared);
 
     let archive = installed.prefix().join("lib/liblmcache.a");
     let mut flags = installed.pkg_config(&["--cflags"]);
     flags.push(archive.display().to_string());
     let private = installed.pkg_config(&["--libs", "--static"]);
     flags.extend(private.into_iter().filter(|flag| flag != "-llmcache"));
-    installed.record_with(&flags);
+    installed.record_with(&IN_C, &flags);
+    installed.record_with(&IN_CPP, &flags);
     let listed = text(&succeed(Command::new("nm").args(["-g", "--defined-only"]).arg(&archive)).stdout);
     let names: Vec<&str> =
         listed.lines().filter_map(|line| line.rsplit_once(" T ").map(|(_, name)| name)).collect();
@@ -103,28 +126,34 @@ fn a_host_finds_it_by_pkg_config_shared_and_static_and_it_goes_away() {
 
     installed.run_script(&["--uninstall"]);
     assert_eq!(files_below(&installed.prefix()), Vec::<PathBuf>::new());
+    assert!(!installed.prefix().join("include/lmcache").exists());
 }
 
 /// Builds and runs a host with both libraries, which CMake finds in `package`.
 fn build_by_cmake(folder: &Path, package: &Path) {
     let (source, build) = (folder.join("source"), folder.join("build"));
     std::fs::create_dir(&source).expect("a folder");
-    let host = root().join("tests/ffi/hosts/record.c");
     let lists = format!(
-        "cmake_minimum_required(VERSION 3.16)\nproject(host C)\nfind_package(lmcache 0.1 REQUIRED)\n\
-         set(CMAKE_C_STANDARD 99)\n\
-         foreach(kind lmcache lmcache_static)\nadd_executable(host_${{kind}} {})\n\
-         target_compile_definitions(host_${{kind}} PRIVATE _GNU_SOURCE)\n\
-         target_link_libraries(host_${{kind}} lmcache::${{kind}} pthread)\nendforeach()\n",
-        host.display()
+        "cmake_minimum_required(VERSION 3.16)\nproject(host C CXX)\nfind_package(lmcache 0.1 REQUIRED)\n\
+         set(CMAKE_C_STANDARD 99)\nset(CMAKE_CXX_STANDARD 17)\n\
+         foreach(kind lmcache lmcache_static)\n\
+         add_executable(c_${{kind}} {})\nadd_executable(cpp_${{kind}} {})\n\
+         foreach(host c_${{kind}} cpp_${{kind}})\n\
+         target_compile_definitions(${{host}} PRIVATE _GNU_SOURCE)\n\
+         target_link_libraries(${{host}} lmcache::${{kind}} pthread)\nendforeach()\nendforeach()\n",
+        IN_C.source().display(),
+        IN_CPP.source().display()
     );
     std::fs::write(source.join("CMakeLists.txt"), lists).expect("a file");
     let found = format!("-Dlmcache_DIR={}", package.display());
     succeed(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(found));
     succeed(Command::new("cmake").arg("--build").arg(&build));
-    for kind in ["host_lmcache", "host_lmcache_static"] {
-        let host = succeed(Command::new(build.join(kind)).current_dir(folder));
-        assert_eq!(text(&host.stdout), "2800 calls\n", "{kind}");
+    for (host, name) in [(IN_C, "c"), (IN_CPP, "cpp")] {
+        for kind in ["lmcache", "lmcache_static"] {
+            let program = build.join(format!("{name}_{kind}"));
+            let output = succeed(Command::new(&program).current_dir(folder));
+            assert_eq!(text(&output.stdout), host.says, "{}", program.display());
+        }
     }
 }
 
@@ -207,7 +236,7 @@ fn what_cargo_c_is_told_is_so() {
         let (_, rest) = manifest.split_once(&format!("[package.metadata.capi{name}]\n")).expect("a section");
         rest.split("\n[").next().expect("its lines").to_owned()
     };
-    assert!(section(".install.include").contains("{ from = \"include/*\", to = \"\" }"));
+    assert!(section(".install.include").contains("{ from = \"include/**/*\", to = \"\" }"));
     assert!(
         section(".header").contains("generation = false")
             && section(".header").contains("subdirectory = false")

@@ -30,11 +30,3 @@ fn four_threads_of_a_host_in_c_record() {
     }
     assert_eq!((calls, completions, hosts_own), (2400, 400, 400));
 }
-
-#[test]
-fn a_host_in_cpp_records_with_exceptions_and_without() {
-    for words in [&[][..], &["-fno-exceptions"], &["-DLMCACHE_NO_EXCEPTIONS"], &["-std=c++20"]] {
-        let host = Host::compile_with("record.cc", words);
-        assert_eq!(host.succeed(&[]), "60 calls\n", "{words:?}");
-    }
-}

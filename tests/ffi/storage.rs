@@ -6,6 +6,7 @@ use lmcache::format::native::{Body, RecordKind};
 use lmcache::trace::{ReadMode, Trace};
 
 use crate::compile::Host;
+use crate::layer::WAYS;
 
 /// What `misuse_storage.c` tries.
 pub(crate) const SUITES: [&str; 11] = [
@@ -39,7 +40,12 @@ fn counts(said: &str) -> BTreeMap<&str, u64> {
 
 #[test]
 fn an_engine_in_cpp_reads_what_it_wrote_and_its_calls_are_in_the_trace() {
-    let host = Host::compile("engine.cc");
+    for words in WAYS {
+        reads_what_it_wrote(&Host::compile_with("engine.cc", words));
+    }
+}
+
+fn reads_what_it_wrote(host: &Host) {
     let said = host.succeed(&[]);
     let did = counts(&said);
     let trace = Trace::open(host.folder().join("engine.lct"), ReadMode::buffered()).expect("a trace");

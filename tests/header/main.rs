@@ -1,4 +1,6 @@
-//! The committed C header is the one that the sources make, and C and C++ compilers take it.
+//! The committed C header is the one that the sources make, and C and C++ compilers take it and the layer for C++17 over it.
+
+mod cpp;
 
 use std::path::Path;
 use std::process::Command;
@@ -68,32 +70,37 @@ fn the_committed_header_is_the_generated_one() {
     );
 }
 
-fn compile(compiler: &str, standard: &str, suffix: &str) {
+/// Has a compiler look at a file, all of whose warnings are errors.
+fn compile(compiler: &str, words: &[&str], suffix: &str, text: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let source = folder.path().join(format!("host.{suffix}"));
-    // Declared ahead, as by a header that does not want all of this; included twice, to see that the guard works.
-    let text = "struct lmcache_record; struct lmcache_key_list; struct lmcache_scope;\n\
-                void takes(const struct lmcache_record *, struct lmcache_scope *);\n\
-                #include <lmcache.h>\n#include <lmcache.h>\nint main(void) { lmcache_recorder_options options = \
-                LMCACHE_RECORDER_OPTIONS_INIT; uint32_t gate = 0; options = LMCACHE_RECORDER_OPTIONS_INIT; \
-                return lmcache_version() == 0 || lmcache_is_recording(&gate) || \
-                options.struct_size == 0 || lmcache_check_abi(LMCACHE_ABI_VERSION) != LMCACHE_STATUS_OK; }\n";
     std::fs::write(&source, text).expect("room for a source file");
-    let arguments = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"];
     let output = Command::new(compiler)
-        .arg(format!("-std={standard}"))
-        .args(arguments)
+        .args(["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "-fsyntax-only"])
+        .args(words)
         .arg("-I")
         .arg(root().join("include"))
         .arg(&source)
         .output();
-    let output = output.unwrap_or_else(|error| panic!("{compiler} is needed to test the header: {error}"));
+    let output = output.unwrap_or_else(|error| panic!("{compiler} is needed to test the headers: {error}"));
     let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{compiler} -std={standard}: {complaints}");
+    assert!(output.status.success(), "{compiler} {words:?}: {text}{complaints}");
+}
+
+fn compile_c_header(compiler: &str, standard: &str, suffix: &str) {
+    // Declared ahead, as by a header that does not want all of this; included twice, to see that the guard works.
+    let text = "struct lmcache_record; struct lmcache_key_list; struct lmcache_scope;\n\
+                void takes(const struct lmcache_record *, struct lmcache_scope *);\n\
+                #include <lmcache.h>\n#include <lmcache.h>\nint main(void) { lmcache_recorder_options options = \
+                LMCACHE_RECORDER_OPTIONS_INIT; uint32_t gate = 0; options = LMCACHE_RECORDER_OPTIONS_INIT; return lmcache_version() == 0 || lmcache_is_recording(&gate) || \
+                options.struct_size == 0 || lmcache_check_abi(LMCACHE_ABI_VERSION) != LMCACHE_STATUS_OK; }\n";
+    compile(compiler, &[&format!("-std={standard}")], suffix, text);
 }
 
 #[test]
 fn c_and_cpp_compilers_take_the_header() {
-    ["c99", "c11", "c17", "c2x"].into_iter().for_each(|standard| compile("cc", standard, "c"));
-    ["c++11", "c++14", "c++17", "c++20"].into_iter().for_each(|standard| compile("c++", standard, "cc"));
+    ["c99", "c11", "c17", "c2x"].into_iter().for_each(|standard| compile_c_header("cc", standard, "c"));
+    ["c++11", "c++14", "c++17", "c++20"]
+        .into_iter()
+        .for_each(|standard| compile_c_header("c++", standard, "cc"));
 }

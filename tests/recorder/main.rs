@@ -2,6 +2,7 @@
 
 mod calls;
 mod capture;
+mod closing;
 mod crash;
 mod limits;
 mod misuse;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::analyze::{EventsSummary, TraceSummary};
+use crate::analyze::{EventsSummary, RecordedConfig, RecordedL1, TraceSummary};
 use crate::format::lct::Level;
 use crate::format::lct::json::escape_controls;
 
@@ -26,6 +26,21 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
+/// What the trace was recorded from; null if it does not say.
+pub(super) fn recorded_config(sm_config_json: &str) -> Value {
+    let Some(config) = RecordedConfig::parse(sm_config_json) else { return Value::Null };
+    let l1 = |l1: RecordedL1| {
+        json!({
+            "tag": l1.tag,
+            "size_bytes": l1.size_bytes,
+            "eviction_policy": l1.eviction_policy,
+            "trigger_watermark": l1.trigger_watermark,
+            "eviction_ratio": l1.eviction_ratio,
+        })
+    };
+    json!({ "l1": config.l1s.into_iter().map(l1).collect::<Vec<_>>(), "l2_adapters": config.l2_adapters })
+}
+
 fn file_fields(file: &Path, summary: &TraceSummary) -> Map<String, Value> {
     let header = &summary.header;
     let meta: Map<_, _> = header.level_meta.iter().cloned().collect();
@@ -37,6 +52,7 @@ fn file_fields(file: &Path, summary: &TraceSummary) -> Map<String, Value> {
         "trace_schema_version": header.trace_schema_version,
         "duration_s": summary.duration_s,
         "sm_config_digest": header.sm_config_digest,
+        "recorded_config": recorded_config(&header.sm_config_json),
         "level_meta": meta,
         "t_mono_start": header.t_mono_start_s,
         "t_wall_start": header.t_wall_start_s,

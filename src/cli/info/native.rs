@@ -18,6 +18,7 @@ pub(super) fn render(file: &Path, summary: &NativeSummary) -> String {
     let mut screen = Screen::new();
     screen.common_lines(file, summary);
     screen.loss_lines(summary);
+    screen.config_lines(&summary.header.facts().sm_config_json);
     screen.state_lines(summary);
     screen.chunk_lines(summary);
     screen.count_lines(summary);

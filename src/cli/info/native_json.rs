@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::json::recorded_config;
 use super::native::level_meta;
 use crate::analyze::NativeSummary;
 use crate::format::lct::json::escape_controls;
@@ -37,6 +38,7 @@ fn file_fields(file: &Path, summary: &NativeSummary) -> Value {
         "format_version": FORMAT_VERSION,
         "duration_s": summary.duration_s(),
         "sm_config_digest": header.facts().sm_config_digest,
+        "recorded_config": recorded_config(&header.facts().sm_config_json),
         "level_meta": level_meta(summary).into_iter().collect::<Map<_, _>>(),
         "t_mono_start": header.t_mono_start_s(),
         "t_wall_start": header.t_wall_start_s(),

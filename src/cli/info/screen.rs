@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
+use crate::analyze::RecordedConfig;
 use crate::cli::text;
 
 /// The column of the values, counted from the label; fits LMCache's longest label.
 pub(super) const LABEL_WIDTH: usize = 28;
+
+/// How many L1s are listed.
+const MOST_L1S: usize = 16;
+
+/// What LMCache calls the only L1.
+const DEFAULT_TAG: &str = "_default";
 
 /// A report in the making.
 pub(super) struct Screen(String);
@@ -28,6 +35,30 @@ impl Screen {
     pub(super) fn line(&mut self, indent: usize, label: &str, value: impl Display) {
         let label = format!("{}:", text::printable(label));
         self.push(format_args!("{:indent$}{label:<LABEL_WIDTH$}{value}", ""));
+    }
+
+    /// What the trace was recorded from: a line for each L1.
+    pub(super) fn config_lines(&mut self, sm_config_json: &str) {
+        let Some(config) = RecordedConfig::parse(sm_config_json) else { return };
+        for l1 in config.l1s.iter().take(MOST_L1S) {
+            let part = |name: &str, part: Option<f64>| {
+                part.map_or_else(String::new, |part| format!(", {name} {part}"))
+            };
+            let tag =
+                if l1.tag == DEFAULT_TAG { String::new() } else { format!("{}: ", text::short(&l1.tag)) };
+            let (size, policy) = (text::bytes(l1.size_bytes), text::short(&l1.eviction_policy));
+            let eviction =
+                part("trigger_watermark", l1.trigger_watermark) + &part("eviction_ratio", l1.eviction_ratio);
+            self.line(
+                2,
+                "recorded_l1",
+                format_args!("{tag}{} bytes ({size}), {policy}{eviction}", l1.size_bytes),
+            );
+        }
+        if config.l1s.len() > MOST_L1S {
+            self.line(2, "recorded_l1", format_args!("and {} more", config.l1s.len() - MOST_L1S));
+        }
+        self.line(2, "recorded_l2_adapters", config.l2_adapters);
     }
 
     /// The facts of the level.

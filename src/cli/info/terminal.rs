@@ -85,6 +85,7 @@ impl Screen {
             true => self.line(2, "complete", format_args!("NO: {}", summary.ending)),
             false => self.line(2, "complete", "yes, it ends with a whole frame"),
         }
+        self.config_lines(&summary.header.sm_config_json);
         self.line(2, "skipped_records", summary.skipped_frames);
         self.line(2, "dropped_by_recorder", "unknown: LMCache does not record its losses");
         if summary.records_with_undecodable_keys > 0 {

@@ -7,7 +7,7 @@ use super::lmcache_records::LmcacheWalk;
 use super::native_records::NativeWalk;
 use super::record::{LMCACHE_RECORD_COMPLETION, LMCACHE_RECORD_LOSS, lmcache_record};
 use crate::error::Result;
-use crate::ffi::handle::{Exclusive, Object};
+use crate::ffi::handle::{Exclusive, Kind, Object};
 use crate::format::native::KeyTable;
 use crate::sync::Arc;
 use crate::trace::Trace;
@@ -32,7 +32,7 @@ pub(super) struct Reader {
 unsafe impl Send for Reader {}
 
 impl Object for Reader {
-    const KIND: u8 = 16;
+    const KIND: Kind = Kind::Reader;
     const NAME: &'static str = "reader";
 }
 

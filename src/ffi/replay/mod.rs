@@ -17,7 +17,7 @@ use super::args::{growing, output};
 use super::boundary::{Ended, OK, guard};
 use super::callbacks;
 use super::growing_output::growing_output;
-use super::handle::{self, Object, Shared};
+use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
 use crate::error::Result;
 use crate::replay::session::{Replayed, Session};
@@ -45,7 +45,7 @@ struct State {
 }
 
 impl Object for Replay {
-    const KIND: u8 = 17;
+    const KIND: Kind = Kind::Replay;
     const NAME: &'static str = "replay";
 }
 

@@ -6,7 +6,7 @@ use super::adapter::HostAdapters;
 use crate::capture;
 use crate::ffi::args::{Growing, flag, growing, output, string};
 use crate::ffi::boundary::{Failure, OK, guard};
-use crate::ffi::handle::{self, Object, Shared};
+use crate::ffi::handle::{self, Kind, Object, Shared};
 use crate::ffi::recorder::{Recorder, lmcache_recorder};
 use crate::ffi::status::Status;
 use crate::ffi::{callbacks, log};
@@ -47,7 +47,7 @@ pub(in crate::ffi) struct Storage {
 }
 
 impl Object for Storage {
-    const KIND: u8 = 0x10;
+    const KIND: Kind = Kind::Storage;
     const NAME: &'static str = "storage manager";
 }
 

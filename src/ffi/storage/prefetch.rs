@@ -10,7 +10,7 @@ use crate::ffi::args::{Growing, optional_string, output};
 use crate::ffi::boundary::{Ended, Failure, OK, guard};
 use crate::ffi::callbacks;
 use crate::ffi::growing_output::{GrowingOutput, optional_growing_output};
-use crate::ffi::handle::{self, Exclusive, Object};
+use crate::ffi::handle::{self, Exclusive, Kind, Object};
 use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use crate::ffi::status::Status;
 use crate::format::model::PrefetchTaskSpec;
@@ -84,7 +84,7 @@ struct Prefetch {
 }
 
 impl Object for Prefetch {
-    const KIND: u8 = 0x11;
+    const KIND: Kind = Kind::Prefetch;
     const NAME: &'static str = "prefetch";
 }
 

@@ -15,7 +15,7 @@ impl CallView<'_> {
     /// # Errors
     /// If a model name, a salt or a layout is one that LMCache does not allow.
     pub fn to_call(&self, interner: &mut KeyInterner) -> Result<StorageCall> {
-        let mut keys = || owned_keys(self.keys(), interner);
+        let mut keys = || owned_keys(&self.keys(), interner);
         Ok(match self.op() {
             Op::ReserveWrite => {
                 let layout = owned_layout(self.layout())?;
@@ -37,7 +37,7 @@ impl CallView<'_> {
 fn owned_prefetch(prefetch: &PrefetchView<'_>, interner: &mut KeyInterner) -> Result<StorageCall> {
     let row = |row: super::record::PrefetchRow<'_>| {
         Ok(GroupedObjectKeys {
-            keys: owned_keys(row.keys, interner)?,
+            keys: owned_keys(&row.keys, interner)?,
             object_group_id: row.object_group_id,
             layout: owned_layout(Some(row.layout))?,
             sliding_window_size: row.sliding_window_size,
@@ -55,9 +55,9 @@ fn owned_prefetch(prefetch: &PrefetchView<'_>, interner: &mut KeyInterner) -> Re
     })
 }
 
-fn owned_keys(keys: KeyList<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>> {
+fn owned_keys(keys: &KeyList<'_>, interner: &mut KeyInterner) -> Result<Vec<ObjectKey>> {
     let mut list = interner.list(keys.len());
-    keys.iter().try_for_each(|view| list.push(view))?;
+    keys.try_each(|view| list.push(view))?;
     Ok(list.finish())
 }
 

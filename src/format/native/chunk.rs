@@ -1,10 +1,7 @@
 //! A chunk whose checksum was right and whose every record was looked at: what it holds can be taken as it is.
 
 use super::keys::Names;
-use super::pod::{
-    CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, KEY_ROW_BYTES, KeyId, KeyRow, KeySlice, PREFIX_BYTES,
-    RecordPrefix,
-};
+use super::pod::{CHUNK_HEADER_BYTES, ChunkHeader, CommitSlot, KEY_ROW_BYTES, KeyId, KeyRow, KeySlice};
 use super::record::RecordView;
 use super::schema::{LayoutFacts, ScopeFacts, ThreadFacts};
 use super::slots::UnverifiedChunk;
@@ -171,11 +168,11 @@ impl<'a> Iterator for Records<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RecordView<'a>> {
-        let rest = &self.chunk.bytes[self.position..];
-        let prefix: RecordPrefix = bytemuck::pod_read_unaligned(rest.first_chunk::<PREFIX_BYTES>()?);
-        let record = rest.get(..prefix.length_bytes as usize)?;
-        let offset = self.chunk.header.offset + self.position as u64;
-        self.position += record.len();
-        Some(RecordView::new(prefix, &record[PREFIX_BYTES..], offset, self.chunk))
+        if self.position >= self.chunk.bytes.len() {
+            return None;
+        }
+        let record = RecordView::new(self.chunk, self.position);
+        self.position += record.prefix().length_bytes as usize;
+        Some(record)
     }
 }

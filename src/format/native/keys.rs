@@ -72,6 +72,15 @@ impl<'a> KeyList<'a> {
         (0..self.len()).map(move |position| list.get(position))
     }
 
+    /// Shows the keys one by one: what [`iter`](Self::iter) does, without asking at each what kind of list it is.
+    #[inline]
+    pub(super) fn try_each<E>(&self, mut show: impl FnMut(KeyView<'a>) -> Result<(), E>) -> Result<(), E> {
+        match self.keys {
+            Keys::Rows(rows) => rows.iter().try_for_each(|row| show(self.names.view_of_row(row))),
+            Keys::Ids(_) => self.iter().try_for_each(show),
+        }
+    }
+
     /// The scope of each key.
     pub(super) fn scopes(&self) -> impl Iterator<Item = &'a ScopeFacts> + use<'a> {
         let list = *self;
@@ -100,6 +109,7 @@ impl<'a> Names<'a> {
     }
 
     /// The key of a row of a verified chunk.
+    #[inline]
     fn view_of_row(&self, row: &'a KeyRow) -> KeyView<'a> {
         let chunk_hash = match row.hash_bytes {
             LONG_HASH => {

@@ -190,6 +190,18 @@ pub struct RecordPrefix {
     pub aux: u16,
 }
 
+impl RecordPrefix {
+    /// Its bytes as words, put together in registers: stored one field at a time and copied as a whole, they would be read back before
+    /// they are there.
+    #[inline(always)]
+    pub(crate) fn to_words(self) -> [u64; PREFIX_BYTES / 8] {
+        let Self { t_ns, length_bytes, sequence, thread, kind, flags, aux } = self;
+        let lengths = u64::from(sequence) << 32 | u64::from(length_bytes);
+        let kinds = u64::from(aux) << 48 | u64::from(flags) << 40 | u64::from(kind) << 32;
+        [t_ns, lengths, kinds | u64::from(thread)]
+    }
+}
+
 /// Bytes of a [`RecordPrefix`].
 pub const PREFIX_BYTES: usize = 24;
 
@@ -508,4 +520,16 @@ impl KeyId {
 #[inline]
 pub const fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(ALIGN_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_prefix_are_its_bytes() {
+        let bytes: [u8; PREFIX_BYTES] = std::array::from_fn(|place| place as u8 * 11 + 1);
+        let prefix: RecordPrefix = bytemuck::pod_read_unaligned(&bytes);
+        assert_eq!(bytemuck::bytes_of(&prefix.to_words()), bytes);
+    }
 }

@@ -6,20 +6,20 @@ use super::keys::KeyList;
 use super::kind::RecordKind;
 use super::pod::{
     BODY_HEAD_BYTES, BodyHead, COMPLETION_BYTES, CompletionBody, FLAG_LATE, FLAG_SLICE, FLAG_T_MONO,
-    FLAG_WALL, FLAG_WIDE, KEY_SLICE_BYTES, KeySlice, LOSS_BYTES, LossBody, RecordPrefix, SectionHead,
+    FLAG_WALL, FLAG_WIDE, KEY_SLICE_BYTES, KeySlice, LOSS_BYTES, LossBody, PREFIX_BYTES, RecordPrefix,
+    SectionHead,
 };
 use super::schema::{ArchivedPrefetchArgs, ScopeFacts};
 use super::table::split_section;
 use super::trusted;
 use crate::format::model::{FetchingPolicy, LockMode, Op};
 
-/// A record where it lies. Copying it copies an address.
+/// A record where it lies. Copying it copies an address: what it says is read from the chunk.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordView<'a> {
-    prefix: RecordPrefix,
-    body: &'a [u8],
-    offset: u64,
     chunk: &'a Chunk<'a>,
+    /// Offset of the record in the chunk.
+    position: usize,
 }
 
 /// What a record says.
@@ -66,29 +66,33 @@ pub enum Body<'a> {
 }
 
 impl<'a> RecordView<'a> {
-    pub(super) fn new(prefix: RecordPrefix, body: &'a [u8], offset: u64, chunk: &'a Chunk<'a>) -> Self {
-        Self { prefix, body, offset, chunk }
+    /// The record that begins at `position` of a chunk, all of which is there.
+    #[inline]
+    pub(super) fn new(chunk: &'a Chunk<'a>, position: usize) -> Self {
+        Self { chunk, position }
     }
 
     /// When, who, and what kind.
-    pub fn prefix(&self) -> &RecordPrefix {
-        &self.prefix
+    #[inline]
+    pub fn prefix(&self) -> &'a RecordPrefix {
+        bytemuck::from_bytes(&self.chunk.bytes()[self.position..][..PREFIX_BYTES])
     }
 
     /// What stands behind the prefix.
+    #[inline]
     pub(super) fn raw_body(&self) -> &'a [u8] {
-        self.body
+        &self.chunk.bytes()[self.position..][PREFIX_BYTES..self.prefix().length_bytes as usize]
     }
 
     /// Its kind, if this build knows it.
     #[inline]
     pub fn kind(&self) -> Option<RecordKind> {
-        RecordKind::from_number(self.prefix.kind)
+        RecordKind::from_number(self.prefix().kind)
     }
 
     /// Offset of the record in the file.
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.chunk.header().offset + self.position as u64
     }
 
     /// The chunk that it lies in.
@@ -98,7 +102,7 @@ impl<'a> RecordView<'a> {
 
     /// Whether it was published after later records had been written.
     pub fn is_late(&self) -> bool {
-        self.prefix.flags & FLAG_LATE != 0
+        self.prefix().flags & FLAG_LATE != 0
     }
 
     /// What it says.
@@ -107,23 +111,25 @@ impl<'a> RecordView<'a> {
         match self.kind() {
             Some(RecordKind::Call(op)) => Body::Call(CallView { op, record: *self }),
             Some(RecordKind::Completion) => {
-                Body::Completion(bytemuck::pod_read_unaligned(&self.body[..COMPLETION_BYTES]))
+                Body::Completion(bytemuck::pod_read_unaligned(&self.raw_body()[..COMPLETION_BYTES]))
             }
-            Some(RecordKind::Loss) => Body::Loss(bytemuck::pod_read_unaligned(&self.body[..LOSS_BYTES])),
+            Some(RecordKind::Loss) => {
+                Body::Loss(bytemuck::pod_read_unaligned(&self.raw_body()[..LOSS_BYTES]))
+            }
             Some(RecordKind::HostCall) => {
-                let (number, bytes) = split_bytes(self.body).expect(verified);
+                let (number, bytes) = split_bytes(self.raw_body()).expect(verified);
                 Body::HostCall { name: self.chunk.name(number).expect(verified), bytes }
             }
             Some(RecordKind::ForeignCall) => {
-                let (number, frame) = split_bytes(self.body).expect(verified);
+                let (number, frame) = split_bytes(self.raw_body()).expect(verified);
                 Body::ForeignCall { qualname: self.chunk.name(number).expect(verified), frame }
             }
             Some(RecordKind::ForeignBytes) => {
-                let (_, bytes) = split_bytes(self.body).expect(verified);
-                Body::ForeignBytes { is_cut: self.prefix.aux != 0, bytes }
+                let (_, bytes) = split_bytes(self.raw_body()).expect(verified);
+                Body::ForeignBytes { is_cut: self.prefix().aux != 0, bytes }
             }
             Some(RecordKind::KeySection) => {
-                let (head, hashes) = split_section(self.body).expect(verified);
+                let (head, hashes) = split_section(self.raw_body()).expect(verified);
                 Body::KeySection { head, hashes, scope: self.chunk.scope(head.scope).expect(verified) }
             }
             Some(
@@ -168,18 +174,18 @@ impl<'a> CallView<'a> {
 
     /// Seconds from the start of the recording to the call, as LMCache counts them.
     pub fn t_mono_s(&self, header: &Header) -> f64 {
-        self.t_mono_bits().map_or_else(|| header.t_mono_s(self.record.prefix.t_ns), f64::from_bits)
+        self.t_mono_bits().map_or_else(|| header.t_mono_s(self.record.prefix().t_ns), f64::from_bits)
     }
 
     /// How many locks a `finish_read_prefetched` releases.
     pub fn read_locks(&self) -> i64 {
-        self.tail().wide.unwrap_or(i64::from(self.record.prefix.aux))
+        self.tail().wide.unwrap_or(i64::from(self.record.prefix().aux))
     }
 
     /// The layout of a `reserve_write`.
     pub fn layout(&self) -> Option<&'a DefinedLayout> {
         match self.op {
-            Op::ReserveWrite => self.record.chunk.layout(u32::from(self.record.prefix.aux)),
+            Op::ReserveWrite => self.record.chunk.layout(u32::from(self.record.prefix().aux)),
             _ => None,
         }
     }
@@ -190,7 +196,7 @@ impl<'a> CallView<'a> {
         if self.op == Op::SubmitPrefetch {
             return KeyList::rows(&[], chunk.names());
         }
-        match slice_of(body).filter(|_| self.record.prefix.flags & FLAG_SLICE != 0) {
+        match slice_of(body).filter(|_| self.record.prefix().flags & FLAG_SLICE != 0) {
             Some((slice, _)) => key_slice(chunk, slice),
             None => KeyList::rows(bytemuck::cast_slice(body), chunk.names()),
         }
@@ -202,7 +208,7 @@ impl<'a> CallView<'a> {
     }
 
     fn tail(&self) -> Tail<'a> {
-        let (body, tail) = strip_tail(self.record.prefix.flags, self.record.body)
+        let (body, tail) = strip_tail(self.record.prefix().flags, self.record.raw_body())
             .expect("the record was checked when its chunk was verified");
         Tail { body, ..tail }
     }

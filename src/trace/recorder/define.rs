@@ -4,6 +4,7 @@ use crate::format::model::{KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::format::native::kind::RecordKind;
 use crate::format::native::pod::{PREFIX_BYTES, RecordPrefix};
 use crate::sync::Arc;
+use crate::trace::recorder::into_ring::write_prefix;
 use crate::trace::recorder::numbers::{ScopeNumber, layout_bytes};
 use crate::trace::recorder::thread::ThreadRecorder;
 use crate::trace::recorder::wire::call_bytes;
@@ -75,7 +76,7 @@ impl ThreadRecorder {
         let prefix = RecordPrefix { sequence: number, ..prefix };
         self.write(length_bytes, |out| {
             let (start, rest) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             rest.copy_from_slice(body);
         })
     }

@@ -107,7 +107,7 @@ impl Drain {
                     Progress::Idle
                 }
             };
-            // A call may have passed the gate before it was shut: the rings are looked at twice.
+            // A call may have passed the gate before it was shut: the rings are looked at twice. What comes even later is counted.
             idle_since_asked += u32::from(asked.is_closing && progress == Progress::Idle);
             if idle_since_asked > 1 {
                 break;
@@ -178,7 +178,11 @@ impl Drain {
         let intern = self.interns();
         let Some(pusher) = &mut self.pusher else {
             // A recording that cannot be written: every call in the rings is lost.
-            self.lost += self.lanes.iter_mut().map(Lane::discard).sum::<u64>();
+            for discarded in self.lanes.iter_mut().map(Lane::discard) {
+                self.lost += discarded.calls;
+                // Relaxed: a count that somebody prints.
+                self.shared.totals.lost_completions.fetch_add(discarded.completions, Ordering::Relaxed);
+            }
             return Ok(true);
         };
         let round = Round { pusher, timeline: &mut self.timeline, pair, intern };
@@ -318,6 +322,6 @@ impl Drain {
 impl Drop for Drain {
     /// Whatever ends the thread, nobody waits for it any more.
     fn drop(&mut self) {
-        self.shared.end();
+        self.shared.end(std::mem::take(&mut self.lanes));
     }
 }

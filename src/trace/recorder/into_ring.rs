@@ -2,7 +2,7 @@
 
 use crate::format::model::ObjectKey;
 use crate::format::model::key::INLINE_HASH_BYTES;
-use crate::format::native::pod::{KEY_ROW_BYTES, KeyRow};
+use crate::format::native::pod::{KEY_ROW_BYTES, KeyRow, RecordPrefix};
 use crate::trace::recorder::options::FullPolicy;
 use crate::trace::recorder::shared::Shared;
 use crate::trace::ring::{Producer, Refusal};
@@ -18,6 +18,12 @@ const SPINS_BEFORE_YIELD: u32 = 64;
 #[inline(always)]
 pub(super) fn row_tail(scope: u32, hash_bytes: u8) -> [u8; KEY_ROW_BYTES - INLINE_HASH_BYTES] {
     (u64::from(scope) | u64::from(hash_bytes) << 32).to_le_bytes()
+}
+
+/// Writes a prefix in three stores; see [`RecordPrefix::to_words`].
+#[inline(always)]
+pub(super) fn write_prefix(out: &mut [u8], prefix: RecordPrefix) {
+    out.copy_from_slice(bytemuck::bytes_of(&prefix.to_words()));
 }
 
 /// Writes a row in two stores; built as a value first it would be written, read and written again.

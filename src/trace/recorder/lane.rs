@@ -21,6 +21,13 @@ pub(super) struct Lane {
     pub(super) readable_bytes: usize,
 }
 
+/// What was taken from a ring and is in no file.
+pub(super) struct Discarded {
+    /// Calls, those included that had not fitted into the ring.
+    pub(super) calls: u64,
+    pub(super) completions: u64,
+}
+
 /// What is known of the thread.
 pub(super) struct LaneData {
     pub(super) number: u32,
@@ -120,15 +127,14 @@ impl Lane {
         self.readable_bytes -= taken_bytes;
     }
 
-    /// Takes all that is in the ring without looking at more than the numbers of the calls. Returns how many calls
-    /// that were.
-    pub(super) fn discard(&mut self) -> u64 {
-        let before = self.data.expected;
+    /// Takes all that is in the ring without looking at more than the numbers of the calls. Returns what that was.
+    pub(super) fn discard(&mut self) -> Discarded {
+        let (before, mut completions) = (self.data.expected, 0);
         for mut bytes in self.ring.readable() {
             while let Some((record, rest)) = RingRecord::split_first(bytes) {
-                let is_call = RecordKind::from_number(record.prefix.kind)
-                    .is_some_and(|kind| kind.is_call() || kind == RecordKind::Loss);
-                if is_call {
+                let kind = RecordKind::from_number(record.prefix.kind);
+                completions += u64::from(kind == Some(RecordKind::Completion));
+                if kind.is_some_and(|kind| kind.is_call() || kind == RecordKind::Loss) {
                     let missing = record.prefix.sequence.wrapping_sub(self.data.expected as u32);
                     self.data.expected += u64::from(missing) + 1;
                 }
@@ -137,7 +143,7 @@ impl Lane {
         }
         self.release(self.readable_bytes);
         self.data.expected = self.data.expected.max(self.attempted);
-        self.data.expected - before
+        Discarded { calls: self.data.expected - before, completions }
     }
 
     /// Ticks of the last loss.

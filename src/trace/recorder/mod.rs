@@ -11,7 +11,8 @@
 //!   scopes and layouts numbers so that this is short, and `define` sends what they mean. `into_ring` makes room and
 //!   writes rows; `wire` is the form in which all of it goes through the ring.
 //! * `drain`: the writer's thread; `lane` is one thread's ring seen from there, `merge` takes what the rings hold in
-//!   the order of time, `push` turns a ring's record into the file's. `files` rotates, `sync_thread` bounds what a power cut may lose.
+//!   the order of time, `push` turns a ring's record into the file's. `files` rotates, `sync_thread` bounds what a power cut may lose;
+//!   `leftovers` counts what comes when the writer is gone.
 //! * `shared`: what all of them see: the gate, the threads that arrive, what the host asks for.
 //!
 //! What is not recorded is counted, by thread: every call has a number, so that a missing one is seen, and the file
@@ -22,6 +23,7 @@ mod drain;
 mod files;
 mod into_ring;
 mod lane;
+mod leftovers;
 mod merge;
 pub mod numbers;
 pub mod options;
@@ -39,8 +41,8 @@ use crossbeam::channel::bounded;
 use crate::clock::TickSource;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os;
-use crate::sync::atomic::Ordering;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, lock, try_lock};
 
 pub use numbers::ScopeNumber;
 pub use options::{FullPolicy, Interning, RecorderOptions, Rotation, StopCallback};
@@ -61,13 +63,14 @@ pub struct TraceRecorder {
 pub struct RecorderStats {
     /// Calls that are in the files, those of files that were deleted since included.
     pub calls: u64,
-    /// Calls that were attempted and are not: a ring was full, a call was too large, a file could not be written.
+    /// Calls that were attempted and are not: a ring was full, a call was too large, a file could not be written, or the call was being
+    /// made while the recording was closed.
     pub lost: u64,
     /// Calls that came late: after later ones had been written.
     pub late: u64,
     /// Completions in the files.
     pub completions: u64,
-    /// Completions that found the ring full.
+    /// Completions that are not: they found the ring full, a file could not be written, or the recording was being closed.
     pub lost_completions: u64,
     /// Bytes of all files, those that were deleted since included.
     pub file_bytes: u64,
@@ -119,8 +122,9 @@ impl TraceRecorder {
     /// left in the ring, and the ring is freed.
     ///
     /// # Errors
-    /// If there is no memory for the ring.
+    /// [`ErrorKind::Closed`] if the recording was closed, [`ErrorKind::OutOfMemory`] if there is no memory for the ring.
     pub fn thread(&self) -> Result<ThreadRecorder> {
+        self.check_open()?;
         ThreadRecorder::new(Arc::clone(&self.shared))
     }
 
@@ -157,9 +161,21 @@ impl TraceRecorder {
     }
 
     /// The gate for callers in another language: 1 while calls are recorded, else 0. It stays when the recorder is gone, and is 0
-    /// then.
-    pub fn gate(&self) -> &'static crate::sync::atomic::AtomicU32 {
-        self.shared.gate_outside()
+    /// then. `make` makes the word, when the recorder is asked for the first time.
+    pub fn gate(&self, make: impl FnOnce() -> &'static AtomicU32) -> &'static AtomicU32 {
+        self.shared.gate_outside(make)
+    }
+
+    /// Whether the recording was not closed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] if it was, or is being closed.
+    pub fn check_open(&self) -> Result<()> {
+        match self.shared.is_closing() {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Closed, "the recording was closed")
+                .with_hint("open another one, with a file of its own")),
+        }
     }
 
     /// Switches recording on or off. A recording that has stopped by itself stays off.
@@ -180,11 +196,12 @@ impl TraceRecorder {
         self.shared.failure().map_or(Ok(()), |error| Err(stopped(&error)))
     }
 
-    /// What has been done so far.
+    /// What has been done so far. After [`Self::close`], every call that was attempted is in one of the counts as soon as it has returned.
     pub fn stats(&self) -> RecorderStats {
+        self.shared.count_leftovers(None);
         let totals = &self.shared.totals;
         // Relaxed, all: counts that somebody prints.
-        let get = |count: &crate::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         RecorderStats {
             calls: get(&totals.calls),
             lost: get(&totals.lost) + get(&totals.unrecorded),
@@ -199,8 +216,8 @@ impl TraceRecorder {
     }
 
     /// Stops recording, writes what is in the rings, closes the file with its index, and syncs it. Closing twice does
-    /// no harm. Threads that go on recording should be stopped first: a call that is being made at this moment may be
-    /// neither in the file nor counted.
+    /// no harm: whoever comes second waits, too, until the file is closed. A call that another thread is making meanwhile may have
+    /// been recorded, as far as that thread can know, and still be in no file: [`RecorderStats::lost`] has it.
     ///
     /// # Errors
     /// If the recording had stopped by itself, that is why; what was committed before is in the file.
@@ -209,8 +226,9 @@ impl TraceRecorder {
         self.shared.set_on(false);
         self.shared.ask_to_close();
         if !self.shared.is_writer() {
-            let writer = lock(&self.writer).take();
-            if writer.is_some_and(|writer| writer.join().is_err()) {
+            // The lock is held until the file is closed, so that nobody returns before.
+            let mut writer = lock(&self.writer);
+            if writer.take().is_some_and(|writer| writer.join().is_err()) {
                 let error = Error::new(ErrorKind::Closed, "the recorder's thread panicked");
                 self.shared.fail(Arc::new(error.with_hint("what it had committed is in the file")));
             }
@@ -231,8 +249,8 @@ impl TraceRecorder {
 impl Drop for TraceRecorder {
     fn drop(&mut self) {
         if self.shared.is_forked() {
-            // The thread is the parent's: there is nothing to join or to detach here.
-            std::mem::forget(lock(&self.writer).take());
+            // The thread is the parent's: there is nothing to join or to detach here. Whoever had the lock there has taken it.
+            std::mem::forget(try_lock(&self.writer).and_then(|mut writer| writer.take()));
             return;
         }
         // Whoever wants to know how it ended calls `close`.

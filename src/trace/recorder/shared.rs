@@ -8,6 +8,8 @@ use crate::error::Error;
 use crate::format::native::schema::ThreadFacts;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
+use crate::trace::recorder::lane::Lane;
+use crate::trace::recorder::leftovers::Leftovers;
 use crate::trace::recorder::options::FullPolicy;
 use crate::trace::ring::Consumer;
 
@@ -30,6 +32,7 @@ pub(super) struct Shared {
     requests: Mutex<Requests>,
     answered: Condvar,
     pub(super) totals: Totals,
+    leftovers: Leftovers,
     failure: Mutex<Option<Arc<Error>>>,
     pid: u32,
     writer: OnceLock<ThreadId>,
@@ -81,7 +84,7 @@ pub(super) struct Totals {
     pub(super) late: AtomicU64,
     pub(super) completions: AtomicU64,
     pub(super) lost_completions: AtomicU64,
-    /// Calls of threads that got no ring.
+    /// Calls of threads that got no ring, and those that came after the writer's last look.
     pub(super) unrecorded: AtomicU64,
     pub(super) file_bytes: AtomicU64,
     pub(super) files: AtomicU64,
@@ -127,6 +130,7 @@ impl Shared {
             requests: Mutex::default(),
             answered: Condvar::default(),
             totals: Totals::default(),
+            leftovers: Leftovers::default(),
             failure: Mutex::default(),
             pid: std::process::id(),
             writer: OnceLock::new(),
@@ -149,17 +153,13 @@ impl Shared {
         self.show_gate(is_on);
     }
 
-    /// A copy of the gate that stays when the recorder is gone, for callers that look at it without us: 1 or 0. Four bytes that are
-    /// never given back.
-    pub(super) fn gate_outside(&self) -> &'static AtomicU32 {
-        /// All of them, so that whoever looks for memory that was lost finds none.
-        static GATES: Mutex<Vec<&'static AtomicU32>> = Mutex::new(Vec::new());
+    /// A copy of the gate for callers that look at it without us; `make` makes the word, once.
+    pub(super) fn gate_outside(&self, make: impl FnOnce() -> &'static AtomicU32) -> &'static AtomicU32 {
+        // Under the lock, so that nothing switches the gate meanwhile.
         let _failure = lock(&self.failure);
-        self.gate_outside.get_or_init(|| {
-            let gate = Box::leak(Box::new(AtomicU32::new(self.is_on().into())));
-            lock(&GATES).push(gate);
-            gate
-        })
+        let gate = self.gate_outside.get_or_init(make);
+        self.show_gate(self.is_on());
+        gate
     }
 
     fn show_gate(&self, is_on: bool) {
@@ -187,6 +187,12 @@ impl Shared {
     pub(super) fn next_thread(&self) -> u32 {
         // Relaxed: only uniqueness counts.
         self.next_thread.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a thread got this number.
+    pub(super) fn has_given(&self, thread: u32) -> bool {
+        // Relaxed: whoever has the number of a thread got it after it was given.
+        (1..self.next_thread.load(Ordering::Relaxed)).contains(&thread)
     }
 
     pub(super) fn arrive(&self, arrival: Arrival) {
@@ -240,13 +246,30 @@ impl Shared {
         self.answered.notify_all();
     }
 
-    /// The writer's last act: nobody records or waits any more.
-    pub(super) fn end(&self) {
-        // Relaxed, all three: the lock below orders them before whoever waits under it.
+    /// Whether the host has closed the recording, or begun to.
+    pub(super) fn is_closing(&self) -> bool {
+        lock(&self.requests).is_closing
+    }
+
+    /// The writer's last act: nobody records or waits any more. `lanes` are the rings that it leaves.
+    pub(super) fn end(&self, lanes: Vec<Lane>) {
+        self.leftovers.take_over(lanes);
+        // Relaxed, both: the locks below order them before whoever waits or switches under those.
         self.is_over.store(true, Ordering::Relaxed);
         self.gate.store(false, Ordering::Relaxed);
+        let failure = lock(&self.failure);
+        self.show_gate(false);
+        drop(failure);
         drop(lock(&self.requests));
         self.answered.notify_all();
+    }
+
+    /// Counts calls that came into a ring after the writer's last look. `left` is a thread that records no more.
+    pub(super) fn count_leftovers(&self, left: Option<u32>) {
+        // A child of the process has the locks as its parent's threads held them.
+        if self.is_over() && !self.is_forked() {
+            self.leftovers.count(self.take_arrivals(), left, &self.totals);
+        }
     }
 
     pub(super) fn fail(&self, error: Arc<Error>) {
@@ -265,5 +288,22 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("id", &self.id).field("is_on", &self.is_on()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_that_hosts_look_at_is_shut_however_the_writer_ends() {
+        let shared = Shared::new(TickSource::detect(), FullPolicy::Drop, 1 << 16, true);
+        let gate = shared.gate_outside(|| Box::leak(Box::new(AtomicU32::new(0))));
+        assert_eq!(gate.load(Ordering::Relaxed), 1);
+        // What is said of a writer that panics, too.
+        shared.end(Vec::new());
+        assert_eq!(gate.load(Ordering::Relaxed), 0);
+        shared.set_on(true);
+        assert_eq!((shared.is_on(), gate.load(Ordering::Relaxed)), (false, 0));
     }
 }

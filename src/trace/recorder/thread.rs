@@ -11,7 +11,10 @@ use crate::format::native::pod::{
 use crate::format::native::schema::ThreadFacts;
 use crate::os;
 use crate::sync::Arc;
-use crate::trace::recorder::into_ring::{SENT, long_hash_bytes, reserve, row_tail, write_row, write_rows};
+use crate::sync::atomic::Ordering;
+use crate::trace::recorder::into_ring::{
+    SENT, long_hash_bytes, reserve, row_tail, write_prefix, write_row, write_rows,
+};
 use crate::trace::recorder::numbers::{Numbers, ScopeNumber};
 use crate::trace::recorder::shared::{Arrival, Shared, ThreadLosses};
 use crate::trace::recorder::wire::{GroupHead, PrefetchHead, call_bytes};
@@ -189,9 +192,9 @@ impl ThreadRecorder {
         let length_bytes = call_bytes(hashes.len(), 0);
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, value, hashes.len());
         let tail = row_tail(scope.number, 32);
-        let written = self.write(length_bytes, |bytes| {
+        let written = self.write(length_bytes, move |bytes| {
             let (head, rows) = bytes.split_at_mut(PREFIX_BYTES);
-            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(head, prefix);
             for (row, hash) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(hashes) {
                 write_row(row, hash, tail);
             }
@@ -270,7 +273,7 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::Call(op), ticks, length_bytes, aux, keys.len());
         let Ok(mut reserved) = self.ring.reserve(length_bytes) else { return false };
         let (head, rows) = reserved.bytes().split_at_mut(PREFIX_BYTES);
-        head.copy_from_slice(bytemuck::bytes_of(&prefix));
+        write_prefix(head, prefix);
         for (row, key) in rows.as_chunks_mut::<KEY_ROW_BYTES>().0.iter_mut().zip(keys) {
             let Some((hash, hash_bytes)) = key.chunk_hash().as_inline() else { return false };
             if !Arc::ptr_eq(key.scope(), first.scope()) {
@@ -294,7 +297,7 @@ impl ThreadRecorder {
         let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
         let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
             let (head, body) = bytes.split_at_mut(PREFIX_BYTES);
-            head.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(head, prefix);
             let (rows, rest) = body.split_at_mut(keys.len() * KEY_ROW_BYTES);
             rest[..wide.len()].copy_from_slice(wide);
             write_rows(rows, keys.iter(), rest, wide.len(), |key| numbers.scope(call, key.scope()));
@@ -343,7 +346,7 @@ impl ThreadRecorder {
         let (shared, numbers, call) = (&self.shared, &mut self.numbers, self.attempted);
         let written = reserve(&mut self.ring, shared, length_bytes, |bytes| {
             let (start, body) = bytes.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             let (rows, rest) = body.split_at_mut(key_count * KEY_ROW_BYTES);
             rest[..size_of::<PrefetchHead>()].copy_from_slice(bytemuck::bytes_of(&head));
             let groups = rest[size_of::<PrefetchHead>()..].chunks_exact_mut(size_of::<GroupHead>());
@@ -381,7 +384,7 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::HostCall, ticks, length_bytes, 0, 0);
         let written = self.write(length_bytes, |out| {
             let (start, body) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             let (start, body) = body.split_at_mut(size_of::<BodyHead>());
             start.copy_from_slice(bytemuck::bytes_of(&head));
             body.copy_from_slice(bytes);
@@ -392,11 +395,17 @@ impl ThreadRecorder {
         }
     }
 
-    /// Records what became of a call, which another thread may have recorded. A completion that does not fit into the
-    /// ring is dropped; the call itself is there.
-    pub fn complete(&mut self, call: CallId, completion: &Completion) {
-        if !self.shared.is_on() {
-            return;
+    /// Whether `call` is of a thread of this recording.
+    #[inline]
+    pub fn knows(&self, call: CallId) -> bool {
+        self.shared.has_given(call.thread)
+    }
+
+    /// Records what became of a call, which another thread may have recorded. False if recording is off, if the call is of no thread
+    /// of this recording, or if the completion does not fit into the ring: then it is counted, and the call itself is there.
+    pub fn complete(&mut self, call: CallId, completion: &Completion) -> bool {
+        if !self.shared.is_on() || !self.knows(call) {
+            return false;
         }
         let ticks = self.shared.source.now();
         let body = CompletionBody {
@@ -415,13 +424,14 @@ impl ThreadRecorder {
         let prefix = self.prefix(RecordKind::Completion, ticks, length_bytes, 0, 0);
         let written = self.write(length_bytes, |out| {
             let (start, rest) = out.split_at_mut(PREFIX_BYTES);
-            start.copy_from_slice(bytemuck::bytes_of(&prefix));
+            write_prefix(start, prefix);
             rest.copy_from_slice(bytemuck::bytes_of(&body));
         });
         if written.is_err() {
             // Relaxed: a count that somebody prints.
-            self.shared.totals.lost_completions.fetch_add(1, crate::sync::atomic::Ordering::Relaxed);
+            self.shared.totals.lost_completions.fetch_add(1, Ordering::Relaxed);
         }
+        written.is_ok()
     }
 
     #[inline(always)]
@@ -468,8 +478,8 @@ impl ThreadRecorder {
         // A note of 24 bytes says why: the missing number alone would look like a full ring.
         let prefix = self.prefix(RecordKind::Loss, ticks, PREFIX_BYTES, 0, 0);
         self.attempted += 1;
-        let is_noted = refusal == Refusal::TooLarge
-            && self.write(PREFIX_BYTES, |out| out.copy_from_slice(bytemuck::bytes_of(&prefix))).is_ok();
+        let is_noted =
+            refusal == Refusal::TooLarge && self.write(PREFIX_BYTES, |out| write_prefix(out, prefix)).is_ok();
         if !is_noted {
             self.losses.set(self.attempted, ticks);
         }
@@ -478,8 +488,56 @@ impl ThreadRecorder {
 }
 
 impl Drop for ThreadRecorder {
-    /// Says how many calls there were; the writer reclaims the ring once it is empty.
+    /// Says how many calls there were; the writer reclaims the ring once it is empty, if there is a writer.
     fn drop(&mut self) {
         self.losses.set(self.attempted, self.shared.source.now());
+        self.shared.count_leftovers(Some(self.number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::model::ChunkHash;
+    use crate::trace::recorder::{RecorderOptions, TraceRecorder};
+
+    /// Such calls come from threads that are stopped between the gate and the ring.
+    #[test]
+    fn calls_that_passed_the_gate_and_come_after_the_end_are_counted_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("a.lct"))).unwrap();
+        let scope = Arc::new(KeyScope::new("m", 0, 0, "").unwrap());
+        let keys = [ObjectKey::new(ChunkHash::new(&[1; 32]), scope)];
+        let [mut stays, mut goes] = [(); 2].map(|()| recorder.thread().unwrap());
+        let call = stays.finish_write(&keys).unwrap();
+        goes.finish_write(&keys).unwrap();
+        recorder.close().unwrap();
+        stays.record_on(Op::FinishWrite, 0, &keys).unwrap();
+        goes.record_on(Op::FinishWrite, 0, &keys).unwrap();
+        drop(goes);
+        for _ in 0..2 {
+            assert_eq!((recorder.stats().calls, recorder.stats().lost), (2, 2));
+        }
+        stays.record_on(Op::ReadEnter, 0, &keys).unwrap();
+        assert_eq!((recorder.stats().calls, recorder.stats().lost), (2, 3));
+        let done = Completion {
+            outcome: Outcome::Done,
+            duration_ns: 1,
+            data_ready_ns: None,
+            requested_keys: 1,
+            hit_keys: 1,
+            bytes: 0,
+        };
+        assert!(!stays.complete(call, &done), "recording is off");
+    }
+
+    #[test]
+    fn completions_are_of_threads_that_there_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = TraceRecorder::open(RecorderOptions::new(directory.path().join("a.lct"))).unwrap();
+        let thread = recorder.thread().unwrap();
+        let of = |number: u64| CallId::from_bits(number << 32, Op::FinishWrite);
+        let known = [0, 1, 2, u64::from(u32::MAX)].map(|number| thread.knows(of(number)));
+        assert_eq!(known, [false, true, false, false]);
     }
 }
