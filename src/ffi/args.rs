@@ -173,8 +173,8 @@ pub(super) fn size_of_growing<T: Growing>(struct_size: u32, what: &str) -> Resul
 /// # Safety
 /// `options` is NULL or points to a struct that begins with its size in bytes, and has that many.
 pub(super) unsafe fn growing<T: Growing>(options: *const T, what: &str) -> Result<T, Failure> {
-    if options.is_null() {
-        return Err(Failure::null(what));
+    if options.is_null() || !options.is_aligned() {
+        return Err(wrong_pointer(options.is_null(), align_of::<T>(), what));
     }
     // SAFETY: the caller says that there is a size.
     let struct_size = unsafe { options.cast::<u32>().read_unaligned() };

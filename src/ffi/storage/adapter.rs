@@ -109,21 +109,21 @@ unsafe impl Growing for lmcache_l2_adapter_table {
     const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
-/// The end of a table: its `close` is called once the table was taken over and its last function has returned, by whoever comes second. A
-/// table that was not taken over stays the host's, and is not closed.
+/// The end of a table: its `close` is called once the table was taken over and its last function has returned, by whoever marks the second
+/// of the two. A table that was not taken over stays the host's, and is not closed.
 #[derive(Debug)]
 struct TableEnd {
     close: lmcache_l2_close_function,
     user_data: *mut c_void,
     /// The handle of the storage manager.
     storage: u64,
-    is: Mutex<Ending>,
+    state: Mutex<TableState>,
 }
 
 #[derive(Debug, Default)]
-struct Ending {
-    taken_over: bool,
-    unused: bool,
+struct TableState {
+    is_taken_over: bool,
+    is_unused: bool,
 }
 
 // SAFETY: the host says that `close` may be called with its data from any thread.
@@ -133,15 +133,15 @@ unsafe impl Sync for TableEnd {}
 
 impl TableEnd {
     fn new(table: &lmcache_l2_adapter_table, storage: u64) -> Self {
-        Self { close: table.close, user_data: table.user_data, storage, is: Mutex::default() }
+        Self { close: table.close, user_data: table.user_data, storage, state: Mutex::default() }
     }
 
-    /// One of the two has come, once each.
-    fn comes(&self, change: impl FnOnce(&mut Ending)) {
-        let mut is = lock(&self.is);
-        change(&mut is);
-        let is_over = is.taken_over && is.unused;
-        drop(is);
+    /// Sets one of the two, each once. `close` is the host's, so no lock is held in it.
+    fn mark(&self, set: impl FnOnce(&mut TableState)) {
+        let mut state = lock(&self.state);
+        set(&mut state);
+        let is_over = state.is_taken_over && state.is_unused;
+        drop(state);
         if let (true, Some(close)) = (is_over, self.close) {
             // SAFETY: the host's promise; nothing else is called with its data from now on.
             callbacks::call_host([self.storage, 0], || unsafe { close(self.user_data) });
@@ -158,7 +158,7 @@ struct OpenTable {
 
 impl Drop for OpenTable {
     fn drop(&mut self) {
-        self.end.comes(|is| is.unused = true);
+        self.end.mark(|state| state.is_unused = true);
     }
 }
 
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn lmcache_storage_add_l2_table(
             let open = OpenTable { functions: Plugin::of_host(store, name), end: Arc::clone(&end) };
             let connector = HostConnector { table: Mutex::new(Some(Arc::new(open))), storage: number };
             let id = storage.add(config, Some((connector, workers)))?;
-            end.comes(|is| is.taken_over = true);
+            end.mark(|state| state.is_taken_over = true);
             // SAFETY: as above.
             unsafe { number_out(out, id) }
         })

@@ -224,7 +224,7 @@ static void completions(void) {
     CHECK(dropped.number == 0 && dropped.kind == 0 && dropped.reserved == 0);
     STATUS(lmcache_producer_complete(producer, dropped, &done), LMCACHE_STATUS_DROPPED);
     /* Made up. */
-    lmcache_call_id made_up = {UINT64_MAX, call.kind, 7};
+    lmcache_call_id made_up = {UINT64_MAX, call.kind, 0};
     STATUS(lmcache_producer_complete(producer, made_up, &done), LMCACHE_STATUS_INVALID_ARGUMENT);
     made_up.number = 1;
     STATUS(lmcache_producer_complete(producer, made_up, &done), LMCACHE_STATUS_INVALID_ARGUMENT);
