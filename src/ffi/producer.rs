@@ -2,6 +2,8 @@
 
 use std::ffi::c_char;
 
+use hashbrown::HashMap;
+
 use super::args::{Growing, growing, optional_string, output, reserved, slice, string};
 use super::boundary::{Ended, Failure, OK, guard};
 use super::handle::{self, Kind, Object, Owned};
@@ -18,7 +20,7 @@ use crate::trace::recorder::{CallId, Completion, HashedCall, ScopeNumber, Thread
 pub const LMCACHE_MAX_HOST_CALL_BYTES: usize = 1 << 24;
 
 /// Scopes of which a producer keeps the number: those that come first. Others are recorded by their keys, which is slower.
-const KEPT_SCOPES: usize = 64;
+const KEPT_SCOPES: usize = 1024;
 
 /// What a thread records with. It belongs to the thread that made it.
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -79,9 +81,9 @@ unsafe impl Growing for lmcache_completion {
 struct Producer {
     thread: ThreadRecorder,
     /// Numbers of scopes, by their handles.
-    scopes: Vec<(*const lmcache_scope, ScopeNumber)>,
-    /// Where the last one stands.
-    last: usize,
+    scopes: HashMap<*const lmcache_scope, ScopeNumber, foldhash::fast::RandomState>,
+    /// The one that was used last; nearly always the one that is used next.
+    last: Option<(*const lmcache_scope, ScopeNumber)>,
     /// Room for the keys of a call that cannot be recorded by its hashes alone.
     keys: Vec<ObjectKey>,
 }
@@ -100,29 +102,39 @@ impl Producer {
     /// The number of a scope; nothing if there are too many.
     #[inline(always)]
     fn number(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
-        match self.scopes.get(self.last) {
-            Some((known, number)) if *known == handle && slots::is_there(handle.addr() as u64) => {
-                Ok(Some(*number))
+        match self.last {
+            Some((known, number)) if known == handle && slots::is_there(handle.addr() as u64) => {
+                Ok(Some(number))
             }
             _ => self.find_number(handle),
         }
     }
 
-    #[cold]
     fn find_number(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
-        handle::number::<Scope, _>(handle)?;
-        let scope = scope(handle)?;
-        let known = self.scopes.iter().position(|(known, _)| *known == handle);
-        if let Some(position) = known {
-            self.last = position;
-            return Ok(Some(self.scopes[position].1));
+        let is_there = slots::is_there(handle::number::<Scope, _>(handle)?);
+        let number = match self.scopes.get(&handle).filter(|_| is_there) {
+            Some(number) => *number,
+            None => match self.keep(handle)? {
+                Some(number) => number,
+                None => return Ok(None),
+            },
+        };
+        self.last = Some((handle, number));
+        Ok(Some(number))
+    }
+
+    /// The number of a scope that comes for the first time.
+    #[cold]
+    fn keep(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
+        let Some(number) = self.thread.scope_of_few(&scope(handle)?, KEPT_SCOPES) else { return Ok(None) };
+        if self.scopes.len() >= KEPT_SCOPES {
+            // Of a host that makes a scope for each request nearly all are gone.
+            self.scopes.retain(|known, _| slots::is_there(known.addr() as u64));
         }
-        if self.scopes.len() == KEPT_SCOPES {
-            return Ok(None);
+        if self.scopes.len() >= KEPT_SCOPES {
+            self.scopes.clear();
         }
-        let number = self.thread.scope(&scope);
-        self.scopes.push((handle, number));
-        self.last = self.scopes.len() - 1;
+        self.scopes.insert(handle, number);
         Ok(Some(number))
     }
 
@@ -192,7 +204,7 @@ pub unsafe extern "C" fn lmcache_producer_new(
         let out = unsafe { output(out, "out") }?;
         handle::with::<Recorder, _>(recorder, |recorder| {
             let thread = recorder.0.thread()?;
-            let producer = Producer { thread, scopes: Vec::new(), last: 0, keys: Vec::new() };
+            let producer = Producer { thread, scopes: HashMap::default(), last: None, keys: Vec::new() };
             out.write(handle::new_owned(producer)?);
             OK
         })

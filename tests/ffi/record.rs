@@ -6,6 +6,11 @@ use lmcache::trace::{ReadMode, Trace};
 use crate::compile::Host;
 
 #[test]
+fn a_host_with_a_scope_for_each_request_records_them_all() {
+    assert_eq!(Host::compile("scopes.c").succeed(&[]), "5000 calls\n");
+}
+
+#[test]
 fn four_threads_of_a_host_in_c_record() {
     let host = Host::compile("record.c");
     assert_eq!(host.succeed(&[]), "2800 calls\n");

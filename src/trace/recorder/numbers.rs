@@ -46,11 +46,23 @@ impl Numbers {
     }
 
     pub(super) fn keep_scope(&mut self, thread: u32, scope: &Arc<KeyScope>) -> ScopeNumber {
-        let position = self.kept.iter().position(|(known, _)| known == scope).unwrap_or_else(|| {
-            self.kept.push((Arc::clone(scope), false));
-            self.kept.len() - 1
-        });
-        ScopeNumber { thread, number: (NUMBERED + position) as u32 }
+        let number = |position: usize| ScopeNumber { thread, number: (NUMBERED + position) as u32 };
+        if let Some(position) = self.kept.iter().position(|(known, _)| known == scope) {
+            return number(position);
+        }
+        self.kept.push((Arc::clone(scope), false));
+        number(self.kept.len() - 1)
+    }
+
+    /// The same, but no more than `most` are kept.
+    pub(super) fn keep_scope_of_few(
+        &mut self,
+        thread: u32,
+        scope: &Arc<KeyScope>,
+        most: usize,
+    ) -> Option<ScopeNumber> {
+        let is_kept = || self.kept.iter().any(|(known, _)| known == scope);
+        (self.kept.len() < most || is_kept()).then(|| self.keep_scope(thread, scope))
     }
 
     /// Whether a kept scope was sent.
@@ -168,5 +180,17 @@ mod tests {
         );
         slots.forget(1);
         assert_eq!(slots.find(3, |value| *value == 1000), None);
+    }
+
+    #[test]
+    fn scopes_are_kept_to_the_limit_and_known_ones_past_it() {
+        let mut numbers = Numbers::default();
+        let scope = |salt: &str| Arc::new(KeyScope::new("m", 0, 0, salt).unwrap());
+        let mut keep = |salt: &str| numbers.keep_scope_of_few(7, &scope(salt), 2).map(|number| number.number);
+        let first = NUMBERED as u32;
+        assert_eq!(
+            ["a", "b", "c", "a", "b"].map(&mut keep),
+            [Some(first), Some(first + 1), None, Some(first), Some(first + 1)]
+        );
     }
 }

@@ -158,6 +158,11 @@ impl ThreadRecorder {
         self.numbers.keep_scope(self.number, scope)
     }
 
+    /// The same, if `scope` has a number already or fewer than `most` scopes have: what numbers cost stays as long as this value.
+    pub fn scope_of_few(&mut self, scope: &Arc<KeyScope>, most: usize) -> Option<ScopeNumber> {
+        self.numbers.keep_scope_of_few(self.number, scope, most)
+    }
+
     /// Records a call whose keys are of one scope, with hashes of 32 bytes. A scope number of another thread is refused,
     /// and the call counted as lost.
     #[inline(always)]

@@ -1,0 +1,64 @@
+/* A scope for each request, far more of them than a producer keeps the numbers of; every second one goes with its request. */
+#include "check.h"
+
+#define REQUESTS 2500
+#define ROUNDS 2
+
+static lmcache_scope *scopes[REQUESTS];
+
+static lmcache_scope *scope_of(unsigned request) {
+    char salt[16];
+    snprintf(salt, sizeof salt, "tenant-%u", request);
+    lmcache_scope *scope = NULL;
+    OK(lmcache_scope_new("org/model", 0, 0, salt, &scope));
+    return scope;
+}
+
+int main(void) {
+    lmcache_recorder_options options = LMCACHE_RECORDER_OPTIONS_INIT;
+    options.path = "scopes.lct";
+    options.full_policy = 1; /* waits for the writer */
+    lmcache_recorder *recorder = NULL;
+    OK(lmcache_recorder_open(&options, &recorder));
+    lmcache_producer *producer = NULL;
+    OK(lmcache_producer_new(recorder, &producer));
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned request = 0; request < REQUESTS; request++) {
+            if (!scopes[request]) {
+                scopes[request] = scope_of(request);
+            }
+            uint8_t hash[32] = {0};
+            memcpy(hash, &request, sizeof request);
+            lmcache_key_list keys = {hash, 1, 32, scopes[request], NULL};
+            OK(lmcache_producer_finish_write(producer, &keys, NULL));
+            if (request % 2) {
+                OK(lmcache_scope_free(scopes[request]));
+                scopes[request] = NULL;
+            }
+        }
+    }
+    uint8_t hash[32] = {0};
+    lmcache_scope *freed = scope_of(0);
+    OK(lmcache_scope_free(freed));
+    lmcache_key_list keys = {hash, 1, 32, freed, NULL};
+    STATUS(lmcache_producer_finish_write(producer, &keys, NULL), LMCACHE_STATUS_INVALID_HANDLE);
+    OK(lmcache_producer_free(producer));
+    OK(lmcache_recorder_close(recorder));
+    OK(lmcache_recorder_free(recorder));
+
+    lmcache_reader *reader = NULL;
+    OK(lmcache_reader_open("scopes.lct", LMCACHE_READ_MAPPED, &reader));
+    for (unsigned call = 0; call < ROUNDS * REQUESTS; call++) {
+        lmcache_record record = LMCACHE_RECORD_INIT;
+        OK(lmcache_reader_next(reader, &record));
+        unsigned request = 0;
+        memcpy(&request, record.keys[0].hash, sizeof request);
+        CHECK(record.key_count == 1 && request == call % REQUESTS);
+        char salt[16];
+        snprintf(salt, sizeof salt, "tenant-%u", request);
+        CHECK(strcmp(record.keys[0].scope->cache_salt, salt) == 0);
+    }
+    OK(lmcache_reader_free(reader));
+    printf("%u calls\n", ROUNDS * REQUESTS);
+    return 0;
+}
