@@ -16,7 +16,6 @@ use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
 use crate::format::model::key::check_cache_salt;
 use crate::storage::StorageManager;
-use crate::storage::l1::L1Manager;
 
 /// How full the tiers are. It begins with its size; `LMCACHE_STORAGE_USAGE_INIT` sets it.
 #[repr(C)]
@@ -55,8 +54,7 @@ pub unsafe extern "C" fn lmcache_storage_contains(
     let call = |manager: &StorageManager, keys: &[ObjectKey], _: Option<&[u32]>| {
         // SAFETY: the caller's promise.
         let out = unsafe { Outputs::new(is_resident, count, keys.len(), "is_resident") }?;
-        let l1s: Vec<&L1Manager> = manager.l1_managers().collect();
-        out.write(keys.iter().map(|key| u8::from(l1s.iter().any(|l1| l1.is_resident(key)))));
+        out.write(keys.iter().map(|key| u8::from(manager.l1_managers().any(|l1| l1.is_resident(key)))));
         OK
     };
     // SAFETY: the caller's promise.

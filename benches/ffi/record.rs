@@ -1,7 +1,4 @@
-//! What the C interface adds to a call: the same calls through it and beside it, in turns.
-//!
-//! `cargo bench --bench ffi [-- ROUNDS]`. Functions are called through pointers that the compiler cannot see through, as a host calls a library.
-//! A ring is emptied while nobody looks at the clock: a round is shorter than it.
+//! A recorded call.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -20,7 +17,8 @@ use lmcache::ffi::status::Status;
 use lmcache::format::model::KeyScope;
 use lmcache::trace::recorder::{HashedCall, RecorderOptions, TraceRecorder};
 
-const ROUNDS: usize = 60;
+use crate::{ok, print_row};
+
 const CALLS: u64 = 400;
 
 type FinishWrite =
@@ -31,10 +29,6 @@ struct Host {
     recorder: *mut lmcache_recorder,
     producer: *mut lmcache_producer,
     scope: *mut lmcache_scope,
-}
-
-fn ok(status: Status) {
-    assert_eq!(status, Status::LMCACHE_STATUS_OK);
 }
 
 #[expect(unsafe_code, reason = "the functions of C are called as C calls them")]
@@ -87,12 +81,7 @@ impl Host {
     }
 }
 
-fn median(rounds: &mut [f64]) -> (f64, f64) {
-    rounds.sort_unstable_by(f64::total_cmp);
-    (rounds[0], rounds[rounds.len() / 2])
-}
-
-fn record(keys: usize, rounds: usize) {
+pub(crate) fn run(keys: usize, rounds: usize) {
     let folder = tempfile::tempdir().expect("a folder");
     let hashes = vec![[7_u8; 32]; keys];
     let recorder =
@@ -111,21 +100,5 @@ fn record(keys: usize, rounds: usize) {
         through_c.push(host.round_ns(&hashes));
     }
     host.free();
-    let ((rust_best, rust), (c_best, c)) = (median(&mut in_rust), median(&mut through_c));
-    println!(
-        "record, {keys:>2} keys: in Rust {rust_best:.1} ns at best, {rust:.1} median; through C {c_best:.1} and {c:.1}; C adds \
-         {:.1} and {:.1}",
-        c_best - rust_best,
-        c - rust
-    );
-}
-
-fn main() {
-    // `cargo test --benches` and `cargo bench -- --test` only want to know that this runs.
-    let is_smoke =
-        std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench");
-    let asked = std::env::args().skip(1).find_map(|word| word.parse().ok());
-    let rounds = if is_smoke { 1 } else { asked.unwrap_or(ROUNDS) };
-    record(1, rounds);
-    record(16, rounds);
+    print_row(&format!("record, {keys} keys"), in_rust, through_c);
 }
