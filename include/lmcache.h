@@ -18,14 +18,28 @@
  */
 static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *gate != 0; }
 
-/** A struct that may grow, with its size and zeroes, which are the defaults. */
+#if UINTPTR_MAX != UINT64_MAX
+#error "liblmcache is for 64-bit systems"
+#endif
+
+/** The version of the package that this header is of; `lmcache_version` is that of the library. */
+#define LMCACHE_VERSION_MAJOR 0
+#define LMCACHE_VERSION_MINOR 1
+#define LMCACHE_VERSION_PATCH 0
+#define LMCACHE_VERSION_STRING "0.1.0"
+
+/** A struct that may grow, with its size and zeroes, which are the defaults: to declare one with, or to set one anew. */
 #ifdef __cplusplus
 #define LMCACHE_INIT(type) ([] { type made{}; made.struct_size = sizeof(type); return made; }())
 #else
-#define LMCACHE_INIT(type) {.struct_size = sizeof(type)}
+#define LMCACHE_INIT(type) ((type){.struct_size = sizeof(type)})
 #endif
 #define LMCACHE_RECORDER_OPTIONS_INIT LMCACHE_INIT(lmcache_recorder_options)
+#define LMCACHE_RECORDER_STATS_INIT LMCACHE_INIT(lmcache_recorder_stats)
+#define LMCACHE_COMPLETION_INIT LMCACHE_INIT(lmcache_completion)
 #define LMCACHE_STORAGE_OPTIONS_INIT LMCACHE_INIT(lmcache_storage_options)
+#define LMCACHE_STORAGE_USAGE_INIT LMCACHE_INIT(lmcache_storage_usage)
+#define LMCACHE_PREFETCH_RESULT_INIT LMCACHE_INIT(lmcache_prefetch_result)
 #define LMCACHE_L2_ADAPTER_TABLE_INIT LMCACHE_INIT(lmcache_l2_adapter_table)
 #define LMCACHE_RECORD_INIT LMCACHE_INIT(lmcache_record)
 #define LMCACHE_TRACE_HEADER_INIT LMCACHE_INIT(lmcache_trace_header)
@@ -39,10 +53,25 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_VERIFY_REPORT_INIT LMCACHE_INIT(lmcache_verify_report)
 
 /**
- * The version of the C ABI that this library speaks. It goes up whenever a host compiled against an older
- * header could misread what a newer library does.
+ * The major version of the C ABI. It goes up whenever a host compiled against an older header could misread what a newer library does;
+ * the shared library is called by it.
  */
-#define LMCACHE_ABI_VERSION 1
+#define LMCACHE_ABI_MAJOR 1
+
+/**
+ * The minor version of the C ABI. It goes up whenever something is added: a function, a status, the end of a struct.
+ */
+#define LMCACHE_ABI_MINOR 0
+
+/**
+ * Both in one number.
+ */
+#define LMCACHE_ABI_VERSION ((LMCACHE_ABI_MAJOR << 16) | LMCACHE_ABI_MINOR)
+
+/**
+ * Bytes of a struct that may grow, at most, in every version that will be.
+ */
+#define LMCACHE_MAX_STRUCT_BYTES 4096
 
 /**
  * Keys of a list, at most.
@@ -63,6 +92,11 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
  * Rows of a prefetch, at most.
  */
 #define LMCACHE_MAX_ROWS 4096
+
+/**
+ * Keys of a prefetch, of all its rows together, at most: each row has its own, also where their lists are one.
+ */
+#define LMCACHE_MAX_PREFETCH_KEYS 4194304
 
 /**
  * The longest prefix that every row can serve, given its window.
@@ -568,16 +602,17 @@ typedef struct lmcache_scope lmcache_scope;
 typedef struct lmcache_storage lmcache_storage;
 
 /**
- * Told a sentence: a warning of something that no call returned. Called on threads of the library, one call at a time. `text` ends in
- * NUL and is borrowed for the time of the call. It must return. `lmcache_set_log_callback` is BUSY in it, and what it makes the library
- * say is said to nobody.
+ * Told a sentence: a warning of something that no call returned. Called on threads of the library and of the host; on several at once, if
+ * several have something to say. `text` ends in NUL and is borrowed for the time of the call. It must return. `lmcache_set_log_callback` is
+ * BUSY in it, and so is what waits for threads of the library, as in every callback: `lmcache_recorder_close` and
+ * `lmcache_recorder_flush` among them. What it makes the library say is said to nobody.
  */
 typedef void (*lmcache_log_callback)(const char *text, void *user_data);
 
 /**
  * One tensor of a layout.
  */
-typedef struct {
+typedef struct lmcache_tensor {
   /**
    * Its dimensions.
    */
@@ -594,15 +629,15 @@ typedef struct {
 
 /**
  * Told once if a recording stops by itself, on the recorder's own thread: the disk is full, a limit is reached, the folder is gone.
- * `reason` ends in NUL and is borrowed for the time of the call. It must return, and may call anything but
- * `lmcache_recorder_close` and `lmcache_recorder_free` on this recorder, which wait for that thread.
+ * `reason` ends in NUL and is borrowed for the time of the call. It must return. What waits for threads of the library is BUSY in it, as in
+ * every callback: `lmcache_recorder_close` and `lmcache_recorder_flush` among them, of whichever recorder.
  */
 typedef void (*lmcache_stop_callback)(const char *reason, void *user_data);
 
 /**
  * How to record. `LMCACHE_RECORDER_OPTIONS_INIT` has the defaults, which are zero; `path` has to be set.
  */
-typedef struct {
+typedef struct lmcache_recorder_options {
   /**
    * `sizeof(lmcache_recorder_options)`.
    */
@@ -667,15 +702,24 @@ typedef struct {
 } lmcache_recorder_options;
 
 /**
- * What a recording has done so far. Calls and losses are right once it is flushed or closed.
+ * What a recording has done so far. Calls and losses are right once it is flushed or closed: every call that was attempted while recording
+ * was on, and has returned, is in one of them. It begins with its size; `LMCACHE_RECORDER_STATS_INIT` sets it.
  */
-typedef struct {
+typedef struct lmcache_recorder_stats {
+  /**
+   * `sizeof(lmcache_recorder_stats)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
   /**
    * Calls that are in the files.
    */
   uint64_t calls;
   /**
-   * Calls that were attempted and are not; the file says which and where.
+   * Calls that were attempted and are not. The file says which and where, but for those that came while it was closed.
    */
   uint64_t lost;
   /**
@@ -687,7 +731,7 @@ typedef struct {
    */
   uint64_t completions;
   /**
-   * Completions that found the ring full.
+   * Completions that are not: they found the ring full, the recording had stopped, or was being closed.
    */
   uint64_t lost_completions;
   /**
@@ -712,7 +756,7 @@ typedef struct {
  * A list of keys: `count` hashes of `hash_bytes` each, one after the other, and the scope that they have in common; or, if
  * `scopes` is not NULL, one scope for each, and `scope` is not looked at. Borrowed for the time of the call.
  */
-typedef struct {
+typedef struct lmcache_key_list {
   /**
    * The hashes.
    */
@@ -728,17 +772,18 @@ typedef struct {
   /**
    * The scope of all keys.
    */
-  const lmcache_scope *scope;
+  const struct lmcache_scope *scope;
   /**
    * NULL, or `count` scopes.
    */
-  const lmcache_scope *const *scopes;
+  const struct lmcache_scope *const *scopes;
 } lmcache_key_list;
 
 /**
- * A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host.
+ * A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host. All of them are 0 for a call that was
+ * DROPPED.
  */
-typedef struct {
+typedef struct lmcache_call_id {
   /**
    * Which call of which thread.
    */
@@ -748,7 +793,7 @@ typedef struct {
    */
   uint32_t kind;
   /**
-   * Nothing.
+   * Nothing; 0.
    */
   uint32_t reserved;
 } lmcache_call_id;
@@ -756,15 +801,15 @@ typedef struct {
 /**
  * One row of a prefetch: the keys of one object group and rank, chunk after chunk.
  */
-typedef struct {
+typedef struct lmcache_prefetch_row {
   /**
    * Its keys.
    */
-  lmcache_key_list keys;
+  struct lmcache_key_list keys;
   /**
    * The layout of their objects.
    */
-  const lmcache_layout *layout;
+  const struct lmcache_layout *layout;
   /**
    * How many of the last chunks are needed; -1 for all.
    */
@@ -782,11 +827,11 @@ typedef struct {
 /**
  * What a prefetch asks for: rows of keys, all of one length.
  */
-typedef struct {
+typedef struct lmcache_prefetch_spec {
   /**
    * The rows.
    */
-  const lmcache_prefetch_row *rows;
+  const struct lmcache_prefetch_row *rows;
   /**
    * How many; at most LMCACHE_MAX_ROWS.
    */
@@ -814,9 +859,13 @@ typedef struct {
 } lmcache_prefetch_spec;
 
 /**
- * What became of a call.
+ * What became of a call. It begins with its size; `LMCACHE_COMPLETION_INIT` sets it.
  */
-typedef struct {
+typedef struct lmcache_completion {
+  /**
+   * `sizeof(lmcache_completion)`.
+   */
+  uint32_t struct_size;
   /**
    * One of LMCACHE_OUTCOME_*.
    */
@@ -829,10 +878,6 @@ typedef struct {
    * Keys that were reserved, found, read or released.
    */
   uint32_t hit_keys;
-  /**
-   * Nothing; 0.
-   */
-  uint32_t reserved;
   /**
    * How long the call took.
    */
@@ -850,7 +895,7 @@ typedef struct {
 /**
  * What a storage manager is made of. `LMCACHE_STORAGE_OPTIONS_INIT` has the defaults, which are zero; `config_json` has to be set.
  */
-typedef struct {
+typedef struct lmcache_storage_options {
   /**
    * `sizeof(lmcache_storage_options)`.
    */
@@ -873,7 +918,7 @@ typedef struct {
 /**
  * The buffer of a key that was reserved.
  */
-typedef struct {
+typedef struct lmcache_write_buffer {
   /**
    * Where the object is written to; NULL if the key was not reserved.
    */
@@ -895,7 +940,7 @@ typedef struct {
 /**
  * The bytes of an object in L1. They must not be written.
  */
-typedef struct {
+typedef struct lmcache_read_buffer {
   /**
    * Where it lies; NULL if the key cannot be read.
    */
@@ -915,9 +960,25 @@ typedef struct {
 } lmcache_read_buffer;
 
 /**
- * What a prefetch found, in numbers.
+ * What a prefetch found, in numbers. It begins with its size; `LMCACHE_PREFETCH_RESULT_INIT` sets it.
  */
-typedef struct {
+typedef struct lmcache_prefetch_result {
+  /**
+   * `sizeof(lmcache_prefetch_result)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Rows of the prefetch.
+   */
+  uint32_t row_count;
+  /**
+   * Columns: the keys of each row.
+   */
+  uint32_t column_count;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
   /**
    * Cells that were asked for: rows times columns.
    */
@@ -938,14 +999,6 @@ typedef struct {
    * From the call to the moment the data was there.
    */
   uint64_t duration_ns;
-  /**
-   * Rows of the prefetch.
-   */
-  uint32_t row_count;
-  /**
-   * Columns: the keys of each row.
-   */
-  uint32_t column_count;
 } lmcache_prefetch_result;
 
 /**
@@ -956,9 +1009,17 @@ typedef struct {
 typedef void (*lmcache_prefetch_callback)(void *user_data);
 
 /**
- * How full the tiers are.
+ * How full the tiers are. It begins with its size; `LMCACHE_STORAGE_USAGE_INIT` sets it.
  */
-typedef struct {
+typedef struct lmcache_storage_usage {
+  /**
+   * `sizeof(lmcache_storage_usage)`.
+   */
+  uint32_t struct_size;
+  /**
+   * L2 adapters.
+   */
+  uint32_t l2_adapter_count;
   /**
    * Bytes of all L1s that are in use.
    */
@@ -971,10 +1032,6 @@ typedef struct {
    * Bytes in all L2 adapters; 0 if there is none.
    */
   uint64_t l2_used_bytes;
-  /**
-   * L2 adapters.
-   */
-  uint64_t l2_adapter_count;
 } lmcache_storage_usage;
 
 /**
@@ -1021,7 +1078,7 @@ typedef size_t (*lmcache_l2_last_error_function)(void *user_data, char *text, si
  *
  * `LMCACHE_L2_ADAPTER_TABLE_INIT` sets the size; `put`, `get`, `exists` and `remove` have to be set.
  */
-typedef struct {
+typedef struct lmcache_l2_adapter_table {
   /**
    * `sizeof(lmcache_l2_adapter_table)`.
    */
@@ -1055,7 +1112,8 @@ typedef struct {
    */
   lmcache_l2_keys_function remove;
   /**
-   * Called once, last of all, on any thread: nothing is called with `user_data` afterwards. May be NULL.
+   * Called once, last of all, on any thread: nothing is called with `user_data` afterwards. It has returned when the call does that ended the
+   * adapter: `lmcache_storage_delete_l2_adapter`, `lmcache_storage_close` or `lmcache_storage_free`. May be NULL.
    */
   lmcache_l2_close_function close;
   /**
@@ -1068,7 +1126,7 @@ typedef struct {
  * What a trace file says about itself. It begins with its size; `LMCACHE_TRACE_HEADER_INIT` sets it. Strings end in NUL and are valid until
  * the reader is freed; what the file does not have is "" or 0, numbers that it does not tell are LMCACHE_NOT_KNOWN.
  */
-typedef struct {
+typedef struct lmcache_trace_header {
   /**
    * `sizeof(lmcache_trace_header)`.
    */
@@ -1175,7 +1233,7 @@ typedef struct {
  * What the keys of a prompt have in common, as it was recorded. Of one reader, equal scopes have the same address, which stays valid until
  * the reader is freed, so that a host can keep by it what it made of the scope.
  */
-typedef struct {
+typedef struct lmcache_recorded_scope {
   /**
    * The model; ends in NUL.
    */
@@ -1209,7 +1267,7 @@ typedef struct {
 /**
  * A key, as it was recorded.
  */
-typedef struct {
+typedef struct lmcache_recorded_key {
   /**
    * Its hash. In a native file this is its place in the file.
    */
@@ -1221,17 +1279,17 @@ typedef struct {
   /**
    * Its scope.
    */
-  const lmcache_recorded_scope *scope;
+  const struct lmcache_recorded_scope *scope;
 } lmcache_recorded_key;
 
 /**
  * A layout, as it was recorded; its tensors can be passed to `lmcache_layout_new`. Addresses are as those of scopes.
  */
-typedef struct {
+typedef struct lmcache_recorded_layout {
   /**
    * Its tensors.
    */
-  const lmcache_tensor *tensors;
+  const struct lmcache_tensor *tensors;
   /**
    * How many.
    */
@@ -1245,11 +1303,11 @@ typedef struct {
 /**
  * One row of a recorded prefetch.
  */
-typedef struct {
+typedef struct lmcache_recorded_row {
   /**
    * Its keys.
    */
-  const lmcache_recorded_key *keys;
+  const struct lmcache_recorded_key *keys;
   /**
    * How many.
    */
@@ -1257,7 +1315,7 @@ typedef struct {
   /**
    * The layout of their objects.
    */
-  const lmcache_recorded_layout *layout;
+  const struct lmcache_recorded_layout *layout;
   /**
    * How many of the last chunks are needed; -1 for all.
    */
@@ -1276,7 +1334,7 @@ typedef struct {
  * A record. It begins with its size; `LMCACHE_RECORD_INIT` sets it. Everything that it points to, scopes and layouts aside, is valid until
  * the next call on the reader. What a kind of record does not have is 0 and NULL.
  */
-typedef struct {
+typedef struct lmcache_record {
   /**
    * `sizeof(lmcache_record)`.
    */
@@ -1324,7 +1382,7 @@ typedef struct {
   /**
    * The keys of a call; those of a prefetch are in its rows.
    */
-  const lmcache_recorded_key *keys;
+  const struct lmcache_recorded_key *keys;
   /**
    * How many.
    */
@@ -1332,7 +1390,7 @@ typedef struct {
   /**
    * Of LMCACHE_RECORD_RESERVE_WRITE: the layout of each object.
    */
-  const lmcache_recorded_layout *layout;
+  const struct lmcache_recorded_layout *layout;
   /**
    * Of LMCACHE_RECORD_FINISH_READ: how many locks are released on each key.
    */
@@ -1340,7 +1398,7 @@ typedef struct {
   /**
    * Of LMCACHE_RECORD_SUBMIT_PREFETCH: the rows.
    */
-  const lmcache_recorded_row *rows;
+  const struct lmcache_recorded_row *rows;
   /**
    * How many.
    */
@@ -1398,9 +1456,9 @@ typedef struct {
    */
   uint32_t call_sequence;
   /**
-   * Of a completion: what became of the call.
+   * Of a completion: what became of the call; of other records NULL.
    */
-  lmcache_completion completion;
+  const struct lmcache_completion *completion;
   /**
    * Of LMCACHE_RECORD_LOSS: how many calls of `thread` are not in the file,
    */
@@ -1426,7 +1484,7 @@ typedef struct {
 /**
  * What a walk has met since the reader was opened, rewound or sent to another place. It begins with its size.
  */
-typedef struct {
+typedef struct lmcache_reader_stats {
   /**
    * `sizeof(lmcache_reader_stats)`.
    */
@@ -1480,7 +1538,7 @@ typedef struct {
 /**
  * Something that could not be read. It begins with its size.
  */
-typedef struct {
+typedef struct lmcache_damage {
   /**
    * `sizeof(lmcache_damage)`.
    */
@@ -1510,7 +1568,7 @@ typedef struct {
 /**
  * How far a replay is. Its fields are added at the end: a host sees those that its header has.
  */
-typedef struct {
+typedef struct lmcache_replay_progress {
   /**
    * Bytes of what the library knows of this struct.
    */
@@ -1582,16 +1640,16 @@ typedef struct {
 } lmcache_replay_progress;
 
 /**
- * Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over. `progress` is
+ * Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over, also if it failed. `progress` is
  * borrowed for the time of the call. It returns 0 to go on; any other number cancels the replay. It may call `lmcache_replay_cancel`; other calls on this
  * replay are BUSY. While it runs, calls are made all the same.
  */
-typedef uint32_t (*lmcache_progress_callback)(const lmcache_replay_progress *progress, void *user_data);
+typedef uint32_t (*lmcache_progress_callback)(const struct lmcache_replay_progress *progress, void *user_data);
 
 /**
  * How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths and `l1_size_bytes` have to be set.
  */
-typedef struct {
+typedef struct lmcache_replay_options {
   /**
    * `sizeof(lmcache_replay_options)`.
    */
@@ -1693,7 +1751,7 @@ typedef struct {
 /**
  * What a replay found. It begins with its size. A key that is asked for twice counts twice.
  */
-typedef struct {
+typedef struct lmcache_replay_results {
   /**
    * `sizeof(lmcache_replay_results)`.
    */
@@ -1819,7 +1877,7 @@ typedef struct {
 /**
  * How to convert. Zero is always the default.
  */
-typedef struct {
+typedef struct lmcache_convert_options {
   /**
    * `sizeof(lmcache_convert_options)`.
    */
@@ -1849,7 +1907,7 @@ typedef struct {
 /**
  * What a conversion read and wrote. It begins with its size.
  */
-typedef struct {
+typedef struct lmcache_conversion {
   /**
    * `sizeof(lmcache_conversion)`.
    */
@@ -1931,7 +1989,7 @@ typedef struct {
 /**
  * What a repair copied, and what it could not. It begins with its size.
  */
-typedef struct {
+typedef struct lmcache_repair_report {
   /**
    * `sizeof(lmcache_repair_report)`.
    */
@@ -1976,7 +2034,7 @@ typedef struct {
 
 /**
  * Told of a finding within `lmcache_verify`, on the thread that called it: its kind in a word, its place in the file (LMCACHE_NOT_KNOWN if it has none), and a
- * sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told.
+ * sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told. It may call the library, as any callback.
  */
 typedef void (*lmcache_finding_callback)(const char *kind,
                                          uint64_t offset,
@@ -1986,7 +2044,7 @@ typedef void (*lmcache_finding_callback)(const char *kind,
 /**
  * What a close look at a trace found. It begins with its size.
  */
-typedef struct {
+typedef struct lmcache_verify_report {
   /**
    * `sizeof(lmcache_verify_report)`.
    */
@@ -2042,13 +2100,13 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The ABI version of the library that was loaded. Any thread may call this at any time.
+ * The ABI version of the library that was loaded, as LMCACHE_ABI_VERSION. Any thread may call this at any time.
  */
 uint32_t lmcache_abi_version(void);
 
 /**
- * Whether this library and the header that the host was compiled with fit: pass LMCACHE_ABI_VERSION, and go on if it is OK. Any thread
- * may call this at any time.
+ * Whether this library has all that the header has with which the host was compiled: pass LMCACHE_ABI_VERSION, and go on if it is OK.
+ * UNSUPPORTED_VERSION if the major version is another, or the library's minor version is older. Any thread may call this at any time.
  */
 lmcache_status lmcache_check_abi(uint32_t abi_version);
 
@@ -2065,8 +2123,9 @@ const char *lmcache_version(void);
 const char *lmcache_status_name(int32_t status);
 
 /**
- * Copies the sentence of the calling thread's last error into `buffer`, with its NUL, cut to `length` bytes, and returns how long
- * it is without the NUL. With `length` 0 nothing is written and `buffer` may be NULL. Empty if there was no error.
+ * Copies the sentence of the calling thread's last error into `buffer`, with its NUL, cut to `length` bytes between two characters of UTF-8,
+ * and returns how long it is without the NUL: at most 4096 bytes, which is all that is kept of a longer one. With `length` 0 nothing is
+ * written and `buffer` may be NULL. Empty if there was no error.
  *
  * The caller promises:
  * `buffer` points to `length` bytes that may be written.
@@ -2084,10 +2143,11 @@ size_t lmcache_last_error_hint(char *buffer, size_t length);
 
 /**
  * Has `callback` be told what the library has to say by itself, for instance that a recording stopped because the disk is full.
- * NULL ends that; when this returns, no call of the callback before is under way. Without one nothing is said anywhere.
+ * NULL ends that; when this returns, no call of a callback that was set before is under way. Without one nothing is said anywhere. A
+ * child of `fork` has none until it sets one.
  *
  * The caller promises:
- * `callback` may be called from any thread with `user_data`, until this is called again.
+ * `callback` may be called from any thread with `user_data`, and from several at once, until this is called again.
  */
 lmcache_status lmcache_set_log_callback(lmcache_log_callback callback,
                                         void *user_data);
@@ -2102,12 +2162,12 @@ lmcache_status lmcache_scope_new(const char *model_name,
                                  int64_t kv_rank,
                                  uint32_t object_group_id,
                                  const char *cache_salt,
-                                 lmcache_scope **out);
+                                 struct lmcache_scope **out);
 
 /**
  * Gives a scope back; recordings and caches that know it keep it. NULL is fine.
  */
-lmcache_status lmcache_scope_free(lmcache_scope *scope);
+lmcache_status lmcache_scope_free(struct lmcache_scope *scope);
 
 /**
  * Makes a layout of `count` tensors; at most LMCACHE_MAX_TENSORS. What they point to is copied.
@@ -2116,9 +2176,9 @@ lmcache_status lmcache_scope_free(lmcache_scope *scope);
  * `tensors` points to `count` tensors, each with as many dimensions as it says, and a name that ends in NUL; `out` points to room
  * for a handle.
  */
-lmcache_status lmcache_layout_new(const lmcache_tensor *tensors,
+lmcache_status lmcache_layout_new(const struct lmcache_tensor *tensors,
                                   size_t count,
-                                  lmcache_layout **out);
+                                  struct lmcache_layout **out);
 
 /**
  * How many bytes an object of this layout takes, alignment not included.
@@ -2126,12 +2186,12 @@ lmcache_status lmcache_layout_new(const lmcache_tensor *tensors,
  * The caller promises:
  * `out` points to room for a number.
  */
-lmcache_status lmcache_layout_size_bytes(const lmcache_layout *layout, uint64_t *out);
+lmcache_status lmcache_layout_size_bytes(const struct lmcache_layout *layout, uint64_t *out);
 
 /**
  * Gives a layout back. NULL is fine.
  */
-lmcache_status lmcache_layout_free(lmcache_layout *layout);
+lmcache_status lmcache_layout_free(struct lmcache_layout *layout);
 
 /**
  * Opens a recording and starts its writer's thread.
@@ -2140,61 +2200,69 @@ lmcache_status lmcache_layout_free(lmcache_layout *layout);
  * `options` points to options whose strings end in NUL and whose callback may be called from another thread with its data, until the
  * recorder and all its producers are freed; `out` points to room for a handle.
  */
-lmcache_status lmcache_recorder_open(const lmcache_recorder_options *options,
-                                     lmcache_recorder **out);
+lmcache_status lmcache_recorder_open(const struct lmcache_recorder_options *options,
+                                     struct lmcache_recorder **out);
 
 /**
  * The gate of a recorder: 1 while calls are recorded, else 0. The pointer is valid for as long as the process; when the recorder is
- * gone the number is 0. See `lmcache_is_recording`.
+ * gone, and in a child of `fork`, the number is 0. See `lmcache_is_recording`.
  *
  * The caller promises:
  * `out` points to room for a pointer.
  */
-lmcache_status lmcache_recorder_gate(const lmcache_recorder *recorder,
+lmcache_status lmcache_recorder_gate(const struct lmcache_recorder *recorder,
                                      const uint32_t **out);
 
 /**
- * Switches recording on (1) or off (0). A recording that has stopped by itself stays off.
+ * Switches recording on (1) or off (0). A recording that has stopped by itself stays off; one that was closed is CLOSED.
  */
-lmcache_status lmcache_recorder_set_enabled(const lmcache_recorder *recorder, uint32_t is_enabled);
+lmcache_status lmcache_recorder_set_enabled(const struct lmcache_recorder *recorder,
+                                            uint32_t is_enabled);
 
 /**
- * Waits until everything that was recorded before is in the file, where a killed process does not lose it.
+ * Waits until everything that was recorded before is in the file, where a killed process does not lose it. After
+ * `lmcache_recorder_close` it is there already. Within a callback it is BUSY.
  */
-lmcache_status lmcache_recorder_flush(const lmcache_recorder *recorder);
+lmcache_status lmcache_recorder_flush(const struct lmcache_recorder *recorder);
 
 /**
  * What the recording has done so far; losses among it.
  *
  * The caller promises:
- * `out` points to room for the numbers.
+ * `out` points to numbers whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_recorder_get_stats(const lmcache_recorder *recorder, lmcache_recorder_stats *out);
+lmcache_status lmcache_recorder_get_stats(const struct lmcache_recorder *recorder,
+                                          struct lmcache_recorder_stats *out);
 
 /**
- * Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm. Producers may be
- * freed before or after; calls on them are dropped from now on.
+ * Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm: whoever comes
+ * second waits, too, until the file is closed. Producers may be freed before or after; calls on them are dropped from now on. A call that
+ * another thread is making meanwhile can be OK and still come too late for the file: it is one of `lost` then. Within a callback this is
+ * BUSY.
  */
-lmcache_status lmcache_recorder_close(const lmcache_recorder *recorder);
+lmcache_status lmcache_recorder_close(const struct lmcache_recorder *recorder);
 
 /**
- * Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. NULL is fine.
+ * Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. A storage manager that records to it
+ * keeps it open (`lmcache_storage_record`), producers do not. Within a callback this does not wait until it is closed. NULL is fine.
  */
-lmcache_status lmcache_recorder_free(lmcache_recorder *recorder);
+lmcache_status lmcache_recorder_free(struct lmcache_recorder *recorder);
 
 /**
- * Makes what the calling thread records with. It lives on its own: the recorder may be freed before it, and then calls are dropped.
+ * Makes what the calling thread records with. It lives on its own: the recorder may be closed and freed before it, and then calls are
+ * dropped. A thread that ends without having freed it has it freed then. CLOSED if the recorder was closed.
  *
  * The caller promises:
  * `out` points to room for a handle.
  */
-lmcache_status lmcache_producer_new(const lmcache_recorder *recorder,
-                                    lmcache_producer **out);
+lmcache_status lmcache_producer_new(const struct lmcache_recorder *recorder,
+                                    struct lmcache_producer **out);
 
 /**
- * Gives a producer back; by its own thread. What it recorded is written. NULL is fine.
+ * Gives a producer back; by its own thread, at the latest in a destructor of `pthread_key_create`. What it recorded is written. NULL is
+ * fine.
  */
-lmcache_status lmcache_producer_free(lmcache_producer *producer);
+lmcache_status lmcache_producer_free(struct lmcache_producer *producer);
 
 /**
  * Records `reserve_write`: the keys are about to be written, each an object of this layout. `call` may be NULL.
@@ -2202,10 +2270,10 @@ lmcache_status lmcache_producer_free(lmcache_producer *producer);
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `call` is NULL or points to room for a number.
  */
-lmcache_status lmcache_producer_reserve_write(lmcache_producer *producer,
-                                              const lmcache_key_list *keys,
-                                              const lmcache_layout *layout,
-                                              lmcache_call_id *call);
+lmcache_status lmcache_producer_reserve_write(struct lmcache_producer *producer,
+                                              const struct lmcache_key_list *keys,
+                                              const struct lmcache_layout *layout,
+                                              struct lmcache_call_id *call);
 
 /**
  * Records `finish_write`: what was reserved is readable now. `call` may be NULL.
@@ -2213,9 +2281,9 @@ lmcache_status lmcache_producer_reserve_write(lmcache_producer *producer,
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `call` is NULL or points to room for a number.
  */
-lmcache_status lmcache_producer_finish_write(lmcache_producer *producer,
-                                             const lmcache_key_list *keys,
-                                             lmcache_call_id *call);
+lmcache_status lmcache_producer_finish_write(struct lmcache_producer *producer,
+                                             const struct lmcache_key_list *keys,
+                                             struct lmcache_call_id *call);
 
 /**
  * Records that a reader enters: `read_prefetched_results`. `call` may be NULL.
@@ -2223,9 +2291,9 @@ lmcache_status lmcache_producer_finish_write(lmcache_producer *producer,
  * The caller promises:
  * As for `lmcache_producer_finish_write`.
  */
-lmcache_status lmcache_producer_read_enter(lmcache_producer *producer,
-                                           const lmcache_key_list *keys,
-                                           lmcache_call_id *call);
+lmcache_status lmcache_producer_read_enter(struct lmcache_producer *producer,
+                                           const struct lmcache_key_list *keys,
+                                           struct lmcache_call_id *call);
 
 /**
  * Records that a reader leaves. `call` may be NULL.
@@ -2233,9 +2301,9 @@ lmcache_status lmcache_producer_read_enter(lmcache_producer *producer,
  * The caller promises:
  * As for `lmcache_producer_finish_write`.
  */
-lmcache_status lmcache_producer_read_exit(lmcache_producer *producer,
-                                          const lmcache_key_list *keys,
-                                          lmcache_call_id *call);
+lmcache_status lmcache_producer_read_exit(struct lmcache_producer *producer,
+                                          const struct lmcache_key_list *keys,
+                                          struct lmcache_call_id *call);
 
 /**
  * Records `finish_read_prefetched`: so many read locks on each key are released. `call` may be NULL.
@@ -2243,10 +2311,10 @@ lmcache_status lmcache_producer_read_exit(lmcache_producer *producer,
  * The caller promises:
  * As for `lmcache_producer_finish_write`.
  */
-lmcache_status lmcache_producer_finish_read(lmcache_producer *producer,
-                                            const lmcache_key_list *keys,
+lmcache_status lmcache_producer_finish_read(struct lmcache_producer *producer,
+                                            const struct lmcache_key_list *keys,
                                             int64_t read_locks,
-                                            lmcache_call_id *call);
+                                            struct lmcache_call_id *call);
 
 /**
  * Records `submit_prefetch_task`. `request_id` is the engine's name for the request; it may be NULL, and so may `call`.
@@ -2255,10 +2323,10 @@ lmcache_status lmcache_producer_finish_read(lmcache_producer *producer,
  * `spec` points to a spec whose pointers are what their fields say; `request_id` is NULL or ends in NUL; `call` is NULL or points to
  * room for a number.
  */
-lmcache_status lmcache_producer_submit_prefetch(lmcache_producer *producer,
-                                                const lmcache_prefetch_spec *spec,
+lmcache_status lmcache_producer_submit_prefetch(struct lmcache_producer *producer,
+                                                const struct lmcache_prefetch_spec *spec,
                                                 const char *request_id,
-                                                lmcache_call_id *call);
+                                                struct lmcache_call_id *call);
 
 /**
  * Records a call of the host's own: a name, and at most LMCACHE_MAX_HOST_CALL_BYTES bytes that mean something to it. `call` may be
@@ -2267,21 +2335,22 @@ lmcache_status lmcache_producer_submit_prefetch(lmcache_producer *producer,
  * The caller promises:
  * `name` ends in NUL; `bytes` points to `length` bytes; `call` is NULL or points to room for a number.
  */
-lmcache_status lmcache_producer_host_call(lmcache_producer *producer,
+lmcache_status lmcache_producer_host_call(struct lmcache_producer *producer,
                                           const char *name,
                                           const uint8_t *bytes,
                                           size_t length,
-                                          lmcache_call_id *call);
+                                          struct lmcache_call_id *call);
 
 /**
- * Records what became of a call, which another thread may have recorded.
+ * Records what became of a call, which another thread of the same recording may have recorded. DROPPED if recording is off, if the ring is
+ * full (`lost_completions` of the recorder counts that), or if the call itself was DROPPED.
  *
  * The caller promises:
- * `completion` points to a completion.
+ * `completion` points to a completion whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_producer_complete(lmcache_producer *producer,
-                                         lmcache_call_id call,
-                                         const lmcache_completion *completion);
+lmcache_status lmcache_producer_complete(struct lmcache_producer *producer,
+                                         struct lmcache_call_id call,
+                                         const struct lmcache_completion *completion);
 
 /**
  * Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback. Memory of L1 is
@@ -2290,34 +2359,35 @@ lmcache_status lmcache_producer_complete(lmcache_producer *producer,
  * The caller promises:
  * `options` points to options whose strings end in NUL; `out` points to room for a handle.
  */
-lmcache_status lmcache_storage_new(const lmcache_storage_options *options,
-                                   lmcache_storage **out);
+lmcache_status lmcache_storage_new(const struct lmcache_storage_options *options,
+                                   struct lmcache_storage **out);
 
 /**
  * Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
  * it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
  * after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
  */
-lmcache_status lmcache_storage_record(const lmcache_storage *storage,
-                                      const lmcache_recorder *recorder);
+lmcache_status lmcache_storage_record(const struct lmcache_storage *storage,
+                                      const struct lmcache_recorder *recorder);
 
 /**
  * Ends everything: prefetches under way end with a miss, stores under way are not waited for (`lmcache_storage_flush_stores` does
- * that), threads stop, adapters close, objects are dropped. Calls that would add something are CLOSED from then on; others find
+ * that), threads stop, adapters close (the `close` of a table has returned when this does), objects are dropped. Calls that would add something are CLOSED from then on; others find
  * nothing. Closing twice does no harm. Within a callback it is BUSY, since it waits for the threads that callbacks come from.
  *
  * The memory behind buffers stays mapped until the handle and all its prefetches are freed.
  */
-lmcache_status lmcache_storage_close(const lmcache_storage *storage);
+lmcache_status lmcache_storage_close(const struct lmcache_storage *storage);
 
 /**
- * Gives a storage manager back; one that was not closed is closed, and what goes wrong then is told to the log callback. No buffer
- * may be used from then on. Its prefetches are to be freed, too, before or after. NULL is fine.
+ * Gives a storage manager back, and closes it before as `lmcache_storage_close` does: when this returns, no thread of it is there any more,
+ * and no function of an L2 table is called. What goes wrong in that is told to the log callback. No buffer may be used from then on. Its
+ * prefetches are to be freed, too, before or after. NULL is fine.
  *
- * Within a callback that came from this storage manager it is BUSY. While other threads are in calls on it, or in its callbacks, the last of them
- * closes it.
+ * Within a callback it is BUSY, since it waits for the threads that callbacks come from. Calls of other threads on it end as on one that
+ * is closed.
  */
-lmcache_status lmcache_storage_free(lmcache_storage *storage);
+lmcache_status lmcache_storage_free(struct lmcache_storage *storage);
 
 /**
  * LMCache's name of what happened to a key, for instance "KEY_IS_LOCKED", and "UNKNOWN" for a number that is none: static, never NULL,
@@ -2338,11 +2408,11 @@ const char *lmcache_key_outcome_name(uint32_t outcome);
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `buffers` points to room for `buffer_count` values.
  */
-lmcache_status lmcache_storage_reserve_write(const lmcache_storage *storage,
-                                             const lmcache_key_list *keys,
-                                             const lmcache_layout *layout,
+lmcache_status lmcache_storage_reserve_write(const struct lmcache_storage *storage,
+                                             const struct lmcache_key_list *keys,
+                                             const struct lmcache_layout *layout,
                                              uint32_t mode,
-                                             lmcache_write_buffer *buffers,
+                                             struct lmcache_write_buffer *buffers,
                                              size_t buffer_count);
 
 /**
@@ -2355,8 +2425,8 @@ lmcache_status lmcache_storage_reserve_write(const lmcache_storage *storage,
  * `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers; `outcomes`
  * points to room for `outcome_count` values.
  */
-lmcache_status lmcache_storage_finish_write(const lmcache_storage *storage,
-                                            const lmcache_key_list *keys,
+lmcache_status lmcache_storage_finish_write(const struct lmcache_storage *storage,
+                                            const struct lmcache_key_list *keys,
                                             const uint32_t *l1_managers,
                                             uint32_t *outcomes,
                                             size_t outcome_count);
@@ -2376,10 +2446,10 @@ lmcache_status lmcache_storage_finish_write(const lmcache_storage *storage,
  * `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers; `buffers` points
  * to room for `buffer_count` values.
  */
-lmcache_status lmcache_storage_read_enter(const lmcache_storage *storage,
-                                          const lmcache_key_list *keys,
+lmcache_status lmcache_storage_read_enter(const struct lmcache_storage *storage,
+                                          const struct lmcache_key_list *keys,
                                           const uint32_t *l1_managers,
-                                          lmcache_read_buffer *buffers,
+                                          struct lmcache_read_buffer *buffers,
                                           size_t buffer_count);
 
 /**
@@ -2390,8 +2460,8 @@ lmcache_status lmcache_storage_read_enter(const lmcache_storage *storage,
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers.
  */
-lmcache_status lmcache_storage_read_exit(const lmcache_storage *storage,
-                                         const lmcache_key_list *keys,
+lmcache_status lmcache_storage_read_exit(const struct lmcache_storage *storage,
+                                         const struct lmcache_key_list *keys,
                                          const uint32_t *l1_managers,
                                          uint32_t failed);
 
@@ -2403,8 +2473,8 @@ lmcache_status lmcache_storage_read_exit(const lmcache_storage *storage,
  * `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers; `outcomes`
  * points to room for `outcome_count` values.
  */
-lmcache_status lmcache_storage_finish_read(const lmcache_storage *storage,
-                                           const lmcache_key_list *keys,
+lmcache_status lmcache_storage_finish_read(const struct lmcache_storage *storage,
+                                           const struct lmcache_key_list *keys,
                                            int64_t read_locks,
                                            const uint32_t *l1_managers,
                                            uint32_t *outcomes,
@@ -2417,10 +2487,10 @@ lmcache_status lmcache_storage_finish_read(const lmcache_storage *storage,
  * The caller promises:
  * As for `lmcache_storage_read_enter`.
  */
-lmcache_status lmcache_storage_unsafe_read(const lmcache_storage *storage,
-                                           const lmcache_key_list *keys,
+lmcache_status lmcache_storage_unsafe_read(const struct lmcache_storage *storage,
+                                           const struct lmcache_key_list *keys,
                                            const uint32_t *l1_managers,
-                                           lmcache_read_buffer *buffers,
+                                           struct lmcache_read_buffer *buffers,
                                            size_t buffer_count);
 
 /**
@@ -2432,10 +2502,10 @@ lmcache_status lmcache_storage_unsafe_read(const lmcache_storage *storage,
  * `spec` points to a spec whose pointers are what their fields say; `request_id` is NULL or ends in NUL; `out` points to room for a
  * handle.
  */
-lmcache_status lmcache_storage_submit_prefetch(const lmcache_storage *storage,
-                                               const lmcache_prefetch_spec *spec,
+lmcache_status lmcache_storage_submit_prefetch(const struct lmcache_storage *storage,
+                                               const struct lmcache_prefetch_spec *spec,
                                                const char *request_id,
-                                               lmcache_prefetch **out);
+                                               struct lmcache_prefetch **out);
 
 /**
  * Submits another prefetch by a handle that is there, which spares making and freeing one. What the handle stood for before is given up
@@ -2444,8 +2514,8 @@ lmcache_status lmcache_storage_submit_prefetch(const lmcache_storage *storage,
  * The caller promises:
  * `spec` points to a spec whose pointers are what their fields say; `request_id` is NULL or ends in NUL.
  */
-lmcache_status lmcache_prefetch_resubmit(lmcache_prefetch *prefetch,
-                                         const lmcache_prefetch_spec *spec,
+lmcache_status lmcache_prefetch_resubmit(struct lmcache_prefetch *prefetch,
+                                         const struct lmcache_prefetch_spec *spec,
                                          const char *request_id);
 
 /**
@@ -2453,10 +2523,10 @@ lmcache_status lmcache_prefetch_resubmit(lmcache_prefetch *prefetch,
  * are the caller's, who releases them by `lmcache_storage_finish_read`; it can be asked again. `out` may be NULL.
  *
  * The caller promises:
- * `out` is NULL or points to room for a result.
+ * `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_prefetch_query(lmcache_prefetch *prefetch,
-                                      lmcache_prefetch_result *out);
+lmcache_status lmcache_prefetch_query(struct lmcache_prefetch *prefetch,
+                                      struct lmcache_prefetch_result *out);
 
 /**
  * The same, after at most `timeout_ns`: PENDING if it is not done by then. UINT64_MAX waits for as long as it takes; how long that can
@@ -2464,11 +2534,11 @@ lmcache_status lmcache_prefetch_query(lmcache_prefetch *prefetch,
  * frees meanwhile is waited for all the same.
  *
  * The caller promises:
- * `out` is NULL or points to room for a result.
+ * `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_prefetch_wait(lmcache_prefetch *prefetch,
+lmcache_status lmcache_prefetch_wait(struct lmcache_prefetch *prefetch,
                                      uint64_t timeout_ns,
-                                     lmcache_prefetch_result *out);
+                                     struct lmcache_prefetch_result *out);
 
 /**
  * Has `callback` be told once when the prefetch is done: also if it is given up, if it is freed, or if the storage manager is closed before.
@@ -2477,7 +2547,7 @@ lmcache_status lmcache_prefetch_wait(lmcache_prefetch *prefetch,
  * The caller promises:
  * `callback` may be called once with `user_data` from any thread.
  */
-lmcache_status lmcache_prefetch_on_done(lmcache_prefetch *prefetch,
+lmcache_status lmcache_prefetch_on_done(struct lmcache_prefetch *prefetch,
                                         lmcache_prefetch_callback callback,
                                         void *user_data);
 
@@ -2486,7 +2556,7 @@ lmcache_status lmcache_prefetch_on_done(lmcache_prefetch *prefetch,
  * descriptor is duplicated: the caller keeps its own. It has to be EFD_NONBLOCK, so that a full one holds nothing up; what is no eventfd, or
  * waits, is INVALID_ARGUMENT.
  */
-lmcache_status lmcache_prefetch_signal_on_done(lmcache_prefetch *prefetch,
+lmcache_status lmcache_prefetch_signal_on_done(struct lmcache_prefetch *prefetch,
                                                int eventfd);
 
 /**
@@ -2497,7 +2567,7 @@ lmcache_status lmcache_prefetch_signal_on_done(lmcache_prefetch *prefetch,
  * The caller promises:
  * `cells` points to room for `cell_count` bytes; `set` is NULL or points to room for a number.
  */
-lmcache_status lmcache_prefetch_get_row(lmcache_prefetch *prefetch,
+lmcache_status lmcache_prefetch_get_row(struct lmcache_prefetch *prefetch,
                                         size_t row,
                                         uint32_t which,
                                         uint8_t *cells,
@@ -2511,7 +2581,7 @@ lmcache_status lmcache_prefetch_get_row(lmcache_prefetch *prefetch,
  * The caller promises:
  * `l1_managers` points to room for `count` numbers.
  */
-lmcache_status lmcache_prefetch_get_row_l1_managers(lmcache_prefetch *prefetch,
+lmcache_status lmcache_prefetch_get_row_l1_managers(struct lmcache_prefetch *prefetch,
                                                     size_t row,
                                                     uint32_t *l1_managers,
                                                     size_t count);
@@ -2520,7 +2590,7 @@ lmcache_status lmcache_prefetch_get_row_l1_managers(lmcache_prefetch *prefetch,
  * Gives a prefetch back; NULL is fine. One whose result nobody has asked for is given up: what it has locked is released. A result that
  * was asked for stays the caller's, with its locks.
  */
-lmcache_status lmcache_prefetch_free(lmcache_prefetch *prefetch);
+lmcache_status lmcache_prefetch_free(struct lmcache_prefetch *prefetch);
 
 /**
  * Which of the keys are in L1 and can be prefetched from there: `is_resident` gets a 1 or a 0 for each. It takes no lock, so another thread can have
@@ -2529,8 +2599,8 @@ lmcache_status lmcache_prefetch_free(lmcache_prefetch *prefetch);
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `is_resident` points to room for `count` bytes.
  */
-lmcache_status lmcache_storage_contains(const lmcache_storage *storage,
-                                        const lmcache_key_list *keys,
+lmcache_status lmcache_storage_contains(const struct lmcache_storage *storage,
+                                        const struct lmcache_key_list *keys,
                                         uint8_t *is_resident,
                                         size_t count);
 
@@ -2540,7 +2610,8 @@ lmcache_status lmcache_storage_contains(const lmcache_storage *storage,
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say.
  */
-lmcache_status lmcache_storage_touch(const lmcache_storage *storage, const lmcache_key_list *keys);
+lmcache_status lmcache_storage_touch(const struct lmcache_storage *storage,
+                                     const struct lmcache_key_list *keys);
 
 /**
  * Deletes the keys from every L1, and from no L2. `deleted` gets how many went, `locked` how many stayed because they are being read or
@@ -2549,8 +2620,8 @@ lmcache_status lmcache_storage_touch(const lmcache_storage *storage, const lmcac
  * The caller promises:
  * `keys` points to a list whose pointers are what their fields say; `deleted` and `locked` are NULL or point to room for a number.
  */
-lmcache_status lmcache_storage_delete(const lmcache_storage *storage,
-                                      const lmcache_key_list *keys,
+lmcache_status lmcache_storage_delete(const struct lmcache_storage *storage,
+                                      const struct lmcache_key_list *keys,
                                       uint32_t force,
                                       size_t *deleted,
                                       size_t *locked);
@@ -2558,20 +2629,20 @@ lmcache_status lmcache_storage_delete(const lmcache_storage *storage,
 /**
  * Deletes everything that is not locked from L1; with `force` 1, everything, and then buffers can be other objects' from then on.
  */
-lmcache_status lmcache_storage_clear(const lmcache_storage *storage,
+lmcache_status lmcache_storage_clear(const struct lmcache_storage *storage,
                                      uint32_t force);
 
 /**
  * Makes one eviction pass over every L1 and every L2 adapter now, on this thread; the storage manager's own threads do it by themselves
  * about once a second. Within a callback it is BUSY, since that may come from such a pass.
  */
-lmcache_status lmcache_storage_evict(const lmcache_storage *storage);
+lmcache_status lmcache_storage_evict(const struct lmcache_storage *storage);
 
 /**
  * Waits until everything that was written is stored in L2, or given up: at most `timeout_ns`, and then it is TIMEOUT. Within a callback it is
  * BUSY.
  */
-lmcache_status lmcache_storage_flush_stores(const lmcache_storage *storage,
+lmcache_status lmcache_storage_flush_stores(const struct lmcache_storage *storage,
                                             uint64_t timeout_ns);
 
 /**
@@ -2580,7 +2651,7 @@ lmcache_status lmcache_storage_flush_stores(const lmcache_storage *storage,
  * The caller promises:
  * `cache_salt` ends in NUL.
  */
-lmcache_status lmcache_storage_set_quota(const lmcache_storage *storage,
+lmcache_status lmcache_storage_set_quota(const struct lmcache_storage *storage,
                                          const char *cache_salt,
                                          uint64_t limit_bytes);
 
@@ -2590,20 +2661,21 @@ lmcache_status lmcache_storage_set_quota(const lmcache_storage *storage,
  * The caller promises:
  * `cache_salt` ends in NUL.
  */
-lmcache_status lmcache_storage_delete_quota(const lmcache_storage *storage, const char *cache_salt);
+lmcache_status lmcache_storage_delete_quota(const struct lmcache_storage *storage, const char *cache_salt);
 
 /**
  * How full the tiers are.
  *
  * The caller promises:
- * `out` points to room for the numbers.
+ * `out` points to numbers whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_storage_get_usage(const lmcache_storage *storage, lmcache_storage_usage *out);
+lmcache_status lmcache_storage_get_usage(const struct lmcache_storage *storage,
+                                         struct lmcache_storage_usage *out);
 
 /**
  * Whether the allocators' books are right: CORRUPT if they are not, which is a defect, or a host that wrote past a buffer of shared memory.
  */
-lmcache_status lmcache_storage_memcheck(const lmcache_storage *storage);
+lmcache_status lmcache_storage_memcheck(const struct lmcache_storage *storage);
 
 /**
  * Copies LMCache's status tree into `buffer` as JSON, with its NUL, cut to `length` bytes; `needed` gets how long it is without the NUL, and
@@ -2612,7 +2684,7 @@ lmcache_status lmcache_storage_memcheck(const lmcache_storage *storage);
  * The caller promises:
  * `buffer` points to room for `length` bytes; `needed` is NULL or points to room for a number.
  */
-lmcache_status lmcache_storage_status_json(const lmcache_storage *storage,
+lmcache_status lmcache_storage_status_json(const struct lmcache_storage *storage,
                                            char *buffer,
                                            size_t length,
                                            size_t *needed);
@@ -2624,7 +2696,7 @@ lmcache_status lmcache_storage_status_json(const lmcache_storage *storage,
  * The caller promises:
  * As for `lmcache_storage_status_json`.
  */
-lmcache_status lmcache_storage_metrics_text(const lmcache_storage *storage,
+lmcache_status lmcache_storage_metrics_text(const struct lmcache_storage *storage,
                                             char *buffer,
                                             size_t length,
                                             size_t *needed);
@@ -2635,7 +2707,7 @@ lmcache_status lmcache_storage_metrics_text(const lmcache_storage *storage,
  * The caller promises:
  * As for `lmcache_storage_status_json`.
  */
-lmcache_status lmcache_storage_config_json(const lmcache_storage *storage,
+lmcache_status lmcache_storage_config_json(const struct lmcache_storage *storage,
                                            char *buffer,
                                            size_t length,
                                            size_t *needed);
@@ -2647,7 +2719,7 @@ lmcache_status lmcache_storage_config_json(const lmcache_storage *storage,
  * The caller promises:
  * `config_json` ends in NUL; `out` is NULL or points to room for a number.
  */
-lmcache_status lmcache_storage_add_l2_adapter(const lmcache_storage *storage,
+lmcache_status lmcache_storage_add_l2_adapter(const struct lmcache_storage *storage,
                                               const char *config_json,
                                               uint32_t *out);
 
@@ -2656,16 +2728,16 @@ lmcache_status lmcache_storage_add_l2_adapter(const lmcache_storage *storage,
  * `max_capacity_gb`, for instance {"type": "plugin", "library_path": "a name", "max_capacity_gb": 8}: it is an object of type "plugin", of which
  * no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL. Within a callback it is BUSY.
  *
- * If it fails, `close` is called before it returns if the table itself was in order, and never if it was not; `lmcache_last_error` says
- * which.
+ * If it is OK, the storage manager has the table, and ends with its `close`. If it fails, whyever, `user_data` stays the host's: `close` is not
+ * called, and when this returns no function is called any more.
  *
  * The caller promises:
  * `table` points to a table whose strings end in NUL, and whose functions may be called from any thread with its `user_data` until
- * `close` has returned, or, without one, until the storage manager was closed; `config_json` is NULL or ends in NUL; `out` is NULL or
- * points to room for a number.
+ * `lmcache_storage_delete_l2_adapter` of the adapter, or `lmcache_storage_close` or `lmcache_storage_free` of the storage manager, has
+ * returned OK; `config_json` is NULL or ends in NUL; `out` is NULL or points to room for a number.
  */
-lmcache_status lmcache_storage_add_l2_table(const lmcache_storage *storage,
-                                            const lmcache_l2_adapter_table *table,
+lmcache_status lmcache_storage_add_l2_table(const struct lmcache_storage *storage,
+                                            const struct lmcache_l2_adapter_table *table,
                                             const char *config_json,
                                             uint32_t *out);
 
@@ -2674,7 +2746,7 @@ lmcache_status lmcache_storage_add_l2_table(const lmcache_storage *storage,
  * TIMEOUT if its tasks take longer than `timeout_ns`: it gets no new ones from then on, and this can be called again. Within a callback it is
  * BUSY.
  */
-lmcache_status lmcache_storage_delete_l2_adapter(const lmcache_storage *storage,
+lmcache_status lmcache_storage_delete_l2_adapter(const struct lmcache_storage *storage,
                                                  uint32_t l2_adapter,
                                                  uint64_t timeout_ns);
 
@@ -2689,7 +2761,7 @@ lmcache_status lmcache_storage_delete_l2_adapter(const lmcache_storage *storage,
  */
 lmcache_status lmcache_reader_open(const char *path,
                                    uint32_t read_mode,
-                                   lmcache_reader **out);
+                                   struct lmcache_reader **out);
 
 /**
  * Opens a trace that is in memory; the bytes are copied.
@@ -2697,7 +2769,7 @@ lmcache_status lmcache_reader_open(const char *path,
  * The caller promises:
  * `bytes` points to `length` bytes; `out` points to room for a handle.
  */
-lmcache_status lmcache_reader_open_bytes(const uint8_t *bytes, size_t length, lmcache_reader **out);
+lmcache_status lmcache_reader_open_bytes(const uint8_t *bytes, size_t length, struct lmcache_reader **out);
 
 /**
  * What the file says about itself. Costs nothing: the header was read when the file was opened.
@@ -2705,7 +2777,7 @@ lmcache_status lmcache_reader_open_bytes(const uint8_t *bytes, size_t length, lm
  * The caller promises:
  * `out` points to a header whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_reader_get_header(lmcache_reader *reader, lmcache_trace_header *out);
+lmcache_status lmcache_reader_get_header(struct lmcache_reader *reader, struct lmcache_trace_header *out);
 
 /**
  * The next record, or END, which leaves `out` as it is. Records come in the order of the file. Of a native file nothing is copied or allocated;
@@ -2715,20 +2787,20 @@ lmcache_status lmcache_reader_get_header(lmcache_reader *reader, lmcache_trace_h
  * The caller promises:
  * `out` points to a record whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_reader_next(lmcache_reader *reader,
-                                   lmcache_record *out);
+lmcache_status lmcache_reader_next(struct lmcache_reader *reader,
+                                   struct lmcache_record *out);
 
 /**
  * Goes back to the first record; what was counted begins anew.
  */
-lmcache_status lmcache_reader_rewind(lmcache_reader *reader);
+lmcache_status lmcache_reader_rewind(struct lmcache_reader *reader);
 
 /**
  * Goes to the call that so many calls come before in the file, which the next `lmcache_reader_next` gives; if that one cannot be read, to the
  * first after it that can. END if there is none: then the reader stands at the end. A native file has the numbers in its chunks, and one chunk is
  * walked; an LMCache file is walked from its beginning.
  */
-lmcache_status lmcache_reader_seek_call(lmcache_reader *reader,
+lmcache_status lmcache_reader_seek_call(struct lmcache_reader *reader,
                                         uint64_t number);
 
 /**
@@ -2736,7 +2808,7 @@ lmcache_status lmcache_reader_seek_call(lmcache_reader *reader,
  * then the reader stands at the end. In a native file it is looked for from the first chunk on that can hold it, by the chunks' times; a record
  * that came late may stand before. An LMCache file is walked from its beginning.
  */
-lmcache_status lmcache_reader_seek_time(lmcache_reader *reader,
+lmcache_status lmcache_reader_seek_time(struct lmcache_reader *reader,
                                         double t_mono_s);
 
 /**
@@ -2745,7 +2817,7 @@ lmcache_status lmcache_reader_seek_time(lmcache_reader *reader,
  * The caller promises:
  * `out` points to numbers whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_reader_get_stats(lmcache_reader *reader, lmcache_reader_stats *out);
+lmcache_status lmcache_reader_get_stats(struct lmcache_reader *reader, struct lmcache_reader_stats *out);
 
 /**
  * One of the damages that were met since then, from 0 in the order of the walk; END if there are not so many. The first
@@ -2754,14 +2826,14 @@ lmcache_status lmcache_reader_get_stats(lmcache_reader *reader, lmcache_reader_s
  * The caller promises:
  * `out` points to a damage whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_reader_get_damage(lmcache_reader *reader,
+lmcache_status lmcache_reader_get_damage(struct lmcache_reader *reader,
                                          size_t position,
-                                         lmcache_damage *out);
+                                         struct lmcache_damage *out);
 
 /**
  * Gives a reader back, and with it everything that was borrowed from it. NULL is fine.
  */
-lmcache_status lmcache_reader_free(lmcache_reader *reader);
+lmcache_status lmcache_reader_free(struct lmcache_reader *reader);
 
 /**
  * Makes a replay: looks at the options, copies them, and opens the traces, so that what is wrong is found before the first call. The storage
@@ -2772,21 +2844,21 @@ lmcache_status lmcache_reader_free(lmcache_reader *reader);
  * `lmcache_replay_run`; `out` points to room for a handle; with LMCACHE_READ_MAPPED nobody shortens the files or changes bytes in them
  * before the replay is freed.
  */
-lmcache_status lmcache_replay_new(const lmcache_replay_options *options,
-                                  lmcache_replay **out);
+lmcache_status lmcache_replay_new(const struct lmcache_replay_options *options,
+                                  struct lmcache_replay **out);
 
 /**
  * Replays, and returns when all is done or the replay was cancelled, which is OK and stands in the results. Calls that fail are no error: they are
  * counted. It starts threads of its own: a decoder, the workers, and those of the storage manager; the calling thread tells the progress. It may
  * be run again, with a new storage manager. With one worker, the calling thread keeps off one CPU for the time of the run.
  */
-lmcache_status lmcache_replay_run(lmcache_replay *replay);
+lmcache_status lmcache_replay_run(struct lmcache_replay *replay);
 
 /**
  * Cancels a replay, from any thread, or from its own callback: it ends before its next call, at the latest 50 ms from now. Not before a run:
  * then that ends at once, and so does any run after.
  */
-lmcache_status lmcache_replay_cancel(const lmcache_replay *replay);
+lmcache_status lmcache_replay_cancel(const struct lmcache_replay *replay);
 
 /**
  * What the last run found; PENDING if there was none, or it failed.
@@ -2794,7 +2866,7 @@ lmcache_status lmcache_replay_cancel(const lmcache_replay *replay);
  * The caller promises:
  * `out` points to results whose `struct_size` is set, and has that many bytes.
  */
-lmcache_status lmcache_replay_get_results(lmcache_replay *replay, lmcache_replay_results *out);
+lmcache_status lmcache_replay_get_results(struct lmcache_replay *replay, struct lmcache_replay_results *out);
 
 /**
  * The same as a JSON object, with what was measured of each operation: names and meanings are those of `lmcache-trace replay --format json`, of which it has
@@ -2804,7 +2876,7 @@ lmcache_status lmcache_replay_get_results(lmcache_replay *replay, lmcache_replay
  * The caller promises:
  * `out` points to room for a pointer; `length` is NULL or points to room for a number.
  */
-lmcache_status lmcache_replay_get_json(lmcache_replay *replay,
+lmcache_status lmcache_replay_get_json(struct lmcache_replay *replay,
                                        const char **out,
                                        size_t *length);
 
@@ -2812,7 +2884,7 @@ lmcache_status lmcache_replay_get_json(lmcache_replay *replay,
  * Gives a replay back, with what was borrowed from it. NULL is fine. BUSY from its own callback; while another thread runs it, the run
  * goes on to its end, so cancel it before.
  */
-lmcache_status lmcache_replay_free(lmcache_replay *replay);
+lmcache_status lmcache_replay_free(struct lmcache_replay *replay);
 
 /**
  * Writes the trace `input` to `output` in another form. The output is written beside and moved to its place once it is whole and on the disk, so that
@@ -2825,8 +2897,8 @@ lmcache_status lmcache_replay_free(lmcache_replay *replay);
  */
 lmcache_status lmcache_convert(const char *input,
                                const char *output,
-                               const lmcache_convert_options *options,
-                               lmcache_conversion *report);
+                               const struct lmcache_convert_options *options,
+                               struct lmcache_conversion *report);
 
 /**
  * Copies what is left of a native trace that was not closed or is damaged: a sealed file, whose facts say what it is without. What was committed is copied
@@ -2837,7 +2909,7 @@ lmcache_status lmcache_convert(const char *input,
  */
 lmcache_status lmcache_repair(const char *input,
                               const char *output,
-                              lmcache_repair_report *report);
+                              struct lmcache_repair_report *report);
 
 /**
  * Looks at every byte of a trace that a checksum covers, and at every frame of an LMCache file. What it finds is no error: the status is OK, and
@@ -2851,7 +2923,7 @@ lmcache_status lmcache_repair(const char *input,
 lmcache_status lmcache_verify(const char *path,
                               lmcache_finding_callback on_finding,
                               void *user_data,
-                              lmcache_verify_report *report);
+                              struct lmcache_verify_report *report);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,6 +2,9 @@
  *
  *     const lmcache_l2_plugin *lmcache_l2_plugin_table(void);
  *
+ * A host that links liblmcache needs no library of its own for that: `lmcache_l2_adapter_table` of lmcache.h has the same functions but
+ * `open`, with the same answers, for `lmcache_storage_add_l2_table`.
+ *
  * Every function but `last_error` is required. All but `open` and `close` are called from several threads at once, with
  * parts of tasks, and wait for their I/O. They return 0 if each object has its answer, anything else if the whole call
  * failed. What they are handed is there during the call only. No exception may leave them.
@@ -48,7 +51,7 @@ typedef struct lmcache_l2_object {
 typedef struct lmcache_l2_plugin {
     size_t struct_bytes; /* sizeof(lmcache_l2_plugin) */
     uint32_t abi_version; /* LMCACHE_L2_PLUGIN_ABI_VERSION */
-    uint32_t reserved;
+    uint32_t reserved; /* 0 */
     const char *name; /* terminated, or NULL */
     int32_t (*open)(const char *params_json, size_t params_bytes, void **handle);
     void (*close)(void *handle);
@@ -61,7 +64,11 @@ typedef struct lmcache_l2_plugin {
     size_t (*last_error)(void *handle, char *text, size_t capacity);
 } lmcache_l2_plugin;
 
+/* What a plugin exports. lmcache.h includes this file for its types, and no host has this function: a plugin that includes lmcache.h
+ * defines LMCACHE_L2_PLUGIN before. */
+#if !defined(LMCACHE_H) || defined(LMCACHE_L2_PLUGIN)
 const lmcache_l2_plugin *lmcache_l2_plugin_table(void);
+#endif
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,9 @@
 namespace lmcache {
 inline namespace LMCACHE_INLINE_NAMESPACE {
 
+/* What a prefetch found, in numbers. */
+using prefetch_result = sized<lmcache_prefetch_result>;
+
 /* A prefetch that was submitted. One thread at a time may use it, whichever; it may outlive its storage manager. Once its result was asked for, by
  * `query` or by waiting, the locks on its hits are the caller's, who releases them by storage::finish_read. One that is destroyed before is given up, and
  * what it has locked is released. */

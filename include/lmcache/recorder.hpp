@@ -33,6 +33,9 @@ struct recorder_options : sized<lmcache_recorder_options> {
     using lmcache_recorder_options::on_stop_user_data;
 };
 
+/* What a recording has done so far. */
+using recorder_stats = sized<lmcache_recorder_stats>;
+
 /* A recording; any number of threads may use it at once. When it is destroyed it is closed, so whatever it records ends before it. */
 class recorder : public owned<lmcache_recorder, lmcache_recorder_free> {
     using handle = owned<lmcache_recorder, lmcache_recorder_free>;
@@ -84,8 +87,8 @@ class recorder : public owned<lmcache_recorder, lmcache_recorder_free> {
     /* Writes what is left, and seals the file: what goes wrong then is told here, and not by the destructor. */
     lmcache_status close() const { return check(lmcache_recorder_close(get())); }
     /* Right once it is flushed or closed. */
-    result<lmcache_recorder_stats> stats() const {
-        lmcache_recorder_stats stats{};
+    result<recorder_stats> stats() const {
+        recorder_stats stats;
         const lmcache_status status = lmcache_recorder_get_stats(get(), &stats);
         return detail::given(status, stats);
     }

@@ -44,6 +44,9 @@ struct storage_options : sized<lmcache_storage_options> {
     std::string config_json;
 };
 
+/* How full the tiers are. */
+using storage_usage = sized<lmcache_storage_usage>;
+
 /* How many keys a deletion took away, and how many stayed because they are being read or written. */
 struct deleted_keys {
     std::size_t deleted = 0;
@@ -140,8 +143,8 @@ class storage : public owned<lmcache_storage, lmcache_storage_free> {
         return check(lmcache_storage_set_quota(get(), cache_salt.c_str(), limit_bytes));
     }
     lmcache_status delete_quota(cstring_view cache_salt) const { return check(lmcache_storage_delete_quota(get(), cache_salt.c_str())); }
-    result<lmcache_storage_usage> usage() const {
-        lmcache_storage_usage usage{};
+    result<storage_usage> usage() const {
+        storage_usage usage;
         const lmcache_status status = lmcache_storage_get_usage(get(), &usage);
         return detail::given(status, usage);
     }
@@ -195,7 +198,7 @@ inline result<std::uint32_t> storage::add_l2_adapter(std::shared_ptr<l2_adapter>
     const lmcache_l2_adapter_table table = detail::l2_holder::table(*holder, options);
     const char *config_json = options.config_json.empty() ? nullptr : options.config_json.c_str();
     const lmcache_status status = lmcache_storage_add_l2_table(get(), &table, config_json, &number);
-    // It was closed, or was not taken.
+    // It was not taken, and so will not be closed.
     if (status < 0)
         holder->self.reset();
     return detail::given(status, number);

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, c_char};
 
 use super::boundary::Failure;
+use super::status::Status;
+use super::version::LMCACHE_MAX_STRUCT_BYTES;
 
 /// The longest string that is taken, in bytes: a path, a name, a configuration.
 pub(super) const MOST_STRING_BYTES: usize = 1 << 24;
@@ -136,6 +138,14 @@ impl<T> Output<'_, T> {
     }
 }
 
+/// What is kept for later, and must be nothing until then.
+pub(super) fn reserved(name: &str, value: u32) -> Result<(), Failure> {
+    match value {
+        0 => Ok(()),
+        other => Err(Failure::invalid(format!("{name} is {other}; it is kept for later, and has to be 0"))),
+    }
+}
+
 /// A struct that may grow, which begins with its own size.
 ///
 /// # Safety
@@ -145,24 +155,43 @@ pub(super) unsafe trait Growing: Copy {
     const SIZES: &'static [usize];
 }
 
-/// Reads a struct of an older or of this version; what an older one does not have is zero.
+/// The size that a struct of the host's says it has: that of a version, or of a later one than this library knows.
+pub(super) fn size_of_growing<T: Growing>(struct_size: u32, what: &str) -> Result<usize, Failure> {
+    let size = struct_size as usize;
+    let is_later =
+        size > size_of::<T>() && size <= LMCACHE_MAX_STRUCT_BYTES && size.is_multiple_of(align_of::<T>());
+    match T::SIZES.contains(&size) || is_later {
+        true => Ok(size),
+        false => Err(Failure::invalid(format!(
+            "{what} says that it has {size} bytes, which is no version of it: set struct_size to its sizeof"
+        ))),
+    }
+}
+
+/// Reads a struct of an older, of this or of a later version. What an older one does not have is zero; what a later one has more must be.
 ///
 /// # Safety
 /// `options` is NULL or points to a struct that begins with its size in bytes, and has that many.
 pub(super) unsafe fn growing<T: Growing>(options: *const T, what: &str) -> Result<T, Failure> {
-    if options.is_null() {
-        return Err(Failure::null(what));
+    if options.is_null() || !options.is_aligned() {
+        return Err(wrong_pointer(options.is_null(), align_of::<T>(), what));
     }
     // SAFETY: the caller says that there is a size.
-    let size = unsafe { options.cast::<u32>().read_unaligned() } as usize;
-    if !T::SIZES.contains(&size) {
-        return Err(Failure::invalid(format!(
-            "{what} says that it has {size} bytes, which is no version of it: set struct_size to its sizeof"
-        )));
+    let struct_size = unsafe { options.cast::<u32>().read_unaligned() };
+    let size = size_of_growing::<T>(struct_size, what)?;
+    let known = size.min(size_of::<T>());
+    let more = options.cast::<u8>().wrapping_add(known);
+    // SAFETY: the caller has `size` bytes there, of which `known` come before.
+    let more = unsafe { std::slice::from_raw_parts(more, size - known) };
+    if more.iter().any(|byte| *byte != 0) {
+        return Err(Failure::misuse(
+            Status::LMCACHE_STATUS_UNSUPPORTED_VERSION,
+            format!("{what} asks for something that this library does not know: it needs a newer one"),
+        ));
     }
     let mut value = std::mem::MaybeUninit::<T>::zeroed();
-    // SAFETY: the caller has `size` bytes, which is at most those of `T`: it is one of its versions' sizes.
-    unsafe { std::ptr::copy_nonoverlapping(options.cast::<u8>(), value.as_mut_ptr().cast(), size) };
+    // SAFETY: the caller has `size` bytes, and `known` is no more than that, nor than those of `T`.
+    unsafe { std::ptr::copy_nonoverlapping(options.cast::<u8>(), value.as_mut_ptr().cast(), known) };
     // SAFETY: zeroed, and then bytes of C: the trait's promise.
     Ok(unsafe { value.assume_init() })
 }

@@ -1,10 +1,11 @@
-//! Functions of the host, while they run: what they are within cannot be freed, and must not be waited for.
+//! Functions of the host, while they run: what they are within cannot be freed, nothing in them waits for threads, and they go only so
+//! deep within each other. Every one of them is called by [`call_host`].
 
 use std::cell::Cell;
 
 use super::boundary::Failure;
-use super::handle::{Held, hold};
 use super::hazards::MAX_DEPTH;
+use super::slots::{self, Entered};
 use super::status::Status;
 
 /// What to do about a call that a callback cannot make.
@@ -12,17 +13,22 @@ pub(super) const RETURN_FIRST: &str =
     "return from the callback first, and make the call on a thread of the host";
 
 thread_local! {
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// How many functions of the host this thread is in, one within the other.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Whether this thread is in a function of the host that the library called.
-pub(super) fn is_within() -> bool {
-    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
+fn depth() -> usize {
+    DEPTH.try_with(Cell::get).unwrap_or(0)
 }
 
-/// Refuses what would wait for the thread that the host's function is on.
-pub(super) fn refuse_within(what: &str) -> Result<(), Failure> {
-    match is_within() {
+/// Whether this thread is in a function of the host.
+pub(super) fn is_in_callback() -> bool {
+    depth() > 0
+}
+
+/// Refuses what waits for threads, of which the host's function may be on one.
+pub(super) fn refuse_in_callback(what: &str) -> Result<(), Failure> {
+    match is_in_callback() {
         false => Ok(()),
         true => Err(Failure::misuse(
             Status::LMCACHE_STATUS_BUSY,
@@ -32,9 +38,9 @@ pub(super) fn refuse_within(what: &str) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what may call a function of the host, from one that is too deep already.
-pub(super) fn refuse_deeper() -> Result<(), Failure> {
-    match DEPTH.try_with(Cell::get).unwrap_or(0) < MAX_DEPTH as u32 {
+/// Refuses what calls a function of the host on this thread, from one that is too deep already.
+pub(super) fn refuse_too_deep() -> Result<(), Failure> {
+    match depth() < MAX_DEPTH {
         true => Ok(()),
         false => Err(Failure::misuse(
             Status::LMCACHE_STATUS_TOO_MANY,
@@ -44,32 +50,31 @@ pub(super) fn refuse_deeper() -> Result<(), Failure> {
     }
 }
 
-/// A function of the host runs, and holds the objects behind these handles. They are let go of first: one that is dropped by that
-/// must know that it is on a thread of the library.
-pub(super) struct Within {
-    _held: [Held; 2],
-    _deeper: Deeper,
+/// Calls a function of the host. What stands behind `handles` stays until it returns, and this thread finds it busy if it frees it; 0 is
+/// no handle, and one that is gone by now is left alone.
+pub(super) fn call_host<R>(handles: [u64; 2], function: impl FnOnce() -> R) -> R {
+    let _callback = Callback::enter(handles);
+    function()
 }
 
-impl Within {
-    /// Before the function is called. A number of 0 is no handle.
-    pub(super) fn enter(handles: [u64; 2]) -> Self {
-        let _deeper = Deeper::new();
-        Self { _held: handles.map(hold), _deeper }
-    }
+/// A function of the host that runs.
+struct Callback {
+    kept: [Option<Entered>; 2],
 }
 
-struct Deeper;
-
-impl Deeper {
-    fn new() -> Self {
+impl Callback {
+    fn enter(handles: [u64; 2]) -> Self {
         let _ = DEPTH.try_with(|depth| depth.set(depth.get() + 1));
-        Self
+        // A call of this thread that is in the slot keeps it anyway.
+        let keep = |handle: u64| (handle != 0 && !slots::is_in(handle)).then(|| Entered::new(handle).ok());
+        Self { kept: handles.map(|handle| keep(handle).flatten()) }
     }
 }
 
-impl Drop for Deeper {
+impl Drop for Callback {
     fn drop(&mut self) {
+        // What is dropped by this is dropped within the callback still: it must not wait either.
+        self.kept = [None, None];
         // A child that was forked within the function begins at 0.
         let _ = DEPTH.try_with(|depth| depth.set(depth.get().saturating_sub(1)));
     }
@@ -78,4 +83,30 @@ impl Drop for Deeper {
 /// In the child of a `fork`: its only thread is the host's, and waits for no thread of the parent.
 pub(super) fn forget() {
     let _ = DEPTH.try_with(|depth| depth.set(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deeper(levels: usize) -> Result<(), Failure> {
+        match levels {
+            0 => refuse_too_deep(),
+            _ => call_host([0, 0], || deeper(levels - 1)),
+        }
+    }
+
+    #[test]
+    fn callbacks_go_as_deep_as_the_limit_and_not_past_it() {
+        assert!(deeper(MAX_DEPTH - 1).is_ok());
+        let failure = deeper(MAX_DEPTH).expect_err("too deep");
+        assert_eq!(failure.status(), Status::LMCACHE_STATUS_TOO_MANY);
+        assert!(refuse_in_callback("this").is_ok(), "all of them are over");
+    }
+
+    #[test]
+    fn nothing_waits_within_one() {
+        let refused = call_host([0, 0], || refuse_in_callback("this"));
+        assert_eq!(refused.expect_err("within").status(), Status::LMCACHE_STATUS_BUSY);
+    }
 }

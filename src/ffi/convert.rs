@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::args::{Growing, flag, growing, string};
 use super::boundary::{Failure, OK, guard};
-use super::growing_output::{GrowingOutput, growing_output};
+use super::callbacks;
+use super::growing_output::{GrowingOutput, optional_growing_output};
 use super::reader::read_mode;
 use super::reader::record::LMCACHE_NOT_KNOWN;
 use super::status::Status;
@@ -169,23 +170,11 @@ unsafe impl Growing for lmcache_verify_report {
 }
 
 /// Told of a finding within `lmcache_verify`, on the thread that called it: its kind in a word, its place in the file (LMCACHE_NOT_KNOWN if it has none), and a
-/// sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told.
+/// sentence. Both texts end in NUL and are borrowed for the time of the call. Of each kind the first 16 are told. It may call the library, as any callback.
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub type lmcache_finding_callback = Option<
     unsafe extern "C" fn(kind: *const c_char, offset: u64, sentence: *const c_char, user_data: *mut c_void),
 >;
-
-/// Where a report goes, if it is wanted.
-///
-/// # Safety
-/// `out` is NULL or as [`growing_output`] wants it.
-unsafe fn report_output<T: Growing>(out: *mut T) -> Result<Option<GrowingOutput<T>>, Failure> {
-    if out.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: passed on.
-    unsafe { growing_output(out, "report") }.map(Some)
-}
 
 fn write<T: Growing>(out: Option<GrowingOutput<T>>, report: &T) {
     if let Some(out) = out {
@@ -259,7 +248,7 @@ pub unsafe extern "C" fn lmcache_convert(
         // SAFETY: as above.
         let output = unsafe { string(output, "output") }?;
         // SAFETY: as above.
-        let out = unsafe { report_output(report) }?;
+        let out = unsafe { optional_growing_output(report, "report") }?;
         let given = match options.is_null() {
             // Its size is not looked at any more.
             true => lmcache_convert_options::default(),
@@ -331,7 +320,7 @@ pub unsafe extern "C" fn lmcache_repair(
         // SAFETY: as above.
         let output = unsafe { string(output, "output") }?;
         // SAFETY: as above.
-        let out = unsafe { report_output(report) }?;
+        let out = unsafe { optional_growing_output(report, "report") }?;
         let repaired = repair_file(Path::new(input), Path::new(output))?;
         write(
             out,
@@ -370,7 +359,10 @@ pub unsafe extern "C" fn lmcache_verify(
         // SAFETY: the caller's promise, here and below.
         let path = unsafe { string(path, "path") }?;
         // SAFETY: as above.
-        let out = unsafe { report_output(report) }?;
+        let out = unsafe { optional_growing_output(report, "report") }?;
+        if on_finding.is_some() {
+            callbacks::refuse_too_deep()?;
+        }
         let found = match Trace::open(path, ReadMode::buffered())? {
             Trace::Native(trace) => verify(&trace),
             Trace::Lct(reader) => verify_frames(&reader),
@@ -381,7 +373,8 @@ pub unsafe extern "C" fn lmcache_verify(
                 let (kind, sentence) = (text(finding.kind()), text(&finding.to_string()));
                 let offset = finding.offset().unwrap_or(LMCACHE_NOT_KNOWN);
                 // SAFETY: the host's promise; the texts stay for the time of the call.
-                unsafe { on_finding(kind.as_ptr(), offset, sentence.as_ptr(), user_data) };
+                let tell = || unsafe { on_finding(kind.as_ptr(), offset, sentence.as_ptr(), user_data) };
+                callbacks::call_host([0, 0], tell);
             }
         }
         write(out, &verified(&found));

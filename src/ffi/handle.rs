@@ -174,16 +174,6 @@ pub(super) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ende
     run::<T>(&boxed.is_poisoned, || call(unsafe { &*boxed.value.get() }))
 }
 
-/// What a callback holds: see [`hold`].
-pub(super) struct Held(#[expect(dead_code, reason = "held, not looked at")] Option<Entered>);
-
-/// Keeps what stands behind a handle, and has this thread find it busy when it frees it, for the time of a callback. Does nothing if the
-/// handle is gone, or a call of this thread is in it anyway.
-pub(super) fn hold(number: u64) -> Held {
-    let is_needed = number != 0 && !slots::is_in(number);
-    Held(is_needed.then(|| Entered::new(number).ok()).flatten())
-}
-
 /// Frees the flag of an object that is in use.
 struct InUse<'a>(&'a AtomicBool);
 
@@ -248,6 +238,26 @@ pub(super) fn free<T: Object, C>(handle: *mut C) -> Ended {
     }
     slots::remove(number::<T, C>(handle)?).map_err(refused::<T>)?;
     super::boundary::OK
+}
+
+/// Frees a handle after `last` was done with what stands behind it, which may be poisoned; NULL is none and fine. Calls of other threads
+/// go on meanwhile.
+pub(super) fn free_after<T: Shared, C>(handle: *mut C, last: impl FnOnce(&T)) -> Ended {
+    if handle.is_null() {
+        return super::boundary::OK;
+    }
+    let number = number::<T, C>(handle)?;
+    let entered = Entered::new(number).map_err(refused::<T>)?;
+    // SAFETY: as in `with`.
+    let boxed = unsafe { &*entered.object().cast::<Boxed<T>>() };
+    // SAFETY: objects that are shared are never borrowed mutably.
+    let done = catch_unwind(AssertUnwindSafe(|| last(unsafe { &*boxed.value.get() })));
+    drop(entered);
+    slots::remove(number).map_err(refused::<T>)?;
+    match done {
+        Ok(()) => super::boundary::OK,
+        Err(panic) => Err(panicked(&*panic)),
+    }
 }
 
 /// Frees a handle of the calling thread.

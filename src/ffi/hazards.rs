@@ -218,6 +218,7 @@ mod tests {
                 let hazard = Hazard::new(1).expect("room");
                 let hazards = hazard.borrowed.expect("for this one alone");
                 assert!(hazards.is_taken.load(Ordering::SeqCst) && OWN.get().is_none());
+                hazard.clear();
                 drop(Entered::new(handle).expect("it is there"));
             }
         });

@@ -143,7 +143,7 @@ impl<'a> Keys<'a> {
         if self.count == 0 {
             return Ok(());
         }
-        keys.reserve(self.count);
+        keys.try_reserve(self.count).map_err(|_| no_room(self.count))?;
         let hashes = self.hashes.chunks_exact(self.hash_bytes).map(ChunkHash::new);
         let Some(scopes) = self.scopes else {
             let scope = scope(self.scope)?;
@@ -164,6 +164,13 @@ impl<'a> Keys<'a> {
         }
         Ok(())
     }
+}
+
+#[cold]
+#[inline(never)]
+fn no_room(count: usize) -> Failure {
+    let sentence = format!("there is no memory for {count} keys");
+    Failure::misuse(Status::LMCACHE_STATUS_OUT_OF_MEMORY, sentence)
 }
 
 #[cold]

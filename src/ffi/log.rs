@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
 
 use super::boundary::{Failure, OK, guard};
-use super::callbacks::{self, Within};
+use super::callbacks;
 use super::forks::{self, PerProcess};
 use super::status::Status;
 use crate::sync::{Arc, Condvar, Mutex, lock};
@@ -123,9 +123,8 @@ pub(super) fn say(sentence: &str) {
     }
     let Some(call) = Call::begin() else { return };
     let Some(log) = &call.log else { return };
-    let _within = Within::enter([0, 0]);
     // SAFETY: the host's promise; the text stays for the time of the call.
-    unsafe { (log.callback)(text.as_ptr(), log.user_data) };
+    callbacks::call_host([0, 0], || unsafe { (log.callback)(text.as_ptr(), log.user_data) });
 }
 
 /// In the child of a `fork`: see [`forks`].

@@ -13,6 +13,9 @@
 //!   [`convert`]: traces in other forms, verified and repaired.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("liblmcache is for 64-bit systems: handles are 64-bit numbers in pointers");
+
 mod args;
 mod boundary;
 mod callbacks;

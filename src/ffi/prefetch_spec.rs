@@ -1,6 +1,6 @@
 //! What a prefetch asks for.
 
-use super::args::{flag, reference, slice};
+use super::args::{flag, reference, reserved, slice};
 use super::boundary::Failure;
 use super::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec};
@@ -8,6 +8,9 @@ use crate::sync::Arc;
 
 /// Rows of a prefetch, at most.
 pub const LMCACHE_MAX_ROWS: usize = 4096;
+
+/// Keys of a prefetch, of all its rows together, at most: each row has its own, also where their lists are one.
+pub const LMCACHE_MAX_PREFETCH_KEYS: usize = 4194304;
 
 /// The longest prefix that every row can serve, given its window.
 pub const LMCACHE_FETCH_PREFIX: u32 = 0;
@@ -68,7 +71,15 @@ pub(super) unsafe fn read_spec(
     let spec = *unsafe { reference(spec, "spec") }?;
     // SAFETY: as above.
     let rows = unsafe { slice(spec.rows, spec.row_count, LMCACHE_MAX_ROWS, "the rows of the prefetch") }?;
+    let keys = rows.iter().try_fold(0_usize, |keys, row| keys.checked_add(row.keys.count));
+    if keys.is_none_or(|keys| keys > LMCACHE_MAX_PREFETCH_KEYS) {
+        return Err(Failure::invalid(format!(
+            "the rows of a prefetch have at most {LMCACHE_MAX_PREFETCH_KEYS} keys together, and these have more"
+        )));
+    }
+    reserved("reserved of the prefetch", spec.reserved)?;
     let key_groups = rows.iter().map(|row| {
+        reserved("reserved of a row", row.reserved)?;
         // SAFETY: as above.
         let list = unsafe { Keys::new(&raw const row.keys) }?;
         let mut keys = Vec::new();

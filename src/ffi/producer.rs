@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use hashbrown::HashMap;
 
-use super::args::{optional_string, output, reference, slice, string};
+use super::args::{Growing, growing, optional_string, output, reserved, slice, string};
 use super::boundary::{Ended, Failure, OK, guard};
 use super::handle::{self, Kind, Object, Owned};
 use super::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
@@ -36,7 +36,7 @@ pub struct lmcache_call_id {
     pub number: u64,
     /// Which kind.
     pub kind: u32,
-    /// Nothing.
+    /// Nothing; 0.
     pub reserved: u32,
 }
 
@@ -52,25 +52,30 @@ pub const LMCACHE_OUTCOME_RAISED: u32 = 4;
 /// When the data of a call was there, if that is not known.
 pub const LMCACHE_NOT_KNOWN_NS: u64 = 0xffff_ffff_ffff_ffff;
 
-/// What became of a call.
+/// What became of a call. It begins with its size; `LMCACHE_COMPLETION_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_completion {
+    /// `sizeof(lmcache_completion)`.
+    pub struct_size: u32,
     /// One of LMCACHE_OUTCOME_*.
     pub outcome: u32,
     /// Keys that were asked for.
     pub requested_keys: u32,
     /// Keys that were reserved, found, read or released.
     pub hit_keys: u32,
-    /// Nothing; 0.
-    pub reserved: u32,
     /// How long the call took.
     pub duration_ns: u64,
     /// From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS if that is not known.
     pub data_ready_ns: u64,
     /// Bytes of the objects of those keys.
     pub bytes: u64,
+}
+
+// SAFETY: numbers; the first field is the size.
+unsafe impl Growing for lmcache_completion {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
 struct Producer {
@@ -375,7 +380,7 @@ pub unsafe extern "C" fn lmcache_producer_host_call(
 /// full (`lost_completions` of the recorder counts that), or if the call itself was DROPPED.
 ///
 /// # Safety
-/// `completion` points to a completion.
+/// `completion` points to a completion whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_producer_complete(
     producer: *mut lmcache_producer,
@@ -384,7 +389,8 @@ pub unsafe extern "C" fn lmcache_producer_complete(
 ) -> Status {
     handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise.
-        let given = *unsafe { reference(completion, "completion") }?;
+        let given = unsafe { growing(completion, "completion") }?;
+        reserved("reserved of the call", call.reserved)?;
         let outcome = u8::try_from(given.outcome).ok().and_then(Outcome::from_number);
         let outcome =
             outcome.ok_or_else(|| Failure::invalid(format!("there is no outcome {}", given.outcome)))?;

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::args::{Growing, flag, growing, optional_string, output, string};
 use super::boundary::{Ended, Failure, OK, guard};
-use super::callbacks::{self, Within};
+use super::callbacks;
 use super::gates;
+use super::growing_output::growing_output;
 use super::handle::{self, Kind, Object, Shared};
 use super::log;
 use super::status::Status;
@@ -72,11 +73,15 @@ unsafe impl Growing for lmcache_recorder_options {
 }
 
 /// What a recording has done so far. Calls and losses are right once it is flushed or closed: every call that was attempted while recording
-/// was on, and has returned, is in one of them.
+/// was on, and has returned, is in one of them. It begins with its size; `LMCACHE_RECORDER_STATS_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_recorder_stats {
+    /// `sizeof(lmcache_recorder_stats)`.
+    pub struct_size: u32,
+    /// Nothing; 0.
+    pub reserved: u32,
     /// Calls that are in the files.
     pub calls: u64,
     /// Calls that were attempted and are not. The file says which and where, but for those that came while it was closed.
@@ -97,6 +102,11 @@ pub struct lmcache_recorder_stats {
     pub threads: u64,
 }
 
+// SAFETY: numbers; the first field is the size.
+unsafe impl Growing for lmcache_recorder_stats {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
+}
+
 /// A recording, which a storage manager can have a part of.
 pub(super) struct Recorder(pub(super) ManuallyDrop<Arc<TraceRecorder>>);
 
@@ -113,7 +123,7 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         // SAFETY: nobody looks at it after this.
         let recorder = unsafe { ManuallyDrop::take(&mut self.0) };
-        if !callbacks::is_within() {
+        if !callbacks::is_in_callback() {
             return;
         }
         let kept = Arc::new(Mutex::new(Some(recorder)));
@@ -138,9 +148,8 @@ unsafe impl Send for OnStop {}
 impl OnStop {
     fn tell(&self, sentence: &str) {
         let Ok(text) = std::ffi::CString::new(sentence.replace('\0', "\u{fffd}")) else { return };
-        let _within = Within::enter([0, 0]);
         // SAFETY: the host's promise; the text stays for the time of the call.
-        unsafe { (self.callback)(text.as_ptr(), self.user_data) };
+        callbacks::call_host([0, 0], || unsafe { (self.callback)(text.as_ptr(), self.user_data) });
     }
 }
 
@@ -278,7 +287,7 @@ pub extern "C" fn lmcache_recorder_set_enabled(recorder: *const lmcache_recorder
 pub extern "C" fn lmcache_recorder_flush(recorder: *const lmcache_recorder) -> Status {
     guard(|| {
         handle::with::<Recorder, _>(recorder, |recorder| {
-            callbacks::refuse_within("lmcache_recorder_flush")?;
+            callbacks::refuse_in_callback("lmcache_recorder_flush")?;
             recorder.0.flush()?;
             OK
         })
@@ -288,7 +297,7 @@ pub extern "C" fn lmcache_recorder_flush(recorder: *const lmcache_recorder) -> S
 /// What the recording has done so far; losses among it.
 ///
 /// # Safety
-/// `out` points to room for the numbers.
+/// `out` points to numbers whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_recorder_get_stats(
     recorder: *const lmcache_recorder,
@@ -296,9 +305,9 @@ pub unsafe extern "C" fn lmcache_recorder_get_stats(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let out = unsafe { output(out, "out") }?;
+        let out = unsafe { growing_output(out, "out") }?;
         handle::with::<Recorder, _>(recorder, |recorder| {
-            out.write(stats(&recorder.0.stats()));
+            out.write(&stats(&recorder.0.stats()));
             OK
         })
     })
@@ -314,7 +323,7 @@ pub extern "C" fn lmcache_recorder_close(recorder: *const lmcache_recorder) -> S
 }
 
 fn close(recorder: &Recorder) -> Ended {
-    callbacks::refuse_within("lmcache_recorder_close")?;
+    callbacks::refuse_in_callback("lmcache_recorder_close")?;
     recorder.0.close()?;
     OK
 }
@@ -328,6 +337,8 @@ pub extern "C" fn lmcache_recorder_free(recorder: *mut lmcache_recorder) -> Stat
 
 fn stats(stats: &RecorderStats) -> lmcache_recorder_stats {
     lmcache_recorder_stats {
+        struct_size: size_of::<lmcache_recorder_stats>() as u32,
+        reserved: 0,
         calls: stats.calls,
         lost: stats.lost,
         late: stats.late,

@@ -84,7 +84,7 @@ impl ReplayRun {
 /// is done or `stop` is set.
 ///
 /// # Errors
-/// If there is no target, there are more than [`MAX_WORKERS`], or the system does not grant the threads; then `stop` is set, too.
+/// If there is no target, there are more than [`MAX_WORKERS`], or the system does not grant the threads.
 /// A call that fails is no error: see [`ReplayRun::records_failed`].
 pub fn replay<S, T>(
     source: S,
@@ -114,6 +114,7 @@ where
     let cpu = reserved_cpu.filter(|_| workers == 1);
     let progress = Progress::new(workers);
     let waiter = waiter(options.waiter, workers);
+    let stop = &stop.of_part();
     let crew = Crew { waiter, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
     let (done, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
     Ok(summary(done, planner.into_timetable().schedule(), stop))
@@ -158,6 +159,7 @@ fn finish<T: ReplayTarget>(
 struct Crew<'a> {
     waiter: Waiter,
     cpu: Option<usize>,
+    /// Ends this replay, and nothing else that its caller ends by a flag.
     stop: &'a StopFlag,
     progress: &'a Progress,
     watch: Stopwatch,

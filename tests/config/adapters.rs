@@ -355,13 +355,14 @@ fn every_key_of_fault_inject() {
         load_error_rate: 0.0,
         torn_write_rate: 0.0,
         delay: Duration::ZERO,
+        status_panics: false,
     };
     assert_eq!(least.innermost().kind, AdapterKind::Mock(mock()));
     assert_eq!(least.kind, AdapterKind::FaultInject(defaults));
     let config = read(&format!(
         r#"{{"type":"fault_inject","rate":1,"seed":-7,"gap_indices":[0,9],"gap_tail_ratios":[0,0.5,1],
             "store_error_rate":0.1,"lookup_error_rate":0.2,"load_error_rate":0.3,"torn_write_rate":0.4,
-            "delay_ms":86400000,"inner":{MOCK}}}"#
+            "delay_ms":86400000,"status_panics":true,"inner":{MOCK}}}"#
     ));
     let expected = FaultInjectAdapterConfig {
         inner: Box::new(read(MOCK)),
@@ -374,6 +375,7 @@ fn every_key_of_fault_inject() {
         load_error_rate: 0.3,
         torn_write_rate: 0.4,
         delay: MS(86_400_000),
+        status_panics: true,
     };
     assert_eq!(config.kind, AdapterKind::FaultInject(expected));
 }

@@ -57,19 +57,21 @@ fn in_rust() -> Vec<String> {
             max_total_bytes, sync_interval_ns, poll_interval_ns, starts_disabled, interning, on_stop, on_stop_user_data,
         }
         lmcache_recorder_stats {
-            calls, lost, late, completions, lost_completions, file_bytes, files, deleted_files, threads,
+            struct_size, reserved, calls, lost, late, completions, lost_completions, file_bytes, files, deleted_files,
+            threads,
         }
         lmcache_call_id { number, kind, reserved }
         lmcache_completion {
-            outcome, requested_keys, hit_keys, reserved, duration_ns, data_ready_ns, bytes,
+            struct_size, outcome, requested_keys, hit_keys, duration_ns, data_ready_ns, bytes,
         }
         lmcache_storage_options { struct_size, with_metrics, config_json, metrics_sample_rate }
         lmcache_write_buffer { data, size_bytes, outcome, l1_manager }
         lmcache_read_buffer { data, size_bytes, outcome, l1_manager }
         lmcache_prefetch_result {
-            requested_cells, hit_cells, l1_hit_cells, l2_hit_cells, duration_ns, row_count, column_count,
+            struct_size, row_count, column_count, reserved, requested_cells, hit_cells, l1_hit_cells, l2_hit_cells,
+            duration_ns,
         }
-        lmcache_storage_usage { l1_used_bytes, l1_total_bytes, l2_used_bytes, l2_adapter_count }
+        lmcache_storage_usage { struct_size, l2_adapter_count, l1_used_bytes, l1_total_bytes, l2_used_bytes }
         lmcache_l2_adapter_table {
             struct_size, workers, name, user_data, put, get, exists, remove, close, last_error,
         }
@@ -143,7 +145,7 @@ fn declared() -> Vec<(String, Vec<String>)> {
     let header = std::fs::read_to_string(root().join("include/lmcache.h")).expect("the header");
     let (mut structs, mut fields) = (Vec::new(), None::<Vec<String>>);
     for line in header.lines().map(str::trim) {
-        if line == "typedef struct {" {
+        if line.starts_with("typedef struct ") && line.ends_with('{') {
             fields = Some(Vec::new());
         } else if let Some(name) = line.strip_prefix("} ").and_then(|line| line.strip_suffix(';')) {
             structs.extend(fields.take().map(|fields| (name.to_owned(), fields)));

@@ -1,12 +1,15 @@
 //! The C interface, as programs in C and C++ use it: compiled here against the committed header, linked with the library that
 //! this build has made, and run.
 
+mod callbacks;
 mod checkers;
 #[path = "../common/mod.rs"]
 mod common;
 mod compile;
 mod convert;
+mod guard;
 mod guide;
+mod interface;
 mod layer;
 mod layout;
 mod misuse;

@@ -129,36 +129,124 @@ fn a_host_finds_it_by_pkg_config_shared_and_static_and_it_goes_away() {
     assert!(!installed.prefix().join("include/lmcache").exists());
 }
 
-#[test]
-fn a_host_finds_it_by_cmake() {
-    if !is_there("cmake") {
-        return;
-    }
-    let installed = Installed::new();
-    let (source, build) = (installed.folder.path().join("source"), installed.folder.path().join("build"));
+/// Builds and runs a host with both libraries, which CMake finds in `package`.
+fn build_by_cmake(folder: &Path, package: &Path) {
+    let (source, build) = (folder.join("source"), folder.join("build"));
     std::fs::create_dir(&source).expect("a folder");
     let lists = format!(
         "cmake_minimum_required(VERSION 3.16)\nproject(host C CXX)\nfind_package(lmcache 0.1 REQUIRED)\n\
-         find_package(Threads REQUIRED)\nset(CMAKE_C_STANDARD 99)\nset(CMAKE_CXX_STANDARD 17)\n\
+         set(CMAKE_C_STANDARD 99)\nset(CMAKE_CXX_STANDARD 17)\n\
          foreach(kind lmcache lmcache_static)\n\
          add_executable(c_${{kind}} {})\nadd_executable(cpp_${{kind}} {})\n\
          foreach(host c_${{kind}} cpp_${{kind}})\n\
          target_compile_definitions(${{host}} PRIVATE _GNU_SOURCE)\n\
-         target_link_libraries(${{host}} lmcache::${{kind}} Threads::Threads)\nendforeach()\nendforeach()\n",
+         target_link_libraries(${{host}} lmcache::${{kind}} pthread)\nendforeach()\nendforeach()\n",
         IN_C.source().display(),
         IN_CPP.source().display()
     );
     std::fs::write(source.join("CMakeLists.txt"), lists).expect("a file");
-    let prefix = format!("-DCMAKE_PREFIX_PATH={}", installed.prefix().display());
-    succeed(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(prefix));
+    let found = format!("-Dlmcache_DIR={}", package.display());
+    succeed(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(found));
     succeed(Command::new("cmake").arg("--build").arg(&build));
     for (host, name) in [(IN_C, "c"), (IN_CPP, "cpp")] {
         for kind in ["lmcache", "lmcache_static"] {
             let program = build.join(format!("{name}_{kind}"));
-            let output = succeed(Command::new(&program).current_dir(installed.folder.path()));
+            let output = succeed(Command::new(&program).current_dir(folder));
             assert_eq!(text(&output.stdout), host.says, "{}", program.display());
         }
     }
+}
+
+#[test]
+fn a_host_finds_it_by_cmake_wherever_the_libraries_are() {
+    if !is_there("cmake") {
+        return;
+    }
+    let places = [("lib/x86_64-linux-gnu", true), ("PREFIX/lib64/", false), ("ELSEWHERE/lib", true)];
+    for (libdir, is_built_against) in places {
+        let installed = Installed { folder: tempfile::tempdir().expect("a folder") };
+        let elsewhere = installed.folder.path().join("elsewhere");
+        let libdir = libdir.replace("PREFIX", installed.prefix().to_str().expect("UTF-8"));
+        let libdir = libdir.replace("ELSEWHERE", elsewhere.to_str().expect("UTF-8"));
+        installed.run_script(&["--libdir", &libdir]);
+        let libraries = installed.prefix().join(&libdir);
+        if is_built_against {
+            build_by_cmake(installed.folder.path(), &libraries.join("cmake/lmcache"));
+        }
+        let described =
+            std::fs::read_to_string(libraries.join("pkgconfig/lmcache.pc")).expect("it describes itself");
+        let told = described.lines().find_map(|line| line.strip_prefix("libdir=")).expect("a line");
+        let told = told.replace("${prefix}", installed.prefix().to_str().expect("UTF-8"));
+        assert_eq!(
+            Path::new(&told).canonicalize().expect("a folder"),
+            libraries.canonicalize().expect("it is")
+        );
+        installed.run_script(&["--libdir", &libdir, "--uninstall"]);
+        assert_eq!(
+            [files_below(&installed.prefix()), files_below(&elsewhere)],
+            [Vec::<PathBuf>::new(), vec![]]
+        );
+    }
+}
+
+#[test]
+fn everybody_can_read_what_root_installs_with_a_narrow_umask() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let destdir = folder.path().join("a package & its files");
+    let script = format!(
+        "umask 077; exec '{}' --prebuilt '{}' --destdir '{}' --prefix /opt/lmcache",
+        root().join("packaging/install").display(),
+        library_folder().display(),
+        destdir.display()
+    );
+    succeed(Command::new("sh").args(["-c", &script]));
+    let prefix = destdir.join("opt/lmcache");
+    let files = files_below(&prefix);
+    assert!(files.len() > 8, "{files:?}");
+    for file in &files {
+        let mode = file.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o444, 0o444, "{}", file.display());
+        let folders = file.ancestors().skip(1).take_while(|folder| folder.starts_with(&prefix));
+        for folder in folders {
+            assert_eq!(folder.metadata().expect("it is there").permissions().mode() & 0o755, 0o755);
+        }
+    }
+    let config = std::fs::read_to_string(prefix.join("lib/pkgconfig/lmcache.pc")).expect("a file");
+    assert!(config.starts_with("prefix=/opt/lmcache\n") && !config.contains('@'), "{config}");
+}
+
+#[test]
+fn another_version_takes_the_place_of_the_one_before() {
+    let installed = Installed::new();
+    let library = installed.prefix().join("lib/liblmcache.so.1.0.0.9");
+    std::fs::write(&library, "older").expect("a file");
+    let manifest = installed.prefix().join("lib/lmcache/installed-files");
+    let list = std::fs::read_to_string(&manifest).expect("a list");
+    std::fs::write(&manifest, format!("{list}{}\n", library.display())).expect("a list");
+    installed.run_script(&[]);
+    assert!(!library.exists());
+    assert_eq!(std::fs::read_to_string(&manifest).expect("a list"), list);
+    installed.run_script(&["--uninstall"]);
+    assert_eq!(files_below(&installed.prefix()), Vec::<PathBuf>::new());
+}
+
+/// `cargo cinstall` takes the headers from where they are, and calls the library by its ABI.
+#[test]
+fn what_cargo_c_is_told_is_so() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("a manifest");
+    let section = |name: &str| {
+        let (_, rest) = manifest.split_once(&format!("[package.metadata.capi{name}]\n")).expect("a section");
+        rest.split("\n[").next().expect("its lines").to_owned()
+    };
+    assert!(section(".install.include").contains("{ from = \"include/**/*\", to = \"\" }"));
+    assert!(
+        section(".header").contains("generation = false")
+            && section(".header").contains("subdirectory = false")
+    );
+    assert_eq!(lmcache::ffi::version::LMCACHE_ABI_MAJOR, 1);
+    assert!(section(".library").contains("version = \"1.0.0\""), "a whole version, or cargo-c refuses it");
+    assert!(section("").contains("min_version = \"0.10.0\""));
 }
 
 #[test]
@@ -167,6 +255,13 @@ fn what_is_wrong_with_an_installation_is_said() {
         (&["--prefix", "relative"][..], "has to begin with /"),
         (&["--what"], "there is no option --what"),
         (&["--prefix"], "--prefix needs a value"),
+        (&["--prefix", "/opt/my lib"], "cannot carry this path: '/opt/my lib'"),
+        (&["--prefix", "/opt/this&that"], "cannot carry this path"),
+        (&["--prefix", "/opt/a|b"], "cannot carry this path"),
+        (&["--prefix", "/opt/../b"], "must be plain"),
+        (&["--prefix", "/opt", "--libdir", "my lib"], "cannot carry this path"),
+        (&["--prefix", "/opt", "--libdir", ""], "--libdir is empty"),
+        (&["--prefix", "/nowhere", "--uninstall"], "nothing was installed there"),
         (&["--prebuilt", "/nowhere", "--prefix", "/nowhere"], "there is no liblmcache.so"),
     ] {
         let output = Command::new(root().join("packaging/install")).args(words).output().expect("a shell");

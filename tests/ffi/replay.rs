@@ -92,3 +92,10 @@ fn a_replay_is_cancelled_from_another_thread_and_from_its_callback() {
     host.succeed(&["cancel", path]);
     check_clean("replay.c", &["cancel", path]);
 }
+
+#[test]
+fn a_replay_that_gets_no_threads_fails_tells_so_and_can_be_run_again() {
+    let host = Host::compile("replay.c");
+    let file = unpack_to_file("traces/tiny.lct");
+    host.succeed(&["refused", file.path.to_str().expect("UTF-8")]);
+}

@@ -45,8 +45,16 @@ fn generate() -> String {
     });
     let mut header = Vec::new();
     sources.generate().expect("src/ffi is valid Rust").write(&mut header);
+    let header = String::from_utf8(header).expect("a header is text");
+    let versions = [
+        ("@version@", env!("CARGO_PKG_VERSION")),
+        ("@version_major@", env!("CARGO_PKG_VERSION_MAJOR")),
+        ("@version_minor@", env!("CARGO_PKG_VERSION_MINOR")),
+        ("@version_patch@", env!("CARGO_PKG_VERSION_PATCH")),
+    ];
+    let header = versions.iter().fold(header, |header, (name, value)| header.replace(name, value));
     // What Rust calls the safety of a function is for C what its caller promises.
-    String::from_utf8(header).expect("a header is text").replace(" * # Safety\n", " * The caller promises:\n")
+    header.replace(" * # Safety\n", " * The caller promises:\n")
 }
 
 #[test]
@@ -80,9 +88,11 @@ fn compile(compiler: &str, words: &[&str], suffix: &str, text: &str) {
 }
 
 fn compile_c_header(compiler: &str, standard: &str, suffix: &str) {
-    // Twice, to see that the guard works.
-    let text = "#include <lmcache.h>\n#include <lmcache.h>\nint main(void) { lmcache_recorder_options options = \
-                LMCACHE_RECORDER_OPTIONS_INIT; uint32_t gate = 0; return lmcache_version() == 0 || lmcache_is_recording(&gate) || \
+    // Declared ahead, as by a header that does not want all of this; included twice, to see that the guard works.
+    let text = "struct lmcache_record; struct lmcache_key_list; struct lmcache_scope;\n\
+                void takes(const struct lmcache_record *, struct lmcache_scope *);\n\
+                #include <lmcache.h>\n#include <lmcache.h>\nint main(void) { lmcache_recorder_options options = \
+                LMCACHE_RECORDER_OPTIONS_INIT; uint32_t gate = 0; options = LMCACHE_RECORDER_OPTIONS_INIT; return lmcache_version() == 0 || lmcache_is_recording(&gate) || \
                 options.struct_size == 0 || lmcache_check_abi(LMCACHE_ABI_VERSION) != LMCACHE_STATUS_OK; }\n";
     compile(compiler, &[&format!("-std={standard}")], suffix, text);
 }

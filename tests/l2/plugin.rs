@@ -102,6 +102,7 @@ fn tables_that_cannot_be_used_are_told_apart() {
     let cases = [
         ("short", "-DSTRUCT_BYTES=16", "table is too short (struct_bytes 16, needed_bytes 80"),
         ("version", "-DABI_VERSION=2", "has another version (abi_version 2, known_version 1"),
+        ("reserved", "-DRESERVED=7", "sets what is kept for later (reserved 7"),
         ("hole", "-DPUT=NULL", "a function is missing in the plugin's table (function put"),
         ("null", "-DNULL_TABLE", "the plugin gave no table"),
         ("none", "-DNO_ENTRY", "the plugin has no lmcache_l2_plugin_table"),

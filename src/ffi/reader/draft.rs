@@ -5,6 +5,7 @@ use super::record::{
     LMCACHE_MAX_RECORD_KEYS, LMCACHE_RECORD_TOO_LARGE, lmcache_record, lmcache_recorded_key,
     lmcache_recorded_layout, lmcache_recorded_row, lmcache_recorded_scope,
 };
+use crate::ffi::producer::lmcache_completion;
 use crate::format::model::{KeyView, Op};
 
 /// The qualified names of the calls, with their NULs, in the order of [`Op::ALL`].
@@ -30,6 +31,7 @@ pub(super) struct Draft {
     texts: Vec<u8>,
     name: Option<(usize, usize)>,
     request_id: Option<(usize, usize)>,
+    completion: Box<Option<lmcache_completion>>,
     is_too_large: bool,
 }
 
@@ -45,6 +47,7 @@ impl Draft {
             texts: Vec::new(),
             name: None,
             request_id: None,
+            completion: Box::default(),
             is_too_large: false,
         }
     }
@@ -81,6 +84,11 @@ impl Draft {
     /// Its request is called so.
     pub(super) fn set_request_id(&mut self, id: &str) {
         self.request_id = Some(self.add_text(id));
+    }
+
+    /// It is the end of a call.
+    pub(super) fn set_completion(&mut self, completion: lmcache_completion) {
+        self.record.completion = std::ptr::from_ref(self.completion.insert(completion));
     }
 
     /// It has these bytes, which stay until the next record.

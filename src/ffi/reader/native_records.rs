@@ -297,15 +297,15 @@ fn fill_completion(draft: &mut Draft, body: &CompletionBody) {
     draft.record.kind = LMCACHE_RECORD_COMPLETION;
     draft.record.call_kind = body.op.into();
     (draft.record.call_thread, draft.record.call_sequence) = (body.call_thread, body.call_sequence);
-    draft.record.completion = lmcache_completion {
+    draft.set_completion(lmcache_completion {
+        struct_size: size_of::<lmcache_completion>() as u32,
         outcome: body.outcome.into(),
         requested_keys: body.requested_keys,
         hit_keys: body.hit_keys,
-        reserved: 0,
         duration_ns: body.duration_ns,
         data_ready_ns: body.data_ready_ns,
         bytes: body.bytes,
-    };
+    });
 }
 
 fn fill_loss(draft: &mut Draft, body: &LossBody, reason: u16) {

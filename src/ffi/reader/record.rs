@@ -168,8 +168,8 @@ pub struct lmcache_record {
     pub call_thread: u32,
     /// and which of its calls that was: `thread` and `sequence` of its record.
     pub call_sequence: u32,
-    /// Of a completion: what became of the call.
-    pub completion: lmcache_completion,
+    /// Of a completion: what became of the call; of other records NULL.
+    pub completion: *const lmcache_completion,
     /// Of LMCACHE_RECORD_LOSS: how many calls of `thread` are not in the file,
     pub lost_calls: u64,
     /// and between which times they were made: after `lost_from_ns`, 0 if nothing of the thread comes before,

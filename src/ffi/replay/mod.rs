@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::{growing, output};
 use super::boundary::{Ended, OK, guard};
+use super::callbacks;
 use super::growing_output::growing_output;
 use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
@@ -76,9 +77,7 @@ impl State {
             Observer::begin(teller, stop, session.live_view(), Arc::clone(&left_out), &expected, expected_s)
         });
         let run = session.run(&replayed, stop, &mut observer)?;
-        if let Some(observer) = observer {
-            observer.end();
-        }
+        drop(observer);
         let (totals, namespace) = session.close()?;
         let notes = close_namespace(namespace);
         self.results = Some(Results::new(&replayed, &run, &totals, left_out.records(), notes));
@@ -128,6 +127,9 @@ pub unsafe extern "C" fn lmcache_replay_new(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_replay_run(replay: *mut lmcache_replay) -> Status {
     with_state(replay, |state, stop| {
+        if state.asked.teller.is_some() {
+            callbacks::refuse_too_deep()?;
+        }
         state.run(stop)?;
         OK
     })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::progress::{Teller, lmcache_progress_callback};
 use crate::clock::{NS_PER_S, Waiter};
-use crate::ffi::args::{Growing, optional_string, slice, string};
+use crate::ffi::args::{Growing, optional_string, reserved, slice, string};
 use crate::ffi::boundary::Failure;
 use crate::ffi::reader::read_mode;
 use crate::replay::copies::MAX_COPIES;
@@ -140,6 +140,7 @@ impl Asked {
         }
         // SAFETY: as above.
         let config = unsafe { config(given) }?;
+        reserved("reserved of the options", given.reserved)?;
         let options = pacing(given)?;
         let namespace = choose(
             given.l2_namespace,

@@ -1,8 +1,10 @@
 //! How far a replay is, told to the host while it runs.
 
 use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::clock::monotonic_ns;
+use crate::ffi::callbacks;
 use crate::ffi::reader::record::LMCACHE_NOT_KNOWN;
 use crate::replay::selection::LeftOut;
 use crate::replay::{LiveView, Outcome, ReplayObserver, Status, StopFlag, TraceExtent};
@@ -55,7 +57,7 @@ pub struct lmcache_replay_progress {
     pub l2_used_bytes: u64,
 }
 
-/// Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over. `progress` is
+/// Told how far a replay is, on the thread that called `lmcache_replay_run`, when it begins, at the asked interval, and when it is over, also if it failed. `progress` is
 /// borrowed for the time of the call. It returns 0 to go on; any other number cancels the replay. It may call `lmcache_replay_cancel`; other calls on this
 /// replay are BUSY. While it runs, calls are made all the same.
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -131,23 +133,27 @@ impl<'a> Observer<'a> {
         observer
     }
 
-    /// It is over.
-    pub(super) fn end(mut self) {
-        self.seen.is_over = 1;
-        self.tell(monotonic_ns());
+    fn tell(&mut self, now_ns: u64) {
+        self.sample();
+        self.call_host(now_ns);
     }
 
-    fn tell(&mut self, now_ns: u64) {
+    fn sample(&mut self) {
         let (sample, seen) = (self.view.sample(), &mut self.seen);
-        seen.total_records = self.most_records.saturating_sub(self.left_out.records()).max(seen.records);
-        seen.elapsed_ns = now_ns.saturating_sub(self.begun_ns);
         (seen.answered_chunks, seen.served_chunks) = (sample.answered_chunks, sample.served_chunks);
         (seen.l1_hit_keys, seen.l2_hit_keys) = (sample.l1_hit_keys, sample.l2_hit_keys);
         seen.evicted_keys = sample.evicted_keys;
         (seen.l1_used_bytes, seen.l1_total_bytes) = (sample.l1_used_bytes, sample.l1_total_bytes);
         seen.l2_used_bytes = sample.l2_used_bytes.unwrap_or(LMCACHE_NOT_KNOWN);
+    }
+
+    fn call_host(&mut self, now_ns: u64) {
+        let seen = &mut self.seen;
+        seen.total_records = self.most_records.saturating_sub(self.left_out.records()).max(seen.records);
+        seen.elapsed_ns = now_ns.saturating_sub(self.begun_ns);
+        let Teller { callback, user_data, .. } = self.teller;
         // SAFETY: the host's promise; the struct stays for the time of the call.
-        let answer = unsafe { (self.teller.callback)(&raw const self.seen, self.teller.user_data) };
+        let answer = callbacks::call_host([0, 0], || unsafe { callback(&raw const *seen, user_data) });
         if answer != 0 {
             self.stop.set();
         }
@@ -160,6 +166,16 @@ impl<'a> Observer<'a> {
         if now_ns >= self.due_ns {
             self.tell(now_ns);
         }
+    }
+}
+
+impl Drop for Observer<'_> {
+    /// It is over, however it ended: a host that counts on hearing so hears it.
+    fn drop(&mut self) {
+        self.seen.is_over = 1;
+        // What made the replay panic can make a look at its manager panic, too.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.sample()));
+        self.call_host(monotonic_ns());
     }
 }
 

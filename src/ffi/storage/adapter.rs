@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::manager::{Storage, lmcache_storage};
 use crate::ffi::args::{Growing, growing, optional_string, output, string};
 use crate::ffi::boundary::{Failure, OK, guard};
-use crate::ffi::callbacks::{self, Within};
+use crate::ffi::callbacks;
 use crate::ffi::handle;
 use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
@@ -97,7 +97,8 @@ pub struct lmcache_l2_adapter_table {
     pub exists: lmcache_l2_exists_function,
     /// Removes objects: answers are LMCACHE_L2_REMOVE_*.
     pub remove: lmcache_l2_keys_function,
-    /// Called once, last of all, on any thread: nothing is called with `user_data` afterwards. May be NULL.
+    /// Called once, last of all, on any thread: nothing is called with `user_data` afterwards. It has returned when the call does that ended the
+    /// adapter: `lmcache_storage_delete_l2_adapter`, `lmcache_storage_close` or `lmcache_storage_free`. May be NULL.
     pub close: lmcache_l2_close_function,
     /// Says why something failed. May be NULL.
     pub last_error: lmcache_l2_last_error_function,
@@ -108,34 +109,82 @@ unsafe impl Growing for lmcache_l2_adapter_table {
     const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
-/// A store of the host's, whose functions hold the storage manager while they run.
+/// The end of a table: its `close` is called once the table was taken over and its last function has returned, by whoever marks the second
+/// of the two. A table that was not taken over stays the host's, and is not closed.
+#[derive(Debug)]
+struct TableEnd {
+    close: lmcache_l2_close_function,
+    user_data: *mut c_void,
+    /// The handle of the storage manager.
+    storage: u64,
+    state: Mutex<TableState>,
+}
+
+#[derive(Debug, Default)]
+struct TableState {
+    is_taken_over: bool,
+    is_unused: bool,
+}
+
+// SAFETY: the host says that `close` may be called with its data from any thread.
+unsafe impl Send for TableEnd {}
+// SAFETY: as above.
+unsafe impl Sync for TableEnd {}
+
+impl TableEnd {
+    fn new(table: &lmcache_l2_adapter_table, storage: u64) -> Self {
+        Self { close: table.close, user_data: table.user_data, storage, state: Mutex::default() }
+    }
+
+    /// Sets one of the two, each once. `close` is the host's, so no lock is held in it.
+    fn mark(&self, set: impl FnOnce(&mut TableState)) {
+        let mut state = lock(&self.state);
+        set(&mut state);
+        let is_over = state.is_taken_over && state.is_unused;
+        drop(state);
+        if let (true, Some(close)) = (is_over, self.close) {
+            // SAFETY: the host's promise; nothing else is called with its data from now on.
+            callbacks::call_host([self.storage, 0], || unsafe { close(self.user_data) });
+        }
+    }
+}
+
+/// A table that is in use.
+#[derive(Debug)]
+struct OpenTable {
+    functions: Plugin,
+    end: Arc<TableEnd>,
+}
+
+impl Drop for OpenTable {
+    fn drop(&mut self) {
+        self.end.mark(|state| state.is_unused = true);
+    }
+}
+
+/// A store of the host's, whose functions keep the storage manager while they run.
 #[derive(Debug)]
 struct HostConnector {
-    /// Nothing once it is dropped.
-    store: Option<Plugin>,
+    /// Nothing once it is closed.
+    table: Mutex<Option<Arc<OpenTable>>>,
     /// The handle of the storage manager.
     storage: u64,
 }
 
 impl HostConnector {
+    fn table(&self) -> Option<Arc<OpenTable>> {
+        lock(&self.table).clone()
+    }
+
     fn call<R>(
         &self,
         count: usize,
         call: impl FnOnce(&Plugin) -> Vec<crate::error::Result<R>>,
     ) -> Vec<crate::error::Result<R>> {
-        let _within = Within::enter([self.storage, 0]);
-        match &self.store {
-            Some(store) => call(store),
+        match self.table() {
+            Some(table) => callbacks::call_host([self.storage, 0], || call(&table.functions)),
             None => (0..count).map(|_| Err(crate::error::Error::invalid("the store is closed"))).collect(),
         }
-    }
-}
-
-impl Drop for HostConnector {
-    /// Its `close` is a function of the host, too.
-    fn drop(&mut self) {
-        let _within = Within::enter([self.storage, 0]);
-        self.store = None;
     }
 }
 
@@ -165,7 +214,13 @@ impl Connector for HostConnector {
     }
 
     fn status(&self) -> Vec<(&'static str, Value)> {
-        self.store.as_ref().map(Connector::status).unwrap_or_default()
+        self.table().map(|table| table.functions.status()).unwrap_or_default()
+    }
+
+    fn close(&self) {
+        // Its `close` is a function of the host: no lock may be taken in it.
+        let table = lock(&self.table).take();
+        drop(table);
     }
 }
 
@@ -203,14 +258,13 @@ impl Storage {
         config: L2AdapterConfig,
         store: Option<(HostConnector, usize)>,
     ) -> Result<L2AdapterId, Failure> {
-        callbacks::refuse_within("adding an L2 adapter")?;
+        callbacks::refuse_in_callback("adding an L2 adapter")?;
         let turn = lock(&self.adapters.turn);
         *lock(&self.adapters.next) = store;
         let added = self.manager.add_l2_adapter(config);
-        // One that was refused before it was made. Its `close` is the host's, and must find no lock taken.
-        let left = lock(&self.adapters.next).take();
+        // One that was refused before it was made.
+        *lock(&self.adapters.next) = None;
         drop(turn);
-        drop(left);
         Ok(added?)
     }
 }
@@ -252,13 +306,13 @@ unsafe fn number_out(out: *mut u32, id: L2AdapterId) -> crate::ffi::boundary::En
 /// `max_capacity_gb`, for instance {"type": "plugin", "library_path": "a name", "max_capacity_gb": 8}: it is an object of type "plugin", of which
 /// no library is loaded. NULL for the defaults. The table is copied. `out` gets the number, and may be NULL. Within a callback it is BUSY.
 ///
-/// If it fails, `close` is called before it returns if the table itself was in order, and never if it was not; `lmcache_last_error` says
-/// which.
+/// If it is OK, the storage manager has the table, and ends with its `close`. If it fails, whyever, `user_data` stays the host's: `close` is not
+/// called, and when this returns no function is called any more.
 ///
 /// # Safety
 /// `table` points to a table whose strings end in NUL, and whose functions may be called from any thread with its `user_data` until
-/// `close` has returned, or, without one, until the storage manager was closed; `config_json` is NULL or ends in NUL; `out` is NULL or
-/// points to room for a number.
+/// `lmcache_storage_delete_l2_adapter` of the adapter, or `lmcache_storage_close` or `lmcache_storage_free` of the storage manager, has
+/// returned OK; `config_json` is NULL or ends in NUL; `out` is NULL or points to room for a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_storage_add_l2_table(
     storage: *const lmcache_storage,
@@ -277,10 +331,13 @@ pub unsafe extern "C" fn lmcache_storage_add_l2_table(
         let number = storage.addr() as u64;
         handle::with::<Storage, _>(storage, |storage| {
             let workers = workers(&table)?;
+            let end = Arc::new(TableEnd::new(&table, number));
             // SAFETY: as above.
             let store = unsafe { HostStore::new(name, functions(&table)?, table.user_data) };
-            let connector = HostConnector { store: Some(Plugin::of_host(store, name)), storage: number };
+            let open = OpenTable { functions: Plugin::of_host(store, name), end: Arc::clone(&end) };
+            let connector = HostConnector { table: Mutex::new(Some(Arc::new(open))), storage: number };
             let id = storage.add(config, Some((connector, workers)))?;
+            end.mark(|state| state.is_taken_over = true);
             // SAFETY: as above.
             unsafe { number_out(out, id) }
         })
@@ -313,7 +370,8 @@ fn functions(table: &lmcache_l2_adapter_table) -> Result<HostFunctions, Failure>
         get: table.get.ok_or_else(|| missing("get"))?,
         exists: table.exists.ok_or_else(|| missing("exists"))?,
         remove: table.remove.ok_or_else(|| missing("remove"))?,
-        close: table.close,
+        // Called by the table's end, if it is the library's.
+        close: None,
         last_error: table.last_error,
     })
 }
@@ -329,7 +387,7 @@ pub extern "C" fn lmcache_storage_delete_l2_adapter(
 ) -> Status {
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| {
-            callbacks::refuse_within("removing an L2 adapter")?;
+            callbacks::refuse_in_callback("removing an L2 adapter")?;
             if !storage.manager.l2_adapters().iter().any(|entry| entry.id == l2_adapter) {
                 let sentence = format!("there is no L2 adapter {l2_adapter}");
                 return Err(Failure::misuse(Status::LMCACHE_STATUS_NOT_FOUND, sentence));

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::Outputs;
 use super::scratch::on_keys;
-use crate::ffi::args::{flag, output, string};
+use crate::ffi::args::{Growing, flag, output, string};
 use crate::ffi::boundary::{Failure, OK, guard};
 use crate::ffi::callbacks;
+use crate::ffi::growing_output::growing_output;
 use crate::ffi::handle;
 use crate::ffi::keys::lmcache_key_list;
 use crate::ffi::status::Status;
@@ -16,19 +17,26 @@ use crate::format::model::ObjectKey;
 use crate::format::model::key::check_cache_salt;
 use crate::storage::StorageManager;
 
-/// How full the tiers are.
+/// How full the tiers are. It begins with its size; `LMCACHE_STORAGE_USAGE_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_storage_usage {
+    /// `sizeof(lmcache_storage_usage)`.
+    pub struct_size: u32,
+    /// L2 adapters.
+    pub l2_adapter_count: u32,
     /// Bytes of all L1s that are in use.
     pub l1_used_bytes: u64,
     /// Bytes of all L1s.
     pub l1_total_bytes: u64,
     /// Bytes in all L2 adapters; 0 if there is none.
     pub l2_used_bytes: u64,
-    /// L2 adapters.
-    pub l2_adapter_count: u64,
+}
+
+// SAFETY: numbers; the first field is the size.
+unsafe impl Growing for lmcache_storage_usage {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
 /// Which of the keys are in L1 and can be prefetched from there: `is_resident` gets a 1 or a 0 for each. It takes no lock, so another thread can have
@@ -114,7 +122,7 @@ pub extern "C" fn lmcache_storage_clear(storage: *const lmcache_storage, force: 
 pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Status {
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| {
-            callbacks::refuse_within("lmcache_storage_evict")?;
+            callbacks::refuse_in_callback("lmcache_storage_evict")?;
             storage.manager.evict_l1_once();
             storage.manager.evict_l2_once();
             OK
@@ -128,7 +136,7 @@ pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Stat
 pub extern "C" fn lmcache_storage_flush_stores(storage: *const lmcache_storage, timeout_ns: u64) -> Status {
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| {
-            callbacks::refuse_within("lmcache_storage_flush_stores")?;
+            callbacks::refuse_in_callback("lmcache_storage_flush_stores")?;
             if storage.manager.flush_stores(Duration::from_nanos(timeout_ns)) {
                 return OK;
             }
@@ -184,7 +192,7 @@ pub unsafe extern "C" fn lmcache_storage_delete_quota(
 /// How full the tiers are.
 ///
 /// # Safety
-/// `out` points to room for the numbers.
+/// `out` points to numbers whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_storage_get_usage(
     storage: *const lmcache_storage,
@@ -192,14 +200,16 @@ pub unsafe extern "C" fn lmcache_storage_get_usage(
 ) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let out = unsafe { output(out, "out") }?;
+        let out = unsafe { growing_output(out, "out") }?;
         handle::with::<Storage, _>(storage, |storage| {
             let (l1_used_bytes, l1_total_bytes) = storage.manager.get_l1_usage();
-            out.write(lmcache_storage_usage {
+            let adapters = storage.manager.l2_adapters().len();
+            out.write(&lmcache_storage_usage {
+                struct_size: size_of::<lmcache_storage_usage>() as u32,
+                l2_adapter_count: u32::try_from(adapters).unwrap_or(u32::MAX),
                 l1_used_bytes,
                 l1_total_bytes,
                 l2_used_bytes: storage.manager.get_l2_usage().unwrap_or(0),
-                l2_adapter_count: storage.manager.l2_adapters().len() as u64,
             });
             OK
         })

@@ -53,27 +53,19 @@ impl Object for Storage {
 
 impl Shared for Storage {}
 
-impl Drop for Storage {
-    /// Closing waits for the manager's threads. A handle can be dropped by one of them, if it was freed while the thread was in a
-    /// function of the host; then another thread waits.
-    fn drop(&mut self) {
-        let manager = Arc::clone(&self.manager);
-        if !callbacks::is_within() {
-            tell(&manager);
-            return;
-        }
-        let kept = Arc::clone(&manager);
-        let closer = std::thread::Builder::new().name("lmcache-closer".to_owned());
-        if closer.spawn(move || tell(&manager)).is_err() {
-            log::say("a storage manager is not closed: there is no thread for it");
-            std::mem::forget(kept);
+impl Storage {
+    /// Closes it where there is nobody to hand an error to.
+    fn close_and_log(&self) {
+        if let Err(error) = self.manager.close() {
+            log::say(&format!("a storage manager that was freed: {error}"));
         }
     }
 }
 
-fn tell(manager: &StorageManager) {
-    if let Err(error) = manager.close() {
-        log::say(&format!("a storage manager that was freed: {error}"));
+impl Drop for Storage {
+    /// Whoever freed it has closed it; this is for one that found no handle.
+    fn drop(&mut self) {
+        self.close_and_log();
     }
 }
 
@@ -139,7 +131,7 @@ pub extern "C" fn lmcache_storage_record(
 }
 
 /// Ends everything: prefetches under way end with a miss, stores under way are not waited for (`lmcache_storage_flush_stores` does
-/// that), threads stop, adapters close, objects are dropped. Calls that would add something are CLOSED from then on; others find
+/// that), threads stop, adapters close (the `close` of a table has returned when this does), objects are dropped. Calls that would add something are CLOSED from then on; others find
 /// nothing. Closing twice does no harm. Within a callback it is BUSY, since it waits for the threads that callbacks come from.
 ///
 /// The memory behind buffers stays mapped until the handle and all its prefetches are freed.
@@ -147,19 +139,25 @@ pub extern "C" fn lmcache_storage_record(
 pub extern "C" fn lmcache_storage_close(storage: *const lmcache_storage) -> Status {
     guard(|| {
         handle::with::<Storage, _>(storage, |storage| {
-            callbacks::refuse_within("closing a storage manager")?;
+            callbacks::refuse_in_callback("closing a storage manager")?;
             storage.manager.close()?;
             OK
         })
     })
 }
 
-/// Gives a storage manager back; one that was not closed is closed, and what goes wrong then is told to the log callback. No buffer
-/// may be used from then on. Its prefetches are to be freed, too, before or after. NULL is fine.
+/// Gives a storage manager back, and closes it before as `lmcache_storage_close` does: when this returns, no thread of it is there any more,
+/// and no function of an L2 table is called. What goes wrong in that is told to the log callback. No buffer may be used from then on. Its
+/// prefetches are to be freed, too, before or after. NULL is fine.
 ///
-/// Within a callback that came from this storage manager it is BUSY. While other threads are in calls on it, or in its callbacks, the last of them
-/// closes it.
+/// Within a callback it is BUSY, since it waits for the threads that callbacks come from. Calls of other threads on it end as on one that
+/// is closed.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_free(storage: *mut lmcache_storage) -> Status {
-    guard(|| handle::free::<Storage, _>(storage))
+    guard(|| {
+        if !storage.is_null() {
+            callbacks::refuse_in_callback("freeing a storage manager")?;
+        }
+        handle::free_after::<Storage, _>(storage, Storage::close_and_log)
+    })
 }

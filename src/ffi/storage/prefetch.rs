@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::Outputs;
 use crate::error::{Error, ErrorKind};
-use crate::ffi::args::{optional_string, output};
+use crate::ffi::args::{Growing, optional_string, output};
 use crate::ffi::boundary::{Ended, Failure, OK, guard};
-use crate::ffi::callbacks::{self, Within};
+use crate::ffi::callbacks;
+use crate::ffi::growing_output::{GrowingOutput, optional_growing_output};
 use crate::ffi::handle::{self, Exclusive, Kind, Object};
 use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use crate::ffi::status::Status;
@@ -40,11 +41,19 @@ pub const LMCACHE_CELLS_FOUND: u32 = 3;
 /// The L1 manager of a cell that is no hit, or not locked.
 pub const LMCACHE_NO_L1_MANAGER: u32 = 0xffff_ffff;
 
-/// What a prefetch found, in numbers.
+/// What a prefetch found, in numbers. It begins with its size; `LMCACHE_PREFETCH_RESULT_INIT` sets it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(non_camel_case_types, reason = "the name in C")]
 pub struct lmcache_prefetch_result {
+    /// `sizeof(lmcache_prefetch_result)`.
+    pub struct_size: u32,
+    /// Rows of the prefetch.
+    pub row_count: u32,
+    /// Columns: the keys of each row.
+    pub column_count: u32,
+    /// Nothing; 0.
+    pub reserved: u32,
     /// Cells that were asked for: rows times columns.
     pub requested_cells: u64,
     /// Those that are in L1 now and, unless the prefetch asked for no locks, locked for its readers.
@@ -55,10 +64,11 @@ pub struct lmcache_prefetch_result {
     pub l2_hit_cells: u64,
     /// From the call to the moment the data was there.
     pub duration_ns: u64,
-    /// Rows of the prefetch.
-    pub row_count: u32,
-    /// Columns: the keys of each row.
-    pub column_count: u32,
+}
+
+// SAFETY: numbers; the first field is the size.
+unsafe impl Growing for lmcache_prefetch_result {
+    const SIZES: &'static [usize] = &[size_of::<Self>()];
 }
 
 struct Prefetch {
@@ -69,6 +79,8 @@ struct Prefetch {
     handle: PrefetchHandle,
     /// Once the host has been told of it; its locks are the host's then.
     result: Option<PrefetchResult>,
+    /// The L1 manager of each hit, once somebody has asked where there are several.
+    owners: Option<L1Owners>,
 }
 
 impl Object for Prefetch {
@@ -97,20 +109,23 @@ impl Prefetch {
 
     /// The result, once the host was told of it.
     fn known(&self) -> Result<&PrefetchResult, Failure> {
-        self.result.as_ref().ok_or_else(|| {
-            Failure::invalid(
-                "nobody has asked for the result of the prefetch yet: lmcache_prefetch_query gives it",
-            )
-        })
+        known(&self.result)
     }
 
-    fn row(&self, rows: &Rows, row: usize) -> Result<Bitmap, Failure> {
-        rows.get(row).cloned().ok_or_else(|| {
-            Failure::invalid(format!(
-                "there is no row {row}: the prefetch has {}",
-                self.spec.key_groups.len()
-            ))
-        })
+    /// The L1 manager of each cell of a row; nothing for one that is no hit.
+    fn l1_managers(&mut self, row: usize) -> Result<impl ExactSizeIterator<Item = Option<u32>>, Failure> {
+        let result = known(&self.result)?;
+        let hits = row_of(&result.hit_cells, row)?;
+        if self.manager.l1_managers().len() > 1 && self.owners.is_none() {
+            self.owners = Some(result.l1_owners.iter().cloned().collect());
+        }
+        let owners = self.owners.as_ref();
+        let keys = self.spec.key_groups.get(row).map_or(&[][..], |group| &group.keys);
+        Ok(keys.iter().enumerate().map(move |(cell, key)| match (owners, hits.test(cell)) {
+            (_, false) => None,
+            (None, true) => Some(0),
+            (Some(owners), true) => owners.get(key),
+        }))
     }
 
     fn numbers(&self, result: &PrefetchResult) -> lmcache_prefetch_result {
@@ -118,29 +133,44 @@ impl Prefetch {
         let groups = &self.spec.key_groups;
         let ready_ns = self.handle.ready_time_ns().unwrap_or(self.handle.submit_time_ns);
         lmcache_prefetch_result {
+            struct_size: size_of::<lmcache_prefetch_result>() as u32,
+            // A prefetch has at most LMCACHE_MAX_ROWS rows of LMCACHE_MAX_KEYS keys.
+            row_count: groups.len() as u32,
+            column_count: groups.first().map_or(0, |group| group.keys.len()) as u32,
+            reserved: 0,
             requested_cells: self.handle.total_requested_keys as u64,
             hit_cells: count(&result.hit_cells),
             l1_hit_cells: count(&result.l1_hit_cells),
             l2_hit_cells: count(&result.l2_hit_cells),
             duration_ns: ready_ns.saturating_sub(self.handle.submit_time_ns),
-            // A prefetch has at most LMCACHE_MAX_ROWS rows of LMCACHE_MAX_KEYS keys.
-            row_count: groups.len() as u32,
-            column_count: groups.first().map_or(0, |group| group.keys.len()) as u32,
         }
     }
 
     /// Tells the result, or that it is not there.
-    fn tell(&mut self, out: *mut lmcache_prefetch_result) -> Ended {
+    fn tell(&mut self, out: Option<GrowingOutput<lmcache_prefetch_result>>) -> Ended {
         if self.take()?.is_none() {
             return Ok(Status::LMCACHE_STATUS_PENDING);
         }
-        if !out.is_null() {
-            let numbers = self.numbers(self.known()?);
-            // SAFETY: the callers of the functions below promise room.
-            unsafe { output(out, "out") }?.write(numbers);
+        if let Some(out) = out {
+            out.write(&self.numbers(self.known()?));
         }
         OK
     }
+}
+
+/// A result that the host was told of.
+fn known(result: &Option<PrefetchResult>) -> Result<&PrefetchResult, Failure> {
+    result.as_ref().ok_or_else(|| {
+        Failure::invalid(
+            "nobody has asked for the result of the prefetch yet: lmcache_prefetch_query gives it",
+        )
+    })
+}
+
+/// One of the rows of a result.
+fn row_of(rows: &Rows, row: usize) -> Result<&Bitmap, Failure> {
+    let count = rows.iter().len();
+    rows.get(row).ok_or_else(|| Failure::invalid(format!("there is no row {row}: the prefetch has {count}")))
 }
 
 fn submit(
@@ -152,7 +182,7 @@ fn submit(
 ) -> Result<Prefetch, Failure> {
     validate_spec(&spec)?;
     let handle = manager.submit_prefetch_task(&spec, request_id, skip_l2)?;
-    Ok(Prefetch { manager: Arc::clone(manager), storage, spec, handle, result: None })
+    Ok(Prefetch { manager: Arc::clone(manager), storage, spec, handle, result: None, owners: None })
 }
 
 /// Looks keys up, locks the hits of L1, loads from L2 what L1 has not, and locks that, too. What LMCache's PrefetchTaskSpec refuses is
@@ -212,13 +242,17 @@ pub unsafe extern "C" fn lmcache_prefetch_resubmit(
 /// are the caller's, who releases them by `lmcache_storage_finish_read`; it can be asked again. `out` may be NULL.
 ///
 /// # Safety
-/// `out` is NULL or points to room for a result.
+/// `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_prefetch_query(
     prefetch: *mut lmcache_prefetch,
     out: *mut lmcache_prefetch_result,
 ) -> Status {
-    guard(|| handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| prefetch.tell(out)))
+    guard(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { optional_growing_output(out, "out") }?;
+        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| prefetch.tell(out))
+    })
 }
 
 /// The same, after at most `timeout_ns`: PENDING if it is not done by then. UINT64_MAX waits for as long as it takes; how long that can
@@ -226,7 +260,7 @@ pub unsafe extern "C" fn lmcache_prefetch_query(
 /// frees meanwhile is waited for all the same.
 ///
 /// # Safety
-/// `out` is NULL or points to room for a result.
+/// `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lmcache_prefetch_wait(
     prefetch: *mut lmcache_prefetch,
@@ -234,9 +268,11 @@ pub unsafe extern "C" fn lmcache_prefetch_wait(
     out: *mut lmcache_prefetch_result,
 ) -> Status {
     guard(|| {
+        // SAFETY: the caller's promise.
+        let out = unsafe { optional_growing_output(out, "out") }?;
         handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             if timeout_ns > 0 && prefetch.take()?.is_none() {
-                callbacks::refuse_within("lmcache_prefetch_wait")?;
+                callbacks::refuse_in_callback("lmcache_prefetch_wait")?;
                 prefetch.manager.wait_prefetch_status(&prefetch.handle, Duration::from_nanos(timeout_ns));
             }
             prefetch.tell(out)
@@ -257,9 +293,8 @@ unsafe impl Send for OnDone {}
 
 impl OnDone {
     fn call(&self) {
-        let _within = Within::enter(self.handles);
         // SAFETY: the host's promise.
-        unsafe { (self.callback)(self.user_data) };
+        callbacks::call_host(self.handles, || unsafe { (self.callback)(self.user_data) });
     }
 }
 
@@ -276,7 +311,7 @@ pub unsafe extern "C" fn lmcache_prefetch_on_done(
 ) -> Status {
     guard(|| {
         let callback = callback.ok_or_else(|| Failure::null("callback"))?;
-        callbacks::refuse_deeper()?;
+        callbacks::refuse_too_deep()?;
         let number = handle::number::<Prefetch, _>(prefetch)?;
         let mut watched = None;
         handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
@@ -340,7 +375,7 @@ pub unsafe extern "C" fn lmcache_prefetch_get_row(
                 other => return Err(Failure::invalid(format!("there are no cells {other}"))),
             };
             let Some(rows) = rows else { return Ok(Status::LMCACHE_STATUS_MISS) };
-            let bitmap = prefetch.row(rows, row)?;
+            let bitmap = row_of(rows, row)?;
             // SAFETY: the caller's promise, here and below.
             let cells = unsafe { Outputs::optional(cells, cell_count, bitmap.len(), "cells") }?;
             if let Some(cells) = cells {
@@ -369,18 +404,10 @@ pub unsafe extern "C" fn lmcache_prefetch_get_row_l1_managers(
 ) -> Status {
     guard(|| {
         handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
-            let result = prefetch.known()?;
-            let hits = prefetch.row(&result.hit_cells, row)?;
+            let of_cells = prefetch.l1_managers(row)?;
             // SAFETY: the caller's promise.
-            let out = unsafe { Outputs::new(l1_managers, count, hits.len(), "l1_managers") }?;
-            let keys = prefetch.spec.key_groups.get(row).map_or(&[][..], |group| &group.keys);
-            let has_one = prefetch.manager.l1_managers().len() == 1;
-            let owners: L1Owners = result.l1_owners.iter().cloned().collect();
-            out.write(keys.iter().enumerate().map(|(cell, key)| match hits.test(cell) {
-                true if has_one => 0,
-                true => owners.get(key).unwrap_or(LMCACHE_NO_L1_MANAGER),
-                false => LMCACHE_NO_L1_MANAGER,
-            }));
+            let out = unsafe { Outputs::new(l1_managers, count, of_cells.len(), "l1_managers") }?;
+            out.write(of_cells.map(|l1_manager| l1_manager.unwrap_or(LMCACHE_NO_L1_MANAGER)));
             OK
         })
     })

@@ -158,22 +158,24 @@ fn finish_by_owner(
     keys: &[ObjectKey],
     owners: &[u32],
 ) -> Result<Vec<L1Error>, Failure> {
-    let mut distinct = owners.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let positions_of = |owner: u32| (0..keys.len()).filter(move |position| owners[*position] == owner);
-    let groups: Vec<(u32, Vec<ObjectKey>)> = distinct
-        .iter()
-        .map(|owner| (*owner, positions_of(*owner).map(|position| keys[position].clone()).collect()))
-        .collect();
-    let borrowed: Vec<(u32, &[ObjectKey])> = groups.iter().map(|(owner, keys)| (*owner, &**keys)).collect();
-    let finished: Vec<KeyCodes> = manager.finish_write_by_owner(&borrowed)?;
-    let mut codes = vec![L1Error::KeyNotExist; keys.len()];
-    for (owner, of_owner) in distinct.iter().zip(&finished) {
-        let places = positions_of(*owner).zip(of_owner.as_slice());
-        places.for_each(|(position, code)| codes[position] = *code);
+    let count = manager.l1_managers().len();
+    if let Some(owner) = owners.iter().find(|owner| **owner as usize >= count) {
+        return Err(Failure::invalid(format!("there is no L1 manager {owner}: there are {count}, from 0")));
     }
-    Ok(codes)
+    let mut keys_of: Vec<Vec<ObjectKey>> = vec![Vec::new(); count];
+    for (key, owner) in keys.iter().zip(owners) {
+        keys_of[*owner as usize].push(key.clone());
+    }
+    let groups: Vec<(u32, &[ObjectKey])> =
+        (0..).zip(&keys_of).map(|(owner, keys)| (owner, &**keys)).collect();
+    let groups: Vec<_> = groups.into_iter().filter(|(_, keys)| !keys.is_empty()).collect();
+    let finished: Vec<KeyCodes> = manager.finish_write_by_owner(&groups)?;
+    let mut codes_of: Vec<std::slice::Iter<'_, L1Error>> = vec![[].iter(); count];
+    for ((owner, _), codes) in groups.iter().zip(&finished) {
+        codes_of[*owner as usize] = codes.as_slice().iter();
+    }
+    let code = |owner: &u32| codes_of[*owner as usize].next().copied().unwrap_or(L1Error::KeyNotExist);
+    Ok(owners.iter().map(code).collect())
 }
 
 #[cfg(test)]

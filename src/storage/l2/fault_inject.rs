@@ -241,6 +241,7 @@ impl L2Adapter for FaultInjectAdapter {
     }
 
     fn report_status(&self) -> AdapterStatus {
+        assert!(!self.faults.config.status_panics, "fault_inject panics, as its status_panics asks for");
         let mut status = self.inner.report_status();
         status.fields.insert("fault_inject".to_owned(), self.faults.status());
         status

@@ -184,7 +184,7 @@ class Worker {
             CHECK(::read(event_, &times, sizeof times) == sizeof times && times == 1);
         }
         }
-        lmcache_prefetch_result result = {};
+        lmcache::prefetch_result result;
         OK(prefetch_.query(&result));
         CHECK(result.requested_cells == kChunks && result.row_count == 1 && result.column_count == kChunks);
         CHECK(result.hit_cells == result.l1_hit_cells + result.l2_hit_cells);

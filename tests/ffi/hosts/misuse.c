@@ -172,7 +172,7 @@ static void numbers(void) {
     OK(lmcache_producer_finish_read(producer, &keys, 1, NULL));
     OK(lmcache_producer_finish_read(producer, &keys, INT64_MAX, NULL));
     lmcache_call_id call = {0, 99, 0};
-    lmcache_completion completion = {LMCACHE_OUTCOME_DONE, 0, 0, 0, 0, LMCACHE_NOT_KNOWN_NS, 0};
+    lmcache_completion completion = {sizeof completion, LMCACHE_OUTCOME_DONE, 0, 0, 0, LMCACHE_NOT_KNOWN_NS, 0};
     STATUS(lmcache_producer_complete(producer, call, &completion), LMCACHE_STATUS_INVALID_ARGUMENT);
     OK(lmcache_producer_finish_write(producer, &keys, &call));
     completion.outcome = 0;
@@ -284,7 +284,7 @@ static void forks(void) {
         OK(lmcache_producer_finish_write(producer, &keys, NULL));
         OK(lmcache_producer_free(producer));
         OK(lmcache_recorder_close(child_recorder));
-        lmcache_recorder_stats stats;
+        lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
         OK(lmcache_recorder_get_stats(child_recorder, &stats));
         CHECK(stats.calls == 1);
         OK(lmcache_recorder_free(child_recorder));
@@ -296,7 +296,7 @@ static void forks(void) {
     OK(lmcache_producer_finish_write(producer, &keys, NULL));
     OK(lmcache_producer_free(producer));
     OK(lmcache_recorder_close(recorder));
-    lmcache_recorder_stats stats;
+    lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
     OK(lmcache_recorder_get_stats(recorder, &stats));
     CHECK(stats.calls == 2 && stats.lost == 0);
     OK(lmcache_recorder_free(recorder));

@@ -39,7 +39,7 @@ static void make(const char *trace) {
 static lmcache_status use(int kind, void *handle) {
     lmcache_key_list keys = {hashes, 1, 32, (lmcache_scope *)handles[SCOPE], NULL};
     uint64_t bytes;
-    lmcache_storage_usage usage;
+    lmcache_storage_usage usage = LMCACHE_STORAGE_USAGE_INIT;
     lmcache_record record = LMCACHE_RECORD_INIT;
     switch (kind) {
     case SCOPE:

@@ -124,7 +124,7 @@ static void numbers(void) {
     CHECK(reader == NULL);
     reader = reader_of(native);
     lmcache_record record = LMCACHE_RECORD_INIT;
-    for (uint32_t size = 0; size < 600; size++) {
+    for (uint32_t size = 0; size < sizeof record + 8; size++) {
         record.struct_size = size;
         if (size != sizeof record)
             STATUS(lmcache_reader_next(reader, &record), LMCACHE_STATUS_INVALID_ARGUMENT);

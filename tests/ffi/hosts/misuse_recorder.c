@@ -37,7 +37,7 @@ static void record(lmcache_producer *producer) {
 }
 
 static lmcache_recorder_stats stats_of(lmcache_recorder *recorder) {
-    lmcache_recorder_stats stats;
+    lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
     OK(lmcache_recorder_get_stats(recorder, &stats));
     return stats;
 }
@@ -212,7 +212,7 @@ static void completions(void) {
     lmcache_recorder *recorder = open_as(&options, "completions.lct");
     lmcache_producer *producer = producer_of(recorder);
     lmcache_key_list keys = keys_of(1);
-    lmcache_completion done = {LMCACHE_OUTCOME_DONE, 1, 1, 0, 10, LMCACHE_NOT_KNOWN_NS, 5};
+    lmcache_completion done = {sizeof done, LMCACHE_OUTCOME_DONE, 1, 1, 10, LMCACHE_NOT_KNOWN_NS, 5};
     lmcache_call_id call = {0, 0, 0}, dropped = {7, 7, 7};
     OK(lmcache_producer_finish_write(producer, &keys, &call));
     CHECK(call.number != 0 && call.kind != 0);
@@ -224,7 +224,7 @@ static void completions(void) {
     CHECK(dropped.number == 0 && dropped.kind == 0 && dropped.reserved == 0);
     STATUS(lmcache_producer_complete(producer, dropped, &done), LMCACHE_STATUS_DROPPED);
     /* Made up. */
-    lmcache_call_id made_up = {UINT64_MAX, call.kind, 7};
+    lmcache_call_id made_up = {UINT64_MAX, call.kind, 0};
     STATUS(lmcache_producer_complete(producer, made_up, &done), LMCACHE_STATUS_INVALID_ARGUMENT);
     made_up.number = 1;
     STATUS(lmcache_producer_complete(producer, made_up, &done), LMCACHE_STATUS_INVALID_ARGUMENT);

@@ -262,7 +262,7 @@ static void numbers(void) {
     CHECK(prefetch == NULL);
     OK(lmcache_storage_submit_prefetch(storage, &spec, NULL, &prefetch));
     STATUS(lmcache_prefetch_get_row(prefetch, 0, 0, bytes, 4, NULL), LMCACHE_STATUS_INVALID_ARGUMENT);
-    lmcache_prefetch_result result;
+    lmcache_prefetch_result result = LMCACHE_PREFETCH_RESULT_INIT;
     OK(lmcache_prefetch_wait(prefetch, SECOND, &result));
     CHECK(result.requested_cells == 2 && result.hit_cells == 0 && result.row_count == 1 && result.column_count == 2);
     STATUS(lmcache_prefetch_get_row(prefetch, 1, 0, bytes, 4, NULL), LMCACHE_STATUS_INVALID_ARGUMENT);
@@ -437,7 +437,7 @@ static void deeper(void *user_data) {
     struct watched *watched = (struct watched *)user_data;
     if (++watched->depth < 4)
         OK(lmcache_prefetch_on_done(watched->prefetch, deeper, watched));
-    lmcache_prefetch_result result;
+    lmcache_prefetch_result result = LMCACHE_PREFETCH_RESULT_INIT;
     OK(lmcache_prefetch_query(watched->prefetch, &result));
     CHECK(result.hit_cells == 2);
     watched->calls++;
@@ -503,28 +503,42 @@ static void hold(void *user_data) {
         usleep(100);
 }
 
-/* A storage manager is freed while its own thread is in a function of the host: the thread that leaves last does not wait for itself. */
+static volatile int is_freed;
+
+static void *free_storage(void *storage) {
+    OK(lmcache_storage_free((lmcache_storage *)storage));
+    is_freed = 1;
+    return NULL;
+}
+
+/* A storage manager is freed while its own thread is in a function of the host: whoever frees it waits for that. */
 static void freed_in_callback(void) {
     lmcache_storage *storage = storage_of(SLOW);
     lmcache_prefetch *prefetch = prefetch_of(storage, 4);
     OK(lmcache_prefetch_on_done(prefetch, hold, NULL));
     while (!is_held)
         usleep(100);
-    OK(lmcache_storage_free(storage));
-    STATUS(lmcache_storage_clear(storage, 0), LMCACHE_STATUS_INVALID_HANDLE);
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, free_storage, storage) == 0);
+    usleep(50 * 1000);
+    CHECK(!is_freed);
     is_let_go = 1;
+    CHECK(pthread_join(other, NULL) == 0 && is_freed);
+    STATUS(lmcache_storage_clear(storage, 0), LMCACHE_STATUS_INVALID_HANDLE);
     OK(lmcache_prefetch_free(prefetch));
 }
 
 static int sentences;
+static lmcache_storage *of_log;
 
 static void wrong_log(const char *text, void *user_data) {
     CHECK(text[0]);
     sentences++;
     STATUS(lmcache_set_log_callback(NULL, NULL), LMCACHE_STATUS_BUSY);
     /* What is hardly meant in it is said to nobody. */
-    if (user_data)
-        OK(lmcache_storage_free(storage_of((const char *)user_data)));
+    if (!of_log)
+        of_log = storage_of((const char *)user_data);
+    STATUS(lmcache_storage_free(of_log), LMCACHE_STATUS_BUSY);
 }
 
 /* A callback for the log that calls what makes the library say something. */
@@ -535,6 +549,7 @@ static void logs(void) {
     OK(lmcache_storage_free(storage_of(odd)));
     CHECK(sentences > 0);
     OK(lmcache_set_log_callback(NULL, NULL));
+    OK(lmcache_storage_free(of_log));
 }
 
 static volatile int answer, closed, fails;
@@ -595,7 +610,7 @@ static void tables(void) {
     /* No L1 has that tag, which is found out before the adapter is made. */
     const char *elsewhere = "{\"type\": \"plugin\", \"library_path\": \"x\", \"affinity_tag\": \"elsewhere\"}";
     STATUS(lmcache_storage_add_l2_table(storage, &table, elsewhere, &id), LMCACHE_STATUS_INVALID_ARGUMENT);
-    CHECK(closed == 1);
+    CHECK(closed == 0);
     const int answers[] = {LMCACHE_L2_PUT_WRITTEN, LMCACHE_L2_PUT_NO_ROOM, 12345, -1, INT32_MIN};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         for (fails = 0; fails < 2; fails++) {
@@ -605,7 +620,7 @@ static void tables(void) {
             lmcache_storage_flush_stores(storage, SECOND / 2);
             OK(lmcache_storage_clear(storage, 1));
             lmcache_prefetch *prefetch = prefetch_of(storage, 2);
-            lmcache_prefetch_result result;
+            lmcache_prefetch_result result = LMCACHE_PREFETCH_RESULT_INIT;
             OK(lmcache_prefetch_wait(prefetch, 10 * SECOND, &result));
             CHECK(result.hit_cells == 0);
             OK(lmcache_prefetch_free(prefetch));
@@ -616,7 +631,7 @@ static void tables(void) {
     OK(lmcache_storage_add_l2_table(storage, &table, NULL, NULL));
     OK(lmcache_storage_close(storage));
     OK(lmcache_storage_free(storage));
-    CHECK(closed == 2 + 2 * (int)(sizeof answers / sizeof *answers));
+    CHECK(closed == 1 + 2 * (int)(sizeof answers / sizeof *answers));
 }
 
 /* Frees what other threads are using, over and over: each call is served or refused. */

@@ -84,10 +84,10 @@ static void check_record(const lmcache_record *record, of_thread *thread, uint64
     CHECK(record->t_ns > 0 && record->t_mono_s >= 0 && record->t_mono_s < 3600 && record->t_wall_s > 1.7e9);
     if (record->kind == LMCACHE_RECORD_COMPLETION) {
         CHECK(record->call_kind == LMCACHE_RECORD_SUBMIT_PREFETCH && record->call_sequence == thread->prefetch_sequence);
-        CHECK(record->call_thread == record->thread && record->completion.outcome == LMCACHE_OUTCOME_DONE);
-        CHECK(record->completion.hit_keys == CHUNKS && record->completion.requested_keys == CHUNKS);
-        CHECK(record->completion.duration_ns == 1000 && record->completion.data_ready_ns == 2000);
-        CHECK(record->completion.bytes == CHUNKS * 64 && record->name == NULL);
+        CHECK(record->call_thread == record->thread && record->completion->outcome == LMCACHE_OUTCOME_DONE);
+        CHECK(record->completion->hit_keys == CHUNKS && record->completion->requested_keys == CHUNKS);
+        CHECK(record->completion->duration_ns == 1000 && record->completion->data_ready_ns == 2000);
+        CHECK(record->completion->bytes == CHUNKS * 64 && record->name == NULL);
         return;
     }
     CHECK(record->sequence == thread->calls++ && record->name[record->name_length] == 0);

@@ -41,7 +41,7 @@ static void *work(void *first) {
         lmcache_prefetch_spec spec = {&row, 1, 1, LMCACHE_FETCH_PREFIX, LMCACHE_LOCK, 0, 0};
         lmcache_call_id call = {0, 0, 0};
         OK(lmcache_producer_submit_prefetch(producer, &spec, "request", &call));
-        lmcache_completion done = {LMCACHE_OUTCOME_DONE, CHUNKS, CHUNKS, 0, 1000, 2000, CHUNKS * 64};
+        lmcache_completion done = {sizeof done, LMCACHE_OUTCOME_DONE, CHUNKS, CHUNKS, 1000, 2000, CHUNKS * 64};
         OK(lmcache_producer_complete(producer, call, &done));
 
         OK(lmcache_producer_read_enter(producer, &keys, &call));
@@ -84,7 +84,7 @@ int main(void) {
     OK(lmcache_recorder_flush(recorder));
     OK(lmcache_recorder_close(recorder));
     OK(lmcache_recorder_close(recorder));
-    lmcache_recorder_stats stats;
+    lmcache_recorder_stats stats = LMCACHE_RECORDER_STATS_INIT;
     OK(lmcache_recorder_get_stats(recorder, &stats));
     CHECK(stats.calls == THREADS * PROMPTS * 7 && stats.lost == 0 && stats.threads == THREADS);
     CHECK(stats.completions == THREADS * PROMPTS && stops == 0);

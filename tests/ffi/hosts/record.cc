@@ -40,7 +40,7 @@ static void work(lmcache::producer &producer, const lmcache::scope &scope, const
         OK(producer.finish_write(keys));
         lmcache_call_id call{};
         OK(producer.submit_prefetch(spec, "a request with a name that no small string holds", &call));
-        OK(producer.complete(call, {LMCACHE_OUTCOME_DONE, 16, 16, 0, 1, LMCACHE_NOT_KNOWN_NS, 1024}));
+        OK(producer.complete(call, {sizeof(lmcache_completion), LMCACHE_OUTCOME_DONE, 16, 16, 1, LMCACHE_NOT_KNOWN_NS, 1024}));
         OK(producer.read_enter(keys));
         OK(producer.read_exit(keys));
         OK(producer.finish_read(keys, 2));

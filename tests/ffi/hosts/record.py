@@ -39,7 +39,7 @@ class RecorderOptions(ctypes.Structure):
 
 
 class RecorderStats(ctypes.Structure):
-    _fields_ = [
+    _fields_ = [("struct_size", ctypes.c_uint32), ("reserved", ctypes.c_uint32)] + [
         (name, ctypes.c_uint64)
         for name in (
             "calls lost late completions lost_completions file_bytes files deleted_files threads".split()
@@ -60,7 +60,7 @@ def main() -> None:
             lmcache.lmcache_last_error(why, ctypes.c_size_t(512))
             raise RuntimeError(f"{lmcache.lmcache_status_name(status).decode()}: {why.value.decode()}")
 
-    check(lmcache.lmcache_check_abi(1))
+    check(lmcache.lmcache_check_abi(1 << 16))
     scope = ctypes.c_void_p()
     check(
         lmcache.lmcache_scope_new(
@@ -90,7 +90,7 @@ def main() -> None:
 
     check(lmcache.lmcache_producer_free(producer))
     check(lmcache.lmcache_recorder_close(recorder))
-    stats = RecorderStats()
+    stats = RecorderStats(struct_size=ctypes.sizeof(RecorderStats))
     check(lmcache.lmcache_recorder_get_stats(recorder, ctypes.byref(stats)))
     check(lmcache.lmcache_recorder_free(recorder))
     check(lmcache.lmcache_scope_free(scope))

@@ -1,6 +1,7 @@
 /* Replays traces: with progress, cancelled from its callback and from another thread, as a struct and as JSON. */
 #include "check.h"
 #include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static lmcache_replay_options options_of(const char *const *paths, size_t count) {
@@ -134,7 +135,56 @@ static void cancelled(const char *const *paths, size_t count) {
     OK(lmcache_replay_free(replay));
 }
 
+static struct rlimit before;
+static unsigned begins, ends;
+static int has_room;
+
+/* Leaves no room for the stack of another thread, from the beginning of the run to its end. */
+static uint32_t narrow(const lmcache_replay_progress *progress, void *user_data) {
+    (void)user_data;
+    begins += !progress->is_over;
+    ends += progress->is_over;
+    struct rlimit limit = before;
+    if (!progress->is_over && !has_room) {
+        unsigned long long pages = 0;
+        FILE *statm = fopen("/proc/self/statm", "r");
+        CHECK(statm && fscanf(statm, "%llu", &pages) == 1);
+        fclose(statm);
+        limit.rlim_cur = pages * (rlim_t)sysconf(_SC_PAGESIZE) + (128u << 20);
+    }
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    return 0;
+}
+
+/* The system grants no threads: that is an error, the host hears that it is over, and can run it again. */
+static void refused(const char *const *paths, size_t count) {
+    CHECK(getrlimit(RLIMIT_AS, &before) == 0);
+    lmcache_replay_options options = options_of(paths, count);
+    options.on_progress = narrow;
+    lmcache_replay *replay = NULL;
+    OK(lmcache_replay_new(&options, &replay));
+    STATUS(lmcache_replay_run(replay), LMCACHE_STATUS_IO);
+    char why[256];
+    lmcache_last_error(why, sizeof why);
+    CHECK(strstr(why, "cannot start a replay thread"));
+    CHECK(begins == 1 && ends == 1);
+    lmcache_replay_results results = LMCACHE_REPLAY_RESULTS_INIT;
+    STATUS(lmcache_replay_get_results(replay, &results), LMCACHE_STATUS_PENDING);
+    /* The same one again, with room: it was not cancelled. */
+    has_room = 1;
+    OK(lmcache_replay_run(replay));
+    OK(lmcache_replay_get_results(replay, &results));
+    CHECK(results.is_cancelled == 0 && results.records_replayed > 0 && ends == 2);
+    OK(lmcache_replay_free(replay));
+}
+
 int main(int count, char **words) {
+    if (count >= 3 && strcmp(words[1], "refused") == 0) {
+        /* Stacks that a narrow limit has no room for; read once, before the first thread. */
+        setenv("RUST_MIN_STACK", "536870912", 1);
+        refused((const char *const *)&words[2], (size_t)count - 2);
+        return 0;
+    }
     CHECK(count >= 3);
     const char *const *paths = (const char *const *)&words[2];
     if (strcmp(words[1], "play") == 0)

@@ -204,6 +204,9 @@ static size_t store_last_error(void *handle, char *text, size_t capacity)
 #ifndef STRUCT_BYTES
 #define STRUCT_BYTES sizeof(lmcache_l2_plugin)
 #endif
+#ifndef RESERVED
+#define RESERVED 0
+#endif
 #ifndef ABI_VERSION
 #define ABI_VERSION LMCACHE_L2_PLUGIN_ABI_VERSION
 #endif
@@ -212,7 +215,7 @@ static size_t store_last_error(void *handle, char *text, size_t capacity)
 #endif
 
 static const lmcache_l2_plugin table = {
-    STRUCT_BYTES, ABI_VERSION, 0, "table in memory", store_open, store_close, PUT, store_get, store_exists,
+    STRUCT_BYTES, ABI_VERSION, RESERVED, "table in memory", store_open, store_close, PUT, store_get, store_exists,
     store_remove, store_last_error,
 };
 

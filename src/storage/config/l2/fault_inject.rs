@@ -24,6 +24,7 @@ pub const KEYS: &[&str] = &[
     "load_error_rate",
     "torn_write_rate",
     "delay_ms",
+    "status_panics",
 ];
 
 /// The keys that count for the whole, so that an inner object cannot have them.
@@ -60,6 +61,9 @@ pub struct FaultInjectAdapterConfig {
     pub torn_write_rate: f64,
     /// `delay_ms`: what every task takes longer. Ours; 0 by default.
     pub delay: Duration,
+    /// `status_panics`: whoever asks for the status meets a defect of the library, to see what a host makes of one. Ours; no by
+    /// default.
+    pub status_panics: bool,
 }
 
 pub(super) fn read(spec: Spec<'_>) -> Result<FaultInjectAdapterConfig> {
@@ -76,6 +80,7 @@ pub(super) fn read(spec: Spec<'_>) -> Result<FaultInjectAdapterConfig> {
         load_error_rate: fields.share("load_error_rate", 0.0)?,
         torn_write_rate: fields.share("torn_write_rate", 0.0)?,
         delay: fields.milliseconds("delay_ms", Duration::ZERO)?,
+        status_panics: fields.bool("status_panics", false)?,
     })
 }
 

@@ -232,6 +232,11 @@ fn read_table(table: *const PluginTable) -> Result<(OpenFn, Functions, String)> 
             .with_context("known_version", ABI_VERSION)
             .with_hint("compile the plugin with the header of this version"));
     }
+    if table.reserved != 0 {
+        return Err(Error::invalid("the plugin's table sets what is kept for later")
+            .with_context("reserved", table.reserved)
+            .with_hint("set it to 0: tell the plugin's author"));
+    }
     let missing = |name: &'static str| {
         Error::invalid("a function is missing in the plugin's table")
             .with_context("function", name)
