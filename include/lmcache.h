@@ -568,9 +568,10 @@ typedef struct lmcache_scope lmcache_scope;
 typedef struct lmcache_storage lmcache_storage;
 
 /**
- * Told a sentence: a warning of something that no call returned. Called on threads of the library, one call at a time. `text` ends in
- * NUL and is borrowed for the time of the call. It must return. `lmcache_set_log_callback` is BUSY in it, and what it makes the library
- * say is said to nobody.
+ * Told a sentence: a warning of something that no call returned. Called on threads of the library and of the host; on several at once, if
+ * several have something to say. `text` ends in NUL and is borrowed for the time of the call. It must return. `lmcache_set_log_callback` is
+ * BUSY in it, and so is what waits for threads of the library, as in every callback: `lmcache_recorder_close` and
+ * `lmcache_recorder_flush` among them. What it makes the library say is said to nobody.
  */
 typedef void (*lmcache_log_callback)(const char *text, void *user_data);
 
@@ -594,8 +595,8 @@ typedef struct {
 
 /**
  * Told once if a recording stops by itself, on the recorder's own thread: the disk is full, a limit is reached, the folder is gone.
- * `reason` ends in NUL and is borrowed for the time of the call. It must return, and may call anything but
- * `lmcache_recorder_close` and `lmcache_recorder_free` on this recorder, which wait for that thread.
+ * `reason` ends in NUL and is borrowed for the time of the call. It must return. What waits for threads of the library is BUSY in it, as in
+ * every callback: `lmcache_recorder_close` and `lmcache_recorder_flush` among them, of whichever recorder.
  */
 typedef void (*lmcache_stop_callback)(const char *reason, void *user_data);
 
@@ -667,7 +668,8 @@ typedef struct {
 } lmcache_recorder_options;
 
 /**
- * What a recording has done so far. Calls and losses are right once it is flushed or closed.
+ * What a recording has done so far. Calls and losses are right once it is flushed or closed: every call that was attempted while recording
+ * was on, and has returned, is in one of them.
  */
 typedef struct {
   /**
@@ -675,7 +677,7 @@ typedef struct {
    */
   uint64_t calls;
   /**
-   * Calls that were attempted and are not; the file says which and where.
+   * Calls that were attempted and are not. The file says which and where, but for those that came while it was closed.
    */
   uint64_t lost;
   /**
@@ -687,7 +689,7 @@ typedef struct {
    */
   uint64_t completions;
   /**
-   * Completions that found the ring full.
+   * Completions that are not: they found the ring full, the recording had stopped, or was being closed.
    */
   uint64_t lost_completions;
   /**
@@ -736,7 +738,8 @@ typedef struct {
 } lmcache_key_list;
 
 /**
- * A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host.
+ * A recorded call, so that what became of it can be recorded too. Its fields mean nothing to a host. All of them are 0 for a call that was
+ * DROPPED.
  */
 typedef struct {
   /**
@@ -2065,8 +2068,9 @@ const char *lmcache_version(void);
 const char *lmcache_status_name(int32_t status);
 
 /**
- * Copies the sentence of the calling thread's last error into `buffer`, with its NUL, cut to `length` bytes, and returns how long
- * it is without the NUL. With `length` 0 nothing is written and `buffer` may be NULL. Empty if there was no error.
+ * Copies the sentence of the calling thread's last error into `buffer`, with its NUL, cut to `length` bytes between two characters of UTF-8,
+ * and returns how long it is without the NUL: at most 4096 bytes, which is all that is kept of a longer one. With `length` 0 nothing is
+ * written and `buffer` may be NULL. Empty if there was no error.
  *
  * The caller promises:
  * `buffer` points to `length` bytes that may be written.
@@ -2084,10 +2088,11 @@ size_t lmcache_last_error_hint(char *buffer, size_t length);
 
 /**
  * Has `callback` be told what the library has to say by itself, for instance that a recording stopped because the disk is full.
- * NULL ends that; when this returns, no call of the callback before is under way. Without one nothing is said anywhere.
+ * NULL ends that; when this returns, no call of a callback that was set before is under way. Without one nothing is said anywhere. A
+ * child of `fork` has none until it sets one.
  *
  * The caller promises:
- * `callback` may be called from any thread with `user_data`, until this is called again.
+ * `callback` may be called from any thread with `user_data`, and from several at once, until this is called again.
  */
 lmcache_status lmcache_set_log_callback(lmcache_log_callback callback,
                                         void *user_data);
@@ -2145,7 +2150,7 @@ lmcache_status lmcache_recorder_open(const lmcache_recorder_options *options,
 
 /**
  * The gate of a recorder: 1 while calls are recorded, else 0. The pointer is valid for as long as the process; when the recorder is
- * gone the number is 0. See `lmcache_is_recording`.
+ * gone, and in a child of `fork`, the number is 0. See `lmcache_is_recording`.
  *
  * The caller promises:
  * `out` points to room for a pointer.
@@ -2154,12 +2159,14 @@ lmcache_status lmcache_recorder_gate(const lmcache_recorder *recorder,
                                      const uint32_t **out);
 
 /**
- * Switches recording on (1) or off (0). A recording that has stopped by itself stays off.
+ * Switches recording on (1) or off (0). A recording that has stopped by itself stays off; one that was closed is CLOSED.
  */
-lmcache_status lmcache_recorder_set_enabled(const lmcache_recorder *recorder, uint32_t is_enabled);
+lmcache_status lmcache_recorder_set_enabled(const lmcache_recorder *recorder,
+                                            uint32_t is_enabled);
 
 /**
- * Waits until everything that was recorded before is in the file, where a killed process does not lose it.
+ * Waits until everything that was recorded before is in the file, where a killed process does not lose it. After
+ * `lmcache_recorder_close` it is there already. Within a callback it is BUSY.
  */
 lmcache_status lmcache_recorder_flush(const lmcache_recorder *recorder);
 
@@ -2172,18 +2179,22 @@ lmcache_status lmcache_recorder_flush(const lmcache_recorder *recorder);
 lmcache_status lmcache_recorder_get_stats(const lmcache_recorder *recorder, lmcache_recorder_stats *out);
 
 /**
- * Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm. Producers may be
- * freed before or after; calls on them are dropped from now on.
+ * Stops recording, writes what is in the rings, closes the file with its index and syncs it. Closing twice does no harm: whoever comes
+ * second waits, too, until the file is closed. Producers may be freed before or after; calls on them are dropped from now on. A call that
+ * another thread is making meanwhile can be OK and still come too late for the file: it is one of `lost` then. Within a callback this is
+ * BUSY.
  */
 lmcache_status lmcache_recorder_close(const lmcache_recorder *recorder);
 
 /**
- * Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. NULL is fine.
+ * Gives a recorder back; one that was not closed is closed, and what goes wrong then is not told. A storage manager that records to it
+ * keeps it open (`lmcache_storage_record`), producers do not. Within a callback this does not wait until it is closed. NULL is fine.
  */
 lmcache_status lmcache_recorder_free(lmcache_recorder *recorder);
 
 /**
- * Makes what the calling thread records with. It lives on its own: the recorder may be freed before it, and then calls are dropped.
+ * Makes what the calling thread records with. It lives on its own: the recorder may be closed and freed before it, and then calls are
+ * dropped. A thread that ends without having freed it has it freed then. CLOSED if the recorder was closed.
  *
  * The caller promises:
  * `out` points to room for a handle.
@@ -2192,7 +2203,8 @@ lmcache_status lmcache_producer_new(const lmcache_recorder *recorder,
                                     lmcache_producer **out);
 
 /**
- * Gives a producer back; by its own thread. What it recorded is written. NULL is fine.
+ * Gives a producer back; by its own thread, at the latest in a destructor of `pthread_key_create`. What it recorded is written. NULL is
+ * fine.
  */
 lmcache_status lmcache_producer_free(lmcache_producer *producer);
 
@@ -2274,7 +2286,8 @@ lmcache_status lmcache_producer_host_call(lmcache_producer *producer,
                                           lmcache_call_id *call);
 
 /**
- * Records what became of a call, which another thread may have recorded.
+ * Records what became of a call, which another thread of the same recording may have recorded. DROPPED if recording is off, if the ring is
+ * full (`lost_completions` of the recorder counts that), or if the call itself was DROPPED.
  *
  * The caller promises:
  * `completion` points to a completion.

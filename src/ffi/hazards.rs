@@ -218,6 +218,7 @@ mod tests {
                 let hazard = Hazard::new(1).expect("room");
                 let hazards = hazard.borrowed.expect("for this one alone");
                 assert!(hazards.is_taken.load(Ordering::SeqCst) && OWN.get().is_none());
+                hazard.clear();
                 drop(Entered::new(handle).expect("it is there"));
             }
         });
@@ -228,6 +229,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_in_so_many_slots_and_no_more() {
+        let _alone = lock(&ALONE);
         let hazards: Vec<_> = (0..MAX_HAZARDS).map(|_| Hazard::new(7).expect("room")).collect();
         assert!(Hazard::new(7).is_none() && is_own(7) && is_any(7));
         hazards.iter().for_each(Hazard::clear);
