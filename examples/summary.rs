@@ -7,8 +7,8 @@
 use lmcache::analyze::summarize;
 use lmcache::error::Result;
 use lmcache::format::lct::decode_call;
-use lmcache::format::model::Op;
 use lmcache::format::model::KeyInterner;
+use lmcache::format::model::Op;
 use lmcache::trace::{Entry, ReadMode, TraceReader};
 
 fn main() -> Result<()> {

@@ -45,8 +45,10 @@ mod tests {
         }
         let closed = duplicate_eventfd(1 << 20).unwrap_err();
         assert_eq!(closed.raw_os_error(), Some(libc::EBADF));
-        // SAFETY: they were opened here, and nobody else has them.
-        unsafe { [libc::close(good), libc::close(waits)] };
+        for fd in [good, waits] {
+            // SAFETY: it was opened here, and nobody else has it.
+            unsafe { libc::close(fd) };
+        }
     }
 
     /// A pipe whose reader is gone kills with a signal whoever writes to it.
