@@ -1,4 +1,4 @@
-//! Handles that are freed while other threads use them, over and over: what ThreadSanitizer is to look at.
+//! Handles that are freed while other threads use them, and while threads come and go, over and over: what ThreadSanitizer is to look at.
 //!
 //! ```text
 //! cargo run --example handle_stress 2000
@@ -12,6 +12,9 @@ use lmcache::ffi::keys::{
 use lmcache::ffi::status::Status;
 
 const THREADS: usize = 3;
+
+/// After so many rounds a thread comes, asks once, and goes.
+const ROUNDS_PER_GUEST: u64 = 16;
 
 /// A layout of so many bytes.
 #[expect(unsafe_code, reason = "the functions of C are called as C calls them")]
@@ -28,7 +31,7 @@ fn layout(bytes: u64) -> *mut lmcache_layout {
 #[expect(unsafe_code, reason = "the functions of C are called as C calls them")]
 fn ask(current: &AtomicPtr<lmcache_layout>, is_over: &AtomicBool) -> (u64, u64) {
     let (mut answered, mut refused) = (0, 0);
-    while !is_over.load(Ordering::Relaxed) {
+    loop {
         let mut bytes = 0;
         // SAFETY: the output outlives the call; the handle may be gone, which is what is tried here.
         match unsafe { lmcache_layout_size_bytes(current.load(Ordering::Relaxed), &mut bytes) } {
@@ -37,8 +40,10 @@ fn ask(current: &AtomicPtr<lmcache_layout>, is_over: &AtomicBool) -> (u64, u64) 
             other => panic!("{other:?}"),
         }
         assert!(bytes <= 1 << 20, "an object that is gone was looked at");
+        if is_over.load(Ordering::Relaxed) {
+            return (answered, refused);
+        }
     }
-    (answered, refused)
 }
 
 fn main() {
@@ -54,6 +59,9 @@ fn main() {
             });
         }
         for round in 0..rounds {
+            if round.is_multiple_of(ROUNDS_PER_GUEST) {
+                scope.spawn(|| ask(&current, &AtomicBool::new(true)));
+            }
             let before = current.swap(layout(round % (1 << 20) + 1), Ordering::Relaxed);
             assert_eq!(lmcache_layout_free(before), Status::LMCACHE_STATUS_OK);
         }

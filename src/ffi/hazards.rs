@@ -229,6 +229,7 @@ mod tests {
 
     #[test]
     fn a_thread_is_in_so_many_slots_and_no_more() {
+        let _alone = lock(&ALONE);
         let hazards: Vec<_> = (0..MAX_HAZARDS).map(|_| Hazard::new(7).expect("room")).collect();
         assert!(Hazard::new(7).is_none() && is_own(7) && is_any(7));
         hazards.iter().for_each(Hazard::clear);

@@ -62,7 +62,8 @@ mod tests {
         let thread = std::thread::spawn(|| {
             let ((kept, is_gone), (freed, _)) = (watched(), watched());
             assert!(watch());
-            [kept, freed].into_iter().for_each(note_owned);
+            note_owned(kept);
+            note_owned(freed);
             remove(freed).expect("nobody is in it");
             forget_owned(freed);
             (kept, freed, is_gone)
