@@ -6,6 +6,7 @@ use super::args::{output, reference, slice, string};
 use super::boundary::{Failure, OK, guard};
 use super::handle::{self, Kind, Object, Shared};
 use super::status::Status;
+use crate::format::model::interner::put_key;
 use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
 
@@ -138,29 +139,30 @@ impl<'a> Keys<'a> {
         Ok(Self { hashes, hash_bytes, count, scope: list.scope, scopes })
     }
 
-    /// Builds the keys behind `keys`.
+    /// Makes `keys`, those of a call that is done with, the keys of this list.
     pub(super) fn build(&self, keys: &mut Vec<ObjectKey>) -> Result<(), Failure> {
+        keys.truncate(self.count);
         if self.count == 0 {
             return Ok(());
         }
-        keys.try_reserve(self.count).map_err(|_| no_room(self.count))?;
-        let hashes = self.hashes.chunks_exact(self.hash_bytes).map(ChunkHash::new);
+        keys.try_reserve(self.count - keys.len()).map_err(|_| no_room(self.count))?;
+        let hashes = self.hashes.chunks_exact(self.hash_bytes).map(ChunkHash::new).enumerate();
         let Some(scopes) = self.scopes else {
             let scope = scope(self.scope)?;
-            keys.extend(hashes.map(|hash| ObjectKey::new(hash, Arc::clone(&scope))));
+            hashes.for_each(|(place, hash)| put_key(keys, place, hash, &scope));
             return Ok(());
         };
         // Neighbours mostly have the same one.
         let mut last: Option<(*const lmcache_scope, Arc<KeyScope>)> = None;
-        for (hash, handle) in hashes.zip(scopes) {
+        for ((place, hash), handle) in hashes.zip(scopes) {
             let known =
                 last.as_ref().filter(|(known, _)| known == handle).map(|(_, scope)| Arc::clone(scope));
             let scope = match known {
                 Some(scope) => scope,
                 None => scope(*handle)?,
             };
-            last = Some((*handle, Arc::clone(&scope)));
-            keys.push(ObjectKey::new(hash, scope));
+            put_key(keys, place, hash, &scope);
+            last = Some((*handle, scope));
         }
         Ok(())
     }

@@ -84,7 +84,7 @@ struct Producer {
     scopes: HashMap<*const lmcache_scope, ScopeNumber, foldhash::fast::RandomState>,
     /// The one that was used last; nearly always the one that is used next.
     last: Option<(*const lmcache_scope, ScopeNumber)>,
-    /// Room for the keys of a call that cannot be recorded by its hashes alone.
+    /// The keys of the last call that could not be recorded by its hashes alone, which the next one's are written over.
     keys: Vec<ObjectKey>,
 }
 
@@ -153,7 +153,6 @@ impl Producer {
 
     #[cold]
     fn record_built(&mut self, call: HashedCall, keys: &Keys<'_>) -> Result<Option<CallId>, Failure> {
-        self.keys.clear();
         keys.build(&mut self.keys)?;
         let (thread, keys) = (&mut self.thread, &self.keys);
         Ok(match call {
@@ -233,7 +232,6 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         let layout = self::layout(layout)?;
-        producer.keys.clear();
         keys.build(&mut producer.keys)?;
         let recorded = producer.thread.reserve_write(&producer.keys, &layout);
         // SAFETY: as above.
@@ -321,7 +319,6 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
     handle::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        producer.keys.clear();
         keys.build(&mut producer.keys)?;
         let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
         // SAFETY: as above.

@@ -1,4 +1,5 @@
-//! Keys for the time of a call, in memory that the thread keeps.
+//! Keys for the time of a call, written over those that the thread had in the call before: so nothing is allocated, and no scope is
+//! counted up and down for each key.
 
 use std::cell::Cell;
 
@@ -9,9 +10,10 @@ use crate::ffi::handle;
 use crate::ffi::keys::{Keys, LMCACHE_MAX_KEYS, lmcache_key_list};
 use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
+use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::storage::{L1Owners, StorageManager};
 
-/// Room for so many keys is kept.
+/// Room for so many keys is kept, and their hashes if they are short.
 const KEPT_KEYS: usize = 4096;
 
 thread_local! {
@@ -44,7 +46,9 @@ pub(super) unsafe fn on_keys(
 fn with_keys(list: &Keys<'_>, call: impl FnOnce(&[ObjectKey]) -> Ended) -> Ended {
     let mut keys = KEYS.try_with(Cell::take).unwrap_or_default();
     let ended = list.build(&mut keys).and_then(|()| call(&keys));
-    keys.clear();
+    if list.hash_bytes > INLINE_HASH_BYTES {
+        keys.clear();
+    }
     if keys.capacity() <= KEPT_KEYS {
         let _ = KEYS.try_with(|kept| kept.set(keys));
     }

@@ -108,6 +108,17 @@ impl KeyListBuilder<'_> {
     }
 }
 
+/// Puts a key where the next one of a list belongs, over what stands there: an [`ObjectKey`] of a call that is done with, nearly always
+/// of the same scope.
+#[inline]
+pub(crate) fn put_key(keys: &mut Vec<ObjectKey>, place: usize, chunk_hash: ChunkHash, scope: &Arc<KeyScope>) {
+    match keys.get_mut(place) {
+        Some(key) if Arc::ptr_eq(key.scope(), scope) => key.set_chunk_hash(chunk_hash),
+        Some(key) => *key = ObjectKey::new(chunk_hash, Arc::clone(scope)),
+        None => keys.push(ObjectKey::new(chunk_hash, Arc::clone(scope))),
+    }
+}
+
 #[inline]
 fn is_scope_of(scope: &KeyScope, view: &KeyView<'_>) -> bool {
     same_bytes(scope.model_name().as_bytes(), view.model_name.as_bytes())
