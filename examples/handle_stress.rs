@@ -6,10 +6,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
+use lmcache::ffi::border::status::Status;
 use lmcache::ffi::keys::{
     lmcache_layout, lmcache_layout_free, lmcache_layout_new, lmcache_layout_size_bytes, lmcache_tensor,
 };
-use lmcache::ffi::status::Status;
 
 const THREADS: usize = 3;
 

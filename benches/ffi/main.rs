@@ -6,7 +6,7 @@
 mod record;
 mod storage;
 
-use lmcache::ffi::status::Status;
+use lmcache::ffi::border::status::Status;
 
 const ROUNDS: usize = 60;
 

@@ -4,8 +4,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use lmcache::clock::monotonic_ns;
+use lmcache::ffi::border::status::Status;
 use lmcache::ffi::keys::{lmcache_key_list, lmcache_scope, lmcache_scope_free, lmcache_scope_new};
-use lmcache::ffi::producer::{
+use lmcache::ffi::recorder::producer::{
     lmcache_call_id, lmcache_producer, lmcache_producer_finish_write, lmcache_producer_free,
     lmcache_producer_new,
 };
@@ -13,7 +14,6 @@ use lmcache::ffi::recorder::{
     lmcache_recorder, lmcache_recorder_flush, lmcache_recorder_free, lmcache_recorder_open,
     lmcache_recorder_options,
 };
-use lmcache::ffi::status::Status;
 use lmcache::format::model::KeyScope;
 use lmcache::trace::recorder::{HashedCall, RecorderOptions, TraceRecorder};
 

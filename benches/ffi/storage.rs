@@ -4,11 +4,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use lmcache::clock::monotonic_ns;
+use lmcache::ffi::border::status::Status;
 use lmcache::ffi::keys::{
     lmcache_key_list, lmcache_layout, lmcache_layout_free, lmcache_layout_new, lmcache_scope,
     lmcache_scope_free, lmcache_scope_new, lmcache_tensor,
 };
-use lmcache::ffi::status::Status;
 use lmcache::ffi::storage::housekeeping::{
     lmcache_storage_contains, lmcache_storage_delete, lmcache_storage_touch,
 };

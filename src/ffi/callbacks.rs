@@ -3,14 +3,17 @@
 
 use std::cell::Cell;
 
-use super::boundary::Failure;
-use super::hazards::MAX_DEPTH;
-use super::slots::{self, Entered};
-use super::status::Status;
+use super::border::boundary::Failure;
+use super::border::status::Status;
+use super::handles::forks::ForkWatch;
+use super::handles::hazards::MAX_DEPTH;
+use super::handles::slots::{self, Entered};
 
 /// What to do about a call that a callback cannot make.
 pub(super) const RETURN_FIRST: &str =
     "return from the callback first, and make the call on a thread of the host";
+
+static FORKS: ForkWatch = ForkWatch::new();
 
 thread_local! {
     /// How many functions of the host this thread is in, one within the other.
@@ -53,6 +56,7 @@ pub(super) fn refuse_too_deep() -> Result<(), Failure> {
 /// Calls a function of the host. What stands behind `handles` stays until it returns, and this thread finds it busy if it frees it; 0 is
 /// no handle, and one that is gone by now is left alone.
 pub(super) fn call_host<R>(handles: [u64; 2], function: impl FnOnce() -> R) -> R {
+    FORKS.watch(forget);
     let _callback = Callback::enter(handles);
     function()
 }
@@ -81,7 +85,7 @@ impl Drop for Callback {
 }
 
 /// In the child of a `fork`: its only thread is the host's, and waits for no thread of the parent.
-pub(super) fn forget() {
+extern "C" fn forget() {
     let _ = DEPTH.try_with(|depth| depth.set(0));
 }
 

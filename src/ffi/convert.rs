@@ -3,13 +3,13 @@
 use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
 
-use super::args::{Growing, flag, growing, string};
-use super::boundary::{Failure, OK, guard};
+use super::border::args::{Growing, flag, growing, string};
+use super::border::boundary::{Failure, OK, guard};
+use super::border::growing_output::{GrowingOutput, optional_growing_output};
+use super::border::status::Status;
 use super::callbacks;
-use super::growing_output::{GrowingOutput, optional_growing_output};
 use super::reader::read_mode;
 use super::reader::record::LMCACHE_NOT_KNOWN;
-use super::status::Status;
 use crate::convert::{Conversion, ExportOptions, to_compact, to_lmcache_file, to_native};
 use crate::error::{Error, Result};
 use crate::format::lct::SaltPolicy;

@@ -2,10 +2,10 @@
 
 use std::ffi::c_char;
 
-use super::args::{output, reference, slice, string};
-use super::boundary::{Failure, OK, guard};
-use super::handle::{self, Kind, Object, Shared};
-use super::status::Status;
+use super::border::args::{output, reference, slice, string};
+use super::border::boundary::{Failure, OK, guard};
+use super::border::status::Status;
+use super::handles::{self, Kind, Object, Shared};
 use crate::format::model::interner::put_key;
 use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
@@ -83,7 +83,7 @@ impl Shared for Layout {}
 /// What stands behind the handle of a scope.
 pub(super) fn scope(handle: *const lmcache_scope) -> Result<Arc<KeyScope>, Failure> {
     let mut found = None;
-    handle::with::<Scope, _>(handle, |scope| {
+    handles::with::<Scope, _>(handle, |scope| {
         found = Some(Arc::clone(&scope.0));
         OK
     })?;
@@ -93,7 +93,7 @@ pub(super) fn scope(handle: *const lmcache_scope) -> Result<Arc<KeyScope>, Failu
 /// What stands behind the handle of a layout.
 pub(super) fn layout(handle: *const lmcache_layout) -> Result<Arc<MemoryLayoutDesc>, Failure> {
     let mut found = None;
-    handle::with::<Layout, _>(handle, |layout| {
+    handles::with::<Layout, _>(handle, |layout| {
         found = Some(Arc::clone(&layout.0));
         OK
     })?;
@@ -203,9 +203,9 @@ pub unsafe extern "C" fn lmcache_scope_new(
         let model_name = unsafe { string(model_name, "model_name") }?;
         // SAFETY: as above.
         let cache_salt =
-            unsafe { super::args::optional_string(cache_salt, "cache_salt") }?.unwrap_or_default();
+            unsafe { super::border::args::optional_string(cache_salt, "cache_salt") }?.unwrap_or_default();
         let scope = KeyScope::new(model_name, kv_rank, object_group_id, cache_salt)?;
-        out.write(handle::new(Scope(Arc::new(scope)))?);
+        out.write(handles::new(Scope(Arc::new(scope)))?);
         OK
     })
 }
@@ -213,7 +213,7 @@ pub unsafe extern "C" fn lmcache_scope_new(
 /// Gives a scope back; recordings and caches that know it keep it. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_scope_free(scope: *mut lmcache_scope) -> Status {
-    guard(|| handle::free::<Scope, _>(scope))
+    guard(|| handles::free::<Scope, _>(scope))
 }
 
 /// Makes a layout of `count` tensors; at most LMCACHE_MAX_TENSORS. What they point to is copied.
@@ -245,7 +245,7 @@ pub unsafe extern "C" fn lmcache_layout_new(
             Ok::<_, Failure>((Box::from(shape), known?))
         });
         let layout = MemoryLayoutDesc::new(groups.collect::<Result<_, _>>()?)?;
-        out.write(handle::new(Layout(Arc::new(layout)))?);
+        out.write(handles::new(Layout(Arc::new(layout)))?);
         OK
     })
 }
@@ -267,5 +267,5 @@ pub unsafe extern "C" fn lmcache_layout_size_bytes(layout: *const lmcache_layout
 /// Gives a layout back. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_layout_free(layout: *mut lmcache_layout) -> Status {
-    guard(|| handle::free::<Layout, _>(layout))
+    guard(|| handles::free::<Layout, _>(layout))
 }

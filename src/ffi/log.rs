@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_void};
 
-use super::boundary::{Failure, OK, guard};
+use super::border::boundary::{Failure, OK, guard};
+use super::border::status::Status;
 use super::callbacks;
-use super::forks::{self, PerProcess};
-use super::status::Status;
+use super::handles::forks::{ForkWatch, PerProcess};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
 /// Told a sentence: a warning of something that no call returned. Called on threads of the library and of the host; on several at once, if
@@ -43,6 +43,8 @@ struct State {
 
 static STATE: PerProcess<State> = PerProcess::new();
 
+static FORKS: ForkWatch = ForkWatch::new();
+
 thread_local! {
     /// This thread is in the callback.
     static IS_SAYING: Cell<bool> = const { Cell::new(false) };
@@ -66,7 +68,7 @@ pub unsafe extern "C" fn lmcache_set_log_callback(
                 Failure::misuse(Status::LMCACHE_STATUS_BUSY, sentence).with_hint(callbacks::RETURN_FIRST)
             );
         }
-        forks::watch();
+        FORKS.watch(forget);
         let state = STATE.get();
         let mut logs = lock(&state.logs);
         let before = std::mem::replace(
@@ -127,8 +129,8 @@ pub(super) fn say(sentence: &str) {
     callbacks::call_host([0, 0], || unsafe { (log.callback)(text.as_ptr(), log.user_data) });
 }
 
-/// In the child of a `fork`: see [`forks`].
-pub(super) fn forget() {
+/// In the child of a `fork`: what the parent's threads have locked stays locked, so it has another state.
+extern "C" fn forget() {
     STATE.forget();
     IS_SAYING.set(false);
 }

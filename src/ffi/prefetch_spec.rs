@@ -1,7 +1,7 @@
 //! What a prefetch asks for.
 
-use super::args::{flag, reference, reserved, slice};
-use super::boundary::Failure;
+use super::border::args::{flag, reference, reserved, slice};
+use super::border::boundary::Failure;
 use super::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec};
 use crate::sync::Arc;

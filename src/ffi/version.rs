@@ -2,8 +2,8 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::boundary::{Failure, OK, guard};
-use super::status::Status;
+use super::border::boundary::{Failure, OK, guard};
+use super::border::status::Status;
 
 /// The major version of the C ABI. It goes up whenever a host compiled against an older header could misread what a newer library does;
 /// the shared library is called by it.

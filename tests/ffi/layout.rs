@@ -8,13 +8,13 @@ use lmcache::ffi::convert::{
 };
 use lmcache::ffi::keys::{lmcache_key_list, lmcache_tensor};
 use lmcache::ffi::prefetch_spec::{lmcache_prefetch_row, lmcache_prefetch_spec};
-use lmcache::ffi::producer::{lmcache_call_id, lmcache_completion};
 use lmcache::ffi::reader::damage::{lmcache_damage, lmcache_reader_stats};
 use lmcache::ffi::reader::header::lmcache_trace_header;
 use lmcache::ffi::reader::record::{
     lmcache_record, lmcache_recorded_key, lmcache_recorded_layout, lmcache_recorded_row,
     lmcache_recorded_scope,
 };
+use lmcache::ffi::recorder::producer::{lmcache_call_id, lmcache_completion};
 use lmcache::ffi::recorder::{lmcache_recorder_options, lmcache_recorder_stats};
 use lmcache::ffi::replay::options::lmcache_replay_options;
 use lmcache::ffi::replay::progress::lmcache_replay_progress;

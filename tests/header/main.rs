@@ -10,15 +10,14 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 24] = [
+const FILES: [&str; 23] = [
     "version",
-    "status",
-    "last_error",
+    "border/status",
+    "border/last_error",
     "log",
     "keys",
     "prefetch_spec",
-    "recorder",
-    "producer",
+    "recorder/mod",
     "storage/manager",
     "storage/writing",
     "storage/reading",

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 
-use crate::ffi::args::Growing;
+use crate::ffi::border::args::Growing;
 use crate::sync::Arc;
 
 /// A chunk of a native file whose checksums are wrong, or that holds what no recorder writes.

@@ -5,7 +5,7 @@ use super::record::{
     LMCACHE_MAX_RECORD_KEYS, LMCACHE_RECORD_TOO_LARGE, lmcache_record, lmcache_recorded_key,
     lmcache_recorded_layout, lmcache_recorded_row, lmcache_recorded_scope,
 };
-use crate::ffi::producer::lmcache_completion;
+use crate::ffi::recorder::producer::lmcache_completion;
 use crate::format::model::{KeyView, Op};
 
 /// The qualified names of the calls, with their NULs, in the order of [`Op::ALL`].

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 
 use super::record::LMCACHE_NOT_KNOWN;
-use crate::ffi::args::Growing;
+use crate::ffi::border::args::Growing;
 use crate::format::native::pod::FileHeader;
 use crate::format::native::schema::{FileFacts, FileIndex};
 use crate::sync::Arc;

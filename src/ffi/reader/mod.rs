@@ -15,11 +15,11 @@ pub mod record;
 
 use std::ffi::c_char;
 
-use super::args::{output, slice, string};
-use super::boundary::{Ended, Failure, OK, guard};
-use super::growing_output::growing_output;
-use super::handle;
-use super::status::Status;
+use super::border::args::{output, slice, string};
+use super::border::boundary::{Ended, Failure, OK, guard};
+use super::border::growing_output::growing_output;
+use super::border::status::Status;
+use super::handles;
 use crate::trace::{ReadMode, Trace};
 use damage::{lmcache_damage, lmcache_reader_stats};
 use header::lmcache_trace_header;
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn lmcache_reader_open(
         // SAFETY: as above.
         let path = unsafe { string(path, "path") }?;
         let trace = Trace::open(path, self::read_mode(read_mode)?)?;
-        out.write(handle::new(Reader::new(trace)?)?);
+        out.write(handles::new(Reader::new(trace)?)?);
         OK
     })
 }
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn lmcache_reader_open_bytes(
         // SAFETY: as above.
         let bytes = unsafe { slice(bytes, length, isize::MAX as usize, "bytes") }?;
         let trace = Trace::from_bytes("bytes in memory", bytes)?;
-        out.write(handle::new(Reader::new(trace)?)?);
+        out.write(handles::new(Reader::new(trace)?)?);
         OK
     })
 }
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn lmcache_reader_get_header(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with_exclusive::<Reader, _>(reader, |reader| {
+        handles::with_exclusive::<Reader, _>(reader, |reader| {
             out.write(&reader.header.seen);
             OK
         })
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn lmcache_reader_next(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with_exclusive::<Reader, _>(reader, |reader| match reader.next() {
+        handles::with_exclusive::<Reader, _>(reader, |reader| match reader.next() {
             Some(record) => {
                 out.write(record);
                 OK
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn lmcache_reader_next(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_reader_rewind(reader: *mut lmcache_reader) -> Status {
     guard(|| {
-        handle::with_exclusive::<Reader, _>(reader, |reader| {
+        handles::with_exclusive::<Reader, _>(reader, |reader| {
             reader.rewind();
             OK
         })
@@ -155,7 +155,7 @@ fn found(is_found: bool) -> Ended {
 /// walked; an LMCache file is walked from its beginning.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_reader_seek_call(reader: *mut lmcache_reader, number: u64) -> Status {
-    guard(|| handle::with_exclusive::<Reader, _>(reader, |reader| found(reader.seek_call(number))))
+    guard(|| handles::with_exclusive::<Reader, _>(reader, |reader| found(reader.seek_call(number))))
 }
 
 /// Goes to the first call, in the order of the file, that was made `t_mono_s` seconds after the recording began or later. END if there is none:
@@ -167,7 +167,7 @@ pub extern "C" fn lmcache_reader_seek_time(reader: *mut lmcache_reader, t_mono_s
         if t_mono_s.is_nan() {
             return Err(Failure::invalid("t_mono_s is no number"));
         }
-        handle::with_exclusive::<Reader, _>(reader, |reader| found(reader.seek_time(t_mono_s)))
+        handles::with_exclusive::<Reader, _>(reader, |reader| found(reader.seek_time(t_mono_s)))
     })
 }
 
@@ -183,7 +183,7 @@ pub unsafe extern "C" fn lmcache_reader_get_stats(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with_exclusive::<Reader, _>(reader, |reader| {
+        handles::with_exclusive::<Reader, _>(reader, |reader| {
             out.write(&reader.met.stats);
             OK
         })
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn lmcache_reader_get_damage(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with_exclusive::<Reader, _>(reader, |reader| match reader.met.damage(position) {
+        handles::with_exclusive::<Reader, _>(reader, |reader| match reader.met.damage(position) {
             Some(damage) => {
                 out.write(&damage);
                 OK
@@ -217,5 +217,5 @@ pub unsafe extern "C" fn lmcache_reader_get_damage(
 /// Gives a reader back, and with it everything that was borrowed from it. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_reader_free(reader: *mut lmcache_reader) -> Status {
-    guard(|| handle::free::<Reader, _>(reader))
+    guard(|| handles::free::<Reader, _>(reader))
 }

@@ -7,7 +7,7 @@ use super::record::{
     LMCACHE_RECORD_COMPLETION, LMCACHE_RECORD_FOREIGN_CALL, LMCACHE_RECORD_HOST_CALL, LMCACHE_RECORD_LOSS,
     lmcache_recorded_layout, lmcache_recorded_scope,
 };
-use crate::ffi::producer::lmcache_completion;
+use crate::ffi::recorder::producer::lmcache_completion;
 use crate::format::lct::WireRecord;
 use crate::format::model::Op;
 use crate::format::native::chunk::{DefinedLayout, Records};

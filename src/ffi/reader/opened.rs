@@ -7,7 +7,7 @@ use super::lmcache_records::LmcacheWalk;
 use super::native_records::NativeWalk;
 use super::record::{LMCACHE_RECORD_COMPLETION, LMCACHE_RECORD_LOSS, lmcache_record};
 use crate::error::Result;
-use crate::ffi::handle::{Exclusive, Kind, Object};
+use crate::ffi::handles::{Exclusive, Kind, Object};
 use crate::format::native::KeyTable;
 use crate::sync::Arc;
 use crate::trace::Trace;

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use crate::ffi::args::Growing;
+use crate::ffi::border::args::Growing;
 use crate::ffi::keys::lmcache_tensor;
-use crate::ffi::producer::lmcache_completion;
+use crate::ffi::recorder::producer::lmcache_completion;
 
 /// `finish_read_prefetched`: read locks are released.
 pub const LMCACHE_RECORD_FINISH_READ: u32 = 1;

@@ -13,12 +13,12 @@ use std::ffi::c_char;
 
 use serde_json::{Map, Value, json};
 
-use super::args::{growing, output};
-use super::boundary::{Ended, OK, guard};
+use super::border::args::{growing, output};
+use super::border::boundary::{Ended, OK, guard};
+use super::border::growing_output::growing_output;
+use super::border::status::Status;
 use super::callbacks;
-use super::growing_output::growing_output;
-use super::handle::{self, Kind, Object, Shared};
-use super::status::Status;
+use super::handles::{self, Kind, Object, Shared};
 use crate::error::Result;
 use crate::replay::session::{Replayed, Session};
 use crate::replay::traces::OpenTraces;
@@ -88,9 +88,9 @@ impl State {
 /// A call that is alone with the state.
 fn with_state(replay: *const lmcache_replay, call: impl FnOnce(&mut State, &StopFlag) -> Ended) -> Status {
     guard(|| {
-        handle::with::<Replay, _>(replay, |replay| match try_lock(&replay.state) {
+        handles::with::<Replay, _>(replay, |replay| match try_lock(&replay.state) {
             Some(mut state) => call(&mut state, &replay.stop),
-            None => Err(handle::busy::<Replay>()),
+            None => Err(handles::busy::<Replay>()),
         })
     })
 }
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn lmcache_replay_new(
         let asked = unsafe { Asked::new(&given) }?;
         let traces = OpenTraces::open(&asked.paths, asked.read_mode)?;
         let state = Mutex::new(State { asked, traces, results: None });
-        out.write(handle::new(Replay { stop: StopFlag::default(), state })?);
+        out.write(handles::new(Replay { stop: StopFlag::default(), state })?);
         OK
     })
 }
@@ -140,7 +140,7 @@ pub extern "C" fn lmcache_replay_run(replay: *mut lmcache_replay) -> Status {
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_replay_cancel(replay: *const lmcache_replay) -> Status {
     guard(|| {
-        handle::with::<Replay, _>(replay, |replay| {
+        handles::with::<Replay, _>(replay, |replay| {
             replay.stop.set();
             OK
         })
@@ -194,5 +194,5 @@ pub unsafe extern "C" fn lmcache_replay_get_json(
 /// goes on to its end, so cancel it before.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_replay_free(replay: *mut lmcache_replay) -> Status {
-    guard(|| handle::free::<Replay, _>(replay))
+    guard(|| handles::free::<Replay, _>(replay))
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::progress::{Teller, lmcache_progress_callback};
 use crate::clock::{NS_PER_S, Waiter};
-use crate::ffi::args::{Growing, optional_string, reserved, slice, string};
-use crate::ffi::boundary::Failure;
+use crate::ffi::border::args::{Growing, optional_string, reserved, slice, string};
+use crate::ffi::border::boundary::Failure;
 use crate::ffi::reader::read_mode;
 use crate::replay::copies::MAX_COPIES;
 use crate::replay::nodes::{Alignment, MAX_NODES};

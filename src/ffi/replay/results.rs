@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use serde_json::{Map, Value, json};
 
-use crate::ffi::args::Growing;
+use crate::ffi::border::args::Growing;
 use crate::replay::session::Replayed;
 use crate::replay::{ManagerTotals, ReplayRun, TraceExtent, summary};
 

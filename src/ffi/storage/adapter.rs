@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::manager::{Storage, lmcache_storage};
-use crate::ffi::args::{Growing, growing, optional_string, output, string};
-use crate::ffi::boundary::{Failure, OK, guard};
+use crate::ffi::border::args::{Growing, growing, optional_string, output, string};
+use crate::ffi::border::boundary::{Failure, OK, guard};
+use crate::ffi::border::status::Status;
 use crate::ffi::callbacks;
-use crate::ffi::handle;
-use crate::ffi::status::Status;
+use crate::ffi::handles;
 use crate::format::model::ObjectKey;
 use crate::storage::config::{AdapterKind, L2AdapterConfig};
 use crate::storage::l2::connected::{ConnectorAdapter, ConnectorOptions};
@@ -284,7 +284,7 @@ pub unsafe extern "C" fn lmcache_storage_add_l2_adapter(
         // SAFETY: the caller's promise, here and below.
         let json = unsafe { string(config_json, "config_json") }?;
         let config = L2AdapterConfig::from_json(json)?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             let id = storage.add(config, None)?;
             // SAFETY: as above.
             unsafe { number_out(out, id) }
@@ -294,7 +294,7 @@ pub unsafe extern "C" fn lmcache_storage_add_l2_adapter(
 
 /// # Safety
 /// `out` is NULL or points to room for a number.
-unsafe fn number_out(out: *mut u32, id: L2AdapterId) -> crate::ffi::boundary::Ended {
+unsafe fn number_out(out: *mut u32, id: L2AdapterId) -> crate::ffi::border::boundary::Ended {
     if !out.is_null() {
         // SAFETY: the caller's promise.
         unsafe { output(out, "out") }?.write(id);
@@ -329,7 +329,7 @@ pub unsafe extern "C" fn lmcache_storage_add_l2_table(
         let json = unsafe { optional_string(config_json, "config_json") }?;
         let config = host_config(json)?;
         let number = storage.addr() as u64;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             let workers = workers(&table)?;
             let end = Arc::new(TableEnd::new(&table, number));
             // SAFETY: as above.
@@ -386,7 +386,7 @@ pub extern "C" fn lmcache_storage_delete_l2_adapter(
     timeout_ns: u64,
 ) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             callbacks::refuse_in_callback("removing an L2 adapter")?;
             if !storage.manager.l2_adapters().iter().any(|entry| entry.id == l2_adapter) {
                 let sentence = format!("there is no L2 adapter {l2_adapter}");

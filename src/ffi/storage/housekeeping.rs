@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::Outputs;
 use super::scratch::on_keys;
-use crate::ffi::args::{Growing, flag, output, string};
-use crate::ffi::boundary::{Failure, OK, guard};
+use crate::ffi::border::args::{Growing, flag, output, string};
+use crate::ffi::border::boundary::{Failure, OK, guard};
+use crate::ffi::border::growing_output::growing_output;
+use crate::ffi::border::status::Status;
 use crate::ffi::callbacks;
-use crate::ffi::growing_output::growing_output;
-use crate::ffi::handle;
+use crate::ffi::handles;
 use crate::ffi::keys::lmcache_key_list;
-use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
 use crate::format::model::key::check_cache_salt;
 use crate::storage::StorageManager;
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn lmcache_storage_delete(
 pub extern "C" fn lmcache_storage_clear(storage: *const lmcache_storage, force: u32) -> Status {
     guard(|| {
         let force = flag("force", force)?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             storage.manager.clear(force);
             OK
         })
@@ -121,7 +121,7 @@ pub extern "C" fn lmcache_storage_clear(storage: *const lmcache_storage, force: 
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             callbacks::refuse_in_callback("lmcache_storage_evict")?;
             storage.manager.evict_l1_once();
             storage.manager.evict_l2_once();
@@ -135,7 +135,7 @@ pub extern "C" fn lmcache_storage_evict(storage: *const lmcache_storage) -> Stat
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_flush_stores(storage: *const lmcache_storage, timeout_ns: u64) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             callbacks::refuse_in_callback("lmcache_storage_flush_stores")?;
             if storage.manager.flush_stores(Duration::from_nanos(timeout_ns)) {
                 return OK;
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn lmcache_storage_set_quota(
         // SAFETY: the caller's promise.
         let cache_salt = unsafe { string(cache_salt, "cache_salt") }?;
         check_cache_salt(cache_salt)?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             storage.manager.quota_manager().set_quota(cache_salt, limit_bytes);
             OK
         })
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn lmcache_storage_delete_quota(
     guard(|| {
         // SAFETY: the caller's promise.
         let cache_salt = unsafe { string(cache_salt, "cache_salt") }?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             if storage.manager.quota_manager().delete_quota(cache_salt) {
                 return OK;
             }
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn lmcache_storage_get_usage(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             let (l1_used_bytes, l1_total_bytes) = storage.manager.get_l1_usage();
             let adapters = storage.manager.l2_adapters().len();
             out.write(&lmcache_storage_usage {
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn lmcache_storage_get_usage(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_memcheck(storage: *const lmcache_storage) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| match storage.manager.memcheck() {
+        handles::with::<Storage, _>(storage, |storage| match storage.manager.memcheck() {
             true => OK,
             false => {
                 Err(Failure::misuse(Status::LMCACHE_STATUS_CORRUPT, "the books of an L1 allocator are wrong"))

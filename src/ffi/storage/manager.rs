@@ -4,11 +4,11 @@ use std::ffi::c_char;
 
 use super::adapter::HostAdapters;
 use crate::capture;
-use crate::ffi::args::{Growing, flag, growing, output, string};
-use crate::ffi::boundary::{Failure, OK, guard};
-use crate::ffi::handle::{self, Kind, Object, Shared};
+use crate::ffi::border::args::{Growing, flag, growing, output, string};
+use crate::ffi::border::boundary::{Failure, OK, guard};
+use crate::ffi::border::status::Status;
+use crate::ffi::handles::{self, Kind, Object, Shared};
 use crate::ffi::recorder::{Recorder, lmcache_recorder};
-use crate::ffi::status::Status;
 use crate::ffi::{callbacks, log};
 use crate::storage::config::StorageManagerConfig;
 use crate::storage::metrics::{DEFAULT_SAMPLE_RATE, StorageMetrics};
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn lmcache_storage_new(
         let json = unsafe { string(options.config_json, "config_json") }?;
         let in_json = |error: crate::error::Error| error.with_context("in", "config_json");
         let config = StorageManagerConfig::from_json(json).map_err(in_json)?;
-        out.write(handle::new(new(&options, config)?)?);
+        out.write(handles::new(new(&options, config)?)?);
         OK
     })
 }
@@ -121,8 +121,8 @@ pub extern "C" fn lmcache_storage_record(
     recorder: *const lmcache_recorder,
 ) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
-            handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Storage, _>(storage, |storage| {
+            handles::with::<Recorder, _>(recorder, |recorder| {
                 capture::attach(&storage.manager, Arc::clone(&recorder.0))?;
                 OK
             })
@@ -138,7 +138,7 @@ pub extern "C" fn lmcache_storage_record(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_close(storage: *const lmcache_storage) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             callbacks::refuse_in_callback("closing a storage manager")?;
             storage.manager.close()?;
             OK
@@ -158,6 +158,6 @@ pub extern "C" fn lmcache_storage_free(storage: *mut lmcache_storage) -> Status 
         if !storage.is_null() {
             callbacks::refuse_in_callback("freeing a storage manager")?;
         }
-        handle::free_after::<Storage, _>(storage, Storage::close_and_log)
+        handles::free_after::<Storage, _>(storage, Storage::close_and_log)
     })
 }

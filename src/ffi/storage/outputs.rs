@@ -2,8 +2,8 @@
 
 use std::ffi::c_char;
 
-use crate::ffi::args::{copy_text, output};
-use crate::ffi::boundary::{Ended, Failure, OK};
+use crate::ffi::border::args::{copy_text, output};
+use crate::ffi::border::boundary::{Ended, Failure, OK};
 
 /// Room for a value each of what a call is about.
 pub(super) struct Outputs<T> {

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::Outputs;
 use crate::error::{Error, ErrorKind};
-use crate::ffi::args::{Growing, optional_string, output};
-use crate::ffi::boundary::{Ended, Failure, OK, guard};
+use crate::ffi::border::args::{Growing, optional_string, output};
+use crate::ffi::border::boundary::{Ended, Failure, OK, guard};
+use crate::ffi::border::growing_output::{GrowingOutput, optional_growing_output};
+use crate::ffi::border::status::Status;
 use crate::ffi::callbacks;
-use crate::ffi::growing_output::{GrowingOutput, optional_growing_output};
-use crate::ffi::handle::{self, Exclusive, Kind, Object};
+use crate::ffi::handles::{self, Exclusive, Kind, Object};
 use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
-use crate::ffi::status::Status;
 use crate::format::model::PrefetchTaskSpec;
 use crate::os::event::duplicate_eventfd;
 use crate::storage::prefetch::{Rows, validate_spec};
@@ -207,9 +207,9 @@ pub unsafe extern "C" fn lmcache_storage_submit_prefetch(
         // SAFETY: as above.
         let request_id = unsafe { optional_string(request_id, "request_id") }?.unwrap_or_default();
         let number = storage.addr() as u64;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             let prefetch = submit(&storage.manager, number, spec, request_id, skip_l2)?;
-            out.write(handle::new(prefetch)?);
+            out.write(handles::new(prefetch)?);
             OK
         })
     })
@@ -231,7 +231,7 @@ pub unsafe extern "C" fn lmcache_prefetch_resubmit(
         let (spec, skip_l2) = unsafe { read_spec(spec) }?;
         // SAFETY: as above.
         let request_id = unsafe { optional_string(request_id, "request_id") }?.unwrap_or_default();
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             *prefetch = submit(&prefetch.manager, prefetch.storage, spec, request_id, skip_l2)?;
             OK
         })
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn lmcache_prefetch_query(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { optional_growing_output(out, "out") }?;
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| prefetch.tell(out))
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| prefetch.tell(out))
     })
 }
 
@@ -270,7 +270,7 @@ pub unsafe extern "C" fn lmcache_prefetch_wait(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { optional_growing_output(out, "out") }?;
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             if timeout_ns > 0 && prefetch.take()?.is_none() {
                 callbacks::refuse_in_callback("lmcache_prefetch_wait")?;
                 prefetch.manager.wait_prefetch_status(&prefetch.handle, Duration::from_nanos(timeout_ns));
@@ -312,9 +312,9 @@ pub unsafe extern "C" fn lmcache_prefetch_on_done(
     guard(|| {
         let callback = callback.ok_or_else(|| Failure::null("callback"))?;
         callbacks::refuse_too_deep()?;
-        let number = handle::number::<Prefetch, _>(prefetch)?;
+        let number = handles::number::<Prefetch, _>(prefetch)?;
         let mut watched = None;
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             watched = Some((prefetch.handle.clone(), prefetch.storage));
             OK
         })?;
@@ -333,7 +333,7 @@ pub unsafe extern "C" fn lmcache_prefetch_on_done(
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_prefetch_signal_on_done(prefetch: *mut lmcache_prefetch, eventfd: c_int) -> Status {
     guard(|| {
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             let event = duplicate_eventfd(eventfd).map_err(|error| {
                 Error::new(
                     ErrorKind::InvalidArgument,
@@ -365,7 +365,7 @@ pub unsafe extern "C" fn lmcache_prefetch_get_row(
     set: *mut usize,
 ) -> Status {
     guard(|| {
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             let result = prefetch.known()?;
             let rows = match which {
                 LMCACHE_CELLS_HIT => Some(&result.hit_cells),
@@ -403,7 +403,7 @@ pub unsafe extern "C" fn lmcache_prefetch_get_row_l1_managers(
     count: usize,
 ) -> Status {
     guard(|| {
-        handle::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
+        handles::with_exclusive::<Prefetch, _>(prefetch, |prefetch| {
             let of_cells = prefetch.l1_managers(row)?;
             // SAFETY: the caller's promise.
             let out = unsafe { Outputs::new(l1_managers, count, of_cells.len(), "l1_managers") }?;
@@ -417,5 +417,5 @@ pub unsafe extern "C" fn lmcache_prefetch_get_row_l1_managers(
 /// was asked for stays the caller's, with its locks.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_prefetch_free(prefetch: *mut lmcache_prefetch) -> Status {
-    guard(|| handle::free::<Prefetch, _>(prefetch))
+    guard(|| handles::free::<Prefetch, _>(prefetch))
 }

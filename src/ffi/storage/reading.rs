@@ -4,10 +4,10 @@ use super::manager::lmcache_storage;
 use super::outputs::Outputs;
 use super::scratch::{map, on_keys};
 use super::writing::write_outcomes;
-use crate::ffi::args::flag;
-use crate::ffi::boundary::OK;
+use crate::ffi::border::args::flag;
+use crate::ffi::border::boundary::OK;
+use crate::ffi::border::status::Status;
 use crate::ffi::keys::lmcache_key_list;
-use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
 use crate::storage::{KeyCodes, ReadBuffer, StorageManager};
 

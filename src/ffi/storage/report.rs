@@ -5,9 +5,9 @@ use std::ffi::c_char;
 use super::manager::{Storage, lmcache_storage};
 use super::outputs::text;
 use crate::error::{Error, ErrorKind};
-use crate::ffi::boundary::{Failure, guard};
-use crate::ffi::handle;
-use crate::ffi::status::Status;
+use crate::ffi::border::boundary::{Failure, guard};
+use crate::ffi::border::status::Status;
+use crate::ffi::handles;
 
 /// # Safety
 /// As for the functions that call it.
@@ -19,7 +19,7 @@ unsafe fn tell(
     make: impl FnOnce(&Storage) -> Result<String, Failure>,
 ) -> Status {
     guard(|| {
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             let made = make(storage)?;
             // SAFETY: the caller's promise.
             unsafe { text(&made, buffer, length, needed) }

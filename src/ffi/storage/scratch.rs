@@ -4,11 +4,11 @@
 use std::cell::Cell;
 
 use super::manager::{Storage, lmcache_storage};
-use crate::ffi::args::slice;
-use crate::ffi::boundary::{Ended, Failure, guard};
-use crate::ffi::handle;
+use crate::ffi::border::args::slice;
+use crate::ffi::border::boundary::{Ended, Failure, guard};
+use crate::ffi::border::status::Status;
+use crate::ffi::handles;
 use crate::ffi::keys::{Keys, LMCACHE_MAX_KEYS, lmcache_key_list};
-use crate::ffi::status::Status;
 use crate::format::model::ObjectKey;
 use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::storage::{L1Owners, StorageManager};
@@ -36,7 +36,7 @@ pub(super) unsafe fn on_keys(
         let list = unsafe { Keys::new(keys) }?;
         // SAFETY: as above.
         let owners = unsafe { owners(l1_managers, &list) }?;
-        handle::with::<Storage, _>(storage, |storage| {
+        handles::with::<Storage, _>(storage, |storage| {
             with_keys(&list, |keys| call(&storage.manager, keys, owners))
         })
     })

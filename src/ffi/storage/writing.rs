@@ -5,9 +5,9 @@ use std::ffi::c_char;
 use super::manager::lmcache_storage;
 use super::outputs::Outputs;
 use super::scratch::on_keys;
-use crate::ffi::boundary::{Ended, Failure, OK};
+use crate::ffi::border::boundary::{Ended, Failure, OK};
+use crate::ffi::border::status::Status;
 use crate::ffi::keys::{layout, lmcache_key_list, lmcache_layout};
-use crate::ffi::status::Status;
 use crate::format::model::{ObjectKey, WriteMode};
 use crate::storage::{KeyCodes, L1Error, StorageManager, WriteReservation};
 

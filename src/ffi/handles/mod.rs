@@ -1,14 +1,21 @@
 //! Handles with their types: one kind of handle for each type of object, and who may use it.
+//!
+//! * [`slots`]: which handles there are; a handle is looked up, never followed. [`hazards`]: which of them calls are in.
+//! * [`threads`]: what a thread leaves behind. [`forks`]: what a child of `fork` must not inherit.
+
+pub(super) mod forks;
+pub(super) mod hazards;
+pub(super) mod slots;
+mod threads;
 
 use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::boundary::{Ended, Failure, failed, panicked};
-use super::callbacks;
-use super::hazards::MAX_DEPTH;
-use super::slots::{self, Entered, Header, MAX_HANDLES, OwnedRefusal, Refusal};
-use super::status::Status;
-use super::threads;
+use crate::ffi::border::boundary::{Ended, Failure, failed, panicked};
+use crate::ffi::border::status::Status;
+use crate::ffi::callbacks;
+use crate::ffi::handles::hazards::MAX_DEPTH;
+use crate::ffi::handles::slots::{Entered, Header, MAX_HANDLES, OwnedRefusal, Refusal};
 use crate::os::thread;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,7 +23,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 /// would be taken for one of another type.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::ffi) enum Kind {
     Scope = 1,
     Layout,
     Recorder,
@@ -28,7 +35,7 @@ pub(super) enum Kind {
 }
 
 /// What stands behind a kind of handle.
-pub(super) trait Object: Sized + 'static {
+pub(in crate::ffi) trait Object: Sized + 'static {
     /// Which kind: each type has its own.
     const KIND: Kind;
     /// What it is called in sentences.
@@ -36,13 +43,13 @@ pub(super) trait Object: Sized + 'static {
 }
 
 /// An object that any number of threads may use at once.
-pub(super) trait Shared: Object + Sync + Send {}
+pub(in crate::ffi) trait Shared: Object + Sync + Send {}
 
 /// An object that one thread at a time may use.
-pub(super) trait Exclusive: Object + Send {}
+pub(in crate::ffi) trait Exclusive: Object + Send {}
 
 /// An object that belongs to the thread that made it, and goes with it at the latest.
-pub(super) trait Owned: Object + Send {}
+pub(in crate::ffi) trait Owned: Object + Send {}
 
 #[repr(C)]
 struct Boxed<T> {
@@ -80,7 +87,7 @@ fn insert<T: Object, C>(value: T, owner: usize) -> Result<*mut C, Failure> {
 }
 
 /// A new handle of the calling thread's alone.
-pub(super) fn new_owned<T: Owned, C>(value: T) -> Result<*mut C, Failure> {
+pub(in crate::ffi) fn new_owned<T: Owned, C>(value: T) -> Result<*mut C, Failure> {
     if !threads::watch() {
         let sentence =
             "the thread is ending, or the system has no thread-specific key left (pthread_key_create)";
@@ -92,13 +99,13 @@ pub(super) fn new_owned<T: Owned, C>(value: T) -> Result<*mut C, Failure> {
 }
 
 /// A new handle.
-pub(super) fn new<T: Object + Send, C>(value: T) -> Result<*mut C, Failure> {
+pub(in crate::ffi) fn new<T: Object + Send, C>(value: T) -> Result<*mut C, Failure> {
     insert(value, 0)
 }
 
 /// The number in a handle of type `T`.
 #[inline(always)]
-pub(super) fn number<T: Object, C>(handle: *const C) -> Result<u64, Failure> {
+pub(in crate::ffi) fn number<T: Object, C>(handle: *const C) -> Result<u64, Failure> {
     let number = handle.addr() as u64;
     match slots::kind_of(number) == T::KIND as u8 {
         true => Ok(number),
@@ -138,7 +145,7 @@ fn refused<T: Object>(refusal: Refusal) -> Failure {
 
 /// The object is in use.
 #[cold]
-pub(super) fn busy<T: Object>() -> Failure {
+pub(in crate::ffi) fn busy<T: Object>() -> Failure {
     let sentence =
         format!("the {} is in use: by another thread, or by the call that this one is within", T::NAME);
     Failure::misuse(Status::LMCACHE_STATUS_BUSY, sentence)
@@ -166,7 +173,7 @@ fn run<T: Object>(is_poisoned: &AtomicBool, call: impl FnOnce() -> Ended) -> End
 
 /// A call on an object that threads share.
 #[inline(always)]
-pub(super) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ended) -> Ended {
+pub(in crate::ffi) fn with<T: Shared, C>(handle: *const C, call: impl FnOnce(&T) -> Ended) -> Ended {
     let entered = Entered::new(number::<T, C>(handle)?).map_err(refused::<T>)?;
     // SAFETY: the kind of the handle says which type its object has, and the object stays while it is entered.
     let boxed = unsafe { &*entered.object().cast::<Boxed<T>>() };
@@ -185,7 +192,10 @@ impl Drop for InUse<'_> {
 }
 
 /// A call on an object that one thread at a time may use.
-pub(super) fn with_exclusive<T: Exclusive, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Ended {
+pub(in crate::ffi) fn with_exclusive<T: Exclusive, C>(
+    handle: *mut C,
+    call: impl FnOnce(&mut T) -> Ended,
+) -> Ended {
     let entered = Entered::new(number::<T, C>(handle)?).map_err(refused::<T>)?;
     // SAFETY: as in `with`.
     let boxed = unsafe { &*entered.object().cast::<Boxed<T>>() };
@@ -210,10 +220,10 @@ fn not_owned<T: Object>(refusal: OwnedRefusal) -> Failure {
     }
 }
 
-/// A whole call on an object of the calling thread: what [`guard`](super::boundary::guard) does, too, in one go, for the calls that are
+/// A whole call on an object of the calling thread: what [`guard`](crate::ffi::border::boundary::guard) does, too, in one go, for the calls that are
 /// made for every chunk of every prompt. `call` must not call back into the host, nor the system where a thread can be cancelled.
 #[inline(always)]
-pub(super) fn call_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Status {
+pub(in crate::ffi) fn call_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -> Status {
     // Nothing in it but `call` can panic.
     match with_owned(handle, call) {
         Ok(status) => status,
@@ -232,19 +242,19 @@ fn with_owned<T: Owned, C>(handle: *mut C, call: impl FnOnce(&mut T) -> Ended) -
 }
 
 /// Frees a handle; NULL is none and fine. What stands behind it goes when no call is in it any more.
-pub(super) fn free<T: Object, C>(handle: *mut C) -> Ended {
+pub(in crate::ffi) fn free<T: Object, C>(handle: *mut C) -> Ended {
     if handle.is_null() {
-        return super::boundary::OK;
+        return crate::ffi::border::boundary::OK;
     }
     slots::remove(number::<T, C>(handle)?).map_err(refused::<T>)?;
-    super::boundary::OK
+    crate::ffi::border::boundary::OK
 }
 
 /// Frees a handle after `last` was done with what stands behind it, which may be poisoned; NULL is none and fine. Calls of other threads
 /// go on meanwhile.
-pub(super) fn free_after<T: Shared, C>(handle: *mut C, last: impl FnOnce(&T)) -> Ended {
+pub(in crate::ffi) fn free_after<T: Shared, C>(handle: *mut C, last: impl FnOnce(&T)) -> Ended {
     if handle.is_null() {
-        return super::boundary::OK;
+        return crate::ffi::border::boundary::OK;
     }
     let number = number::<T, C>(handle)?;
     let entered = Entered::new(number).map_err(refused::<T>)?;
@@ -255,15 +265,15 @@ pub(super) fn free_after<T: Shared, C>(handle: *mut C, last: impl FnOnce(&T)) ->
     drop(entered);
     slots::remove(number).map_err(refused::<T>)?;
     match done {
-        Ok(()) => super::boundary::OK,
+        Ok(()) => crate::ffi::border::boundary::OK,
         Err(panic) => Err(panicked(&*panic)),
     }
 }
 
 /// Frees a handle of the calling thread.
-pub(super) fn free_owned<T: Owned, C>(handle: *mut C) -> Ended {
+pub(in crate::ffi) fn free_owned<T: Owned, C>(handle: *mut C) -> Ended {
     if handle.is_null() {
-        return super::boundary::OK;
+        return crate::ffi::border::boundary::OK;
     }
     let number = number::<T, C>(handle)?;
     slots::owned(number).map_err(not_owned::<T>)?;

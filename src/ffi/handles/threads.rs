@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 
-use super::{hazards, slots};
+use crate::ffi::handles::{hazards, slots};
 use crate::os::thread_end::ThreadEnd;
 
 // Neither has a destructor, so that both are there until the thread's memory goes.
@@ -17,7 +17,7 @@ thread_local! {
 static END: ThreadEnd = ThreadEnd::new(end);
 
 /// Frees what the calling thread leaves behind, and gives its hazards back.
-pub(super) fn end() {
+pub(in crate::ffi) fn end() {
     let owned = ManuallyDrop::into_inner(OWNED.replace(ManuallyDrop::new(Vec::new())));
     for handle in owned {
         // In a child of `fork` it is none any more.
@@ -29,30 +29,30 @@ pub(super) fn end() {
 }
 
 /// Has [`end`] come when the calling thread ends. False if it does not.
-pub(super) fn watch() -> bool {
+pub(in crate::ffi) fn watch() -> bool {
     !has_ended() && END.watch()
 }
 
 /// Whether it has come.
-pub(super) fn has_ended() -> bool {
+pub(in crate::ffi) fn has_ended() -> bool {
     HAS_ENDED.get()
 }
 
 /// A handle that belongs to this thread has come.
-pub(super) fn note_owned(handle: u64) {
+pub(in crate::ffi) fn note_owned(handle: u64) {
     OWNED.with_borrow_mut(|owned| owned.push(handle));
 }
 
 /// Such a handle goes.
-pub(super) fn forget_owned(handle: u64) {
+pub(in crate::ffi) fn forget_owned(handle: u64) {
     OWNED.with_borrow_mut(|owned| owned.retain(|known| *known != handle));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::slots::tests::{ALONE, watched};
-    use crate::ffi::slots::{Refusal, remove};
+    use crate::ffi::handles::slots::tests::{ALONE, watched};
+    use crate::ffi::handles::slots::{Refusal, remove};
     use crate::sync::atomic::Ordering;
     use crate::sync::lock;
 

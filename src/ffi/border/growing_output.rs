@@ -1,10 +1,10 @@
 //! Outputs that may grow: structs of which a host may know a shorter version, or a longer one.
 
-use super::args::{Growing, size_of_growing};
-use super::boundary::Failure;
+use crate::ffi::border::args::{Growing, size_of_growing};
+use crate::ffi::border::boundary::Failure;
 
 /// Room for a struct that begins with its size, as long as the host says.
-pub(super) struct GrowingOutput<T> {
+pub(in crate::ffi) struct GrowingOutput<T> {
     out: *mut T,
     size: usize,
 }
@@ -13,7 +13,7 @@ pub(super) struct GrowingOutput<T> {
 ///
 /// # Safety
 /// `out` is NULL or points to a struct that begins with its size in bytes, and has that many, which may be written.
-pub(super) unsafe fn growing_output<T: Growing>(
+pub(in crate::ffi) unsafe fn growing_output<T: Growing>(
     out: *mut T,
     what: &str,
 ) -> Result<GrowingOutput<T>, Failure> {
@@ -29,7 +29,7 @@ pub(super) unsafe fn growing_output<T: Growing>(
 ///
 /// # Safety
 /// As for [`growing_output`].
-pub(super) unsafe fn optional_growing_output<T: Growing>(
+pub(in crate::ffi) unsafe fn optional_growing_output<T: Growing>(
     out: *mut T,
     what: &str,
 ) -> Result<Option<GrowingOutput<T>>, Failure> {
@@ -42,7 +42,7 @@ pub(super) unsafe fn optional_growing_output<T: Growing>(
 
 impl<T: Growing> GrowingOutput<T> {
     /// Writes as much of `value` as there is room for, and zeroes behind it where there is more; its size stays as the host has set it.
-    pub(super) fn write(self, value: &T) {
+    pub(in crate::ffi) fn write(self, value: &T) {
         const SIZE_BYTES: usize = size_of::<u32>();
         let known = self.size.min(size_of::<T>());
         let from = std::ptr::from_ref(value).cast::<u8>().wrapping_add(SIZE_BYTES);

@@ -2,18 +2,18 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::boundary::Failure;
-use super::status::Status;
-use super::version::LMCACHE_MAX_STRUCT_BYTES;
+use crate::ffi::border::boundary::Failure;
+use crate::ffi::border::status::Status;
+use crate::ffi::version::LMCACHE_MAX_STRUCT_BYTES;
 
 /// The longest string that is taken, in bytes: a path, a name, a configuration.
-pub(super) const MOST_STRING_BYTES: usize = 1 << 24;
+pub(in crate::ffi) const MOST_STRING_BYTES: usize = 1 << 24;
 
 /// A string of C.
 ///
 /// # Safety
 /// `text` is NULL or points to bytes that end in NUL and stay until this value is gone.
-pub(super) unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Failure> {
+pub(in crate::ffi) unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a str, Failure> {
     if text.is_null() {
         return Err(Failure::null(what));
     }
@@ -29,7 +29,7 @@ pub(super) unsafe fn string<'a>(text: *const c_char, what: &str) -> Result<&'a s
 ///
 /// # Safety
 /// As for [`string`].
-pub(super) unsafe fn optional_string<'a>(
+pub(in crate::ffi) unsafe fn optional_string<'a>(
     text: *const c_char,
     what: &str,
 ) -> Result<Option<&'a str>, Failure> {
@@ -41,7 +41,7 @@ pub(super) unsafe fn optional_string<'a>(
 }
 
 /// A yes or a no.
-pub(super) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
+pub(in crate::ffi) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
     match value {
         0 => Ok(false),
         1 => Ok(true),
@@ -54,7 +54,7 @@ pub(super) fn flag(name: &str, value: u32) -> Result<bool, Failure> {
 ///
 /// # Safety
 /// `buffer` points to room for `length` bytes, if that is not 0.
-pub(super) unsafe fn copy_text(text: &str, buffer: *mut c_char, length: usize) {
+pub(in crate::ffi) unsafe fn copy_text(text: &str, buffer: *mut c_char, length: usize) {
     let Some(most) = length.checked_sub(1) else { return };
     let count = text.floor_char_boundary(most);
     // SAFETY: the caller has `length` bytes there, more than `count`; the text is ours, so they do not overlap.
@@ -70,7 +70,7 @@ pub(super) unsafe fn copy_text(text: &str, buffer: *mut c_char, length: usize) {
 /// # Safety
 /// `items` points to `count` values, if that is not 0, which stay until this value is gone and are changed by nobody.
 #[inline(always)]
-pub(super) unsafe fn slice<'a, T>(
+pub(in crate::ffi) unsafe fn slice<'a, T>(
     items: *const T,
     count: usize,
     most: usize,
@@ -100,7 +100,7 @@ fn wrong_list(is_null: bool, count: usize, align: usize, most: usize, what: &str
 /// # Safety
 /// `item` is NULL or points to a value, which stays until this value is gone and is changed by nobody.
 #[inline(always)]
-pub(super) unsafe fn reference<'a, T>(item: *const T, what: &str) -> Result<&'a T, Failure> {
+pub(in crate::ffi) unsafe fn reference<'a, T>(item: *const T, what: &str) -> Result<&'a T, Failure> {
     if item.is_null() || !item.is_aligned() {
         return Err(wrong_pointer(item.is_null(), align_of::<T>(), what));
     }
@@ -121,7 +121,7 @@ fn wrong_pointer(is_null: bool, align: usize, what: &str) -> Failure {
 ///
 /// # Safety
 /// `out` is NULL or points to room for a value.
-pub(super) unsafe fn output<'a, T>(out: *mut T, what: &str) -> Result<Output<'a, T>, Failure> {
+pub(in crate::ffi) unsafe fn output<'a, T>(out: *mut T, what: &str) -> Result<Output<'a, T>, Failure> {
     match out.is_null() {
         true => Err(Failure::null(what)),
         false => Ok(Output(out, std::marker::PhantomData)),
@@ -129,17 +129,17 @@ pub(super) unsafe fn output<'a, T>(out: *mut T, what: &str) -> Result<Output<'a,
 }
 
 /// Room for an output, which is written when all has gone well.
-pub(super) struct Output<'a, T>(*mut T, std::marker::PhantomData<&'a mut T>);
+pub(in crate::ffi) struct Output<'a, T>(*mut T, std::marker::PhantomData<&'a mut T>);
 
 impl<T> Output<'_, T> {
-    pub(super) fn write(self, value: T) {
+    pub(in crate::ffi) fn write(self, value: T) {
         // SAFETY: `output` was promised room for a value. It need not be aligned.
         unsafe { self.0.write_unaligned(value) };
     }
 }
 
 /// What is kept for later, and must be nothing until then.
-pub(super) fn reserved(name: &str, value: u32) -> Result<(), Failure> {
+pub(in crate::ffi) fn reserved(name: &str, value: u32) -> Result<(), Failure> {
     match value {
         0 => Ok(()),
         other => Err(Failure::invalid(format!("{name} is {other}; it is kept for later, and has to be 0"))),
@@ -150,13 +150,13 @@ pub(super) fn reserved(name: &str, value: u32) -> Result<(), Failure> {
 ///
 /// # Safety
 /// Values of the type may be any bytes that C writes into one, and all zero bytes are one; the first field is a `u32`, its size.
-pub(super) unsafe trait Growing: Copy {
+pub(in crate::ffi) unsafe trait Growing: Copy {
     /// The sizes that its versions had, the present one last.
     const SIZES: &'static [usize];
 }
 
 /// The size that a struct of the host's says it has: that of a version, or of a later one than this library knows.
-pub(super) fn size_of_growing<T: Growing>(struct_size: u32, what: &str) -> Result<usize, Failure> {
+pub(in crate::ffi) fn size_of_growing<T: Growing>(struct_size: u32, what: &str) -> Result<usize, Failure> {
     let size = struct_size as usize;
     let is_later =
         size > size_of::<T>() && size <= LMCACHE_MAX_STRUCT_BYTES && size.is_multiple_of(align_of::<T>());
@@ -172,7 +172,7 @@ pub(super) fn size_of_growing<T: Growing>(struct_size: u32, what: &str) -> Resul
 ///
 /// # Safety
 /// `options` is NULL or points to a struct that begins with its size in bytes, and has that many.
-pub(super) unsafe fn growing<T: Growing>(options: *const T, what: &str) -> Result<T, Failure> {
+pub(in crate::ffi) unsafe fn growing<T: Growing>(options: *const T, what: &str) -> Result<T, Failure> {
     if options.is_null() || !options.is_aligned() {
         return Err(wrong_pointer(options.is_null(), align_of::<T>(), what));
     }

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::ffi::c_char;
 
-use super::args::copy_text;
-use super::boundary::Failure;
+use crate::ffi::border::args::copy_text;
+use crate::ffi::border::boundary::Failure;
 
 /// Bytes of a sentence that are kept, at most: a path can be long, a chain of causes too. `docs/ffi.md` and the header promise it.
 const MOST_BYTES: usize = 4096;
@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// Keeps what went wrong on this thread.
-pub(super) fn set(failure: &Failure) {
+pub(in crate::ffi) fn set(failure: &Failure) {
     // A thread that is ending has nobody who asks any more.
     let _ = LAST.try_with(|last| {
         let mut last = last.borrow_mut();
@@ -79,7 +79,7 @@ unsafe fn copy_out(which: impl FnOnce(&Words) -> &String, buffer: *mut c_char, l
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::status::Status;
+    use crate::ffi::border::status::Status;
 
     /// What a host reads of the last error into a buffer of so many bytes, and how long it is said to be.
     fn read(length: usize) -> (String, usize) {

@@ -3,39 +3,40 @@
 
 use std::marker::PhantomData;
 
-use super::{callbacks, gates, log, slots};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Has the children of this process begin anew; to be called before anything is made that they must not inherit.
-pub(super) fn watch() {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    // Relaxed: registering twice does no harm.
-    if !WATCHED.swap(true, Ordering::Relaxed) {
-        crate::os::host::in_forked_children(forget);
+/// Who has something that a child of this process must not inherit.
+pub(in crate::ffi) struct ForkWatch(AtomicBool);
+
+impl ForkWatch {
+    pub(in crate::ffi) const fn new() -> Self {
+        Self(AtomicBool::new(false))
+    }
+
+    /// Has `forget` called in children, before `fork` returns there: it stores, and does nothing that could wait. To be called before
+    /// anything is made that they must not inherit.
+    #[inline]
+    pub(in crate::ffi) fn watch(&self, forget: extern "C" fn()) {
+        // Relaxed, both: registering twice does no harm.
+        if !self.0.load(Ordering::Relaxed) && !self.0.swap(true, Ordering::Relaxed) {
+            crate::os::host::in_forked_children(forget);
+        }
     }
 }
 
-/// In a child, before `fork` returns there: stores, and nothing that could wait.
-extern "C" fn forget() {
-    slots::forget_all();
-    callbacks::forget();
-    log::forget();
-    gates::shut_all();
-}
-
 /// A value of which a child has its own, made when it is first asked for.
-pub(super) struct PerProcess<T: 'static> {
+pub(in crate::ffi) struct PerProcess<T: 'static> {
     /// The address of a leaked box, or 0.
     address: AtomicUsize,
     _value: PhantomData<&'static T>,
 }
 
 impl<T: Default + Sync + 'static> PerProcess<T> {
-    pub(super) const fn new() -> Self {
+    pub(in crate::ffi) const fn new() -> Self {
         Self { address: AtomicUsize::new(0), _value: PhantomData }
     }
 
-    pub(super) fn get(&self) -> &'static T {
+    pub(in crate::ffi) fn get(&self) -> &'static T {
         // Acquire, with the release below.
         match self.address.load(Ordering::Acquire) {
             0 => self.make(),
@@ -61,13 +62,13 @@ impl<T: Default + Sync + 'static> PerProcess<T> {
     }
 
     /// Whether `value` is the one of this process.
-    pub(super) fn is(&self, value: &'static T) -> bool {
+    pub(in crate::ffi) fn is(&self, value: &'static T) -> bool {
         // Relaxed: only compared.
         self.address.load(Ordering::Relaxed) == std::ptr::from_ref(value) as usize
     }
 
     /// In a child: the parent's is left alone.
-    pub(super) fn forget(&self) {
+    pub(in crate::ffi) fn forget(&self) {
         // Relaxed: there is no other thread.
         self.address.store(0, Ordering::Relaxed);
     }

@@ -5,22 +5,23 @@
 //!  slot     state: the handle that is in it, or a generation and one of FREE, RESERVED, GRAVE, DROPPING
 //! ```
 //!
-//! A call *enters* a slot: it notes the slot where only its thread writes (a [hazard](super::hazards)), passes a barrier, and looks whether the
+//! A call *enters* a slot: it notes the slot where only its thread writes (a [hazard](crate::ffi::handles::hazards)), passes a barrier, and looks whether the
 //! state is still the handle. Whoever frees the handle makes its state a grave, passes the other side of the barrier, and looks for
 //! hazards. Either the call sees the grave or it is seen. A call that *leaves* takes its hazard away, passes the barrier and looks at the
 //! state: if it is a grave by now, it looks for hazards as well. So the last one to leave, or whoever freed the handle if nobody was
 //! there, drops the object. Neither waits for the other, and where the kernel has `membarrier(2)` entering and leaving cost no instruction
 //! that locks the bus.
 //!
-//! A handle that belongs to a thread is not entered: nobody else takes it away, and its thread does so at its [end](super::threads), if it
+//! A handle that belongs to a thread is not entered: nobody else takes it away, and its thread does so at its [end](crate::ffi::handles::threads), if it
 //! has not before.
 
-use super::hazards::{self, Hazard};
+use crate::ffi::handles::forks::ForkWatch;
+use crate::ffi::handles::hazards::{self, Hazard};
 use crate::os::barrier;
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Handles of all kinds that can be open at once.
-pub(super) const MAX_HANDLES: usize = 1 << 16;
+pub(in crate::ffi) const MAX_HANDLES: usize = 1 << 16;
 
 const KIND_BITS: u32 = 8;
 const SLOT_BITS: u32 = 16;
@@ -34,7 +35,7 @@ const RESERVED: u64 = 0xff;
 
 /// Why a handle could not be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::ffi) enum Refusal {
     /// It is none, or none any more.
     Invalid,
     /// It is of a call that this one is within.
@@ -45,9 +46,9 @@ pub(super) enum Refusal {
 
 /// What every object begins with.
 #[repr(C)]
-pub(super) struct Header {
+pub(in crate::ffi) struct Header {
     /// Drops the object that begins here.
-    pub(super) drop: unsafe fn(*mut Header),
+    pub(in crate::ffi) drop: unsafe fn(*mut Header),
 }
 
 /// Aligned, so that none lies in two cache lines.
@@ -86,14 +87,16 @@ fn with_kind(state: u64, kind: u64) -> u64 {
 }
 
 /// The kind that a handle says it is of.
-pub(super) fn kind_of(handle: u64) -> u8 {
+pub(in crate::ffi) fn kind_of(handle: u64) -> u8 {
     handle as u8
 }
 
+static FORKS: ForkWatch = ForkWatch::new();
+
 /// Takes in an object, and returns its handle; nothing if there are [`MAX_HANDLES`]. `owner` is the thread that it belongs to, or 0.
-pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64> {
+pub(in crate::ffi) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64> {
     barrier::prepare();
-    super::forks::watch();
+    FORKS.watch(forget_all);
     for _ in 0..MAX_HANDLES {
         // Relaxed: where a search begins.
         let number = TABLE.cursor.fetch_add(1, Ordering::Relaxed) % MAX_HANDLES;
@@ -127,7 +130,7 @@ pub(super) fn insert(kind: u8, object: *mut Header, owner: usize) -> Option<u64>
 
 /// The object of a handle that belongs to the calling thread, and to no other thread.
 #[inline(always)]
-pub(super) fn owned(handle: u64) -> Result<*mut Header, OwnedRefusal> {
+pub(in crate::ffi) fn owned(handle: u64) -> Result<*mut Header, OwnedRefusal> {
     let slot = &TABLE.slots[slot_of(handle)];
     // Acquire, with the release in `insert`. Nobody but its thread takes a handle away that has an owner.
     if slot.state.load(Ordering::Acquire) != handle {
@@ -142,7 +145,7 @@ pub(super) fn owned(handle: u64) -> Result<*mut Header, OwnedRefusal> {
 
 /// Why a handle is not the calling thread's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OwnedRefusal {
+pub(in crate::ffi) enum OwnedRefusal {
     /// It is none, or none any more.
     Invalid,
     /// It is another's.
@@ -151,18 +154,18 @@ pub(super) enum OwnedRefusal {
 
 /// Whether a handle is there at this moment.
 #[inline(always)]
-pub(super) fn is_there(handle: u64) -> bool {
+pub(in crate::ffi) fn is_there(handle: u64) -> bool {
     // Relaxed: nothing behind the handle is looked at.
     TABLE.slots[slot_of(handle)].state.load(Ordering::Relaxed) == handle
 }
 
 /// Whether a call of this thread is in the slot of a handle.
-pub(super) fn is_in(handle: u64) -> bool {
+pub(in crate::ffi) fn is_in(handle: u64) -> bool {
     hazards::is_own(slot_of(handle))
 }
 
 /// A call that is in a slot: the object stays until it is dropped.
-pub(super) struct Entered {
+pub(in crate::ffi) struct Entered {
     number: usize,
     hazard: Hazard,
 }
@@ -170,7 +173,7 @@ pub(super) struct Entered {
 impl Entered {
     /// Enters the slot of `handle`.
     #[inline]
-    pub(super) fn new(handle: u64) -> Result<Self, Refusal> {
+    pub(in crate::ffi) fn new(handle: u64) -> Result<Self, Refusal> {
         let number = slot_of(handle);
         let entered = Self { number, hazard: Hazard::new(number).ok_or(Refusal::TooDeep)? };
         // With `pass_barrier` in `bury`: either this thread sees the grave, or its hazard is seen.
@@ -184,7 +187,7 @@ impl Entered {
     }
 
     /// The object, which stays as long as this value.
-    pub(super) fn object(&self) -> *mut Header {
+    pub(in crate::ffi) fn object(&self) -> *mut Header {
         // Relaxed: published by the state.
         TABLE.slots[self.number].object.load(Ordering::Relaxed) as *mut Header
     }
@@ -205,7 +208,7 @@ impl Drop for Entered {
 }
 
 /// Takes a handle away. Its object is dropped as soon as no call is in it.
-pub(super) fn remove(handle: u64) -> Result<(), Refusal> {
+pub(in crate::ffi) fn remove(handle: u64) -> Result<(), Refusal> {
     bury_forgotten();
     let number = slot_of(handle);
     if is_in(handle) {
@@ -239,7 +242,7 @@ fn pass_barrier() -> bool {
 }
 
 /// Buries what could not be before.
-pub(super) fn bury_forgotten() {
+pub(in crate::ffi) fn bury_forgotten() {
     // Relaxed, both: who frees a handle later than that comes here later, too.
     if !TABLE.has_forgotten_graves.load(Ordering::Relaxed)
         || !TABLE.has_forgotten_graves.swap(false, Ordering::Relaxed)
@@ -286,7 +289,7 @@ fn next_free(number: usize, state: u64) -> u64 {
 
 /// In the child of a `fork`, whose only thread this is: handles are gone, and what they stood for is left alone, since the threads
 /// behind it are not there.
-pub(super) fn forget_all() {
+extern "C" fn forget_all() {
     // Relaxed, all: there is no other thread.
     TABLE.has_forgotten_graves.store(false, Ordering::Relaxed);
     for (number, slot) in TABLE.slots.iter().enumerate() {
@@ -299,7 +302,7 @@ pub(super) fn forget_all() {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::ffi) mod tests {
     use super::*;
     use crate::sync::{Arc, Mutex, lock};
 

@@ -87,7 +87,7 @@ impl Status {
     ];
 
     /// The status of an error.
-    pub(super) fn of(kind: ErrorKind) -> Self {
+    pub(in crate::ffi) fn of(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::InvalidArgument => Self::LMCACHE_STATUS_INVALID_ARGUMENT,
             ErrorKind::Io => Self::LMCACHE_STATUS_IO,
@@ -156,7 +156,7 @@ mod tests {
     /// The table of docs/ffi.md is what hosts are promised.
     #[test]
     fn the_numbers_are_those_of_the_contract() {
-        let contract = include_str!("../../docs/ffi.md");
+        let contract = include_str!("../../../docs/ffi.md");
         for status in Status::ALL.into_iter().filter(|status| *status as i32 != 0) {
             let row = format!("\n| {} | `{}` |", status as i32, status.name().to_str().unwrap());
             assert!(contract.contains(&row), "{row}");

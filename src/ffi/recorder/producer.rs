@@ -4,14 +4,14 @@ use std::ffi::c_char;
 
 use hashbrown::HashMap;
 
-use super::args::{Growing, growing, optional_string, output, reserved, slice, string};
-use super::boundary::{Ended, Failure, OK, guard};
-use super::handle::{self, Kind, Object, Owned};
-use super::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
-use super::prefetch_spec::{lmcache_prefetch_spec, read_spec};
-use super::recorder::{Recorder, lmcache_recorder};
-use super::slots;
-use super::status::Status;
+use crate::ffi::border::args::{Growing, growing, optional_string, output, reserved, slice, string};
+use crate::ffi::border::boundary::{Ended, Failure, OK, guard};
+use crate::ffi::border::status::Status;
+use crate::ffi::handles::slots;
+use crate::ffi::handles::{self, Kind, Object, Owned};
+use crate::ffi::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
+use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
+use crate::ffi::recorder::{Recorder, lmcache_recorder};
 use crate::format::model::ObjectKey;
 use crate::format::native::Outcome;
 use crate::trace::recorder::{CallId, Completion, HashedCall, ScopeNumber, ThreadRecorder};
@@ -111,7 +111,7 @@ impl Producer {
     }
 
     fn find_number(&mut self, handle: *const lmcache_scope) -> Result<Option<ScopeNumber>, Failure> {
-        let is_there = slots::is_there(handle::number::<Scope, _>(handle)?);
+        let is_there = slots::is_there(handles::number::<Scope, _>(handle)?);
         let number = match self.scopes.get(&handle).filter(|_| is_there) {
             Some(number) => *number,
             None => match self.keep(handle)? {
@@ -201,10 +201,10 @@ pub unsafe extern "C" fn lmcache_producer_new(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { output(out, "out") }?;
-        handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Recorder, _>(recorder, |recorder| {
             let thread = recorder.0.thread()?;
             let producer = Producer { thread, scopes: HashMap::default(), last: None, keys: Vec::new() };
-            out.write(handle::new_owned(producer)?);
+            out.write(handles::new_owned(producer)?);
             OK
         })
     })
@@ -214,7 +214,7 @@ pub unsafe extern "C" fn lmcache_producer_new(
 /// fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_producer_free(producer: *mut lmcache_producer) -> Status {
-    guard(|| handle::free_owned::<Producer, _>(producer))
+    guard(|| handles::free_owned::<Producer, _>(producer))
 }
 
 /// Records `reserve_write`: the keys are about to be written, each an object of this layout. `call` may be NULL.
@@ -228,7 +228,7 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
     layout: *const lmcache_layout,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         let layout = self::layout(layout)?;
@@ -250,7 +250,7 @@ unsafe fn record(
     hashed: impl FnOnce() -> HashedCall,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, move |producer| {
+    handles::call_owned::<Producer, _>(producer, move |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         let recorded = producer.record(hashed(), &keys)?;
@@ -316,7 +316,7 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
         // SAFETY: the caller's promise.
         return unsafe { record(producer, keys, move || HashedCall::FinishRead { read_locks }, call) };
     }
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         keys.build(&mut producer.keys)?;
@@ -338,7 +338,7 @@ pub unsafe extern "C" fn lmcache_producer_submit_prefetch(
     request_id: *const c_char,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let (spec, skip_l2) = unsafe { read_spec(spec) }?;
         // SAFETY: as above.
@@ -362,7 +362,7 @@ pub unsafe extern "C" fn lmcache_producer_host_call(
     length: usize,
     call: *mut lmcache_call_id,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let name = unsafe { string(name, "name") }?;
         // SAFETY: as above.
@@ -384,7 +384,7 @@ pub unsafe extern "C" fn lmcache_producer_complete(
     call: lmcache_call_id,
     completion: *const lmcache_completion,
 ) -> Status {
-    handle::call_owned::<Producer, _>(producer, |producer| {
+    handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise.
         let given = unsafe { growing(completion, "completion") }?;
         reserved("reserved of the call", call.reserved)?;

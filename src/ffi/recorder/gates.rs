@@ -1,5 +1,6 @@
 //! Gates of recorders as hosts see them: words that stay for as long as the process, since a host looks at them without asking.
 
+use crate::ffi::handles::forks::ForkWatch;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 struct Gate {
@@ -12,9 +13,11 @@ struct Gate {
 /// finds them here.
 static FIRST: AtomicUsize = AtomicUsize::new(0);
 
+static FORKS: ForkWatch = ForkWatch::new();
+
 /// A new gate, shut.
-pub(super) fn add() -> &'static AtomicU32 {
-    super::forks::watch();
+pub(in crate::ffi) fn add() -> &'static AtomicU32 {
+    FORKS.watch(shut_all);
     let gate: &'static Gate =
         Box::leak(Box::new(Gate { is_open: AtomicU32::new(0), next: AtomicUsize::new(0) }));
     // Relaxed: the exchange decides.
@@ -32,7 +35,7 @@ pub(super) fn add() -> &'static AtomicU32 {
 }
 
 /// In the child of a `fork`: nobody records there what its parent records.
-pub(super) fn shut_all() {
+extern "C" fn shut_all() {
     // Acquire, with the release in `add`.
     let mut next = FIRST.load(Ordering::Acquire);
     // SAFETY: the address is that of a leaked box, or 0.

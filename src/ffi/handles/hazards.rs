@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use super::threads;
+use crate::ffi::handles::threads;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 /// Calls of one thread that can be under way at once: one, and those of callbacks within callbacks.
-pub(super) const MAX_DEPTH: usize = 4;
+pub(in crate::ffi) const MAX_DEPTH: usize = 4;
 
 /// Slots that a thread can be in at once. Each of those calls is in one, and for a moment in that of an argument; the callback that it is in
 /// holds one more.
@@ -43,7 +43,7 @@ fn all() -> impl Iterator<Item = &'static Hazards> {
 }
 
 /// Says that the calling thread is in a slot.
-pub(super) struct Hazard {
+pub(in crate::ffi) struct Hazard {
     place: &'static AtomicU32,
     /// Hazards for this one alone: of a thread whose end has come.
     borrowed: Option<&'static Hazards>,
@@ -54,7 +54,7 @@ pub(super) struct Hazard {
 impl Hazard {
     /// Notes the slot. Nothing if the thread is in too many already.
     #[inline]
-    pub(super) fn new(slot: usize) -> Option<Self> {
+    pub(in crate::ffi) fn new(slot: usize) -> Option<Self> {
         let (hazards, borrowed) = match OWN.get() {
             Some(own) => (own, None),
             None => take(),
@@ -67,7 +67,7 @@ impl Hazard {
 
     /// Notes that the thread is not in the slot any more.
     #[inline]
-    pub(super) fn clear(&self) {
+    pub(in crate::ffi) fn clear(&self) {
         // Release, with the acquire in `is_any`: what was done in the slot happened before.
         self.place.store(0, Ordering::Release);
     }
@@ -83,7 +83,7 @@ impl Drop for Hazard {
 }
 
 /// Whether some call is in a slot.
-pub(super) fn is_any(slot: usize) -> bool {
+pub(in crate::ffi) fn is_any(slot: usize) -> bool {
     all().flat_map(|hazards| &hazards.slots).any(|place| {
         // Acquire, with the release in `Hazard::clear`.
         place.load(Ordering::Acquire) == slot as u32 + 1
@@ -91,14 +91,14 @@ pub(super) fn is_any(slot: usize) -> bool {
 }
 
 /// Whether a call of this thread is in a slot.
-pub(super) fn is_own(slot: usize) -> bool {
+pub(in crate::ffi) fn is_own(slot: usize) -> bool {
     // Relaxed: written by this thread.
     let is_slot = |place: &AtomicU32| place.load(Ordering::Relaxed) == slot as u32 + 1;
     OWN.get().is_some_and(|own| own.slots.iter().any(is_slot))
 }
 
 /// Whether no other thread has hazards. To be asked behind a fence.
-pub(super) fn are_own_alone() -> bool {
+pub(in crate::ffi) fn are_own_alone() -> bool {
     let own = OWN.get().map_or(std::ptr::null(), std::ptr::from_ref);
     // Acquire, with the release in `give_back`: what a thread did before it gave them back is done.
     all().all(|hazards| std::ptr::eq(hazards, own) || !hazards.is_taken.load(Ordering::Acquire))
@@ -150,14 +150,14 @@ fn give_back(hazards: &Hazards) {
 }
 
 /// Gives back what this thread has, at its end.
-pub(super) fn give_back_own() {
+pub(in crate::ffi) fn give_back_own() {
     if let Some(hazards) = OWN.take() {
         give_back(hazards);
     }
 }
 
 /// In the child of a `fork`, whose only thread this is.
-pub(super) fn forget_all() {
+pub(in crate::ffi) fn forget_all() {
     // Relaxed: there is no other thread.
     all().flat_map(|hazards| &hazards.slots).for_each(|place| place.store(0, Ordering::Relaxed));
 }
@@ -165,8 +165,8 @@ pub(super) fn forget_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ffi::slots::tests::{ALONE, watched};
-    use crate::ffi::slots::{Entered, remove};
+    use crate::ffi::handles::slots::tests::{ALONE, watched};
+    use crate::ffi::handles::slots::{Entered, remove};
     use crate::sync::lock;
 
     thread_local! {

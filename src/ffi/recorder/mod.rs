@@ -1,4 +1,7 @@
-//! The recorder: one for the process, a producer for each thread.
+//! The recorder: one for the process, a [`producer`] for each thread. `gates`: whether recording is on, for hosts that look by themselves.
+
+mod gates;
+pub mod producer;
 
 use std::ffi::{c_char, c_void};
 use std::mem::ManuallyDrop;
@@ -6,15 +9,14 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::args::{Growing, flag, growing, optional_string, output, string};
-use super::boundary::{Ended, Failure, OK, guard};
-use super::callbacks;
-use super::gates;
-use super::growing_output::growing_output;
-use super::handle::{self, Kind, Object, Shared};
-use super::log;
-use super::status::Status;
 use crate::error::Error;
+use crate::ffi::border::args::{Growing, flag, growing, optional_string, output, string};
+use crate::ffi::border::boundary::{Ended, Failure, OK, guard};
+use crate::ffi::border::growing_output::growing_output;
+use crate::ffi::border::status::Status;
+use crate::ffi::callbacks;
+use crate::ffi::handles::{self, Kind, Object, Shared};
+use crate::ffi::log;
 use crate::sync::{Arc, Mutex, lock};
 use crate::trace::TraceRecorder;
 use crate::trace::recorder::{FullPolicy, Interning, RecorderOptions, RecorderStats, Rotation, StopCallback};
@@ -108,7 +110,7 @@ unsafe impl Growing for lmcache_recorder_stats {
 }
 
 /// A recording, which a storage manager can have a part of.
-pub(super) struct Recorder(pub(super) ManuallyDrop<Arc<TraceRecorder>>);
+pub(in crate::ffi) struct Recorder(pub(in crate::ffi) ManuallyDrop<Arc<TraceRecorder>>);
 
 impl Object for Recorder {
     const KIND: Kind = Kind::Recorder;
@@ -241,7 +243,7 @@ pub unsafe extern "C" fn lmcache_recorder_open(
         let given = unsafe { growing(options, "options") }?;
         // SAFETY: as above.
         let recorder = TraceRecorder::open(unsafe { read_options(&given) }?)?;
-        out.write(handle::new(Recorder(ManuallyDrop::new(Arc::new(recorder))))?);
+        out.write(handles::new(Recorder(ManuallyDrop::new(Arc::new(recorder))))?);
         OK
     })
 }
@@ -259,7 +261,7 @@ pub unsafe extern "C" fn lmcache_recorder_gate(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { output(out, "out") }?;
-        handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Recorder, _>(recorder, |recorder| {
             out.write(std::ptr::from_ref(recorder.0.gate(gates::add)).cast());
             OK
         })
@@ -271,7 +273,7 @@ pub unsafe extern "C" fn lmcache_recorder_gate(
 pub extern "C" fn lmcache_recorder_set_enabled(recorder: *const lmcache_recorder, is_enabled: u32) -> Status {
     guard(|| {
         let is_enabled = flag("is_enabled", is_enabled)?;
-        handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Recorder, _>(recorder, |recorder| {
             if is_enabled {
                 recorder.0.check_open()?;
             }
@@ -286,7 +288,7 @@ pub extern "C" fn lmcache_recorder_set_enabled(recorder: *const lmcache_recorder
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_flush(recorder: *const lmcache_recorder) -> Status {
     guard(|| {
-        handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Recorder, _>(recorder, |recorder| {
             callbacks::refuse_in_callback("lmcache_recorder_flush")?;
             recorder.0.flush()?;
             OK
@@ -306,7 +308,7 @@ pub unsafe extern "C" fn lmcache_recorder_get_stats(
     guard(|| {
         // SAFETY: the caller's promise.
         let out = unsafe { growing_output(out, "out") }?;
-        handle::with::<Recorder, _>(recorder, |recorder| {
+        handles::with::<Recorder, _>(recorder, |recorder| {
             out.write(&stats(&recorder.0.stats()));
             OK
         })
@@ -319,7 +321,7 @@ pub unsafe extern "C" fn lmcache_recorder_get_stats(
 /// BUSY.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_close(recorder: *const lmcache_recorder) -> Status {
-    guard(|| handle::with::<Recorder, _>(recorder, close))
+    guard(|| handles::with::<Recorder, _>(recorder, close))
 }
 
 fn close(recorder: &Recorder) -> Ended {
@@ -332,7 +334,7 @@ fn close(recorder: &Recorder) -> Ended {
 /// keeps it open (`lmcache_storage_record`), producers do not. Within a callback this does not wait until it is closed. NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_recorder_free(recorder: *mut lmcache_recorder) -> Status {
-    guard(|| handle::free::<Recorder, _>(recorder))
+    guard(|| handles::free::<Recorder, _>(recorder))
 }
 
 fn stats(stats: &RecorderStats) -> lmcache_recorder_stats {
