@@ -9,6 +9,16 @@ pub fn current_id() -> u64 {
     id as u64
 }
 
+/// The name of the calling thread, up to 15 bytes of it: what `pthread_setname_np` or Rust gave it, else that of the program.
+pub fn name() -> String {
+    // 15 bytes and a NUL, as the kernel writes them.
+    let mut name = [0_u8; 16];
+    // SAFETY: the kernel writes 16 bytes, for which there is room.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
 /// A number that no other living thread of the process has; of x86-64 and AArch64 the register in which the C library keeps it,
 /// which is read in one instruction.
 #[inline(always)]
@@ -105,4 +115,15 @@ pub fn survive_file_size_limit() {
     unsafe { libc::sigaddset(set.as_mut_ptr(), libc::SIGXFSZ) };
     // SAFETY: the set is valid, and the old one is not asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_thread_has_its_name_as_far_as_the_kernel_keeps_it() {
+        for (name, kept) in [("worker", "worker"), ("a name of 18 bytes", "a name of 18 by")] {
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(super::name);
+            assert_eq!(thread.expect("a thread").join().expect("no panic"), kept);
+        }
+    }
 }

@@ -173,19 +173,27 @@ const NO_CALL: lmcache_call_id = lmcache_call_id { number: 0, kind: 0, reserved:
 /// `out` is NULL or points to room for a number.
 #[inline(always)]
 unsafe fn end(recorded: Option<CallId>, out: *mut lmcache_call_id) -> Ended {
+    let Some(call) = recorded else {
+        // SAFETY: the caller's promise.
+        return unsafe { end_dropped(out) };
+    };
     if !out.is_null() {
-        let id = recorded.map_or(NO_CALL, |call| lmcache_call_id {
-            number: call.to_bits(),
-            kind: call.kind_number().into(),
-            reserved: 0,
-        });
+        let id = lmcache_call_id { number: call.to_bits(), kind: call.kind_number().into(), reserved: 0 };
         // SAFETY: the caller's promise.
         unsafe { out.write_unaligned(id) };
     }
-    match recorded {
-        Some(_) => OK,
-        None => Ok(Status::LMCACHE_STATUS_DROPPED),
+    OK
+}
+
+/// # Safety
+/// As for [`end`].
+#[cold]
+unsafe fn end_dropped(out: *mut lmcache_call_id) -> Ended {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write_unaligned(NO_CALL) };
     }
+    Ok(Status::LMCACHE_STATUS_DROPPED)
 }
 
 /// Makes what the calling thread records with. It lives on its own: the recorder may be closed and freed before it, and then calls are

@@ -1,7 +1,7 @@
 //! What the recording threads, the writer's thread and the host share.
 
+use std::cell::Cell;
 use std::fmt;
-use std::thread::ThreadId;
 
 use crate::clock::TickSource;
 use crate::error::Error;
@@ -35,7 +35,12 @@ pub(super) struct Shared {
     leftovers: Leftovers,
     failure: Mutex<Option<Arc<Error>>>,
     pid: u32,
-    writer: OnceLock<ThreadId>,
+}
+
+thread_local! {
+    /// The recorder whose writer this thread is, or 0. Std's own name of a thread cannot be asked for while it ends, which is when some hosts
+    /// close their recorders.
+    static WRITES_FOR: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A thread that begins to record.
@@ -133,7 +138,6 @@ impl Shared {
             leftovers: Leftovers::default(),
             failure: Mutex::default(),
             pid: std::process::id(),
-            writer: OnceLock::new(),
         }
     }
 
@@ -176,12 +180,12 @@ impl Shared {
 
     /// Said by the writer's thread when it begins.
     pub(super) fn begin(&self) {
-        let _ = self.writer.set(std::thread::current().id());
+        WRITES_FOR.set(self.id);
     }
 
     /// Whether the caller is the writer's thread: in a callback, which must not wait for itself.
     pub(super) fn is_writer(&self) -> bool {
-        self.writer.get() == Some(&std::thread::current().id())
+        WRITES_FOR.get() == self.id
     }
 
     pub(super) fn next_thread(&self) -> u32 {

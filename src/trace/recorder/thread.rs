@@ -42,10 +42,8 @@ impl ThreadRecorder {
     pub(super) fn new(shared: Arc<Shared>) -> Result<Self> {
         let (ring, consumer) = ring::create(shared.ring_bytes)?;
         let (number, losses) = (shared.next_thread(), Arc::<ThreadLosses>::default());
-        let facts = ThreadFacts {
-            os_thread_id: os::thread::current_id(),
-            name: std::thread::current().name().unwrap_or_default().to_owned(),
-        };
+        // The kernel's name, since std's cannot be asked for while a thread ends.
+        let facts = ThreadFacts { os_thread_id: os::thread::current_id(), name: os::thread::name() };
         shared.arrive(Arrival { number, facts, ring: consumer, losses: Arc::clone(&losses) });
         Ok(Self { shared, ring, losses, number, attempted: 0, numbers: Numbers::default() })
     }

@@ -288,6 +288,22 @@ static void free_scope_by_key(void *handle) {
     freed_by_keys++;
 }
 
+static void close_by_key(void *recorder) {
+    lmcache_producer *producer = producer_of((lmcache_recorder *)recorder);
+    record(producer);
+    OK(lmcache_producer_free(producer));
+    OK(lmcache_recorder_flush((lmcache_recorder *)recorder));
+    OK(lmcache_recorder_close((lmcache_recorder *)recorder));
+    OK(lmcache_recorder_free((lmcache_recorder *)recorder));
+    freed_by_keys++;
+}
+
+static void *record_and_close_late(void *recorder) {
+    leave_behind(recorder);
+    CHECK(pthread_setspecific(key, recorder) == 0);
+    return NULL;
+}
+
 static void ends(void) {
     lmcache_recorder *recorder = recorder_of("ends.lct");
     pthread_t thread;
@@ -312,6 +328,11 @@ static void ends(void) {
         join(thread);
     }
     CHECK(freed_by_keys == 40 && pthread_key_delete(key) == 0);
+    CHECK(pthread_key_create(&key, close_by_key) == 0);
+    start(&thread, record_and_close_late, recorder_of("closed_late.lct"));
+    join(thread);
+    CHECK(freed_by_keys == 41 && pthread_key_delete(key) == 0);
+    CHECK(ending_of("closed_late.lct") == LMCACHE_ENDING_CLOSED);
     OK(lmcache_recorder_close(recorder));
     lmcache_recorder_stats stats = stats_of(recorder);
     CHECK(stats.calls == 40 && stats.lost == 0 && stats.threads == 40);
