@@ -659,7 +659,7 @@ typedef struct lmcache_recorder_options {
    */
   const char *storage_config_json;
   /**
-   * Bytes of each thread's ring, a power of two from 64 KiB to 1 GiB; 0 for 1 MiB.
+   * Bytes of each thread's ring, a power of two from 4 KiB to 1 GiB; 0 for 1 MiB.
    */
   uint64_t ring_bytes;
   /**
@@ -883,7 +883,7 @@ typedef struct lmcache_completion {
    */
   uint64_t duration_ns;
   /**
-   * From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS if that is not known.
+   * From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS, or 0, if that is not known.
    */
   uint64_t data_ready_ns;
   /**
@@ -1647,7 +1647,8 @@ typedef struct lmcache_replay_progress {
 typedef uint32_t (*lmcache_progress_callback)(const struct lmcache_replay_progress *progress, void *user_data);
 
 /**
- * How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths and `l1_size_bytes` have to be set.
+ * How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths, and `config_json` or `l1_size_bytes`, have to
+ * be set.
  */
 typedef struct lmcache_replay_options {
   /**
@@ -1707,9 +1708,15 @@ typedef struct lmcache_replay_options {
    */
   uint32_t alignment;
   /**
-   * Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*.
+   * Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*. The default is LMCache's, and that of a storage manager
+   * (`config_json`) is ours.
    */
   uint32_t compat;
+  /**
+   * The whole configuration of the storage manager, as that of `lmcache_storage_options`: for a replay of what an engine recorded, its
+   * own. NULL for what the other fields say; else `compat`, `l1_size_bytes`, `eviction_policy` and `l2_adapters` are not set.
+   */
+  const char *config_json;
   /**
    * Bytes of L1. Memory that no call writes is never touched, so it may be more than the machine has.
    */
@@ -2364,7 +2371,7 @@ lmcache_status lmcache_storage_new(const struct lmcache_storage_options *options
 
 /**
  * Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
- * it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
+ * it. Only one recorder can be attached, and stays; CLOSED if it was closed. A host that attaches one does not record these calls itself. Close the recorder
  * after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
  */
 lmcache_status lmcache_storage_record(const struct lmcache_storage *storage,
@@ -2530,7 +2537,7 @@ lmcache_status lmcache_prefetch_query(struct lmcache_prefetch *prefetch,
 
 /**
  * The same, after at most `timeout_ns`: PENDING if it is not done by then. UINT64_MAX waits for as long as it takes; how long that can
- * be is in the configuration (`prefetch_timeout_ms`). Within a callback it is BUSY, unless `timeout_ns` is 0. A prefetch that another thread
+ * be is in the configuration (`prefetch_timeout_ms`). Within a callback it is BUSY, unless the prefetch is done or `timeout_ns` is 0. A prefetch that another thread
  * frees meanwhile is waited for all the same.
  *
  * The caller promises:

@@ -6,6 +6,10 @@
 #ifndef LMCACHE_ERROR_HPP
 #define LMCACHE_ERROR_HPP
 
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "lmcache.hpp needs C++17 or later; lmcache.h takes C++11"
+#endif
+
 #include <memory>
 #include <string>
 #include <utility>

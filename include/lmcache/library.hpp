@@ -21,7 +21,7 @@ inline std::string_view version() noexcept { return lmcache_version(); }
 /* Who is told what the library has to say by itself, for as long as the object lives. The process has one: a later one takes the place of an earlier
  * one, and when any of them ends nobody is told any more.
  *
- * `told` is called on threads of the library, one call at a time; the text is borrowed for the time of the call. An exception that leaves it ends
+ * `told` is called on threads of the library and of the host, on several at once; the text is borrowed for the time of the call. An exception that leaves it ends
  * the program, and this object must not be destroyed in it. */
 class log_callback {
   public:

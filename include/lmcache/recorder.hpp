@@ -137,7 +137,7 @@ class producer : public owned<lmcache_producer, lmcache_producer_free> {
     lmcache_status finish_read(const lmcache_key_list &keys, std::int64_t read_locks = 1, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_finish_read(get(), &keys, read_locks, call));
     }
-    lmcache_status submit_prefetch(const lmcache_prefetch_spec &spec, cstring_view request_id = {}, lmcache_call_id *call = nullptr) const {
+    lmcache_status submit_prefetch(const lmcache_prefetch_spec &spec, cstring_view request_id = {}, lmcache_call_id *call = nullptr) {
         return check(lmcache_producer_submit_prefetch(get(), &spec, request_id.c_str(), call));
     }
     /* A call of the host's own: a name, and bytes that mean something to it. */

@@ -24,6 +24,8 @@ struct replay_options : sized<lmcache_replay_options> {
 
     /* The traces: one, or one of each node, which are replayed at once on one clock. */
     std::vector<std::string> paths;
+    /* The whole configuration of the storage manager; empty for what the other members say. */
+    std::string config_json;
     /* Which objects leave L1 first; empty for "LRU". */
     std::string eviction_policy;
     /* L2 adapters as LMCache's JSON, for instance {"type":"fs","base_path":"/data/kv"}. */
@@ -98,6 +100,7 @@ class replay : public owned<lmcache_replay, lmcache_replay_free> {
         lmcache_replay_options asked = options;
         asked.paths = paths.data();
         asked.path_count = paths.size();
+        asked.config_json = options.config_json.empty() ? nullptr : options.config_json.c_str();
         asked.eviction_policy = options.eviction_policy.empty() ? nullptr : options.eviction_policy.c_str();
         asked.l2_adapters = l2_adapters.data();
         asked.l2_adapter_count = l2_adapters.size();
@@ -153,7 +156,9 @@ class replay : public owned<lmcache_replay, lmcache_replay_free> {
 
     template <class Function> static bool tell(void *told, const lmcache_replay_progress &progress) {
         Function &function = *static_cast<Function *>(told);
-        if constexpr (std::is_void_v<std::invoke_result_t<Function &, const lmcache_replay_progress &>>) {
+        using answer = std::invoke_result_t<Function &, const lmcache_replay_progress &>;
+        static_assert(std::is_void_v<answer> || std::is_same_v<answer, bool>, "who is told of a replay's progress returns nothing, or whether to go on");
+        if constexpr (std::is_void_v<answer>) {
             function(progress);
             return true;
         } else {

@@ -192,7 +192,10 @@ struct Asked {
 impl Asked {
     fn new(given: &lmcache_convert_options) -> Result<Self, Failure> {
         if given.form > LMCACHE_CONVERT_TO_COMPACT {
-            return Err(Failure::invalid(format!("there is no form {}", given.form)));
+            return Err(Failure::invalid(format!(
+                "form is {}; it is LMCACHE_CONVERT_TO_OTHER (0) to LMCACHE_CONVERT_TO_COMPACT (3)",
+                given.form
+            )));
         }
         let omits_salts = flag("omits_salts", given.omits_salts)?;
         let export = ExportOptions {

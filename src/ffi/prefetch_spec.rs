@@ -97,12 +97,20 @@ pub(super) unsafe fn read_spec(
         fetching_policy: match spec.fetching_policy {
             LMCACHE_FETCH_PREFIX => FetchingPolicy::Prefix,
             LMCACHE_FETCH_FULL => FetchingPolicy::Full,
-            other => return Err(Failure::invalid(format!("there is no fetching policy {other}"))),
+            other => {
+                return Err(Failure::invalid(format!(
+                    "fetching_policy is {other}; it is LMCACHE_FETCH_PREFIX (0) or LMCACHE_FETCH_FULL (1)"
+                )));
+            }
         },
         lock_mode: match spec.lock_mode {
             LMCACHE_LOCK => LockMode::Lock,
             LMCACHE_NO_LOCK => LockMode::NoLock,
-            other => return Err(Failure::invalid(format!("there is no lock mode {other}"))),
+            other => {
+                return Err(Failure::invalid(format!(
+                    "lock_mode is {other}; it is LMCACHE_LOCK (0) or LMCACHE_NO_LOCK (1)"
+                )));
+            }
         },
     };
     Ok((made, flag("skip_l2", spec.skip_l2)?))

@@ -80,8 +80,10 @@ impl StorageManager {
     /// # Errors
     /// If there is a hook already.
     pub fn attach_hook(&self, hook: Arc<dyn CallHook>) -> Result<()> {
-        let taken = Error::invalid("the storage manager has a hook already")
-            .with_hint("a recorder that is switched off costs one load a call: leave it attached");
+        let taken = Error::invalid(
+            "the calls of this storage manager are recorded already: there is one recorder for each",
+        )
+        .with_hint("a recorder that is switched off costs one load a call: leave it attached");
         self.hook.set(hook).map_err(|_| taken)
     }
 

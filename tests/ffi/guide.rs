@@ -21,7 +21,7 @@ fn program_of(language: &str) -> String {
 #[test]
 fn what_it_shows_in_c_runs() {
     let host = Host::compile_text("guide.c", &program_of("c"));
-    assert_eq!(host.succeed(&[]), "0 of 0 chunks served\n");
+    assert_eq!(host.succeed(&[]), "2 calls, 0 of 0 chunks served\n");
     assert!(host.folder().join("engine.lct").exists());
 }
 

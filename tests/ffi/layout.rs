@@ -121,7 +121,7 @@ fn of_traces_in_rust() -> Vec<String> {
         }
         lmcache_replay_options {
             struct_size, read_mode, paths, path_count, pace, order, pace_value, workers, low_cpu, from_s,
-            to_s, loops, tenants, alignment, compat, l1_size_bytes, eviction_policy, l2_adapters,
+            to_s, loops, tenants, alignment, compat, config_json, l1_size_bytes, eviction_policy, l2_adapters,
             l2_adapter_count, l2_namespace, reserved, progress_interval_ns, on_progress,
             on_progress_user_data,
         }

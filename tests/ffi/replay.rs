@@ -76,6 +76,16 @@ fn a_host_replays_with_the_results_of_the_command_line() {
 }
 
 #[test]
+fn a_replay_takes_a_whole_configuration() {
+    let host = Host::compile("replay.c");
+    let file = unpack_to_file("traces/small.lct");
+    let path = file.path.to_str().expect("UTF-8");
+    let said = host.succeed(&["configured", path]);
+    let (numbers, _) = said.split_once('\n').expect("numbers and JSON");
+    assert!(host.succeed(&["play", path]).starts_with(numbers), "{said}");
+}
+
+#[test]
 fn several_traces_are_replayed_at_once() {
     let host = Host::compile("replay.c");
     let file = unpack_to_file("traces/small.lct");

@@ -42,7 +42,9 @@ pub(super) fn read_mode(number: u32) -> Result<ReadMode, Failure> {
         LMCACHE_READ_BUFFERED => Ok(ReadMode::buffered()),
         // SAFETY: the host says that nobody shortens the file or changes bytes in it.
         LMCACHE_READ_MAPPED => Ok(unsafe { ReadMode::mapped() }),
-        other => Err(Failure::invalid(format!("there is no read mode {other}"))),
+        other => Err(Failure::invalid(format!(
+            "the read mode is {other}; it is LMCACHE_READ_BUFFERED (0) or LMCACHE_READ_MAPPED (1)"
+        ))),
     }
 }
 

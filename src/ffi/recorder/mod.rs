@@ -46,7 +46,7 @@ pub struct lmcache_recorder_options {
     pub node: *const c_char,
     /// LMCache's configuration of the storage manager as JSON, for the file; may be NULL. Its SHA-256 goes with it.
     pub storage_config_json: *const c_char,
-    /// Bytes of each thread's ring, a power of two from 64 KiB to 1 GiB; 0 for 1 MiB.
+    /// Bytes of each thread's ring, a power of two from 4 KiB to 1 GiB; 0 for 1 MiB.
     pub ring_bytes: u64,
     /// A file of this length is followed by another; 0 for never.
     pub max_file_bytes: u64,
@@ -155,6 +155,14 @@ impl OnStop {
     }
 }
 
+/// What is written into the file is shown to people, and compared with other configurations.
+fn check_json(json: &str) -> Result<(), Failure> {
+    let looked_at: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(json);
+    looked_at
+        .map(drop)
+        .map_err(|error| Failure::invalid(format!("storage_config_json is no JSON object: {error}")))
+}
+
 /// # Safety
 /// The pointers of `given` are what their fields say.
 unsafe fn read_options(given: &lmcache_recorder_options) -> Result<RecorderOptions, Failure> {
@@ -166,6 +174,7 @@ unsafe fn read_options(given: &lmcache_recorder_options) -> Result<RecorderOptio
     }
     // SAFETY: as above.
     if let Some(json) = unsafe { optional_string(given.storage_config_json, "storage_config_json") }? {
+        check_json(json)?;
         options = options.with_storage_config(json, sha256_hex(json));
     }
     options.full_policy = full_policy(given.full_policy)?;

@@ -67,7 +67,7 @@ pub struct lmcache_completion {
     pub hit_keys: u32,
     /// How long the call took.
     pub duration_ns: u64,
-    /// From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS if that is not known.
+    /// From the call to the moment its data was there; LMCACHE_NOT_KNOWN_NS, or 0, if that is not known.
     pub data_ready_ns: u64,
     /// Bytes of the objects of those keys.
     pub bytes: u64,
@@ -397,12 +397,16 @@ pub unsafe extern "C" fn lmcache_producer_complete(
         let given = unsafe { growing(completion, "completion") }?;
         reserved("reserved of the call", call.reserved)?;
         let outcome = u8::try_from(given.outcome).ok().and_then(Outcome::from_number);
-        let outcome =
-            outcome.ok_or_else(|| Failure::invalid(format!("there is no outcome {}", given.outcome)))?;
+        let outcome = outcome.ok_or_else(|| {
+            Failure::invalid(format!(
+                "outcome is {}; it is LMCACHE_OUTCOME_DONE (1) to LMCACHE_OUTCOME_RAISED (4)",
+                given.outcome
+            ))
+        })?;
         let completion = Completion {
             outcome,
             duration_ns: given.duration_ns,
-            data_ready_ns: (given.data_ready_ns != LMCACHE_NOT_KNOWN_NS).then_some(given.data_ready_ns),
+            data_ready_ns: Some(given.data_ready_ns).filter(|ns| ![0, LMCACHE_NOT_KNOWN_NS].contains(ns)),
             requested_keys: given.requested_keys,
             hit_keys: given.hit_keys,
             bytes: given.bytes,

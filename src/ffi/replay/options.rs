@@ -55,7 +55,8 @@ pub const LMCACHE_NAMESPACE_KEEP: u32 = 2;
 /// L2 adapters of a replay, at most.
 pub const LMCACHE_MAX_L2_ADAPTERS: usize = 64;
 
-/// How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths and `l1_size_bytes` have to be set.
+/// How to replay. `LMCACHE_REPLAY_OPTIONS_INIT` has the defaults, which are zero; the paths, and `config_json` or `l1_size_bytes`, have to
+/// be set.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[allow(non_camel_case_types, reason = "the name in C")]
@@ -88,8 +89,12 @@ pub struct lmcache_replay_options {
     pub tenants: u32,
     /// Where several traces lie beside each other: LMCACHE_ALIGN_*.
     pub alignment: u32,
-    /// Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*.
+    /// Whose behaviour counts where LMCache's is a known defect: LMCACHE_COMPAT_*. The default is LMCache's, and that of a storage manager
+    /// (`config_json`) is ours.
     pub compat: u32,
+    /// The whole configuration of the storage manager, as that of `lmcache_storage_options`: for a replay of what an engine recorded, its
+    /// own. NULL for what the other fields say; else `compat`, `l1_size_bytes`, `eviction_policy` and `l2_adapters` are not set.
+    pub config_json: *const c_char,
     /// Bytes of L1. Memory that no call writes is never touched, so it may be more than the machine has.
     pub l1_size_bytes: u64,
     /// Which objects leave L1 first: "LRU", "noop", ...; NULL is LRU.
@@ -197,7 +202,11 @@ fn pacing(given: &lmcache_replay_options) -> Result<ReplayOptions, Failure> {
         LMCACHE_PACE_SPEED => Pace::speed(given.pace_value).ok_or_else(out_of_range)?,
         LMCACHE_PACE_RATE => Pace::rate(given.pace_value).ok_or_else(out_of_range)?,
         LMCACHE_PACE_ASAP => Pace::Asap,
-        other => return Err(Failure::invalid(format!("there is no pace {other}"))),
+        other => {
+            return Err(Failure::invalid(format!(
+                "pace is {other}; it is LMCACHE_PACE_RECORDED (0) to LMCACHE_PACE_ASAP (3)"
+            )));
+        }
     };
     let usual = if pace == Pace::Recorded { Order::Recorded } else { Order::Causal };
     let order = choose(given.order, &[usual, Order::Recorded, Order::Causal], "order")?;
@@ -240,10 +249,27 @@ fn part(given: &lmcache_replay_options) -> Result<Part, Failure> {
     })
 }
 
+fn whole_config(given: &lmcache_replay_options, json: &str) -> Result<StorageManagerConfig, Failure> {
+    let is_set = given.compat != 0
+        || given.l1_size_bytes != 0
+        || !given.eviction_policy.is_null()
+        || given.l2_adapter_count != 0;
+    if is_set {
+        return Err(Failure::invalid(
+            "config_json is the whole configuration: compat, l1_size_bytes, eviction_policy and l2_adapters must not be set beside it",
+        ));
+    }
+    Ok(StorageManagerConfig::from_json(json).map_err(|error| error.with_context("in", "config_json"))?)
+}
+
 /// # Safety
 /// The pointers of `given` are what their fields say.
 unsafe fn config(given: &lmcache_replay_options) -> Result<StorageManagerConfig, Failure> {
     // SAFETY: passed on, here and below.
+    if let Some(json) = unsafe { optional_string(given.config_json, "config_json") }? {
+        return whole_config(given, json);
+    }
+    // SAFETY: as above.
     let policy = unsafe { optional_string(given.eviction_policy, "eviction_policy") }?;
     let policy = EvictionPolicyKind::from_name(policy.unwrap_or("LRU"))?;
     let adapters = (given.l2_adapters, given.l2_adapter_count);
@@ -251,7 +277,7 @@ unsafe fn config(given: &lmcache_replay_options) -> Result<StorageManagerConfig,
     let adapters = unsafe { strings(adapters.0, adapters.1, LMCACHE_MAX_L2_ADAPTERS, "l2_adapters") }?;
     let compat = choose(given.compat, &[Compat::Lmcache, Compat::Native], "compat")?;
     if given.l1_size_bytes == 0 {
-        return Err(Failure::invalid("a replay needs an L1: l1_size_bytes is 0"));
+        return Err(Failure::invalid("a replay needs an L1: l1_size_bytes is 0, and config_json is NULL"));
     }
     let mut config = StorageManagerConfig::l1_only(given.l1_size_bytes, policy);
     for l1 in &mut config.l1_managers {

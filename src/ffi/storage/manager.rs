@@ -113,7 +113,7 @@ pub unsafe extern "C" fn lmcache_storage_new(
 }
 
 /// Records every call on this storage manager from now on, while `recorder` is on: the six that LMCache records, each with what became of
-/// it. Only one recorder can be attached, and stays. A host that attaches one does not record these calls itself. Close the recorder
+/// it. Only one recorder can be attached, and stays; CLOSED if it was closed. A host that attaches one does not record these calls itself. Close the recorder
 /// after the storage manager; one that is freed without that is closed when the storage manager and its prefetches are freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_storage_record(
@@ -123,6 +123,7 @@ pub extern "C" fn lmcache_storage_record(
     guard(|| {
         handles::with::<Storage, _>(storage, |storage| {
             handles::with::<Recorder, _>(recorder, |recorder| {
+                recorder.0.check_open()?;
                 capture::attach(&storage.manager, Arc::clone(&recorder.0))?;
                 OK
             })

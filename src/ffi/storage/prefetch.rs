@@ -256,7 +256,7 @@ pub unsafe extern "C" fn lmcache_prefetch_query(
 }
 
 /// The same, after at most `timeout_ns`: PENDING if it is not done by then. UINT64_MAX waits for as long as it takes; how long that can
-/// be is in the configuration (`prefetch_timeout_ms`). Within a callback it is BUSY, unless `timeout_ns` is 0. A prefetch that another thread
+/// be is in the configuration (`prefetch_timeout_ms`). Within a callback it is BUSY, unless the prefetch is done or `timeout_ns` is 0. A prefetch that another thread
 /// frees meanwhile is waited for all the same.
 ///
 /// # Safety

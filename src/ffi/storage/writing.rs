@@ -94,7 +94,11 @@ pub unsafe extern "C" fn lmcache_storage_reserve_write(
             LMCACHE_WRITE_NEW => WriteMode::New,
             LMCACHE_WRITE_UPDATE => WriteMode::Update,
             LMCACHE_WRITE_ALL => WriteMode::All,
-            other => return Err(Failure::invalid(format!("there is no write mode {other}"))),
+            other => {
+                return Err(Failure::invalid(format!(
+                    "mode is {other}; it is LMCACHE_WRITE_NEW (0) to LMCACHE_WRITE_ALL (2)"
+                )));
+            }
         };
         let reserved = manager.reserve_write_with_mode(keys, &layout, mode)?;
         buffers.write((0..keys.len()).map(|position| write_buffer(&reserved, position)));

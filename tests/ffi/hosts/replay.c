@@ -178,6 +178,26 @@ static void refused(const char *const *paths, size_t count) {
     OK(lmcache_replay_free(replay));
 }
 
+/* The whole configuration in place of its parts: the same answers where it says the same, and not both. */
+static void configured(const char *const *paths, size_t count) {
+    lmcache_replay_options options = options_of(paths, count);
+    options.config_json = "{\"l1_size_gb\": 0.25, \"eviction_policy\": \"LRU\", \"compat\": \"lmcache\"}";
+    lmcache_replay *replay = NULL;
+    STATUS(lmcache_replay_new(&options, &replay), LMCACHE_STATUS_INVALID_ARGUMENT);
+    char why[256];
+    lmcache_last_error(why, sizeof why);
+    CHECK(strstr(why, "config_json is the whole configuration"));
+    options.l1_size_bytes = 0;
+    OK(lmcache_replay_new(&options, &replay));
+    OK(lmcache_replay_run(replay));
+    print(replay);
+    OK(lmcache_replay_free(replay));
+    options.config_json = "{\"l1_size_gb\": 0.25, \"eviction_policy\": \"LRU\", \"l3\": 1}";
+    STATUS(lmcache_replay_new(&options, &replay), LMCACHE_STATUS_INVALID_ARGUMENT);
+    options.config_json = NULL;
+    STATUS(lmcache_replay_new(&options, &replay), LMCACHE_STATUS_INVALID_ARGUMENT);
+}
+
 int main(int count, char **words) {
     if (count >= 3 && strcmp(words[1], "refused") == 0) {
         /* Stacks that a narrow limit has no room for; read once, before the first thread. */
@@ -189,6 +209,8 @@ int main(int count, char **words) {
     const char *const *paths = (const char *const *)&words[2];
     if (strcmp(words[1], "play") == 0)
         play(paths, (size_t)count - 2);
+    else if (strcmp(words[1], "configured") == 0)
+        configured(paths, (size_t)count - 2);
     else
         cancelled(paths, (size_t)count - 2);
     return 0;

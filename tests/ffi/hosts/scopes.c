@@ -14,6 +14,23 @@ static lmcache_scope *scope_of(unsigned request) {
     return scope;
 }
 
+/* A storage manager takes no recorder that is closed, and another one then. */
+static void attached(lmcache_recorder *closed) {
+    lmcache_storage_options options = LMCACHE_STORAGE_OPTIONS_INIT;
+    options.config_json = "{\"l1_size_gb\": 0.001, \"eviction_policy\": \"LRU\"}";
+    lmcache_storage *storage = NULL;
+    OK(lmcache_storage_new(&options, &storage));
+    STATUS(lmcache_storage_record(storage, closed), LMCACHE_STATUS_CLOSED);
+    lmcache_recorder_options open = LMCACHE_RECORDER_OPTIONS_INIT;
+    open.path = "open.lct";
+    lmcache_recorder *recorder = NULL;
+    OK(lmcache_recorder_open(&open, &recorder));
+    OK(lmcache_storage_record(storage, recorder));
+    STATUS(lmcache_storage_record(storage, recorder), LMCACHE_STATUS_INVALID_ARGUMENT);
+    OK(lmcache_storage_free(storage));
+    OK(lmcache_recorder_free(recorder));
+}
+
 int main(void) {
     lmcache_recorder_options options = LMCACHE_RECORDER_OPTIONS_INIT;
     options.path = "scopes.lct";
@@ -44,7 +61,10 @@ int main(void) {
     STATUS(lmcache_producer_finish_write(producer, &keys, NULL), LMCACHE_STATUS_INVALID_HANDLE);
     OK(lmcache_producer_free(producer));
     OK(lmcache_recorder_close(recorder));
+    attached(recorder);
     OK(lmcache_recorder_free(recorder));
+    options.storage_config_json = "{not json";
+    STATUS(lmcache_recorder_open(&options, &recorder), LMCACHE_STATUS_INVALID_ARGUMENT);
 
     lmcache_reader *reader = NULL;
     OK(lmcache_reader_open("scopes.lct", LMCACHE_READ_MAPPED, &reader));
