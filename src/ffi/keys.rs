@@ -5,9 +5,9 @@ use std::ffi::c_char;
 use super::border::args::{output, reference, slice, string};
 use super::border::boundary::{Failure, OK, guard};
 use super::border::status::Status;
-use super::handles::{self, Kind, Object, Shared};
+use super::handles::{self, Kind, Object, Shared, slots};
 use crate::format::model::interner::put_key;
-use crate::format::model::{ChunkHash, Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
+use crate::format::model::{Dtype, KeyScope, MemoryLayoutDesc, ObjectKey};
 use crate::sync::Arc;
 
 /// Keys of a list, at most.
@@ -138,20 +138,51 @@ impl<'a> Keys<'a> {
         }
         Ok(Self { hashes, hash_bytes, count, scope: list.scope, scopes })
     }
+}
 
-    /// Makes `keys`, those of a call that is done with, the keys of this list.
-    pub(super) fn build(&self, keys: &mut Vec<ObjectKey>) -> Result<(), Failure> {
-        keys.truncate(self.count);
-        if self.count == 0 {
-            return Ok(());
+/// Keys that are kept when a call is over, at most.
+const MOST_KEPT_KEYS: usize = 4096;
+
+/// The keys of a call, and the scope that they have in common. The next call's are written over them: so nothing is allocated, and a scope
+/// that stays the same is neither looked up nor counted.
+#[derive(Default)]
+pub(super) struct KeptKeys {
+    keys: Vec<ObjectKey>,
+    scope: Option<(*const lmcache_scope, Arc<KeyScope>)>,
+}
+
+impl KeptKeys {
+    pub(super) const fn new() -> Self {
+        Self { keys: Vec::new(), scope: None }
+    }
+
+    /// The keys of a list.
+    pub(super) fn of(&mut self, list: &Keys<'_>) -> Result<&[ObjectKey], Failure> {
+        self.keys.truncate(list.count);
+        if list.count == 0 {
+            return Ok(&[]);
         }
-        keys.try_reserve(self.count - keys.len()).map_err(|_| no_room(self.count))?;
-        let hashes = self.hashes.chunks_exact(self.hash_bytes).map(ChunkHash::new).enumerate();
-        let Some(scopes) = self.scopes else {
-            let scope = scope(self.scope)?;
-            hashes.for_each(|(place, hash)| put_key(keys, place, hash, &scope));
-            return Ok(());
+        self.keys.try_reserve(list.count - self.keys.len()).map_err(|_| no_room(list.count))?;
+        match list.scopes {
+            None => self.build_in_one_scope(list)?,
+            Some(scopes) => self.build(list, scopes)?,
+        }
+        Ok(&self.keys)
+    }
+
+    fn build_in_one_scope(&mut self, list: &Keys<'_>) -> Result<(), Failure> {
+        let Self { keys, scope } = self;
+        let scope = match scope {
+            Some((known, scope)) if *known == list.scope && slots::is_there(known.addr() as u64) => scope,
+            _ => &mut scope.insert((list.scope, self::scope(list.scope)?)).1,
         };
+        let hashes = list.hashes.chunks_exact(list.hash_bytes).enumerate();
+        hashes.for_each(|(place, hash)| put_key(keys, place, hash, scope));
+        Ok(())
+    }
+
+    fn build(&mut self, list: &Keys<'_>, scopes: &[*const lmcache_scope]) -> Result<(), Failure> {
+        let hashes = list.hashes.chunks_exact(list.hash_bytes).enumerate();
         // Neighbours mostly have the same one.
         let mut last: Option<(*const lmcache_scope, Arc<KeyScope>)> = None;
         for ((place, hash), handle) in hashes.zip(scopes) {
@@ -161,10 +192,23 @@ impl<'a> Keys<'a> {
                 Some(scope) => scope,
                 None => scope(*handle)?,
             };
-            put_key(keys, place, hash, &scope);
+            put_key(&mut self.keys, place, hash, &scope);
             last = Some((*handle, scope));
         }
         Ok(())
+    }
+
+    /// The call is over: what takes much memory goes.
+    pub(super) fn trim(&mut self) {
+        let is_much = self.keys.capacity() > MOST_KEPT_KEYS;
+        if is_much || self.keys.first().is_some_and(|key| key.chunk_hash().as_inline().is_none()) {
+            self.keys = Vec::new();
+        }
+    }
+
+    /// The keys, for who keeps them.
+    pub(super) fn into_keys(self) -> Vec<ObjectKey> {
+        self.keys
     }
 }
 

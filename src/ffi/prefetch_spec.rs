@@ -2,7 +2,7 @@
 
 use super::border::args::{flag, reference, reserved, slice};
 use super::border::boundary::Failure;
-use super::keys::{Keys, layout, lmcache_key_list, lmcache_layout};
+use super::keys::{KeptKeys, Keys, layout, lmcache_key_list, lmcache_layout};
 use crate::format::model::{FetchingPolicy, GroupedObjectKeys, LockMode, PrefetchTaskSpec};
 use crate::sync::Arc;
 
@@ -82,10 +82,10 @@ pub(super) unsafe fn read_spec(
         reserved("reserved of a row", row.reserved)?;
         // SAFETY: as above.
         let list = unsafe { Keys::new(&raw const row.keys) }?;
-        let mut keys = Vec::new();
-        list.build(&mut keys)?;
+        let mut keys = KeptKeys::new();
+        keys.of(&list)?;
         Ok::<_, Failure>(GroupedObjectKeys {
-            keys,
+            keys: keys.into_keys(),
             object_group_id: row.object_group_id,
             layout: Arc::unwrap_or_clone(layout(row.layout)?),
             sliding_window_size: row.sliding_window_size,

@@ -9,10 +9,11 @@ use crate::ffi::border::boundary::{Ended, Failure, OK, guard};
 use crate::ffi::border::status::Status;
 use crate::ffi::handles::slots;
 use crate::ffi::handles::{self, Kind, Object, Owned};
-use crate::ffi::keys::{Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope};
+use crate::ffi::keys::{
+    KeptKeys, Keys, Scope, layout, lmcache_key_list, lmcache_layout, lmcache_scope, scope,
+};
 use crate::ffi::prefetch_spec::{lmcache_prefetch_spec, read_spec};
 use crate::ffi::recorder::{Recorder, lmcache_recorder};
-use crate::format::model::ObjectKey;
 use crate::format::native::Outcome;
 use crate::trace::recorder::{CallId, Completion, HashedCall, ScopeNumber, ThreadRecorder};
 
@@ -85,7 +86,7 @@ struct Producer {
     /// The one that was used last; nearly always the one that is used next.
     last: Option<(*const lmcache_scope, ScopeNumber)>,
     /// The keys of the last call that could not be recorded by its hashes alone, which the next one's are written over.
-    keys: Vec<ObjectKey>,
+    keys: KeptKeys,
 }
 
 // SAFETY: handles are numbers, and are compared, not followed.
@@ -153,14 +154,15 @@ impl Producer {
 
     #[cold]
     fn record_built(&mut self, call: HashedCall, keys: &Keys<'_>) -> Result<Option<CallId>, Failure> {
-        keys.build(&mut self.keys)?;
-        let (thread, keys) = (&mut self.thread, &self.keys);
-        Ok(match call {
+        let (thread, keys) = (&mut self.thread, self.keys.of(keys)?);
+        let recorded = match call {
             HashedCall::FinishWrite => thread.finish_write(keys),
             HashedCall::ReadEnter => thread.read_enter(keys),
             HashedCall::ReadExit => thread.read_exit(keys),
             HashedCall::FinishRead { read_locks } => thread.finish_read_prefetched(keys, read_locks.into()),
-        })
+        };
+        self.keys.trim();
+        Ok(recorded)
     }
 }
 
@@ -211,7 +213,7 @@ pub unsafe extern "C" fn lmcache_producer_new(
         let out = unsafe { output(out, "out") }?;
         handles::with::<Recorder, _>(recorder, |recorder| {
             let thread = recorder.0.thread()?;
-            let producer = Producer { thread, scopes: HashMap::default(), last: None, keys: Vec::new() };
+            let producer = Producer { thread, scopes: HashMap::default(), last: None, keys: KeptKeys::new() };
             out.write(handles::new_owned(producer)?);
             OK
         })
@@ -240,8 +242,8 @@ pub unsafe extern "C" fn lmcache_producer_reserve_write(
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
         let layout = self::layout(layout)?;
-        keys.build(&mut producer.keys)?;
-        let recorded = producer.thread.reserve_write(&producer.keys, &layout);
+        let recorded = producer.thread.reserve_write(producer.keys.of(&keys)?, &layout);
+        producer.keys.trim();
         // SAFETY: as above.
         unsafe { end(recorded, call) }
     })
@@ -327,8 +329,8 @@ pub unsafe extern "C" fn lmcache_producer_finish_read(
     handles::call_owned::<Producer, _>(producer, |producer| {
         // SAFETY: the caller's promise, here and below.
         let keys = unsafe { Keys::new(keys) }?;
-        keys.build(&mut producer.keys)?;
-        let recorded = producer.thread.finish_read_prefetched(&producer.keys, read_locks);
+        let recorded = producer.thread.finish_read_prefetched(producer.keys.of(&keys)?, read_locks);
+        producer.keys.trim();
         // SAFETY: as above.
         unsafe { end(recorded, call) }
     })

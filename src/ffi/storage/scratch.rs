@@ -1,5 +1,4 @@
-//! Keys for the time of a call, written over those that the thread had in the call before: so nothing is allocated, and no scope is
-//! counted up and down for each key.
+//! Keys for the time of a call, written over those that the thread had in the call before.
 
 use std::cell::Cell;
 
@@ -8,16 +7,12 @@ use crate::ffi::border::args::slice;
 use crate::ffi::border::boundary::{Ended, Failure, guard};
 use crate::ffi::border::status::Status;
 use crate::ffi::handles;
-use crate::ffi::keys::{Keys, LMCACHE_MAX_KEYS, lmcache_key_list};
+use crate::ffi::keys::{KeptKeys, Keys, LMCACHE_MAX_KEYS, lmcache_key_list};
 use crate::format::model::ObjectKey;
-use crate::format::model::key::INLINE_HASH_BYTES;
 use crate::storage::{L1Owners, StorageManager};
 
-/// Room for so many keys is kept, and their hashes if they are short.
-const KEPT_KEYS: usize = 4096;
-
 thread_local! {
-    static KEYS: Cell<Vec<ObjectKey>> = const { Cell::new(Vec::new()) };
+    static KEYS: Cell<KeptKeys> = const { Cell::new(KeptKeys::new()) };
 }
 
 /// A whole call on the keys of a list, and, if the caller says so, the L1 that each lies in.
@@ -44,14 +39,10 @@ pub(super) unsafe fn on_keys(
 
 /// Runs `call` with the keys of a list.
 fn with_keys(list: &Keys<'_>, call: impl FnOnce(&[ObjectKey]) -> Ended) -> Ended {
-    let mut keys = KEYS.try_with(Cell::take).unwrap_or_default();
-    let ended = list.build(&mut keys).and_then(|()| call(&keys));
-    if list.hash_bytes > INLINE_HASH_BYTES {
-        keys.clear();
-    }
-    if keys.capacity() <= KEPT_KEYS {
-        let _ = KEYS.try_with(|kept| kept.set(keys));
-    }
+    let mut kept = KEYS.try_with(Cell::take).unwrap_or_default();
+    let ended = kept.of(list).and_then(call);
+    kept.trim();
+    let _ = KEYS.try_with(|keys| keys.set(kept));
     ended
 }
 

@@ -90,7 +90,7 @@ impl KeyListBuilder<'_> {
     pub fn push(&mut self, view: KeyView<'_>) -> Result<()> {
         match self.keys.get_mut(self.written) {
             Some(place) if is_scope_of(place.scope(), &view) => {
-                place.set_chunk_hash(ChunkHash::new(view.chunk_hash));
+                place.set_chunk_hash(view.chunk_hash);
             }
             Some(place) => *place = self.interner.key(view)?,
             None => self.keys.push(self.interner.key(view)?),
@@ -111,11 +111,11 @@ impl KeyListBuilder<'_> {
 /// Puts a key where the next one of a list belongs, over what stands there: an [`ObjectKey`] of a call that is done with, nearly always
 /// of the same scope.
 #[inline]
-pub(crate) fn put_key(keys: &mut Vec<ObjectKey>, place: usize, chunk_hash: ChunkHash, scope: &Arc<KeyScope>) {
+pub(crate) fn put_key(keys: &mut Vec<ObjectKey>, place: usize, chunk_hash: &[u8], scope: &Arc<KeyScope>) {
     match keys.get_mut(place) {
         Some(key) if Arc::ptr_eq(key.scope(), scope) => key.set_chunk_hash(chunk_hash),
-        Some(key) => *key = ObjectKey::new(chunk_hash, Arc::clone(scope)),
-        None => keys.push(ObjectKey::new(chunk_hash, Arc::clone(scope))),
+        Some(key) => *key = ObjectKey::new(ChunkHash::new(chunk_hash), Arc::clone(scope)),
+        None => keys.push(ObjectKey::new(ChunkHash::new(chunk_hash), Arc::clone(scope))),
     }
 }
 

@@ -47,6 +47,18 @@ impl ChunkHash {
         Self(HashRepr::Inline { len_bytes: bytes.len() as u8, words })
     }
 
+    /// Becomes the hash of `bytes`. One of LMCache's is stored where another one was, and nothing is built to be copied.
+    #[inline]
+    pub(crate) fn set(&mut self, bytes: &[u8]) {
+        match (&mut self.0, <&[u8; INLINE_HASH_BYTES]>::try_from(bytes)) {
+            (HashRepr::Inline { len_bytes, words }, Ok(whole)) => {
+                *len_bytes = INLINE_HASH_BYTES as u8;
+                *words = bytemuck::pod_read_unaligned(whole);
+            }
+            _ => *self = Self::new(bytes),
+        }
+    }
+
     /// The bytes of a hash that is held in the key, filled up with zeros, and how many there are.
     #[inline(always)]
     pub fn as_inline(&self) -> Option<(&[u8; INLINE_HASH_BYTES], u8)> {
@@ -233,8 +245,8 @@ impl ObjectKey {
 
     /// Puts another chunk in its place.
     #[inline]
-    pub(super) fn set_chunk_hash(&mut self, chunk_hash: ChunkHash) {
-        self.chunk_hash = chunk_hash;
+    pub(super) fn set_chunk_hash(&mut self, chunk_hash: &[u8]) {
+        self.chunk_hash.set(chunk_hash);
     }
 
     /// The other four fields.
@@ -348,5 +360,11 @@ mod tests {
             assert_eq!(ChunkHash::new(&bytes).as_bytes(), bytes);
         }
         assert_ne!(ChunkHash::new(&[0]), ChunkHash::new(&[0, 0]));
+        let lengths = [0, 1, INLINE_HASH_BYTES, INLINE_HASH_BYTES + 1];
+        for (before, after) in lengths.into_iter().flat_map(|before| lengths.map(|after| (before, after))) {
+            let (mut hash, bytes) = (ChunkHash::new(&vec![7; before]), vec![9; after]);
+            hash.set(&bytes);
+            assert_eq!(hash, ChunkHash::new(&bytes), "{before} {after}");
+        }
     }
 }
