@@ -77,9 +77,6 @@ inline lmcache_key_list keys(span<const hash> hashes, const scope &of) noexcept 
     return {reinterpret_cast<const std::uint8_t *>(hashes.data()), hashes.size(), sizeof(hash), of.get(), nullptr};
 }
 
-/* A vector that is gone when the list is used. */
-lmcache_key_list keys(std::vector<hash> &&hashes, const scope &of) = delete;
-
 /* One row of a prefetch: the keys of one object group and rank, of which the last `sliding_window_size` are needed, or all if it is -1. Keys and
  * layout are borrowed, as of a list of keys. */
 inline lmcache_prefetch_row prefetch_row(const lmcache_key_list &keys, const layout &as, std::int64_t sliding_window_size = -1,
