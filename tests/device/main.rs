@@ -1,0 +1,6 @@
+//! Paged caches, plans and the reference device, from outside.
+
+mod cases;
+mod lmcache;
+mod reference;
+mod streams;
