@@ -5,7 +5,9 @@
 //!   blocks are which objects. [`plan`]: the same as runs of bytes.
 //! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are.
 //! * [`stream`]: what every device can do. [`host`]: a device without a GPU, the reference.
+//! * [`cuda`]: whether this machine has a CUDA device.
 
+pub mod cuda;
 pub mod format;
 pub mod host;
 pub mod layout;

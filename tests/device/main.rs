@@ -2,5 +2,6 @@
 
 mod cases;
 mod lmcache;
+mod probe;
 mod reference;
 mod streams;
