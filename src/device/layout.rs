@@ -385,13 +385,14 @@ mod tests {
 
     #[test]
     fn sizes_at_their_limits_are_taken_and_one_past_is_not() {
-        let with = |change: fn(&mut PageBufferShape, u64), size| {
+        type Change = fn(&mut PageBufferShape, u64);
+        let with = |change: Change, size| {
             let mut shape = PageBufferShape { blocks: 1, ..shape() };
             change(&mut shape, size);
             let count = PagedLayout::tensor_count(F::NL_X_NB_BS_NH_HS, shape.layers) as usize;
             PagedLayout::new(F::NL_X_NB_BS_NH_HS, shape, &tensors(count.min(5_000), 1 << 30))
         };
-        let limits: [(fn(&mut PageBufferShape, u64), u64); 3] = [
+        let limits: [(Change, u64); 3] = [
             (|shape, size| shape.layers = size, MAX_LAYERS),
             (|shape, size| shape.heads = size, MAX_HEADS),
             (|shape, size| shape.block_tokens = size, MAX_BLOCK_TOKENS),

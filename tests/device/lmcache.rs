@@ -27,7 +27,7 @@ fn recorded(line: &str) -> (Case, String, String) {
     let fields: Vec<_> = line.split('\t').collect();
     let number = |index: usize| fields[index].parse().expect("a number");
     let case = Case {
-        format: EngineKvFormat::from_name(fields[0]).unwrap(),
+        format: EngineKvFormat::from_name(fields[0]).expect("a layout"),
         shape: PageBufferShape {
             layers: number(1),
             blocks: number(2),

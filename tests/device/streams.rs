@@ -16,14 +16,14 @@ use crate::cases::{bytes_of, memory_of};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn memory(len_bytes: u64) -> HostMemory {
-    HostMemory::new(&HostMemoryOptions::new(len_bytes)).unwrap()
+    HostMemory::new(&HostMemoryOptions::new(len_bytes)).expect("memory")
 }
 
 fn plan(runs: &[(u64, u64, u64)]) -> Arc<Plan> {
     let mut plan = Plan::default();
     for (device_offset, host_offset, len_bytes) in runs {
         let run = Run { device_offset: *device_offset, host_offset: *host_offset, len_bytes: *len_bytes };
-        plan.push(run).unwrap();
+        plan.push(run).expect("a run");
     }
     Arc::new(plan)
 }
@@ -45,12 +45,12 @@ impl Log {
         let (log, name) = (self.clone(), name.to_owned());
         Done::new(move |outcome| {
             let how = outcome.map_or_else(|error| format!("{:?}", error.kind()), |_| "ok".to_owned());
-            log.0.lock().unwrap().push(format!("{name} {how}"));
+            log.0.lock().expect("no panic").push(format!("{name} {how}"));
         })
     }
 
     fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("no panic").clone()
     }
 }
 
