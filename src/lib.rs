@@ -7,6 +7,7 @@
 //!   recorded, and finds and repairs damage. [`trace::recorder`] records the calls of a running process.
 //! * [`analyze`] says what is in a trace. [`replay`] plays it against a manager. [`convert`] writes it in another form.
 //! * [`storage::StorageManager`] answers every call as LMCache 0.5.6 would; [`capture`] records the calls on it.
+//! * [`device`] says which bytes of an engine's paged KV cache are which bytes of an object, and moves them; no GPU yet.
 //!
 //! The house has layers, and a file uses only what stands below it:
 //!
@@ -17,8 +18,8 @@
 //!         |      |
 //!     storage  trace                       the storage manager | recorder, readers, recovery
 //!          \    /
-//!          format                          bytes <-> values, pure
-//!             |
+//!     format  device                       bytes <-> values, pure | pages of an engine <-> objects
+//!          \   /
 //!  error  sync  clock  os                  the ground
 //! ```
 
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod convert;
+pub mod device;
 pub mod error;
 #[cfg(not(loom))]
 pub mod ffi;

@@ -27,10 +27,10 @@ const LAYERS: [(&str, u8); 16] = [
 const UNSAFE_ROOMS: [&str; 11] = [
     "os/",
     "ffi/",
+    "device/cuda/",
     "storage/memory/arena.rs",
     "storage/memory/batch.rs",
     "storage/memory/bytes.rs",
-    "storage/memory/copy/",
     "storage/l2/plugin/library.rs",
     "trace/bytes.rs",
     "trace/ring/halves.rs",

@@ -3,6 +3,7 @@
 //! * [`map`]: read-only maps of files, and anonymous memory for the rings.
 //! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
 //!   the node.
+//! * [`copy`]: copies of memory that others may be writing.
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`thread_end`]: when
 //!   it ends; [`host`]: names of host and
@@ -23,6 +24,7 @@
 pub mod affinity;
 pub mod barrier;
 pub mod block;
+pub mod copy;
 pub mod event;
 pub mod file;
 pub mod host;

@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
+use super::copy;
 use super::shm::ShmSegment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,8 @@ const MADV_POPULATE_WRITE: libc::c_int = 23;
 
 /// Zeroed memory of this process, or shared with others.
 ///
-/// As with [`AnonymousMap`](super::map::AnonymousMap), who may touch which bytes is the owner's business.
+/// As with [`AnonymousMap`](super::map::AnonymousMap), who may touch which bytes is the owner's business. Nobody makes a
+/// reference to them: they are copied by [`copy`] or go to the kernel.
 #[derive(Debug)]
 pub struct Region {
     base: NonNull<u8>,
@@ -29,7 +31,8 @@ pub struct Region {
 
 // SAFETY: the region is plain memory that belongs to no thread; access to its bytes is the owner's business.
 unsafe impl Send for Region {}
-// SAFETY: as above; `&Region` touches bytes in `populate` only, by an atomic operation that changes none.
+// SAFETY: as above; `&Region` touches bytes in `populate`, by an atomic operation that changes none, and in copies that
+// behave as atomic ones.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -161,6 +164,62 @@ impl Region {
         }
     }
 
+    /// Keeps the pages that hold the `len_bytes` at `offset` in memory (`mlock`), those that were not there included,
+    /// until the region goes.
+    ///
+    /// # Errors
+    /// If the kernel does not let this process keep so much, or has no pages left. Some may be locked then.
+    ///
+    /// # Panics
+    /// If the bytes are not in the region.
+    pub fn lock(&self, offset: usize, len_bytes: usize) -> Result<()> {
+        let start = self.at(offset, len_bytes);
+        // SAFETY: the pages are ours, and locking them changes no byte.
+        if unsafe { libc::mlock(start.as_ptr().cast(), len_bytes) } == 0 {
+            return Ok(());
+        }
+        let cause = std::io::Error::last_os_error();
+        Err(Error::io("cannot lock memory (mlock)", cause)
+            .with_context("bytes", len_bytes)
+            .with_hint("raise the limit of locked memory: ulimit -l, LimitMEMLOCK=, --ulimit memlock="))
+    }
+
+    /// The address of the byte at `offset`, which is followed by `len_bytes` of the region.
+    fn at(&self, offset: usize, len_bytes: usize) -> NonNull<u8> {
+        let end = offset.checked_add(len_bytes);
+        assert!(end.is_some_and(|end| end <= self.len_bytes), "the bytes lie in the region");
+        // SAFETY: the offset is at most the length of the region.
+        unsafe { self.base.add(offset) }
+    }
+
+    /// Copies the bytes from `offset` on into `out`. Whoever writes them meanwhile may tear them.
+    ///
+    /// # Panics
+    /// If the region does not hold as many.
+    pub fn read(&self, offset: usize, out: &mut [u8]) {
+        // SAFETY: the bytes lie in the region, which begins and ends at a page, and of which nobody has a reference.
+        unsafe { copy::copy_out(self.at(offset, out.len()).as_ptr(), out) }
+    }
+
+    /// Copies `bytes` to `offset`. Whoever reads them meanwhile may see them torn.
+    ///
+    /// # Panics
+    /// If the region does not hold as many.
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
+        // SAFETY: as in `read`.
+        unsafe { copy::copy_in(self.at(offset, bytes.len()).as_ptr(), bytes) }
+    }
+
+    /// Copies `len_bytes` from `offset` to `to_offset` of `to`, which may be the same region.
+    ///
+    /// # Panics
+    /// If one of the two does not hold as many.
+    pub fn copy_to(&self, offset: usize, to: &Self, to_offset: usize, len_bytes: usize) {
+        let (from, to) = (self.at(offset, len_bytes), to.at(to_offset, len_bytes));
+        // SAFETY: as in `read`, on both sides.
+        unsafe { copy::copy_across(from.as_ptr(), to.as_ptr(), len_bytes) }
+    }
+
     /// Writes every page from `start` to `end` without changing it.
     fn touch(&self, start: usize, end: usize) {
         for page in (start..end).step_by(self.page_bytes) {
@@ -231,6 +290,40 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{len_bytes}");
         }
         assert!(Region::anonymous(4096, 1 << 63).is_err());
+    }
+
+    #[test]
+    fn bytes_are_copied_in_across_and_out_up_to_the_last_one() {
+        let len = page_bytes();
+        let (from, to) = (Region::anonymous(len, 1).unwrap(), Region::anonymous(len, 1).unwrap());
+        from.write(len - 3, &[1, 2, 3]);
+        from.copy_to(len - 2, &to, 5, 2);
+        let mut out = [9; 4];
+        to.read(4, &mut out);
+        assert_eq!(out, [0, 2, 3, 0]);
+        from.read(len, &mut []);
+    }
+
+    #[test]
+    #[should_panic(expected = "the bytes lie in the region")]
+    fn a_byte_past_the_region_is_not_read() {
+        Region::anonymous(page_bytes(), 1).unwrap().read(page_bytes(), &mut [0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the bytes lie in the region")]
+    fn a_copy_past_the_other_region_is_not_made() {
+        let (from, to) = (Region::anonymous(1, 1).unwrap(), Region::anonymous(1, 1).unwrap());
+        from.copy_to(0, &to, usize::MAX, 2);
+    }
+
+    #[test]
+    fn locked_pages_are_there_or_the_error_says_what_to_do() {
+        let region = Region::anonymous(2 * page_bytes(), 1).unwrap();
+        match region.lock(0, page_bytes()) {
+            Ok(()) => assert_eq!(resident_bytes(&region), page_bytes()),
+            Err(error) => assert!(error.hint().is_some_and(|hint| hint.contains("ulimit -l")), "{error}"),
+        }
     }
 
     #[test]

@@ -6,17 +6,17 @@
 //!
 //! Locks here expire (see [`ttl_lock`](crate::storage::ttl_lock)). A writer that outlives its reservation can
 //! meet the object's next owner in the same bytes, in LMCache as here. To keep that a matter of wrong bytes and
-//! never of undefined behaviour, the safe calls move bytes by relaxed atomic words (`copy`). What does I/O on
+//! never of undefined behaviour, the safe calls move bytes by relaxed atomic words ([`crate::os::copy`]). What does I/O on
 //! the bytes from outside of the locks holds a [pin](super::PinnedSpan) and is never met by a next owner. The arena
 //! stays mapped as long as anybody holds it.
 #![expect(unsafe_code, reason = "the memory of L1 is a raw map that many threads share")]
 
 use super::bytes::ArenaBytes;
-use super::copy::WORD_BYTES;
 use super::pins::{PinCounts, Pins, Released};
 use super::source::{ArenaOptions, ArenaSource};
 use super::span::Span;
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::copy::WORD_BYTES;
 use crate::os::region::Region;
 use crate::os::shm::ShmSegment;
 use crate::os::{host, numa};

@@ -7,8 +7,8 @@ use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::ptr::NonNull;
 
-use super::copy;
 use crate::error::{Error, Result};
+use crate::os::copy;
 use crate::os::request::Request;
 use crate::os::transfer;
 

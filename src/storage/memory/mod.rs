@@ -2,8 +2,8 @@
 //!
 //! * [`manager`]: what L1 has of all this, under the allocator's mutex.
 //! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
-//!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several,
-//!   [`copy`] how they are copied while others may write them.
+//!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several. They are copied
+//!   while others may write them: [`crate::os::copy`] says how.
 //! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes; `either` is
 //!   whichever was configured.
 //! * [`pins`]: who is doing I/O on which span, so that nothing is given away under it. [`pinned`] is the buffer
@@ -15,7 +15,6 @@ pub mod allocator;
 pub mod arena;
 pub mod batch;
 pub mod bytes;
-mod copy;
 mod either;
 pub mod first_fit;
 pub mod growth;

@@ -1,15 +1,13 @@
 //! Copies into and out of memory that other threads may be writing at the same time.
 //!
-//! Who may touch an object's bytes follows from its state, but locks expire, and a late writer can meet the next
-//! owner. A plain `memcpy` would make that undefined behaviour, so every copy here behaves as a row of relaxed
+//! Who may touch an object's bytes in L1 follows from its state, but locks expire, and a late writer can meet the
+//! next owner. A plain `memcpy` would make that undefined behaviour, so every copy here behaves as a row of relaxed
 //! atomic accesses to the shared bytes: whatever threads do, the worst is a torn object. What orders a writer
-//! before its readers is the mutex of the key's shard, not the copy.
+//! before its readers is a lock of theirs (in L1 the mutex of the key's shard), not the copy.
 //!
 //! * [`x86_64`]: moves of 16 bytes in an assembler block, which the compiler cannot look into. As fast as `memcpy`,
 //!   and faster than it where both sides are out of the caches.
 //! * `words`: atomic words, for every other processor. No compiler makes wider moves of them.
-#![expect(unsafe_code, reason = "shared memory behind raw pointers")]
-
 #[cfg(any(test, miri, not(target_arch = "x86_64")))]
 mod words;
 #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -21,7 +19,7 @@ use words as machine;
 use x86_64 as machine;
 
 /// Memory that is copied here begins and ends at multiples of a word.
-pub(super) const WORD_BYTES: usize = size_of::<u64>();
+pub const WORD_BYTES: usize = size_of::<u64>();
 
 /// Copies `bytes` into shared memory at `to`.
 ///
@@ -29,7 +27,7 @@ pub(super) const WORD_BYTES: usize = size_of::<u64>();
 /// `to` is followed by at least as many bytes of shared memory. Shared memory begins and ends at multiples of
 /// [`WORD_BYTES`], stays mapped during the call, and is accessed by this file, by system calls and by engines only:
 /// nobody has a reference to it.
-pub(super) unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
+pub unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
     // SAFETY: as the caller promises.
     unsafe { machine::copy_in(to, bytes) }
 }
@@ -38,7 +36,7 @@ pub(super) unsafe fn copy_in(to: *mut u8, bytes: &[u8]) {
 ///
 /// # Safety
 /// As for [`copy_in`].
-pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
+pub unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
     // SAFETY: as the caller promises.
     unsafe { machine::copy_out(from, out) }
 }
@@ -48,7 +46,7 @@ pub(super) unsafe fn copy_out(from: *const u8, out: &mut [u8]) {
 ///
 /// # Safety
 /// As for [`copy_in`], on both sides.
-pub(super) unsafe fn copy_across(from: *const u8, to: *mut u8, len: usize) {
+pub unsafe fn copy_across(from: *const u8, to: *mut u8, len: usize) {
     // SAFETY: as the caller promises.
     unsafe { machine::copy_across(from, to, len) }
 }

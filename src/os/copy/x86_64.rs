@@ -14,8 +14,6 @@
 //! A plain store first reads the line that it overwrites. Where the destination lies in memory, not in a cache, that
 //! is a third of the traffic. A streaming store does not read, and leaves the caches to others; so large copies into
 //! the arena stream, on the processors where it was measured to be the faster way (`benches/memory`).
-#![expect(unsafe_code, reason = "assembler on raw pointers")]
-
 use std::arch::asm;
 
 use crate::os::host;

@@ -1,6 +1,4 @@
 //! Copies by relaxed atomic words.
-#![expect(unsafe_code, reason = "shared memory behind raw pointers")]
-
 use super::WORD_BYTES;
 use crate::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,0 +1,27 @@
+//! An engine's paged KV cache, and how its bytes become those of an object in L1. `docs/device.md` teaches it, and says
+//! what is not there yet: no byte goes to or comes from a GPU.
+//!
+//! * [`format`](mod@format): the layouts, by LMCache's names. [`layout`]: one with its sizes and tensors. [`paged`]: which
+//!   blocks are which objects. [`plan`]: the same as runs of bytes.
+//! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are.
+//! * [`stream`]: what every device can do. [`host`]: a device without a GPU, the reference.
+//! * [`cuda`]: whether this machine has a CUDA device.
+
+pub mod cuda;
+pub mod format;
+pub mod host;
+pub mod layout;
+pub mod memory;
+pub mod paged;
+pub mod pinned;
+pub mod plan;
+pub mod stream;
+
+pub use format::EngineKvFormat;
+pub use host::HostDevice;
+pub use layout::{PageBufferShape, PagedLayout, Tensor};
+pub use memory::{HostMemory, HostMemoryOptions, Memory, MemoryKind};
+pub use paged::{ObjectSpan, PagedTransfer};
+pub use pinned::PageLock;
+pub use plan::{Plan, Run};
+pub use stream::{Device, Direction, Done, Event, Moved, Pending, Stream, Transfer, pending};

@@ -1,0 +1,7 @@
+//! Paged caches, plans and the reference device, from outside.
+
+mod cases;
+mod lmcache;
+mod probe;
+mod reference;
+mod streams;
