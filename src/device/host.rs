@@ -14,7 +14,7 @@ use super::memory::{HostMemory, Memory};
 use super::stream::{Device, Direction, Done, Event, Moved, Recorded, Stream, Transfer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
 
 /// The most streams that are open at a time, those included that were dropped and have work left.
 pub const MAX_STREAMS: usize = 256;
@@ -94,9 +94,9 @@ struct HostStream {
 impl HostDevice {
     /// A device that does nothing but in [`HostDevice::pump`].
     pub fn new(memory: HostMemory) -> Self {
-        static DEVICES: AtomicU64 = AtomicU64::new(0);
+        static DEVICES: OnceLock<AtomicU64> = OnceLock::new();
         // Relaxed: a number that nobody else has is all that is asked for.
-        let number = DEVICES.fetch_add(1, Ordering::Relaxed);
+        let number = DEVICES.get_or_init(AtomicU64::default).fetch_add(1, Ordering::Relaxed);
         let shared = Shared { memory, number, work: Mutex::default(), changed: Condvar::new() };
         Self { shared: Arc::new(shared), thread: None }
     }

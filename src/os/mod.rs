@@ -36,6 +36,8 @@ pub mod shm;
 pub mod signal;
 pub mod stdio;
 pub mod thread;
+// For the C interface, which no model takes in.
+#[cfg(not(loom))]
 pub mod thread_end;
 pub mod ticks;
 pub mod time;
