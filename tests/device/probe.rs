@@ -39,7 +39,8 @@ fn ask_for(library: &Path) -> Result<Driver, NoDevice> {
 
 #[test]
 fn a_driver_with_devices_is_taken() {
-    let Some(library) = Stubs::new().compiled("good", &["-DCOUNT=3", "-DVERSION=13010"]) else { return };
+    let stubs = Stubs::new();
+    let Some(library) = stubs.compiled("good", &["-DCOUNT=3", "-DVERSION=13010"]) else { return };
     let driver = ask_for(&library).unwrap();
     assert_eq!((driver.device_count(), driver.version()), (3, 13_010));
     assert!(driver.library().ends_with("libgood.so"));
