@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use super::memory::{HostMemory, Memory};
 use super::stream::{Device, Direction, Done, Event, Moved, Recorded, Stream, Transfer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::os;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
 
@@ -134,7 +135,7 @@ impl Drop for HostDevice {
     fn drop(&mut self) {
         self.shared.end(End::Closed);
         // A completion can be the last to hold the device: the thread does not wait for itself.
-        let is_own = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
+        let is_own = |thread: &JoinHandle<()>| os::thread::is_current(thread);
         if let Some(thread) = self.thread.take().filter(|thread| !is_own(thread)) {
             // A panic of the thread was printed; there is nobody here to pass it on to.
             let _ = thread.join();

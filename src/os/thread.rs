@@ -1,12 +1,22 @@
 //! What the kernel and the C library know of the calling thread.
 
 use std::marker::PhantomData;
+use std::os::unix::thread::JoinHandleExt;
+use std::thread::JoinHandle;
 
 /// The kernel's number of the calling thread.
 pub fn current_id() -> u64 {
     // SAFETY: gettid has no arguments and cannot fail.
     let id = unsafe { libc::gettid() };
     id as u64
+}
+
+/// Whether `thread` is the calling one. std cannot say so in a thread that is ending, and panics.
+pub fn is_current<T>(thread: &JoinHandle<T>) -> bool {
+    // SAFETY: pthread_self has no arguments and cannot fail.
+    let own = unsafe { libc::pthread_self() };
+    // SAFETY: both are threads that nobody has joined.
+    unsafe { libc::pthread_equal(thread.as_pthread_t(), own) != 0 }
 }
 
 /// The name of the calling thread, up to 15 bytes of it: what `pthread_setname_np` or Rust gave it, else that of the program.
@@ -125,5 +135,18 @@ mod tests {
             let thread = std::thread::Builder::new().name(name.to_owned()).spawn(super::name);
             assert_eq!(thread.expect("a thread").join().expect("no panic"), kept);
         }
+    }
+
+    #[test]
+    fn a_thread_knows_itself() {
+        let (send, receive) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let own: std::thread::JoinHandle<()> = receive.recv().expect("it is sent");
+            tell.send(super::is_current(&own)).expect("somebody listens");
+        });
+        assert!(!super::is_current(&thread));
+        send.send(thread).expect("it listens");
+        assert!(told.recv().expect("it tells"));
     }
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::os;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -190,7 +191,7 @@ impl<C: Controller> Agent<C> {
         let left = self.mailbox.close();
         // Two statements: a callback on that thread may ask whether it lives.
         let thread = lock(&self.thread).take();
-        if thread.as_ref().is_some_and(|thread| thread.thread().id() == std::thread::current().id()) {
+        if thread.as_ref().is_some_and(os::thread::is_current) {
             // A callback dropped the last handle of a manager on the thread that serves it, which holds the controller
             // further up and ends when it finds its mailbox closed.
             return Ok(());

@@ -3,9 +3,10 @@
 //! Counting a reference, or adding to a counter, writes the word that is counted in. If all threads write the same
 //! one, it goes from core to core with every call, which takes longer than all the rest of the call.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
-
 use crossbeam::utils::CachePadded;
+
+use crate::sync::OnceLock;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many copies there are. Two of more threads than this share one.
 pub(super) const STRIPES: usize = 16;
@@ -14,22 +15,11 @@ thread_local! {
     static STRIPE: usize = number_of_this_thread() % STRIPES;
 }
 
-/// Threads are numbered by std in the order in which they start; it shows the number to hashers only.
+/// Threads are numbered in the order in which they first ask. (std's own numbers are not to be had from a thread that is ending.)
 fn number_of_this_thread() -> usize {
-    #[derive(Default)]
-    struct Last(u64);
-    impl Hasher for Last {
-        fn finish(&self) -> u64 {
-            self.0
-        }
-        fn write(&mut self, bytes: &[u8]) {
-            bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-        }
-        fn write_u64(&mut self, number: u64) {
-            self.0 = number;
-        }
-    }
-    BuildHasherDefault::<Last>::default().hash_one(std::thread::current().id()) as usize
+    static THREADS: OnceLock<AtomicUsize> = OnceLock::new();
+    // Relaxed: numbers that differ are all that is asked for.
+    THREADS.get_or_init(AtomicUsize::default).fetch_add(1, Ordering::Relaxed)
 }
 
 /// Copies of a value, each on cache lines of its own.

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::os;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -89,8 +90,7 @@ impl Ticker {
         self.shared.changed.notify_all();
         let thread = lock(&self.thread).take();
         // A sink of events that drops the last handle of a manager stops the thread that it runs on.
-        let is_current = |thread: &JoinHandle<()>| thread.thread().id() == std::thread::current().id();
-        match thread.filter(|thread| !is_current(thread)).map(JoinHandle::join) {
+        match thread.filter(|thread| !os::thread::is_current(thread)).map(JoinHandle::join) {
             Some(Err(_)) => Err(Error::new(ErrorKind::Policy, "an eviction thread panicked")),
             Some(Ok(())) | None => Ok(()),
         }

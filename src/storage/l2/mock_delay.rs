@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::{NS_PER_S, monotonic_ns};
+use crate::os;
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
 /// A delay below this is none: the answer comes on the thread that submitted the task.
@@ -143,7 +144,7 @@ impl Delay {
         // Outside the lock: what is dropped answers, and who hears of that may submit again.
         drop(late);
         self.shared.changed.notify_one();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+        if let Some(thread) = thread.filter(|thread| !os::thread::is_current(thread)) {
             // An answer that panicked ended the thread; its message is on stderr.
             let _ = thread.join();
         }

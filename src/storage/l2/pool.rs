@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::os;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, lock};
 
@@ -145,7 +146,7 @@ impl WorkerPool {
         let threads = std::mem::take(&mut *lock(&self.threads));
         for thread in threads {
             // A worker can be the one that closes: it drops what held the adapter last. It ends by itself.
-            if thread.thread().id() != std::thread::current().id() {
+            if !os::thread::is_current(&thread) {
                 // Panics of jobs were caught and counted; there is none left to pass on.
                 let _ = thread.join();
             }
