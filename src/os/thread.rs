@@ -139,8 +139,8 @@ mod tests {
 
     #[test]
     fn a_thread_knows_itself() {
-        let (send, receive) = std::sync::mpsc::channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (send, receive) = crossbeam::channel::bounded(1);
+        let (tell, told) = crossbeam::channel::bounded(1);
         let thread = std::thread::spawn(move || {
             let own: std::thread::JoinHandle<()> = receive.recv().expect("it is sent");
             tell.send(super::is_current(&own)).expect("somebody listens");
