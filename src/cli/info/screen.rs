@@ -5,15 +5,13 @@ use std::fmt::{Display, Write};
 
 use crate::analyze::RecordedConfig;
 use crate::cli::text;
+use crate::storage::config::DEFAULT_L1_TAG;
 
 /// The column of the values, counted from the label; fits LMCache's longest label.
 pub(super) const LABEL_WIDTH: usize = 28;
 
 /// How many L1s are listed.
 const MOST_L1S: usize = 16;
-
-/// What LMCache calls the only L1.
-const DEFAULT_TAG: &str = "_default";
 
 /// A report in the making.
 pub(super) struct Screen(String);
@@ -45,7 +43,7 @@ impl Screen {
                 part.map_or_else(String::new, |part| format!(", {name} {part}"))
             };
             let tag =
-                if l1.tag == DEFAULT_TAG { String::new() } else { format!("{}: ", text::short(&l1.tag)) };
+                if l1.tag == DEFAULT_L1_TAG { String::new() } else { format!("{}: ", text::short(&l1.tag)) };
             let (size, policy) = (text::bytes(l1.size_bytes), text::short(&l1.eviction_policy));
             let eviction =
                 part("trigger_watermark", l1.trigger_watermark) + &part("eviction_ratio", l1.eviction_ratio);

@@ -46,12 +46,7 @@ impl Numbers {
     }
 
     pub(super) fn keep_scope(&mut self, thread: u32, scope: &Arc<KeyScope>) -> ScopeNumber {
-        let number = |position: usize| ScopeNumber { thread, number: (NUMBERED + position) as u32 };
-        if let Some(position) = self.kept.iter().position(|(known, _)| known == scope) {
-            return number(position);
-        }
-        self.kept.push((Arc::clone(scope), false));
-        number(self.kept.len() - 1)
+        self.keep_scope_of_few(thread, scope, usize::MAX).expect("there are never so many")
     }
 
     /// The same, but no more than `most` are kept.
@@ -61,8 +56,12 @@ impl Numbers {
         scope: &Arc<KeyScope>,
         most: usize,
     ) -> Option<ScopeNumber> {
-        let is_kept = || self.kept.iter().any(|(known, _)| known == scope);
-        (self.kept.len() < most || is_kept()).then(|| self.keep_scope(thread, scope))
+        let known = self.kept.iter().position(|(known, _)| known == scope);
+        let position = known.or_else(|| {
+            (self.kept.len() < most).then(|| self.kept.push((Arc::clone(scope), false)))?;
+            Some(self.kept.len() - 1)
+        })?;
+        Some(ScopeNumber { thread, number: (NUMBERED + position) as u32 })
     }
 
     /// Whether a kept scope was sent.

@@ -31,6 +31,35 @@ static void attached(lmcache_recorder *closed) {
     OK(lmcache_recorder_free(recorder));
 }
 
+/* A thread keeps the scope of its last call: not past its end, and not for the one that comes in its place. */
+static void forgotten(lmcache_producer *producer) {
+    lmcache_storage_options options = LMCACHE_STORAGE_OPTIONS_INIT;
+    options.config_json = "{\"l1_size_gb\": 0.001, \"eviction_policy\": \"LRU\"}";
+    lmcache_storage *storage = NULL;
+    OK(lmcache_storage_new(&options, &storage));
+    uint64_t shape[] = {64};
+    lmcache_tensor tensor = {shape, 1, "torch.uint8"};
+    lmcache_layout *layout = NULL;
+    OK(lmcache_layout_new(&tensor, 1, &layout));
+    uint8_t hash[32] = {1}, is_resident = 9;
+    lmcache_key_list keys = {hash, 1, 32, scope_of(1), NULL};
+    lmcache_write_buffer buffer;
+    OK(lmcache_storage_reserve_write(storage, &keys, layout, LMCACHE_WRITE_NEW, &buffer, 1));
+    OK(lmcache_storage_finish_write(storage, &keys, NULL, NULL, 0));
+    OK(lmcache_storage_contains(storage, &keys, &is_resident, 1));
+    CHECK(is_resident == 1);
+    OK(lmcache_producer_reserve_write(producer, &keys, layout, NULL));
+    OK(lmcache_scope_free((lmcache_scope *)keys.scope));
+    STATUS(lmcache_storage_contains(storage, &keys, &is_resident, 1), LMCACHE_STATUS_INVALID_HANDLE);
+    STATUS(lmcache_producer_reserve_write(producer, &keys, layout, NULL), LMCACHE_STATUS_INVALID_HANDLE);
+    keys.scope = scope_of(2);
+    OK(lmcache_storage_contains(storage, &keys, &is_resident, 1));
+    CHECK(is_resident == 0);
+    OK(lmcache_scope_free((lmcache_scope *)keys.scope));
+    OK(lmcache_layout_free(layout));
+    OK(lmcache_storage_free(storage));
+}
+
 int main(void) {
     lmcache_recorder_options options = LMCACHE_RECORDER_OPTIONS_INIT;
     options.path = "scopes.lct";
@@ -59,6 +88,7 @@ int main(void) {
     OK(lmcache_scope_free(freed));
     lmcache_key_list keys = {hash, 1, 32, freed, NULL};
     STATUS(lmcache_producer_finish_write(producer, &keys, NULL), LMCACHE_STATUS_INVALID_HANDLE);
+    forgotten(producer);
     OK(lmcache_producer_free(producer));
     OK(lmcache_recorder_close(recorder));
     attached(recorder);
