@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::thread::JoinHandle;
 
+use super::host_side::HostSide;
 use super::memory::{HostMemory, Memory};
 use super::stream::{Device, Direction, Done, Event, Moved, Recorded, Stream, Transfer};
 use crate::error::{Error, ErrorKind, Result};
@@ -189,7 +190,7 @@ impl HostStream {
 
     fn check(&self, transfer: &Transfer) -> Result<()> {
         let sides = [
-            ("device", transfer.plan.device_end(), self.shared.memory.len_bytes()),
+            ("device", transfer.plan.device_end(), Memory::len_bytes(&self.shared.memory)),
             ("host", transfer.plan.host_end(), transfer.host.len_bytes()),
         ];
         for (side, end, len_bytes) in sides {
@@ -376,11 +377,12 @@ impl Running {
             let Some(run) = plan.runs().get(self.run).filter(|_| left > 0) else { break };
             let len_bytes = (run.len_bytes - self.in_run).min(left);
             let (at_device, at_host) = (run.device_offset + self.in_run, run.host_offset + self.in_run);
-            let copied = match direction {
-                Direction::DeviceToHost => device.copy_to(at_device, host, at_host, len_bytes),
-                Direction::HostToDevice => host.copy_to(at_host, device, at_device, len_bytes),
-            };
-            copied.expect("the plan was checked against both memories");
+            let (device, host, len) = (device.region(), host.region(), len_bytes as usize);
+            // The plan was checked against the lengths of both, which no region is shorter than.
+            match direction {
+                Direction::DeviceToHost => device.copy_to(at_device as usize, host, at_host as usize, len),
+                Direction::HostToDevice => host.copy_to(at_host as usize, device, at_device as usize, len),
+            }
             left -= len_bytes;
             self.in_run += len_bytes;
             if self.in_run == run.len_bytes {

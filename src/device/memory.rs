@@ -100,15 +100,9 @@ impl HostMemory {
         &self.page_lock
     }
 
-    /// Copies `len_bytes` from `offset` to `to_offset` of `to`.
-    ///
-    /// # Errors
-    /// If one of the two does not hold as many; nothing is copied then.
-    pub fn copy_to(&self, offset: u64, to: &Self, to_offset: u64, len_bytes: u64) -> Result<()> {
-        self.check(offset, len_bytes)?;
-        to.check(to_offset, len_bytes)?;
-        self.region.copy_to(offset as usize, &to.region, to_offset as usize, len_bytes as usize);
-        Ok(())
+    /// The pages, of which the last one may be longer than the memory.
+    pub(super) fn memory_region(&self) -> &Region {
+        &self.region
     }
 
     fn check(&self, offset: u64, len_bytes: u64) -> Result<()> {
@@ -163,18 +157,6 @@ mod tests {
             assert!(memory.read(offset, &mut out).is_err(), "{offset}");
             assert!(memory.write(offset, &out).is_err(), "{offset}");
         }
-    }
-
-    #[test]
-    fn a_copy_ends_in_both_memories_or_is_not_made() {
-        let sizes = [10, 20].map(|len| HostMemory::new(&HostMemoryOptions::new(len)).unwrap());
-        let [small, large] = &sizes;
-        small.write(0, b"0123456789").unwrap();
-        small.copy_to(2, large, 12, 8).unwrap();
-        assert!(small.copy_to(3, large, 0, 8).is_err() && small.copy_to(2, large, 13, 8).is_err());
-        let mut out = [0; 20];
-        large.read(0, &mut out).unwrap();
-        assert_eq!(&out, b"\0\0\0\0\0\0\0\0\0\0\0\x0023456789");
     }
 
     #[test]

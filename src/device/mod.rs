@@ -3,13 +3,15 @@
 //!
 //! * [`format`](mod@format): the layouts, by LMCache's names. [`layout`]: one with its sizes and tensors. [`paged`]: which
 //!   blocks are which objects. [`plan`]: the same as runs of bytes.
-//! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are.
+//! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are. [`host_side`]: where the objects of a transfer
+//!   lie, whoever they belong to.
 //! * [`stream`]: what every device can do. [`host`]: a device without a GPU, the reference.
 //! * [`cuda`]: whether this machine has a CUDA device.
 
 pub mod cuda;
 pub mod format;
 pub mod host;
+pub mod host_side;
 pub mod layout;
 pub mod memory;
 pub mod paged;
@@ -19,6 +21,7 @@ pub mod stream;
 
 pub use format::EngineKvFormat;
 pub use host::HostDevice;
+pub use host_side::HostSide;
 pub use layout::{PageBufferShape, PagedLayout, Tensor};
 pub use memory::{HostMemory, HostMemoryOptions, Memory, MemoryKind};
 pub use paged::{ObjectSpan, PagedTransfer};

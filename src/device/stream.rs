@@ -6,7 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::memory::{HostMemory, Memory};
+use super::host_side::HostSide;
+use super::memory::Memory;
 use super::plan::Plan;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -30,7 +31,7 @@ pub struct Transfer {
     pub direction: Direction,
     /// The memory in which the objects of the plan lie. It is held until the transfer is over; that nobody else uses the
     /// objects meanwhile is a matter of the caller's.
-    pub host: Arc<HostMemory>,
+    pub host: Arc<dyn HostSide>,
 }
 
 /// What was moved.

@@ -106,7 +106,7 @@ pub(crate) fn run(
     let (device, host) = (HostDevice::new(memory_of(device)), Arc::new(memory_of(host)));
     let stream = device.open_stream().expect("a stream");
     let (done, pending) = pending();
-    stream.submit(Transfer { plan: Arc::new(plan.clone()), direction, host: Arc::clone(&host) }, done);
+    stream.submit(Transfer { plan: Arc::new(plan.clone()), direction, host: host.clone() }, done);
     while device.pump() {}
     let moved = pending.poll().expect("it is over").expect("it went well");
     (bytes_of(device.memory()), bytes_of(&*host), moved)

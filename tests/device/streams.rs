@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use lmcache::device::host::{MAX_QUEUED, MAX_STREAMS, STEP_BYTES, STEP_RUNS};
 use lmcache::device::{
-    Device, Direction, Done, HostDevice, HostMemory, HostMemoryOptions, Memory, Plan, Run, Stream, Transfer,
-    pending,
+    Device, Direction, Done, HostDevice, HostMemory, HostMemoryOptions, HostSide, Memory, Plan, Run, Stream,
+    Transfer, pending,
 };
 use lmcache::error::ErrorKind;
+use lmcache::os::region::Region;
 
 use crate::cases::{bytes_of, memory_of};
 
@@ -29,7 +30,7 @@ fn plan(runs: &[(u64, u64, u64)]) -> Arc<Plan> {
 }
 
 fn store(plan: &Arc<Plan>, host: &Arc<HostMemory>) -> Transfer {
-    Transfer { plan: Arc::clone(plan), direction: Direction::DeviceToHost, host: Arc::clone(host) }
+    Transfer { plan: Arc::clone(plan), direction: Direction::DeviceToHost, host: host.clone() }
 }
 
 fn retrieve(plan: &Arc<Plan>, host: &Arc<HostMemory>) -> Transfer {
@@ -73,6 +74,43 @@ fn a_stream_keeps_its_order_and_a_stop_in_it_too() {
     ];
     assert_eq!(log.names(), expected);
     assert_eq!(bytes_of(&*host), b"efghefgh");
+}
+
+/// Memory that belongs to somebody else: a part of a region, which a plan must keep to.
+#[derive(Debug)]
+struct Lent {
+    region: Region,
+    len_bytes: u64,
+}
+
+impl HostSide for Lent {
+    fn region(&self) -> &Region {
+        &self.region
+    }
+
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+}
+
+#[test]
+fn memory_of_somebody_else_is_read_and_written_up_to_the_length_that_it_says() {
+    let device = HostDevice::new(memory_of(b"from the device."));
+    let stream = device.open_stream().unwrap();
+    let lent = Arc::new(Lent { region: Region::anonymous(4_096, 1).unwrap(), len_bytes: 20 });
+    let log = Log::default();
+    let transfer = |runs: &[_], direction| Transfer { plan: plan(runs), direction, host: lent.clone() };
+    stream.submit(transfer(&[(9, 14, 6)], Direction::DeviceToHost), log.done("to its end"));
+    stream.submit(transfer(&[(9, 15, 6)], Direction::DeviceToHost), log.done("past its end"));
+    stream.submit(transfer(&[(0, 13, 7)], Direction::HostToDevice), log.done("back"));
+    assert_eq!(Arc::strong_count(&lent), 3, "what is queued holds it, and what was refused does not");
+    while device.pump() {}
+    assert_eq!(log.names(), ["to its end ok", "past its end InvalidArgument", "back ok"]);
+    let mut out = [0; 8];
+    lent.region.read(13, &mut out);
+    assert_eq!((&out, &bytes_of(device.memory())[..7]), (b"\0device\0", &b"\0device"[..]));
+    assert_eq!(Arc::strong_count(&lent), 1);
+    assert!(!lent.is_registered());
 }
 
 #[test]
