@@ -547,6 +547,10 @@ enum lmcache_status
    */
   LMCACHE_STATUS_TOO_MANY = -17,
   /**
+   * There is no device that can be used: no driver, one that does not work, or one that shows no device.
+   */
+  LMCACHE_STATUS_NO_DEVICE = -18,
+  /**
    * A defect of the library; the handle is poisoned.
    */
   LMCACHE_STATUS_PANIC = -128,

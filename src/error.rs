@@ -38,6 +38,8 @@ pub enum ErrorKind {
     Policy = 10,
     /// Something took longer than it was given.
     Timeout = 11,
+    /// There is no device that can be used: no driver, one that does not work, or one that shows no device.
+    NoDevice = 12,
 }
 
 /// An error with its context. Cheap to move: one pointer.

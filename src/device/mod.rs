@@ -3,8 +3,8 @@
 //!
 //! * [`format`](mod@format): the layouts, by LMCache's names. [`layout`]: one with its sizes and tensors. [`paged`]: which
 //!   blocks are which objects. [`plan`]: the same as runs of bytes.
-//! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are. [`host_side`]: where the objects of a transfer
-//!   lie, whoever they belong to.
+//! * [`memory`]: where bytes live; [`pinned`]: in pages that stay where they are; [`registrar`]: in pages that a device is told
+//!   of. [`host_side`]: where the objects of a transfer lie, whoever they belong to.
 //! * [`stream`]: what every device can do. [`host`]: a device without a GPU, the reference.
 //! * [`cuda`]: whether this machine has a CUDA device.
 
@@ -17,6 +17,7 @@ pub mod memory;
 pub mod paged;
 pub mod pinned;
 pub mod plan;
+pub mod registrar;
 pub mod stream;
 
 pub use format::EngineKvFormat;
@@ -25,6 +26,7 @@ pub use host_side::HostSide;
 pub use layout::{PageBufferShape, PagedLayout, Tensor};
 pub use memory::{HostMemory, HostMemoryOptions, Memory, MemoryKind};
 pub use paged::{ObjectSpan, PagedTransfer};
-pub use pinned::PageLock;
+pub use pinned::{PageLock, PageLocker};
 pub use plan::{Plan, Run};
+pub use registrar::{PageRegistrar, Registration, RegistrationKind};
 pub use stream::{Device, Direction, Done, Event, Moved, Pending, Stream, Transfer, pending};

@@ -3,6 +3,7 @@
 //! * [`map`]: read-only maps of files, and anonymous memory for the rings.
 //! * [`region`]: memory for the L1 arena, from small pages, huge pages or a segment of [`shm`]; [`numa`] chooses
 //!   the node.
+//! * [`page_lock`]: pages that stay in memory.
 //! * [`copy`]: copies of memory that others may be writing.
 //! * [`block`]: block devices.
 //! * [`affinity`]: which CPUs a thread runs on; [`thread`]: its number and its signals; [`thread_end`]: when
@@ -30,6 +31,7 @@ pub mod file;
 pub mod host;
 pub mod map;
 pub mod numa;
+pub mod page_lock;
 pub mod region;
 pub mod request;
 pub mod shm;

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
 use super::copy;
+use super::page_lock;
 use super::shm::ShmSegment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -173,15 +174,7 @@ impl Region {
     /// # Panics
     /// If the bytes are not in the region.
     pub fn lock(&self, offset: usize, len_bytes: usize) -> Result<()> {
-        let start = self.at(offset, len_bytes);
-        // SAFETY: the pages are ours, and locking them changes no byte.
-        if unsafe { libc::mlock(start.as_ptr().cast(), len_bytes) } == 0 {
-            return Ok(());
-        }
-        let cause = std::io::Error::last_os_error();
-        Err(Error::io("cannot lock memory (mlock)", cause)
-            .with_context("bytes", len_bytes)
-            .with_hint("raise the limit of locked memory: ulimit -l, LimitMEMLOCK=, --ulimit memlock="))
+        page_lock::lock(self.at(offset, len_bytes), len_bytes)
     }
 
     /// The address of the byte at `offset`, which is followed by `len_bytes` of the region.

@@ -105,7 +105,7 @@ impl std::error::Error for NoDevice {}
 
 impl From<NoDevice> for Error {
     fn from(none: NoDevice) -> Self {
-        Self::new(ErrorKind::NotFound, none.to_string()).with_hint(none.hint())
+        Self::new(ErrorKind::NoDevice, none.to_string()).with_hint(none.hint())
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         assert!(none.hint().contains("kernel module"));
         none.detail = Some("the loader's words".to_owned());
         let error = Error::from(none);
-        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(error.kind(), ErrorKind::NoDevice);
         assert!(error.to_string().ends_with("(libcuda.so.1): the loader's words") && error.hint().is_some());
     }
 

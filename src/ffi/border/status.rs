@@ -54,13 +54,15 @@ pub enum Status {
     LMCACHE_STATUS_TIMEOUT = -16,
     /// A limit of this interface: handles, or calls within callbacks.
     LMCACHE_STATUS_TOO_MANY = -17,
+    /// There is no device that can be used: no driver, one that does not work, or one that shows no device.
+    LMCACHE_STATUS_NO_DEVICE = -18,
     /// A defect of the library; the handle is poisoned.
     LMCACHE_STATUS_PANIC = -128,
 }
 
 impl Status {
     /// All of them, in the order of their declaration.
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 24] = [
         Self::LMCACHE_STATUS_OK,
         Self::LMCACHE_STATUS_END,
         Self::LMCACHE_STATUS_PENDING,
@@ -83,6 +85,7 @@ impl Status {
         Self::LMCACHE_STATUS_POLICY,
         Self::LMCACHE_STATUS_TIMEOUT,
         Self::LMCACHE_STATUS_TOO_MANY,
+        Self::LMCACHE_STATUS_NO_DEVICE,
         Self::LMCACHE_STATUS_PANIC,
     ];
 
@@ -100,6 +103,7 @@ impl Status {
             ErrorKind::Closed => Self::LMCACHE_STATUS_CLOSED,
             ErrorKind::Policy => Self::LMCACHE_STATUS_POLICY,
             ErrorKind::Timeout => Self::LMCACHE_STATUS_TIMEOUT,
+            ErrorKind::NoDevice => Self::LMCACHE_STATUS_NO_DEVICE,
         }
     }
 
@@ -127,6 +131,7 @@ impl Status {
             Self::LMCACHE_STATUS_POLICY => c"POLICY",
             Self::LMCACHE_STATUS_TIMEOUT => c"TIMEOUT",
             Self::LMCACHE_STATUS_TOO_MANY => c"TOO_MANY",
+            Self::LMCACHE_STATUS_NO_DEVICE => c"NO_DEVICE",
             Self::LMCACHE_STATUS_PANIC => c"PANIC",
         }
     }
