@@ -178,7 +178,10 @@ impl Region {
     }
 
     /// The address of the byte at `offset`, which is followed by `len_bytes` of the region.
-    fn at(&self, offset: usize, len_bytes: usize) -> NonNull<u8> {
+    ///
+    /// # Panics
+    /// If the region does not hold as many.
+    pub fn at(&self, offset: usize, len_bytes: usize) -> NonNull<u8> {
         let end = offset.checked_add(len_bytes);
         assert!(end.is_some_and(|end| end <= self.len_bytes), "the bytes lie in the region");
         // SAFETY: the offset is at most the length of the region.

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use crate::clock::NS_PER_S;
 use crate::replay::latency::Spread;
 use crate::replay::{
-    AnswerSummary, FailedEviction, LateStretch, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals,
-    TraceExtent,
+    AnswerSummary, FailedEviction, LateStretch, OpSummary, PinnedL1, RecordName, RecordNote, ReplayRun,
+    StorageTotals, TraceExtent,
 };
 
 /// Nanoseconds as seconds.
@@ -188,6 +188,20 @@ pub fn evictions(failed: &[FailedEviction]) -> Value {
     });
     let failed_passes: u64 = failed.iter().map(|failed| failed.failed_passes).sum();
     json!({ "failed_passes": failed_passes, "failures": failures.collect::<Vec<_>>() })
+}
+
+/// The L1s that are pinned, or were to be.
+pub fn pinning(pinned: &[PinnedL1]) -> Value {
+    let pinned = pinned.iter().map(|pinned| {
+        json!({
+            "l1": pinned.l1_tag,
+            "registration": pinned.registration,
+            "registered_bytes": pinned.registered_bytes,
+            "total_bytes": pinned.total_bytes,
+            "failure": pinned.failure,
+        })
+    });
+    pinned.collect()
 }
 
 /// How long prefetches took, and where that time went.

@@ -1,8 +1,12 @@
 //! What the storage manager answered, summed over a replay.
 
+use std::fmt;
+
 use crate::replay::latency::{AccountSummary, AnswerSummary};
+use crate::storage::l1::L1Status;
 use crate::storage::l1_eviction::EvictionStatus;
 use crate::storage::l2::AdapterStatus;
+use crate::storage::memory::RegistrationState;
 use crate::storage::status::StorageManagerStatus;
 
 /// Everything that a manager had to say.
@@ -14,6 +18,8 @@ pub struct ManagerTotals {
     pub answers: AnswerSummary,
     /// The L1s that could not evict.
     pub failed_evictions: Vec<FailedEviction>,
+    /// The L1s that are pinned, or were to be.
+    pub pinned_l1s: Vec<PinnedL1>,
     /// What became of the objects in L2.
     pub l2: L2Totals,
     /// What was noted beside the calls: bytes, times of L2, why something was missed.
@@ -130,6 +136,43 @@ impl FailedEviction {
             })
         };
         status.l1_eviction_controllers.iter().filter_map(failed).collect()
+    }
+}
+
+/// How much of an L1 is pinned, if it was to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinnedL1 {
+    /// Which L1.
+    pub l1_tag: String,
+    /// `locked`, `registered` or `degraded`.
+    pub registration: &'static str,
+    /// Bytes that are pinned.
+    pub registered_bytes: u64,
+    /// Bytes that can be used.
+    pub total_bytes: u64,
+    /// Why some are not pinned.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for PinnedL1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { l1_tag, registration, registered_bytes, total_bytes, .. } = self;
+        write!(f, "L1 {l1_tag} pinned: {registration}, {registered_bytes} of {total_bytes} bytes")
+    }
+}
+
+impl PinnedL1 {
+    /// Those of a manager's L1s, in the order of their tags.
+    pub fn all_of(status: &StorageManagerStatus) -> Vec<Self> {
+        let asked = |(_, l1): &(&String, &L1Status)| l1.memory_registration != RegistrationState::None.name();
+        let pinned = |(l1_tag, l1): (&String, &L1Status)| Self {
+            l1_tag: l1_tag.clone(),
+            registration: l1.memory_registration,
+            registered_bytes: l1.memory_registered_bytes,
+            total_bytes: l1.memory_total_bytes,
+            failure: l1.memory_registration_failure.clone(),
+        };
+        status.l1_managers.iter().filter(asked).map(pinned).collect()
     }
 }
 

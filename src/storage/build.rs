@@ -1,6 +1,7 @@
 //! Building a storage manager: L1s, controllers, adapters, threads, in this order.
 
 use crate::clock::Clock;
+use crate::device::PageRegistrar;
 use crate::error::{Error, Result};
 use crate::storage::agent::{Agent, Mailbox};
 use crate::storage::config::{Compat, L1ManagerConfig, PrefetchPolicy, StorageManagerConfig};
@@ -12,6 +13,7 @@ use crate::storage::l2::factory::{self, AdapterFactory};
 use crate::storage::l2_eviction::L2EvictionController;
 use crate::storage::layouts::LayoutBook;
 use crate::storage::manager::{FactoryBox, L1Unit, StorageManager};
+use crate::storage::memory::{PinWarning, Pinning};
 use crate::storage::prefetch::{PrefetchController, PrefetchSettings, Tiers};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::Reader;
@@ -31,6 +33,8 @@ pub struct StorageManagerBuilder {
     is_threaded: bool,
     in_turn: bool,
     factory: Arc<AdapterFactory>,
+    registrar: Option<Arc<dyn PageRegistrar>>,
+    warning: Option<PinWarning>,
 }
 
 impl std::fmt::Debug for StorageManagerBuilder {
@@ -67,6 +71,8 @@ impl StorageManagerBuilder {
             is_threaded: true,
             in_turn: false,
             factory: Arc::new(factory::create),
+            registrar: None,
+            warning: None,
         }
     }
 
@@ -92,6 +98,22 @@ impl StorageManagerBuilder {
     #[must_use]
     pub fn adapter_factory(mut self, factory: Arc<AdapterFactory>) -> Self {
         self.factory = factory;
+        self
+    }
+
+    /// Pins the memory of every L1 by `registrar`, whatever the configuration says of that: as LMCache does where it finds CUDA. It is
+    /// held until the last buffer is gone. What it refuses is used unpinned: the status of each L1 says so.
+    #[must_use]
+    pub fn page_registrar(mut self, registrar: Arc<dyn PageRegistrar>) -> Self {
+        self.registrar = Some(registrar);
+        self
+    }
+
+    /// Has `warning` be told, in one sentence, when memory of an L1 cannot be pinned: once an L1, within [`Self::build`] or later on the
+    /// thread that makes it grow. It must not call the manager.
+    #[must_use]
+    pub fn pin_warning(mut self, warning: PinWarning) -> Self {
+        self.warning = Some(warning);
         self
     }
 
@@ -147,10 +169,19 @@ impl StorageManagerBuilder {
     fn l1s(&self, events: &Events) -> Result<Arc<[Arc<L1Manager>]>> {
         let l1 = |config: &L1ManagerConfig| {
             let (clock, compat) = (self.clock.clone(), self.config.compat);
-            L1Manager::new(config.clone(), clock, compat, events.clone()).map(Arc::new)
+            let pinning = self.pinning(&config.tag);
+            L1Manager::with_pinning(config.clone(), clock, compat, events.clone(), pinning).map(Arc::new)
         };
         let l1s: Result<Vec<_>> = self.config.l1_managers.iter().map(l1).collect();
         Ok(l1s?.into())
+    }
+
+    fn pinning(&self, tag: &str) -> Pinning {
+        let warning = self.warning.clone().map(|warning| -> PinWarning {
+            let tag = tag.to_owned();
+            Arc::new(move |sentence| warning(&format!("L1 {tag}: {sentence}")))
+        });
+        Pinning { registrar: self.registrar.clone(), warning }
     }
 
     fn unit(

@@ -3,7 +3,7 @@
 use lmcache::error::ErrorKind;
 use lmcache::storage::config::l1::tagged::{MAX_NUMA_NODE, TaggedDefaults};
 use lmcache::storage::config::{
-    EvictionConfig, EvictionMeasure, EvictionPolicyKind, L1AllocatorKind, L1ManagerConfig,
+    EvictionConfig, EvictionMeasure, EvictionPolicyKind, L1AllocatorKind, L1ManagerConfig, PinKind,
     StorageManagerConfig,
 };
 
@@ -130,10 +130,13 @@ fn backends_that_this_build_lacks_are_unsupported_whatever_else_is_wrong() {
 #[test]
 fn ours_are_read_and_are_no_part_of_the_digest() {
     let plain = read("").unwrap();
-    let ours =
-        read(r#","allocator":"tlsf","numa_node":3,"first_touch":true,"eviction":{"by":"bytes"}"#).unwrap();
+    let ours = read(
+        r#","allocator":"tlsf","numa_node":3,"first_touch":true,"pin":"mlock","eviction":{"by":"bytes"}"#,
+    )
+    .unwrap();
     assert_eq!((ours.memory.allocator, ours.memory.numa_node), (L1AllocatorKind::Tlsf, Some(3)));
     assert!(ours.memory.first_touch && !plain.memory.first_touch);
+    assert_eq!((ours.memory.pin, plain.memory.pin), (PinKind::Mlock, PinKind::None));
     assert_eq!((ours.eviction.by, plain.eviction.by), (EvictionMeasure::Bytes, EvictionMeasure::Keys));
     let digest = |l1: L1ManagerConfig| {
         StorageManagerConfig::with_l1_managers(vec![l1], EvictionConfig::default()).digest()
@@ -151,6 +154,8 @@ fn our_fields_are_accepted_to_the_limit_and_refused_past_it() {
         r#","allocator":"best-fit""#,
         r#","allocator":null"#,
         r#","first_touch":1"#,
+        r#","pin":"cuda""#,
+        r#","pin":true"#,
         r#","eviction":{"by":"objects"}"#,
     ] {
         assert_eq!(read(fields).expect_err(fields).kind(), ErrorKind::InvalidArgument, "{fields}");

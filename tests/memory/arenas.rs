@@ -11,16 +11,14 @@ use lmcache::storage::memory::{
     Arena, ArenaOptions, ArenaSource, GrowthState, HeapSize, L1MemoryManager, PinnedSpan, Span,
 };
 
+use crate::support::{lazy, wait_until_grown};
+
 const PAGE: u64 = 4096;
 const HUGE: u64 = 2 << 20;
 
 fn shared(name: &str) -> L1MemoryManagerConfig {
     let shm_name = format!("/test_{}_{name}", std::process::id());
     L1MemoryManagerConfig { size_bytes: 3 * PAGE, shm_name, ..Default::default() }
-}
-
-fn lazy(init_size_bytes: u64, size_bytes: u64) -> L1MemoryManagerConfig {
-    L1MemoryManagerConfig { size_bytes, init_size_bytes, use_lazy: true, ..Default::default() }
 }
 
 /// Where the kernel shows the segment.
@@ -47,15 +45,6 @@ fn resident_bytes(arena: &Arena) -> u64 {
     let of_map = text.lines().skip_while(|line| !holds(line));
     let resident = of_map.filter_map(|line| line.strip_prefix("Rss:")).next().unwrap();
     resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-/// Waits for the growth to end, well below any test's time.
-fn wait_until_grown(memory: &L1MemoryManager) {
-    let until_ns = lmcache::clock::monotonic_ns() + 60_000_000_000;
-    while memory.growth() == GrowthState::Growing {
-        assert!(lmcache::clock::monotonic_ns() < until_ns, "the growth takes for ever");
-        std::thread::yield_now();
-    }
 }
 
 /// Runs `name`, an ignored test of this file, in a process of its own, with `argument` for it.

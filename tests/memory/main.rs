@@ -3,6 +3,7 @@
 
 mod allocators;
 mod arenas;
+mod pinning;
 mod pins;
 mod support;
 mod transfers;

@@ -142,3 +142,32 @@ fn times_bytes_and_misses_are_in_the_report() {
     }
     assert!(table.lines().all(|line| line.len() <= 64), "{table}");
 }
+
+/// What was pinned, or the reason why not, whatever this process may lock.
+#[test]
+fn an_l1_that_is_to_be_pinned_says_how_much_of_it_is() {
+    let words = "--l1-size-gb 0.001 --eviction-policy LRU --l1-pin mlock";
+    let output = replay(full_l1(), &format!("{words} --format json"), None);
+    let (pinned, said) = (&json_of(&output)["pinning"][0], text(&output.stderr));
+    assert_eq!((&pinned["l1"], &pinned["total_bytes"]), (&json!("_default"), &json!(1_073_741)), "{pinned}");
+    let is_locked = pinned["registration"] == "locked";
+    if is_locked {
+        assert_eq!((&pinned["registered_bytes"], &pinned["failure"]), (&json!(1_073_741), &Value::Null));
+        assert!(!said.contains("pinned"), "{said}");
+    } else {
+        assert_eq!((&pinned["registration"], &pinned["registered_bytes"]), (&json!("degraded"), &json!(0)));
+        assert!(pinned["failure"].as_str().expect("a reason").contains("ulimit -l"), "{pinned}");
+        assert!(said.contains("warning: L1 _default is pinned in 0 of its 1073741 bytes"), "{said}");
+    }
+    let table = text(&replay(full_l1(), words, None).stdout);
+    let line = format!("L1 _default pinned: {}", if is_locked { "locked" } else { "degraded" });
+    assert!(table.contains(&line), "{table}");
+}
+
+#[test]
+fn an_l1_that_nobody_pins_is_not_said_to_be() {
+    let words = "--l1-size-gb 0.001 --eviction-policy LRU";
+    assert_eq!(json_of(&replay(full_l1(), &format!("{words} --format json"), None))["pinning"], json!([]));
+    let output = replay(full_l1(), words, None);
+    assert!(!text(&output.stdout).contains("pinned") && !text(&output.stderr).contains("pinned"));
+}

@@ -258,6 +258,7 @@ impl ReplayArgs {
         }
         warnings::about_the_recording(&report);
         warnings::about_evictions(&report);
+        warnings::about_pinning(&report);
         warnings::about_l2(&report);
         warnings::about_the_pace(&report);
         telemetry::warn(&report.telemetry);

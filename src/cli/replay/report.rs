@@ -8,8 +8,8 @@ use crate::replay::session::Part;
 use crate::replay::telemetry::TelemetryReport;
 use crate::replay::traces::{NodeReport, Nodes};
 use crate::replay::{
-    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
-    TraceExtent,
+    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, PinnedL1, ReplayRun,
+    StorageTotals, TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;
@@ -31,6 +31,8 @@ pub(super) struct ReplayReport {
     pub(super) answers: AnswerSummary,
     /// The L1s that could not evict.
     pub(super) failed_evictions: Vec<FailedEviction>,
+    /// The L1s that are pinned, or were to be.
+    pub(super) pinned_l1s: Vec<PinnedL1>,
     /// What became of the objects in L2.
     pub(super) l2: L2Totals,
     /// Bytes, times of L2, why something was missed, what the trace says of its calls.
@@ -83,6 +85,7 @@ impl ReplayReport {
             totals: totals.storage,
             answers: totals.answers,
             failed_evictions: totals.failed_evictions,
+            pinned_l1s: totals.pinned_l1s,
             l2: totals.l2,
             account: totals.account,
             chunk_tokens: nodes.chunk_tokens(),

@@ -7,7 +7,7 @@ use crate::cli::exit::print_warning;
 use crate::clock::NS_PER_S;
 use crate::format::native::KeyTable;
 use crate::replay::traces::Nodes;
-use crate::replay::{FailedEviction, Order, TraceExtent};
+use crate::replay::{FailedEviction, Order, PinnedL1, TraceExtent};
 use crate::storage::StorageManager;
 use crate::trace::Trace;
 
@@ -145,6 +145,17 @@ pub(super) fn about_evictions(report: &ReplayReport) {
             "L1 {l1_tag} could not evict {failed_passes} times, and stayed full ({policy}: {reason}); choose another \
              --eviction-policy, or --compat native"
         ));
+    }
+}
+
+/// L1s that were to be pinned, and are not: writes there can wait for a page.
+pub(super) fn about_pinning(report: &ReplayReport) {
+    for PinnedL1 { l1_tag, registered_bytes, total_bytes, failure, .. } in &report.pinned_l1s {
+        if let Some(failure) = failure {
+            print_warning(&format!(
+                "L1 {l1_tag} is pinned in {registered_bytes} of its {total_bytes} bytes, and used unpinned: {failure}"
+            ));
+        }
     }
 }
 

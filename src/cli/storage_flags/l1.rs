@@ -10,7 +10,7 @@ use crate::storage::config::checks::gib_to_bytes;
 use crate::storage::config::l1::tagged::{MAX_NUMA_NODE, TaggedDefaults};
 use crate::storage::config::{
     DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, GIB_BYTES, L1AllocatorKind, L1ManagerConfig,
-    L1MemoryManagerConfig,
+    L1MemoryManagerConfig, PinKind,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -65,6 +65,9 @@ pub(super) struct L1Flags {
     /// Touch every page of L1 at the start, so that no write waits for one (ours)
     #[arg(long)]
     l1_first_touch: bool,
+    /// Pin L1 (ours): mlock keeps its pages in memory, within the limit of locked memory. What cannot be pinned is used unpinned
+    #[arg(long, value_name = "PIN", default_value = "none", value_parser = named(PinKind::ALL, PinKind::name))]
+    l1_pin: PinKind,
 }
 
 impl L1Flags {
@@ -84,6 +87,7 @@ impl L1Flags {
             allocator: self.l1_allocator,
             numa_node: self.l1_numa_node,
             first_touch: self.l1_first_touch,
+            pin: self.l1_pin,
         };
         L1ManagerConfig::from_tagged_json_list(&self.l1_manager, &defaults)
     }
@@ -125,6 +129,7 @@ impl L1Flags {
             allocator: self.l1_allocator,
             numa_node: self.l1_numa_node,
             first_touch: self.l1_first_touch,
+            pin: self.l1_pin,
             ..L1MemoryManagerConfig::default()
         };
         Ok(L1ManagerConfig {

@@ -164,6 +164,7 @@ fn json(
             "per_key": rate(storage.hit_keys, storage.requested_keys),
         },
         "evictions": summary::evictions(&totals.failed_evictions),
+        "pinning": summary::pinning(&totals.pinned_l1s),
         "unsettled_calls": totals.unsettled_calls,
         "replay": { "left_out_records": left_out },
         "l2": {

@@ -80,7 +80,9 @@ fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Resul
     };
     config.warnings().iter().for_each(|warning| log::say(warning));
     let adapters: Arc<HostAdapters> = Arc::default();
-    let builder = StorageManagerBuilder::new(config).adapter_factory(HostAdapters::factory(&adapters));
+    let builder = StorageManagerBuilder::new(config)
+        .adapter_factory(HostAdapters::factory(&adapters))
+        .pin_warning(Arc::new(|sentence| log::say(sentence)));
     let manager = Arc::new(builder.build()?);
     if let Some(metrics) = &metrics {
         manager.attach_events(Arc::clone(metrics) as _)?;
@@ -88,8 +90,8 @@ fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Resul
     Ok(Storage { manager, metrics, adapters })
 }
 
-/// Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback. Memory of L1 is
-/// reserved, and taken when it is first written.
+/// Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback, and
+/// later memory of L1 that cannot be pinned. Memory of L1 is reserved, and taken when it is first written, unless it is pinned.
 ///
 /// # Safety
 /// `options` points to options whose strings end in NUL; `out` points to room for a handle.

@@ -22,7 +22,7 @@ use crate::replay::plan::{Order, ReadSlot};
 use crate::replay::prefetching::{LastWait, Prefetching};
 use crate::replay::stop::StopFlag;
 use crate::replay::target::{Made, ReplayTarget};
-use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
+use crate::replay::totals::{FailedEviction, L2Totals, ManagerTotals, PinnedL1, StorageTotals};
 use crate::replay::trace_time::TraceTime;
 use crate::storage::StorageManagerBuilder;
 use crate::storage::config::StorageManagerConfig;
@@ -182,6 +182,7 @@ impl ManagerTarget {
                 ..self.account.answers.summary()
             },
             failed_evictions: FailedEviction::all_of(&open),
+            pinned_l1s: PinnedL1::all_of(&open),
             l2,
             account: self.account.summary(),
             unsettled_calls: self.time.as_ref().map_or(0, |time| time.unsettled()),

@@ -11,8 +11,8 @@ use super::l1::{DEFAULT_READ_TTL_SECONDS, DEFAULT_WRITE_TTL_SECONDS};
 use super::strict_json::parse_object;
 use super::{
     Compat, DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, EvictionConfig, EvictionMeasure, EvictionPolicyKind,
-    GIB_BYTES, L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, L2AdapterConfig, PrefetchConfig,
-    PrefetchPolicy, StorageManagerConfig, StoreConfig, StorePolicy,
+    GIB_BYTES, L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, L2AdapterConfig, PinKind,
+    PrefetchConfig, PrefetchPolicy, StorageManagerConfig, StoreConfig, StorePolicy,
 };
 use crate::error::{Error, Result};
 
@@ -30,6 +30,7 @@ pub const KEYS: &[&str] = &[
     "l1_allocator",
     "l1_numa_node",
     "l1_first_touch",
+    "l1_pin",
     "eviction_policy",
     "eviction_trigger_watermark",
     "eviction_ratio",
@@ -119,6 +120,7 @@ fn read_tagged(
         allocator: read_allocator(fields)?,
         numa_node: read_numa_node(fields)?,
         first_touch: fields.bool("l1_first_touch", false)?,
+        pin: read_pin(fields)?,
     };
     L1ManagerConfig::from_tagged_json_list(objects, &defaults)
 }
@@ -143,6 +145,7 @@ fn read_l1(fields: Fields<'_>, eviction: Option<EvictionConfig>) -> Result<L1Man
         allocator: read_allocator(fields)?,
         numa_node: read_numa_node(fields)?,
         first_touch: fields.bool("l1_first_touch", false)?,
+        pin: read_pin(fields)?,
         ..L1MemoryManagerConfig::default()
     };
     Ok(L1ManagerConfig {
@@ -152,6 +155,10 @@ fn read_l1(fields: Fields<'_>, eviction: Option<EvictionConfig>) -> Result<L1Man
         read_ttl_seconds: fields.signed("l1_read_ttl_seconds", DEFAULT_READ_TTL_SECONDS)?,
         eviction,
     })
+}
+
+fn read_pin(fields: Fields<'_>) -> Result<PinKind> {
+    fields.choice("l1_pin", PinKind::default(), PinKind::ALL, PinKind::name)
 }
 
 fn read_allocator(fields: Fields<'_>) -> Result<L1AllocatorKind> {
@@ -230,7 +237,8 @@ mod tests {
         let read = StorageManagerConfig::from_json(
             r#"{"l1_size_gb": 2, "eviction_policy": "SIEVE", "l1_use_lazy": true, "l1_init_size_gb": 1, "l1_align_bytes": 512,
                 "l1_use_hugepages": false, "shm_name": "", "l1_write_ttl_seconds": 1, "l1_read_ttl_seconds": 2,
-                "l1_allocator": "tlsf", "l1_numa_node": 3, "l1_first_touch": true, "eviction_trigger_watermark": 0.5,
+                "l1_allocator": "tlsf", "l1_numa_node": 3, "l1_first_touch": true, "l1_pin": "mlock",
+                "eviction_trigger_watermark": 0.5,
                 "eviction_ratio": 0.25, "eviction_by": "bytes", "enable_extra_logging": true, "extra_logging_interval": 3,
                 "l2_adapter": [{"type": "mock", "max_size_gb": 1, "mock_bandwidth_gb": 1}], "l2_store_policy": "skip_l1",
                 "l2_prefetch_policy": "retain", "l2_prefetch_max_in_flight": 4, "periodic_notifier_interval_ms": 7,
@@ -242,6 +250,7 @@ mod tests {
             (l1.memory.size_bytes, l1.memory.init_size_bytes, l1.memory.align_bytes),
             (2 << 30, 1 << 30, 512)
         );
+        assert!(l1.memory.pin == PinKind::Mlock);
         assert!(l1.memory.use_lazy && l1.memory.first_touch && l1.memory.numa_node == Some(3));
         assert_eq!((l1.write_ttl_seconds, l1.read_ttl_seconds), (1, 2));
         assert_eq!((l1.eviction.policy, l1.eviction.by), (EvictionPolicyKind::Sieve, EvictionMeasure::Bytes));

@@ -31,7 +31,9 @@ pub use compare::{ConfigDifference, differences};
 pub use compat::Compat;
 pub use controllers::{PrefetchConfig, PrefetchPolicy, StoreConfig, StorePolicy};
 pub use eviction::{EvictionConfig, EvictionMeasure, EvictionPolicyKind, WholeNumbers};
-pub use l1::{DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig};
+pub use l1::{
+    DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, PinKind,
+};
 pub use l2::{AdapterKind, L2AdapterConfig};
 pub use secret::Secret;
 

@@ -50,7 +50,7 @@ use crate::format::model::ObjectKey;
 use crate::storage::config::{Compat, EvictionConfig, L1ManagerConfig};
 use crate::storage::events::{Event, Events, L1Keys};
 use crate::storage::eviction::PolicyState;
-use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Span};
+use crate::storage::memory::{Arena, L1MemoryManager, PinnedSpan, Pinning, Span};
 use crate::storage::ticker::Waker;
 use crate::storage::ttl_lock;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -94,19 +94,33 @@ pub struct L1Manager {
 }
 
 impl L1Manager {
-    /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing.
+    /// An empty L1. Its memory is reserved, not committed: what nobody writes costs nothing, unless it is pinned.
     ///
     /// # Errors
     /// If the size is zero or does not fit into the address space, the alignment is no power of two, the kernel has no
     /// such pages, segment or node, or the memory is to be a Device-DAX file, which this build does not have.
     pub fn new(config: L1ManagerConfig, clock: Clock, compat: Compat, events: Events) -> Result<Self> {
+        Self::with_pinning(config, clock, compat, events, Pinning::default())
+    }
+
+    /// As [`Self::new`], whose memory is pinned by `pinning`, which comes before what `config` says of that.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_pinning(
+        config: L1ManagerConfig,
+        clock: Clock,
+        compat: Compat,
+        events: Events,
+        pinning: Pinning,
+    ) -> Result<Self> {
         let memory = &config.memory;
         if let Some(path) = &memory.devdax_path {
             return Err(Error::unsupported("L1 on Device-DAX is not part of this build")
                 .with_context("path", path)
                 .with_hint("configure L1 in host memory of the same size"));
         }
-        let space = L1MemoryManager::new(memory)?;
+        let space = L1MemoryManager::with_pinning(memory, pinning)?;
         let arena = Arc::clone(space.arena());
         let teller = Teller::new(&config.tag, events);
         let tables = Tables::new(&config, compat, space, teller.clone(), &clock);
@@ -122,7 +136,8 @@ impl L1Manager {
         self.tables.check_open()
     }
 
-    /// Drops all objects, and takes none from then on.
+    /// Drops all objects, and takes none from then on. The memory grows no more; what is pinned of it stays so until the last buffer
+    /// is gone.
     pub(super) fn close(&self) {
         self.tables.close(self.clock.now_ns());
     }
@@ -433,6 +448,10 @@ impl L1Manager {
             ..L1Status::default()
         };
         self.tables.fill_status(self.clock.now_ns(), &mut status);
+        let registration = self.arena.registration();
+        status.memory_registration = registration.state.name();
+        status.memory_registered_bytes = registration.registered_bytes;
+        status.memory_registration_failure = registration.failure;
         status.memory_usage_ratio = status.memory_used_bytes as f64 / status.memory_total_bytes as f64;
         status
     }

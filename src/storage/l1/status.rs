@@ -31,6 +31,14 @@ pub struct L1Status {
     pub capacity_bytes_by_backend: BTreeMap<&'static str, u64>,
     /// `memory_used_bytes / memory_total_bytes`.
     pub memory_usage_ratio: f64,
+    /// What became of the pinning of the memory, by the names of [`RegistrationState`](crate::storage::memory::RegistrationState). Ours,
+    /// as the next two.
+    pub memory_registration: &'static str,
+    /// Bytes that are pinned; of a lazy heap it can be more than can be used by now.
+    pub memory_registered_bytes: u64,
+    /// Why some of the memory is not pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_registration_failure: Option<String>,
     /// How long a write reservation lives.
     pub write_ttl_seconds: i64,
     /// How long a read lock lives.

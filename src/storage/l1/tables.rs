@@ -147,6 +147,12 @@ impl Tables {
         // Relaxed: see `check_open`.
         self.is_closed.store(true, Ordering::Relaxed);
         self.clear(true, now_ns);
+        // Out of the lock: the thread may take long for its last step.
+        let growth = lock(&self.space).cancel_growth();
+        if let Some(growth) = growth {
+            // A panic of the thread has been printed; there is nobody here to pass it on to.
+            let _ = growth.join();
+        }
     }
 
     #[inline]

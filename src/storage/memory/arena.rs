@@ -13,6 +13,7 @@
 
 use super::bytes::ArenaBytes;
 use super::pins::{PinCounts, Pins, Released};
+use super::registration::{Pinning, RegistrationStatus, Registrations};
 use super::source::{ArenaOptions, ArenaSource};
 use super::span::Span;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +26,8 @@ use crate::sync::Arc;
 /// Reserved memory.
 #[derive(Debug)]
 pub struct Arena {
+    /// Fields are dropped in this order: no page is unmapped that a device still knows of.
+    registrations: Registrations,
     region: Region,
     /// The name of the region, where it has one.
     segment: Option<ShmSegment>,
@@ -50,6 +53,14 @@ impl Arena {
     /// # Errors
     /// If the memory cannot be had, cannot be bound to the node, or has no such name; the error says which.
     pub fn with_options(options: &ArenaOptions) -> Result<Self> {
+        Self::pinned(options, Pinning::default())
+    }
+
+    /// As [`Self::with_options`], whose pages are pinned by `pinning` when they are asked to be.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn pinned(options: &ArenaOptions, pinning: Pinning) -> Result<Self> {
         let too_large = || {
             Error::new(ErrorKind::OutOfMemory, "L1 is larger than the address space")
                 .with_context("bytes", options.size_bytes)
@@ -62,7 +73,8 @@ impl Arena {
             numa::bind(&region, node)?;
         }
         let is_overcommitted = options.source == ArenaSource::Anonymous;
-        let arena = Self { region, segment, len_bytes, is_overcommitted, pins: Pins::default() };
+        let (registrations, pins) = (Registrations::new(pinning), Pins::default());
+        let arena = Self { registrations, region, segment, len_bytes, is_overcommitted, pins };
         arena.commit_at_once(options)?;
         Ok(arena)
     }
@@ -104,6 +116,35 @@ impl Arena {
             check_available(host::available_memory_bytes(), len_bytes)?;
         }
         self.region.populate(offset_bytes as usize, len_bytes as usize)
+    }
+
+    /// Pins the `len_bytes` from `offset_bytes` on, if the arena is to be pinned. They are committed, and lie behind all that was
+    /// pinned before. One thread does this. A failure is no error: see [`Self::registration`].
+    pub(super) fn register(&self, offset_bytes: u64, len_bytes: u64) {
+        self.registrations.register(&self.region, offset_bytes, len_bytes);
+    }
+
+    /// Commits and pins all of it, if the arena is to be pinned. Want of memory is a failure to pin, and no error.
+    pub(super) fn register_whole(&self) {
+        let len_bytes = self.len_bytes();
+        if !self.registrations.is_asked_for() {
+            return;
+        }
+        match self.commit(0, len_bytes) {
+            Ok(()) => self.register(0, len_bytes),
+            Err(error) => self.registrations.give_up(0, len_bytes, error),
+        }
+    }
+
+    /// How much of it is pinned, and what went wrong.
+    pub fn registration(&self) -> RegistrationStatus {
+        self.registrations.status()
+    }
+
+    /// Whether a device's driver knows all bytes of `span`. Once it does, it does as long as the arena lives. Where one part of a span is
+    /// known and another is not, a driver refuses to copy the span in one piece, so such a span must not be given to it.
+    pub fn is_registered(&self, span: Span) -> bool {
+        self.registrations.holds(span.offset_bytes, span.phy_size_bytes)
     }
 
     /// The address of the byte at `offset_bytes`, for an engine that copies from or to a device itself.

@@ -1,6 +1,6 @@
 //! Lazy growth: L1 starts small and at once, and a thread commits the rest of its memory meanwhile.
 //!
-//! As in LMCache, the first bytes are committed before L1 starts; the thread commits the others in steps of
+//! As in LMCache, the first bytes are committed, and pinned, before L1 starts; the thread does the same to the others in steps of
 //! [`STEP_BYTES`], and publishes them per [`PUBLISH_BYTES`]. Only what is published is handed out, so objects may find
 //! no room while L1 grows. The owner of the address space asks how far it may go ([`Growth::published_bytes`]); the
 //! thread never waits for the owner's lock.
@@ -81,6 +81,9 @@ impl Growth {
         arena
             .commit(0, size.initial_bytes)
             .map_err(|error| error.with_hint("give L1 a smaller initial size, or let it not grow lazily"))?;
+        for offset_bytes in (0..size.initial_bytes).step_by(STEP_BYTES as usize) {
+            arena.register(offset_bytes, STEP_BYTES.min(size.initial_bytes - offset_bytes));
+        }
         let shared = Arc::new(Shared {
             published_bytes: AtomicU64::new(size.initial_bytes),
             is_cancelled: AtomicBool::new(false),
@@ -96,15 +99,21 @@ impl Growth {
 
     /// How many bytes from the start of the arena may be handed out.
     pub(super) fn published_bytes(&self) -> u64 {
-        // Relaxed: fresh pages hold nothing that anybody has to see.
-        self.shared.published_bytes.load(Ordering::Relaxed)
+        // Pairs with `publish`: what is handed out is known to be pinned, if it is. Fresh pages hold nothing to be seen.
+        self.shared.published_bytes.load(Ordering::Acquire)
+    }
+
+    /// Has the thread stop after the step that it is in. The heap stays as large as it is. For somebody to wait for who holds no
+    /// lock that the heap stands under.
+    pub(super) fn cancel(&mut self) -> Option<JoinHandle<()>> {
+        // Relaxed: a flag that orders nothing; joining the thread orders the rest.
+        self.shared.is_cancelled.store(true, Ordering::Relaxed);
+        self.thread.take()
     }
 
     /// Stops the thread, after the step that it is in. The heap stays as large as it is.
     pub(super) fn stop(&mut self) {
-        // Relaxed: a flag that orders nothing; the join orders the rest.
-        self.shared.is_cancelled.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.cancel() {
             // A panic of the thread has been printed; there is nobody here to pass it on to.
             let _ = thread.join();
         }
@@ -131,14 +140,17 @@ impl Shared {
         let mut published_bytes = committed_bytes;
         let mut failure = None;
         while committed_bytes < size.final_bytes {
-            // Relaxed: see `stop`.
+            // Relaxed: see `cancel`.
             if self.is_cancelled.load(Ordering::Relaxed) {
                 failure = Some("L1 was closed while it grew".to_owned());
                 break;
             }
             let step_bytes = STEP_BYTES.min(size.final_bytes - committed_bytes);
             match arena.commit(committed_bytes, step_bytes) {
-                Ok(()) => committed_bytes += step_bytes,
+                Ok(()) => {
+                    arena.register(committed_bytes, step_bytes);
+                    committed_bytes += step_bytes;
+                }
                 Err(error) => {
                     failure = Some(error.to_string());
                     break;
@@ -154,8 +166,8 @@ impl Shared {
     }
 
     fn publish(&self, bytes: u64) {
-        // Relaxed: see `published_bytes`.
-        self.published_bytes.store(bytes, Ordering::Relaxed);
+        // Pairs with `published_bytes`.
+        self.published_bytes.store(bytes, Ordering::Release);
     }
 }
 

@@ -1,10 +1,13 @@
 //! Memory and addresses together: what L1 allocates from.
 
+use std::thread::JoinHandle;
+
 use super::allocator::AddressAllocator;
 use super::arena::Arena;
 use super::either::Allocator;
 use super::growth::{Growth, GrowthState, HeapSize};
 use super::pins::Released;
+use super::registration::Pinning;
 use super::source::{ArenaOptions, ArenaSource, shm_name};
 use super::span::Span;
 use crate::error::{Error, Result};
@@ -29,7 +32,16 @@ impl L1MemoryManager {
     /// # Errors
     /// If two settings exclude each other, or the memory cannot be had.
     pub fn new(config: &L1MemoryManagerConfig) -> Result<Self> {
-        Self::with_heap(config, HeapSize::exact(config.init_size_bytes, config.size_bytes))
+        Self::with_pinning(config, Pinning::default())
+    }
+
+    /// As [`Self::new`], pinned by `pinning`, which comes before what `config` says of that. Memory that cannot be pinned is no error:
+    /// see [`Arena::registration`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_pinning(config: &L1MemoryManagerConfig, pinning: Pinning) -> Result<Self> {
+        Self::build(config, HeapSize::exact(config.init_size_bytes, config.size_bytes), pinning)
     }
 
     /// As [`Self::new`], with a heap of another size if `config` is lazy: [`HeapSize::lmcache`] is LMCache's, which
@@ -38,6 +50,11 @@ impl L1MemoryManager {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_heap(config: &L1MemoryManagerConfig, heap: HeapSize) -> Result<Self> {
+        Self::build(config, heap, Pinning::default())
+    }
+
+    fn build(config: &L1MemoryManagerConfig, heap: HeapSize, mut pinning: Pinning) -> Result<Self> {
+        pinning.registrar = pinning.registrar.or_else(|| config.pin.registrar());
         let heap = config.use_lazy.then_some(heap);
         let options = ArenaOptions {
             size_bytes: heap.map_or(config.size_bytes, |heap| heap.final_bytes),
@@ -49,8 +66,11 @@ impl L1MemoryManager {
         };
         let usable_bytes = heap.map_or(config.size_bytes, |heap| heap.initial_bytes);
         let allocator = Allocator::new(config.allocator, usable_bytes, config.align_bytes)?;
-        let arena = options.build()?;
+        let arena = Arc::new(Arena::pinned(&options, pinning)?);
         let growth = heap.map(|heap| Growth::start(&arena, heap)).transpose()?;
+        if growth.is_none() {
+            arena.register_whole();
+        }
         Ok(Self { growth, allocator, arena })
     }
 
@@ -119,6 +139,11 @@ impl L1MemoryManager {
         if let Some(growth) = &mut self.growth {
             growth.stop();
         }
+    }
+
+    /// As [`Self::stop_growth`], without waiting for the thread that it returns: that is for who holds no lock.
+    pub(in crate::storage) fn cancel_growth(&mut self) -> Option<JoinHandle<()>> {
+        self.growth.as_mut().and_then(Growth::cancel)
     }
 
     /// How far a lazy heap has grown.

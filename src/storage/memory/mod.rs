@@ -4,6 +4,7 @@
 //! * [`arena`]: the bytes. [`source`] says where they come from, [`growth`] makes them more and more. A [`span`] says
 //!   where an object lies in them; [`bytes`] is what can be done with a stretch of them, [`batch`] with several. They are copied
 //!   while others may write them: [`crate::os::copy`] says how.
+//! * [`registration`]: which of them a device knows of.
 //! * [`allocator`]: the addresses. [`first_fit`] gives those that LMCache would, [`tlsf`] leaves fewer holes; `either` is
 //!   whichever was configured.
 //! * [`pins`]: who is doing I/O on which span, so that nothing is given away under it. [`pinned`] is the buffer
@@ -21,6 +22,7 @@ pub mod growth;
 pub mod manager;
 pub mod pinned;
 pub mod pins;
+pub mod registration;
 pub mod source;
 pub mod span;
 pub mod tlsf;
@@ -35,6 +37,7 @@ pub use growth::{GrowthState, HeapSize};
 pub use manager::L1MemoryManager;
 pub use pinned::PinnedSpan;
 pub use pins::{PinCounts, Released};
+pub use registration::{PinWarning, Pinning, RegistrationState, RegistrationStatus};
 pub use source::{ArenaOptions, ArenaSource};
 pub use span::Span;
 pub use tlsf::Tlsf;

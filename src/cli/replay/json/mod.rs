@@ -55,6 +55,7 @@ fn whole(report: &ReplayReport) -> Value {
         "bytes": measured::moved(report),
         "recorded": report.account.recorded.as_ref().map(|recorded| measured::recorded(report, recorded)),
         "evictions": summary::evictions(&report.failed_evictions),
+        "pinning": summary::pinning(&report.pinned_l1s),
         "replay": report.delivered.as_ref().map(delivered),
         "unsettled_calls": report.unsettled_calls,
         "l2": l2(report),

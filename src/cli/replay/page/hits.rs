@@ -88,6 +88,7 @@ pub(super) fn reads_and_writes(report: &ReplayReport) -> Card {
     table.row("Keys evicted", [totals.evicted_keys.to_string()]);
     table.row_if_any(0, "Eviction passes that failed", report.failed_eviction_passes());
     let card = Card::of("Reads and writes", &table);
+    let card = report.pinned_l1s.iter().fold(card, |card, pinned| card.note(&pinned.to_string()));
     report.failed_evictions.iter().fold(card, |card, failed| {
         let FailedEviction { l1_tag, policy, failed_passes, reason } = failed;
         let reason = reason.as_deref().unwrap_or("the last pass worked again");

@@ -14,7 +14,7 @@ use crate::format::model::Op;
 use crate::replay::nodes::Alignment;
 use crate::replay::session::Part;
 use crate::storage::config::secret::masked;
-use crate::storage::config::{EvictionConfig, L1ManagerConfig, StorageManagerConfig};
+use crate::storage::config::{EvictionConfig, L1ManagerConfig, PinKind, StorageManagerConfig};
 
 /// What was run: `command` is how, `config` under which configuration.
 pub(super) fn what_was_run(
@@ -135,6 +135,9 @@ fn l1_settings(l1: &L1ManagerConfig) -> String {
     }
     if memory.first_touch {
         words.push("touched at the start".to_owned());
+    }
+    if memory.pin != PinKind::None {
+        words.push(format!("pinned by {}", memory.pin.name()));
     }
     if let Some(node) = memory.numa_node {
         words.push(format!("NUMA node {node}"));

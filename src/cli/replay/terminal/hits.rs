@@ -77,6 +77,9 @@ pub(super) fn reads_and_writes(table: &mut Table, report: &ReplayReport) {
     table.row("Keys evicted", totals.evicted_keys);
     table.row_if_any("Objects still locked for reading at the end", totals.locked_at_end);
     table.row_if_any("Eviction passes that failed", report.failed_eviction_passes());
+    for pinned in &report.pinned_l1s {
+        table.line(&printable(&pinned.to_string()));
+    }
     for FailedEviction { l1_tag, policy, failed_passes, reason } in &report.failed_evictions {
         let reason = reason.as_deref().unwrap_or("the last pass worked again");
         table.line(&printable(&format!("  L1 {l1_tag}, {policy}, {failed_passes} times: {reason}")));

@@ -5,6 +5,8 @@
 pub mod tagged;
 
 use super::EvictionConfig;
+use crate::device::{PageLocker, PageRegistrar};
+use crate::sync::Arc;
 
 /// LMCache's default for `--l1-align-bytes`.
 pub const DEFAULT_ALIGN_BYTES: u64 = 4096;
@@ -73,6 +75,8 @@ pub struct L1MemoryManagerConfig {
     pub numa_node: Option<u32>,
     /// Whether every page is touched at the start, so that no write waits for one. Ours.
     pub first_touch: bool,
+    /// What pins the memory, where no device does. Ours: LMCache pins it where it finds CUDA.
+    pub pin: PinKind,
 }
 
 impl Default for L1MemoryManagerConfig {
@@ -89,6 +93,38 @@ impl Default for L1MemoryManagerConfig {
             allocator: L1AllocatorKind::FirstFit,
             numa_node: None,
             first_touch: false,
+            pin: PinKind::None,
+        }
+    }
+}
+
+/// `--l1-pin`: what keeps L1's pages where they are, where no device is given to do that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PinKind {
+    /// `none`: nothing does.
+    #[default]
+    None,
+    /// `mlock`: the kernel, within the limit of locked memory.
+    Mlock,
+}
+
+impl PinKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::None, Self::Mlock];
+
+    /// The name in flags and configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Mlock => "mlock",
+        }
+    }
+
+    /// What does it.
+    pub(in crate::storage) fn registrar(self) -> Option<Arc<dyn PageRegistrar>> {
+        match self {
+            Self::None => None,
+            Self::Mlock => Some(Arc::new(PageLocker)),
         }
     }
 }

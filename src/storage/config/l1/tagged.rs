@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     DEFAULT_ALIGN_BYTES, DEFAULT_L1_TAG, DEFAULT_READ_TTL_SECONDS, DEFAULT_WRITE_TTL_SECONDS,
-    L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig,
+    L1AllocatorKind, L1ManagerConfig, L1MemoryManagerConfig, PinKind,
 };
 use crate::error::{Error, Result};
 use crate::storage::config::checks::gib_to_bytes;
@@ -21,9 +21,17 @@ use crate::storage::config::{EvictionConfig, EvictionMeasure, EvictionPolicyKind
 pub const COMMON_FIELDS: &[&str] =
     &["type", "tag", "size_gb", "align_bytes", "eviction", "read_ttl_seconds", "write_ttl_seconds"];
 
-/// The fields of a DRAM object. The last three are ours.
-pub const DRAM_FIELDS: &[&str] =
-    &["use_lazy", "init_size_gb", "shm_name", "use_hugepages", "allocator", "numa_node", "first_touch"];
+/// The fields of a DRAM object. The last four are ours.
+pub const DRAM_FIELDS: &[&str] = &[
+    "use_lazy",
+    "init_size_gb",
+    "shm_name",
+    "use_hugepages",
+    "allocator",
+    "numa_node",
+    "first_touch",
+    "pin",
+];
 
 /// The fields of an `eviction` object. The last is ours.
 pub const EVICTION_FIELDS: &[&str] = &["eviction_policy", "trigger_watermark", "eviction_ratio", "by"];
@@ -49,6 +57,8 @@ pub struct TaggedDefaults {
     pub numa_node: Option<u32>,
     /// `--l1-first-touch`.
     pub first_touch: bool,
+    /// `--l1-pin`.
+    pub pin: PinKind,
 }
 
 impl Default for TaggedDefaults {
@@ -61,6 +71,7 @@ impl Default for TaggedDefaults {
             allocator: L1AllocatorKind::default(),
             numa_node: None,
             first_touch: false,
+            pin: PinKind::None,
         }
     }
 }
@@ -192,6 +203,7 @@ fn read_dram(
             None => defaults.numa_node,
         },
         first_touch: fields.bool("first_touch", defaults.first_touch)?,
+        pin: fields.choice("pin", defaults.pin, PinKind::ALL, PinKind::name)?,
         ..config.memory
     };
     Ok(L1ManagerConfig { memory, ..config })
