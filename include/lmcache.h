@@ -2364,8 +2364,8 @@ lmcache_status lmcache_producer_complete(struct lmcache_producer *producer,
                                          const struct lmcache_completion *completion);
 
 /**
- * Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback. Memory of L1 is
- * reserved, and taken when it is first written.
+ * Makes a storage manager and starts its threads. What in the configuration is hardly meant is told to the log callback, and
+ * later memory of L1 that cannot be pinned. Memory of L1 is reserved, and taken when it is first written, unless it is pinned.
  *
  * The caller promises:
  * `options` points to options whose strings end in NUL; `out` points to room for a handle.

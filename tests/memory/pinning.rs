@@ -20,6 +20,9 @@ use crate::support::{lazy, wait_until_grown};
 
 const PAGE: u64 = 4096;
 
+/// Which calls fail, counted from 0.
+type Fails = fn(usize) -> bool;
+
 /// What a registrar has seen.
 #[derive(Debug, Default)]
 struct Seen {
@@ -40,13 +43,13 @@ struct Seen {
 struct Driver {
     kind: RegistrationKind,
     /// Calls that fail, counted from 0.
-    fails: fn(usize) -> bool,
+    fails: Fails,
     seen: Arc<Mutex<Seen>>,
     moved_on: Condvar,
 }
 
 impl Driver {
-    fn new(fails: fn(usize) -> bool) -> Arc<Self> {
+    fn new(fails: Fails) -> Arc<Self> {
         let (seen, moved_on) = (Arc::default(), Condvar::new());
         Arc::new(Self { kind: RegistrationKind::Registered, fails, seen, moved_on })
     }
@@ -205,7 +208,7 @@ fn what_is_not_registered_yet_is_not_handed_out() {
 
 #[test]
 fn a_step_that_is_refused_is_used_as_it_is_and_the_others_are_registered() {
-    let refusals: [(fn(usize) -> bool, u64); 5] = [
+    let refusals: [(Fails, u64); 5] = [
         (|call| call == 0, 2),
         (|call| call == 1, 2),
         (|call| call == 2, 2),
@@ -235,7 +238,7 @@ fn a_step_that_is_refused_is_used_as_it_is_and_the_others_are_registered() {
 }
 
 /// Of three steps those are known that were not refused, and what reaches from one into another if both are.
-fn check_known(arena: &Arena, fails: fn(usize) -> bool) {
+fn check_known(arena: &Arena, fails: Fails) {
     for step in 0..3 {
         let start = step as u64 * STEP_BYTES;
         assert_eq!(arena.is_registered(span(start, STEP_BYTES)), !fails(step), "step {step}");

@@ -82,7 +82,7 @@ fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Resul
     let adapters: Arc<HostAdapters> = Arc::default();
     let builder = StorageManagerBuilder::new(config)
         .adapter_factory(HostAdapters::factory(&adapters))
-        .pin_warning(Arc::new(|sentence| log::say(sentence)));
+        .pin_warning(Arc::new(log::say));
     let manager = Arc::new(builder.build()?);
     if let Some(metrics) = &metrics {
         manager.attach_events(Arc::clone(metrics) as _)?;

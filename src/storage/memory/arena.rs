@@ -124,9 +124,9 @@ impl Arena {
         self.registrations.register(&self.region, offset_bytes, len_bytes);
     }
 
-    /// Commits and pins all of it, if the arena is to be pinned. Want of memory is a failure to pin, and no error.
-    pub(super) fn register_whole(&self) {
-        let len_bytes = self.len_bytes();
+    /// Commits and pins the first `len_bytes`, if the arena is to be pinned: all that is used of one that does not grow. Want of memory
+    /// is a failure to pin, and no error.
+    pub(super) fn register_whole(&self, len_bytes: u64) {
         if !self.registrations.is_asked_for() {
             return;
         }

@@ -69,7 +69,7 @@ impl L1MemoryManager {
         let arena = Arc::new(Arena::pinned(&options, pinning)?);
         let growth = heap.map(|heap| Growth::start(&arena, heap)).transpose()?;
         if growth.is_none() {
-            arena.register_whole();
+            arena.register_whole(config.size_bytes);
         }
         Ok(Self { growth, allocator, arena })
     }

@@ -181,6 +181,9 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -196,6 +199,60 @@ mod tests {
         }
         for not in [0..1, 9..11, 29..31, 25..45, 30..40, 45..51, 50..51] {
             assert!(!books.holds(&not), "{not:?}");
+        }
+    }
+
+    /// Says no to the calls whose bit is set.
+    #[derive(Debug)]
+    struct Moody {
+        refusals: u64,
+        calls: AtomicU64,
+    }
+
+    impl PageRegistrar for Moody {
+        fn kind(&self) -> RegistrationKind {
+            RegistrationKind::Registered
+        }
+
+        fn register(&self, _base: std::ptr::NonNull<u8>, _len_bytes: usize) -> Result<Registration> {
+            let call = self.calls.fetch_add(1, Ordering::Relaxed);
+            match self.refusals >> call & 1 {
+                0 => Ok(Registration::new(|| {})),
+                _ => Err(Error::invalid("not now")),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_held_if_every_step_that_they_lie_in_was_taken(
+            refusals: u64,
+            steps in vec(1_u64..100, 1..20),
+            ranges in vec((0_u64..2_100, 1_u64..300), 1..50),
+        ) {
+            let registrar = Arc::new(Moody { refusals, calls: AtomicU64::new(0) });
+            let told = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&told);
+            let warning: PinWarning = Arc::new(move |_| {
+                counter.fetch_add(1, Ordering::Relaxed);
+            });
+            let pinning = Pinning { registrar: Some(registrar), warning: Some(warning) };
+            let (registrations, region) = (Registrations::new(pinning), Region::anonymous(1 << 12, 1).unwrap());
+            let mut is_known = Vec::new();
+            for (call, step) in steps.iter().enumerate() {
+                registrations.register(&region, is_known.len() as u64, *step);
+                is_known.extend(std::iter::repeat_n(refusals >> call & 1 == 0, *step as usize));
+            }
+            for (at, len) in ranges {
+                let is_held = (at..at + len).all(|byte| is_known.get(byte as usize) == Some(&true));
+                prop_assert_eq!(registrations.holds(at, len), is_held, "{} from {}", len, at);
+            }
+            let status = registrations.status();
+            prop_assert_eq!(status.registered_bytes, is_known.iter().filter(|known| **known).count() as u64);
+            let has_failed = refusals & ((1 << steps.len()) - 1) != 0;
+            prop_assert_eq!(status.failure.is_some(), has_failed);
+            prop_assert_eq!(status.state == RegistrationState::Degraded, has_failed);
+            prop_assert_eq!(told.load(Ordering::Relaxed), u64::from(has_failed));
         }
     }
 }
