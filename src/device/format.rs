@@ -45,7 +45,7 @@ pub enum EngineKvFormat {
     NL_X_TWO_NB_NH_ONE_BS_HS = 15,
     /// K and V of each layer in tensors of their own. vLLM on Ascend.
     NL_X_TWO_X_NB_BS_NH_HS = 16,
-    /// Planes of unequal width, each a tensor. vLLM on Ascend; no [`PagedLayout`](super::PagedLayout) is made of it.
+    /// A row in several planes of unequal width, each a tensor of its layer: NP of them. vLLM on Ascend, MLA and DSA.
     NL_X_NP_X_NB_BS_ONE_HS = 17,
     /// A tensor for the K or the V of a layer, which count as layers of their own. SGLang.
     NL_X_NB_BS_NH_HS = 18,

@@ -6,6 +6,7 @@
 
 use super::format::{Axis, EngineKvFormat};
 use super::plan::Run;
+use super::planes::{PlaneShape, Planes};
 use crate::error::{Error, Result};
 
 /// The most layers of a layout.
@@ -61,6 +62,8 @@ pub struct PagedLayout {
     strides: Strides,
     /// Of a row, in the order in which they lie in an object.
     pieces: Vec<Piece>,
+    /// In place of pieces, where a row is in several tensors.
+    planes: Planes,
     row_bytes: u64,
 }
 
@@ -94,26 +97,52 @@ impl PagedLayout {
     ///
     /// # Errors
     /// If a size is 0 or past its limit, sizes do not belong to the layout, or a tensor is missing, too many, shorter
-    /// than the sizes say, or past the end of all addresses. `Unsupported` for a layout that is not known here.
+    /// than the sizes say, or past the end of all addresses. For [`EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS`], whose planes have sizes of
+    /// their own: it is made by [`PagedLayout::with_planes`].
     pub fn new(format: EngineKvFormat, shape: PageBufferShape, tensors: &[Tensor]) -> Result<Self> {
         Self::of(format, shape, tensors).map_err(|error| error.with_context("format", format.name()))
     }
 
     fn of(format: EngineKvFormat, shape: PageBufferShape, tensors: &[Tensor]) -> Result<Self> {
+        if format == EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS {
+            return Err(Error::invalid("the planes of this layout have widths of their own")
+                .with_hint("say how wide each plane is"));
+        }
         check_shape(format, &shape)?;
         let content_bytes = shape.head_size.checked_mul(shape.element_bytes).ok_or_else(too_large)?;
         let row_bytes = shape.heads.checked_mul(content_bytes).ok_or_else(too_large)?;
         let strides = Strides::of(format, &shape, content_bytes)?;
-        check_tensors(format, &shape, strides.extent, tensors)?;
+        check_tensors(Self::tensor_count(format, shape.layers), tensors, |_| strides.extent)?;
         let pieces = match format {
             EngineKvFormat::NL_X_NB_BSV_BSS => split_pieces(content_bytes, shape.block_tokens)?,
             _ => head_pieces(&strides, &shape, content_bytes, row_bytes),
         };
         let tensors = tensors.iter().map(|tensor| tensor.offset).collect();
-        Ok(Self { format, shape, tensors, strides, pieces, row_bytes })
+        Ok(Self { format, shape, tensors, strides, pieces, planes: Planes::default(), row_bytes })
     }
 
-    /// How many tensors a cache of that layout has.
+    /// The cache in [`EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS`], each of whose layers has these planes. `tensors` are those of the first layer
+    /// in the order of the planes, and so on. The row of `shape` is that of an object: all planes, counted in elements of the first.
+    ///
+    /// # Errors
+    /// As [`PagedLayout::new`]; if a plane is empty, the planes are not as long as the row, or `shape` has a block stride, of which each
+    /// plane has its own.
+    pub fn with_planes(shape: PageBufferShape, planes: &[PlaneShape], tensors: &[Tensor]) -> Result<Self> {
+        let format = EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS;
+        let checked = check_shape(format, &shape).and_then(|()| Planes::new(&shape, planes, tensors));
+        Ok(Self {
+            planes: checked.map_err(|error| error.with_context("format", format.name()))?,
+            format,
+            shape,
+            tensors: tensors.iter().map(|tensor| tensor.offset).collect(),
+            strides: Strides::default(),
+            pieces: Vec::new(),
+            // The product is that of the planes, so it is a number.
+            row_bytes: shape.head_size * shape.element_bytes,
+        })
+    }
+
+    /// How many tensors a cache of that layout has; of [`EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS`] as many for each plane.
     pub fn tensor_count(format: EngineKvFormat, layers: u64) -> u64 {
         let count = |axis: &Axis| match axis {
             Axis::Layers => layers,
@@ -148,7 +177,11 @@ impl PagedLayout {
 
     /// Whether the tokens of a block lie behind each other, as they do in an object.
     pub fn has_contiguous_blocks(&self) -> bool {
-        self.pieces.len() == 1 && self.pieces[0].token_stride == self.row_bytes
+        match self.pieces.as_slice() {
+            [] => self.planes.are_one(),
+            [piece] => piece.token_stride == self.row_bytes,
+            _ => false,
+        }
     }
 
     /// Gives `emit` the bytes of one block of one layer and plane, whose first row is at `host_offset` in an object.
@@ -159,6 +192,10 @@ impl PagedLayout {
         host_offset: u64,
         emit: &mut impl FnMut(Run) -> Result<()>,
     ) -> Result<()> {
+        if !self.planes.is_empty() {
+            let sizes = (self.shape.block_tokens, self.row_bytes);
+            return self.planes.block_runs(&self.tensors, (layer, block), sizes, host_offset, emit);
+        }
         let start = self.block_offset(plane, layer, block);
         if self.has_contiguous_blocks() {
             let len_bytes = self.shape.block_tokens * self.row_bytes;
@@ -278,10 +315,6 @@ fn split_pieces(content_bytes: u64, block_tokens: u64) -> Result<Vec<Piece>> {
 }
 
 fn check_shape(format: EngineKvFormat, shape: &PageBufferShape) -> Result<()> {
-    if format == EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS {
-        return Err(Error::unsupported("planes of unequal width are not known here")
-            .with_hint("docs/device.md has the layouts that are"));
-    }
     let sizes = [
         ("layers", shape.layers, MAX_LAYERS),
         ("blocks", shape.blocks, u64::MAX),
@@ -306,19 +339,19 @@ fn check_shape(format: EngineKvFormat, shape: &PageBufferShape) -> Result<()> {
     Ok(())
 }
 
-fn check_tensors(
-    format: EngineKvFormat,
-    shape: &PageBufferShape,
-    extent_bytes: u64,
+/// There are as many tensors as are needed, each of which has the bytes that it needs.
+pub(super) fn check_tensors(
+    needed: u64,
     tensors: &[Tensor],
+    extent_bytes: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let needed = PagedLayout::tensor_count(format, shape.layers);
     if tensors.len() as u64 != needed {
         return Err(Error::invalid("a paged KV cache has another number of tensors")
             .with_context("tensors", tensors.len())
             .with_context("needed", needed));
     }
     for (index, tensor) in tensors.iter().enumerate() {
+        let extent_bytes = extent_bytes(index);
         if tensor.len_bytes < extent_bytes {
             return Err(Error::invalid("a tensor ends before its last block does")
                 .with_context("tensor", index)
@@ -335,7 +368,7 @@ fn check_tensors(
     Ok(())
 }
 
-fn too_large() -> Error {
+pub(super) fn too_large() -> Error {
     Error::invalid("a paged KV cache is larger than all addresses")
 }
 
@@ -460,9 +493,10 @@ mod tests {
     }
 
     #[test]
-    fn layouts_that_are_not_known_and_rows_that_are_not_theirs_are_refused() {
+    fn layouts_that_need_more_and_rows_that_are_not_theirs_are_refused() {
         let error = layout(F::NL_X_NP_X_NB_BS_ONE_HS, latent()).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        assert!(error.hint().unwrap().contains("how wide each plane is"));
         assert!(layout(F::NL_X_NB_BS_HS, shape()).unwrap_err().to_string().contains("one latent"));
         let row = |head_size, element_bytes| PageBufferShape { head_size, element_bytes, ..latent() };
         assert!(layout(F::NL_X_NB_BSV_BSS, row(132, 1)).is_ok());

@@ -74,7 +74,7 @@ fn objects_and_caches_are_those_of_lmcache() {
     }
     formats.sort_by_key(|format| format.number());
     formats.dedup();
-    // All but the two that LMCache has no transfer for on the CPU.
+    // All but the one that LMCache has no transfer for on the CPU, and the one that is made of more than a shape (`planes.rs`).
     let others = [EngineKvFormat::NL_X_NB_BSV_BSS, EngineKvFormat::NL_X_NP_X_NB_BS_ONE_HS];
     let expected: Vec<_> =
         EngineKvFormat::ALL.into_iter().filter(|format| !others.contains(format)).collect();

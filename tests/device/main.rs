@@ -2,6 +2,7 @@
 
 mod cases;
 mod lmcache;
+mod planes;
 mod probe;
 mod reference;
 mod streams;

@@ -39,7 +39,7 @@ fn tight_place(case: &Case, Spot(plane, layer, block, token, head, byte): Spot) 
         F::NL_X_NB_BSV_BSS => {
             (layer, block * s.block_tokens * 132 + s.block_tokens * 128 + token * 4 + (byte - 128))
         }
-        F::NL_X_NP_X_NB_BS_ONE_HS => unreachable!("refused"),
+        F::NL_X_NP_X_NB_BS_ONE_HS => unreachable!("has its own model, in planes.rs"),
     }
 }
 
