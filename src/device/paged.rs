@@ -79,7 +79,10 @@ impl PagedTransfer<'_> {
     }
 
     /// How many blocks an object holds.
-    fn object_blocks(&self) -> Result<u64> {
+    ///
+    /// # Errors
+    /// If it does not hold whole blocks.
+    pub fn object_blocks(&self) -> Result<u64> {
         let block_tokens = self.layout.shape().block_tokens;
         if self.object_tokens == 0 || !self.object_tokens.is_multiple_of(block_tokens) {
             return Err(Error::invalid("an object holds whole blocks, one or more")
@@ -106,7 +109,11 @@ impl PagedTransfer<'_> {
         Ok(())
     }
 
-    fn check_blocks(&self) -> Result<()> {
+    /// Whether all blocks exist that are not left out.
+    ///
+    /// # Errors
+    /// If one does not; the first is named.
+    pub fn check_blocks(&self) -> Result<()> {
         let blocks = self.layout.shape().blocks;
         let exists = |id: i64| u64::try_from(id).is_ok_and(|id| id < blocks);
         let skipped = self.skip_prefix_blocks as usize;

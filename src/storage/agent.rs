@@ -58,16 +58,19 @@ impl<M> Default for Mailbox<M> {
 impl<M> Mailbox<M> {
     /// Sends. After the agent was stopped the message is dropped, and this is false.
     pub(super) fn send(&self, message: M) -> bool {
+        self.send_or_keep(message).is_ok()
+    }
+
+    /// Sends. After the agent was stopped the message comes back.
+    pub(super) fn send_or_keep(&self, message: M) -> std::result::Result<(), M> {
         let mut state = lock(&self.state);
         if state.is_closed {
-            drop(state);
-            drop(message);
-            return false;
+            return Err(message);
         }
         state.messages.push(message);
         drop(state);
         self.filled.notify_all();
-        true
+        Ok(())
     }
 
     /// How many messages wait.

@@ -5,6 +5,7 @@ use crate::device::PageRegistrar;
 use crate::error::{Error, Result};
 use crate::storage::agent::{Agent, Mailbox};
 use crate::storage::config::{Compat, L1ManagerConfig, PrefetchPolicy, StorageManagerConfig};
+use crate::storage::device::Transfers;
 use crate::storage::events::Events;
 use crate::storage::l1::L1Manager;
 use crate::storage::l1_eviction::L1EvictionController;
@@ -21,6 +22,7 @@ use crate::storage::store::controller::StoreSettings;
 use crate::storage::store::lane::MAX_TASKS;
 use crate::storage::store::{Message, StoreCounters, StoreFlow};
 use crate::storage::striped::Striped;
+use crate::storage::writes::WriteEnd;
 use crate::sync::atomic::AtomicU64;
 use crate::sync::{Arc, Mutex, OnceLock};
 
@@ -129,7 +131,7 @@ impl StorageManagerBuilder {
         let adapters: Arc<Adapters> = Arc::default();
         let task_ids: Arc<AtomicU64> = Arc::default();
         let layouts: Arc<LayoutBook> = Arc::default();
-        let units = l1s
+        let units: Vec<L1Unit> = l1s
             .iter()
             .enumerate()
             .map(|(position, l1)| self.unit(position, l1, &adapters, &events, &task_ids, &layouts))
@@ -140,7 +142,15 @@ impl StorageManagerBuilder {
         }
         let compat = self.config.compat;
         let reader = Reader { l1s: Arc::clone(&l1s), events: events.clone(), compat };
+        let write_end = WriteEnd {
+            l1s: units.iter().map(|unit| (Arc::clone(&unit.l1), Arc::clone(unit.store.mailbox()))).collect(),
+            adapters: Arc::clone(&adapters),
+            events: events.clone(),
+        };
+        let write_end = Arc::new(write_end);
         let manager = StorageManager {
+            transfers: Transfers::new(reader.clone(), Arc::clone(&write_end)),
+            write_end,
             prefetch: self.prefetch(l1s, &adapters, &events, task_ids),
             units,
             adapters,

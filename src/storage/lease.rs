@@ -12,75 +12,46 @@ use crate::storage::l1::{KeyCodes, L1Error};
 use crate::storage::memory::{Arena, Span};
 use crate::storage::reader::L1ManagerId;
 use crate::storage::reader::{Found, L1Owners, Reader};
+use crate::storage::writes::Reserved;
 use crate::sync::Arc;
 
 /// What `reserve_write` gave: a code for each key, and a buffer for each key that was reserved.
 #[derive(Clone, Debug)]
 pub struct WriteReservation {
     reader: Arc<Reader>,
-    codes: KeyCodes,
-    spans: Vec<Option<Span>>,
-    /// Which L1 each key was reserved in, if several were tried; else it is the first.
-    owners: Vec<L1ManagerId>,
-    /// What each L1 said of the keys that it was asked for, if several were tried.
-    per_l1: Vec<(L1ManagerId, KeyCodes)>,
+    reserved: Reserved<Span>,
 }
 
 impl WriteReservation {
-    pub(super) fn new(reader: Arc<Reader>, codes: KeyCodes, spans: Vec<Option<Span>>) -> Self {
-        Self { reader, codes, spans, owners: Vec::new(), per_l1: Vec::new() }
-    }
-
-    /// The positions of the keys that found no room.
-    pub(super) fn out_of_memory(&self) -> Vec<usize> {
-        let codes = self.codes.0.iter().enumerate();
-        codes.filter(|(_, code)| **code == L1Error::OutOfMemory).map(|(position, _)| position).collect()
-    }
-
-    /// Adds what `owner` said of the keys at `positions`.
-    pub(super) fn merge(
-        &mut self,
-        owner: L1ManagerId,
-        positions: &[usize],
-        codes: &KeyCodes,
-        spans: Vec<Option<Span>>,
-    ) {
-        if self.owners.is_empty() {
-            self.owners = vec![0; self.codes.0.len()];
-            self.per_l1 = vec![(0, self.codes.clone())];
-        }
-        for ((position, code), span) in positions.iter().zip(codes.as_slice()).zip(spans) {
-            (self.codes.0[*position], self.spans[*position]) = (*code, span);
-            self.owners[*position] = owner;
-        }
-        self.per_l1.push((owner, codes.clone()));
+    pub(super) fn new(reader: Arc<Reader>, reserved: Reserved<Span>) -> Self {
+        Self { reader, reserved }
     }
 
     /// What happened to each key, in the order of the call.
     pub fn codes(&self) -> &KeyCodes {
-        &self.codes
+        &self.reserved.codes
     }
 
     /// What each L1 that was tried said of the keys that came to it, in their order. Empty if only one was tried.
     pub fn codes_per_l1(&self) -> &[(L1ManagerId, KeyCodes)] {
-        &self.per_l1
+        &self.reserved.per_l1
     }
 
     /// The L1 that the key at `position` was reserved in.
     pub fn owner(&self, position: usize) -> L1ManagerId {
-        self.owners.get(position).copied().unwrap_or(0)
+        self.reserved.owner(position)
     }
 
     /// The buffer of the key at `position` in the call, if it was reserved. A key that was named twice has
     /// one buffer, or none if it was refused the last time.
     pub fn buffer(&self, position: usize) -> Option<WriteBuffer<'_>> {
-        let span = (*self.spans.get(position)?)?;
+        let span = (*self.reserved.buffers.get(position)?)?;
         Some(WriteBuffer { arena: self.reader.arena(self.owner(position)), span })
     }
 
     /// The buffers of all reserved keys, in the order of the call.
     pub fn buffers(&self) -> impl Iterator<Item = WriteBuffer<'_>> {
-        (0..self.spans.len()).filter_map(|position| self.buffer(position))
+        (0..self.reserved.buffers.len()).filter_map(|position| self.buffer(position))
     }
 }
 
@@ -220,25 +191,10 @@ impl ReadContext {
     ) -> Result<Self> {
         let read = ReadObjects::read(reader, keys, owners)?;
         let context = Self { keys: KeyRuns::new(keys), read, is_entered: true, hook };
-        if !context.codes().all_succeeded() && context.read.reader.events.has_sink() {
-            context.publish_failures(keys, &context.read.reader.events);
+        if !context.codes().all_succeeded() {
+            publish_read_failures(&context.read.reader.events, keys, context.codes());
         }
         Ok(context)
-    }
-
-    fn publish_failures(&self, keys: &[ObjectKey], events: &Events) {
-        let outcomes = self.codes().per_distinct_key(keys);
-        let failures = [
-            (L1Error::KeyNotExist, ReadFailure::NotFound),
-            (L1Error::KeyNotReadable, ReadFailure::WriteLocked),
-        ];
-        for (code, reason) in failures {
-            let failed = outcomes.iter().filter(|(_, other)| *other == code);
-            let keys: Vec<&ObjectKey> = failed.map(|(key, _)| *key).collect();
-            if !keys.is_empty() {
-                events.publish(|| Event::L1ReadFailed { during: "l1_retrieve", reason, keys: &keys });
-            }
-        }
     }
 
     /// What happened to each key, in the order of the call.
@@ -317,5 +273,22 @@ impl ReadContext {
 impl Drop for ReadContext {
     fn drop(&mut self) {
         self.release(false);
+    }
+}
+
+/// Tells of those of `keys` that were to be read and could not be.
+pub(super) fn publish_read_failures(events: &Events, keys: &[ObjectKey], codes: &KeyCodes) {
+    if !events.has_sink() {
+        return;
+    }
+    let outcomes = codes.per_distinct_key(keys);
+    let failures =
+        [(L1Error::KeyNotExist, ReadFailure::NotFound), (L1Error::KeyNotReadable, ReadFailure::WriteLocked)];
+    for (code, reason) in failures {
+        let failed = outcomes.iter().filter(|(_, other)| *other == code);
+        let keys: Vec<&ObjectKey> = failed.map(|(key, _)| *key).collect();
+        if !keys.is_empty() {
+            events.publish(|| Event::L1ReadFailed { during: "l1_retrieve", reason, keys: &keys });
+        }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::clock::{Clock, monotonic_ns};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::format::model::{MemoryLayoutDesc, ObjectKey, PrefetchTaskSpec, WriteMode};
 use crate::storage::agent::Agent;
 use crate::storage::config::StorageManagerConfig;
+use crate::storage::device::Transfers;
 use crate::storage::events::{Event, EventSink, Events};
 use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
-use crate::storage::l1::{KeyCodes, L1Error, L1Manager, WriteRequest, WriterTag};
+use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
 use crate::storage::l1_eviction::{EvictionPass, L1EvictionController};
 use crate::storage::l2::Adapters;
 use crate::storage::l2::factory::AdapterFactory;
@@ -19,8 +20,9 @@ use crate::storage::lease::{ReadContext, ReadObjects, WriteReservation};
 use crate::storage::prefetch::{PrefetchController, PrefetchHandle, PrefetchResult};
 use crate::storage::quota::QuotaManager;
 use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
-use crate::storage::store::{Message, StoreCounters, StoreFlow};
+use crate::storage::store::{StoreCounters, StoreFlow};
 use crate::storage::striped::Striped;
+use crate::storage::writes::WriteEnd;
 use crate::sync::{Arc, Mutex, OnceLock};
 
 /// An L1 with its controllers.
@@ -42,7 +44,9 @@ pub struct StorageManager {
     pub(super) config: StorageManagerConfig,
     pub(super) units: Vec<L1Unit>,
     pub(super) adapters: Arc<Adapters>,
+    pub(super) write_end: Arc<WriteEnd>,
     pub(super) prefetch: PrefetchController,
+    pub(super) transfers: Transfers,
     pub(super) l2_eviction: L2EvictionController,
     pub(super) quotas: Arc<QuotaManager>,
     pub(super) layouts: Arc<LayoutBook>,
@@ -137,54 +141,8 @@ impl StorageManager {
         layout: &MemoryLayoutDesc,
         mode: WriteMode,
     ) -> Result<WriteReservation> {
-        let hooked = Hooked::begin(self.hook.get(), || HookedCall::ReserveWrite { keys, layout });
-        let size_bytes = layout.size_bytes();
-        let request = WriteRequest { size_bytes, is_temporary: false, tag: WriterTag::StorageManager, mode };
-        self.layouts.note(keys, layout);
-        let reserved = self.reserve_in_order(keys, request);
-        hooked.end_with(&reserved, |reservation| {
-            let effect = Effect::of_codes(reservation.codes());
-            Effect { bytes: effect.hit_keys as u64 * size_bytes, ..effect }
-        });
-        if let Ok(reservation) = &reserved {
-            self.publish_reserved(keys, reservation.codes());
-        }
-        reserved
-    }
-
-    /// Tries the L1s in order; only what found no room goes on to the next.
-    fn reserve_in_order(&self, keys: &[ObjectKey], request: WriteRequest) -> Result<WriteReservation> {
-        let (codes, spans) = self.units[0].l1.reserve_write(keys, request)?;
-        let mut reservation = WriteReservation::new(Arc::clone(self.readers.mine()), codes, spans);
-        for (owner, unit) in self.units.iter().enumerate().skip(1) {
-            let pending = reservation.out_of_memory();
-            if pending.is_empty() {
-                break;
-            }
-            let pending_keys: Vec<ObjectKey> =
-                pending.iter().map(|position| keys[*position].clone()).collect();
-            let (codes, spans) = unit.l1.reserve_write(&pending_keys, request)?;
-            reservation.merge(owner as L1ManagerId, &pending, &codes, spans);
-        }
-        Ok(reservation)
-    }
-
-    fn publish_reserved(&self, keys: &[ObjectKey], codes: &KeyCodes) {
-        let hears_all = self.events.has_sink_for_reservations();
-        let hears_failures = self.events.has_sink() && codes.count(L1Error::OutOfMemory) > 0;
-        if !hears_all && !hears_failures {
-            return;
-        }
-        let outcomes = codes.per_distinct_key(keys);
-        if hears_all {
-            self.events.publish_outcomes(&outcomes, Event::sm_write_reserved);
-        }
-        let out_of_memory = outcomes.iter().filter(|(_, code)| *code == L1Error::OutOfMemory);
-        let out_of_memory: Vec<&ObjectKey> = out_of_memory.map(|(key, _)| *key).collect();
-        if !out_of_memory.is_empty() {
-            let during = "l1_store";
-            self.events.publish(|| Event::L1AllocationFailed { during, keys: &out_of_memory });
-        }
+        let reserved = self.reserve_as(keys, layout, mode, L1Manager::reserve_write)?;
+        Ok(WriteReservation::new(Arc::clone(self.readers.mine()), reserved))
     }
 
     /// Makes what was reserved and written readable: [`L1Error::KeyNotExist`] for a key that was not
@@ -195,28 +153,7 @@ impl StorageManager {
     /// If the manager is closed, or has several L1s: then [`Self::finish_write_by_owner`] is asked.
     pub fn finish_write(&self, keys: &[ObjectKey]) -> Result<KeyCodes> {
         self.readers.mine().require_single_l1()?;
-        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(keys));
-        let finished = self.finish_in(0, keys);
-        hooked.end_with(&finished, Effect::of_codes);
-        if let Ok(codes) = &finished
-            && self.events.has_sink()
-        {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), Event::sm_write_finished);
-        }
-        finished
-    }
-
-    fn finish_in(&self, owner: usize, keys: &[ObjectKey]) -> Result<KeyCodes> {
-        let unit = &self.units[owner];
-        unit.l1.check_open()?;
-        if self.adapters.is_empty() {
-            return Ok(unit.l1.finish_write(keys, WriterTag::StorageManager));
-        }
-        let (codes, readable) = unit.l1.finish_write_noting(keys, WriterTag::StorageManager);
-        if !readable.is_empty() {
-            unit.store.mailbox().send(Message::Written { keys: readable, written_ns: monotonic_ns() });
-        }
-        Ok(codes)
+        self.write_end.finish(keys, self.hook.get())
     }
 
     /// [`Self::finish_write`] for keys grouped by the L1 manager that they were reserved in, which
@@ -225,26 +162,7 @@ impl StorageManager {
     /// # Errors
     /// If an L1 manager does not exist (nothing is finished then), or the manager is closed.
     pub fn finish_write_by_owner(&self, groups: &[(L1ManagerId, &[ObjectKey])]) -> Result<Vec<KeyCodes>> {
-        if let Some((owner, _)) = groups.iter().find(|(owner, _)| *owner as usize >= self.units.len()) {
-            return Err(Error::invalid("a write completion names an L1 manager that does not exist")
-                .with_context("l1_manager", owner));
-        }
-        // One call, as LMCache traces it: the keys of all groups. With several L1s LMCache traces nothing, since its
-        // trace has no word for owners; ours is worth having all the same.
-        let keys = || groups.iter().flat_map(|(_, keys)| *keys).cloned().collect::<Vec<_>>();
-        let needs_keys = self.hook.get().is_some() || self.events.has_sink();
-        let all_keys = if needs_keys { keys() } else { Vec::new() };
-        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishWrite(&all_keys));
-        let finished: Result<Vec<_>> =
-            groups.iter().map(|(owner, keys)| self.finish_in(*owner as usize, keys)).collect();
-        hooked.end_with(&finished, |groups| groups.iter().map(Effect::of_codes).sum());
-        if let Ok(codes) = &finished
-            && self.events.has_sink()
-        {
-            let all = KeyCodes(codes.iter().flat_map(|codes| codes.as_slice()).copied().collect());
-            self.events.publish_outcomes(&all.per_distinct_key(&all_keys), Event::sm_write_finished);
-        }
-        finished
+        self.write_end.finish_by_owner(groups, self.hook.get())
     }
 
     /// Looks up, locks, loads and touches the keys of `spec`; see [`crate::storage::prefetch`]. It puts up with
@@ -356,17 +274,7 @@ impl StorageManager {
         read_locks: i64,
         owners: Option<&L1Owners>,
     ) -> Result<KeyCodes> {
-        let hooked = Hooked::begin(self.hook.get(), || HookedCall::FinishRead { keys, read_locks });
-        let finished = self.readers.mine().finish_read(keys, read_locks, owners);
-        hooked.end_with(&finished, Effect::of_codes);
-        if let Ok(codes) = &finished
-            && self.events.has_sink()
-        {
-            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
-                Event::SmReadPrefetchedFinished(keys)
-            });
-        }
-        finished
+        self.readers.mine().finish_read_hooked(keys, read_locks, owners, self.hook.get())
     }
 
     /// Counts `keys` as used, so that they are evicted later.

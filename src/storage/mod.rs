@@ -7,9 +7,10 @@
 //! * [`manager`]: [`StorageManager`], the calls; [`build`]: how it is put together; [`runtime`]: adapters that come and
 //!   go, and its end; [`config`]: what it is told; [`status`]: what it tells; [`events`]: what happens inside.
 //! * [`l1`]: the objects and their states. [`memory`] gives them addresses and bytes, [`ttl_lock`] locks that
-//!   expire; [`lease`] is what a caller holds between two calls, `reader` where it is read from.
+//!   expire; [`lease`] is what a caller holds between two calls, `reader` where it is read from, `writes` both ends of a write.
 //! * [`l2`]: the adapters. [`store`]: objects on their way there. [`prefetch`]: looking a prompt up, and bringing it
 //!   back.
+//! * [`device`]: objects from and to an engine's pages.
 //! * [`serde`]: what L2 keeps of an object instead of its plain bytes.
 //! * [`eviction`]: who goes first; [`l1_eviction`] and [`l2_eviction`]: when. [`quota`]: how much a tenant may have.
 //! * [`hook`]: lets a recorder see the calls. [`metrics`]: what Prometheus is told.
@@ -20,6 +21,7 @@
 mod agent;
 pub mod build;
 pub mod config;
+pub mod device;
 pub mod events;
 pub mod eviction;
 pub mod hook;
@@ -44,6 +46,7 @@ pub mod store;
 mod striped;
 mod ticker;
 pub mod ttl_lock;
+mod writes;
 
 pub use build::StorageManagerBuilder;
 pub use l1::{KeyCodes, L1Error};

@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::Compat;
-use crate::storage::events::Events;
+use crate::storage::events::{Event, Events};
+use crate::storage::hook::{CallHook, Effect, Hooked, HookedCall};
 use crate::storage::l1::code::Codes;
 use crate::storage::l1::{KeyCodes, L1Error, L1Manager};
 use crate::storage::memory::{Arena, Span};
@@ -31,9 +32,9 @@ impl L1Owners {
 
 /// What was found of some keys, parallel to them.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct Found<B = Span> {
     pub(super) codes: KeyCodes,
-    pub(super) spans: Vec<Option<Span>>,
+    pub(super) spans: Vec<Option<B>>,
     /// Which L1 each key was looked for in; empty where there is only one.
     pub(super) owners: Vec<L1ManagerId>,
 }
@@ -97,16 +98,29 @@ impl Reader {
     /// # Errors
     /// If there are several L1s, and a key has no owner that exists.
     pub(super) fn read(&self, keys: &[ObjectKey], owners: Option<&L1Owners>) -> Result<Found> {
+        self.read_as(keys, owners, L1Manager::unsafe_read)
+    }
+
+    /// [`Self::read`], of buffers as `read` gives them.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn read_as<B>(
+        &self,
+        keys: &[ObjectKey],
+        owners: Option<&L1Owners>,
+        read: impl Fn(&L1Manager, &[ObjectKey]) -> (KeyCodes, Vec<Option<B>>),
+    ) -> Result<Found<B>> {
         if self.l1s.len() == 1 && owners.is_none() {
-            let (codes, spans) = self.l1s[0].unsafe_read(keys);
+            let (codes, spans) = read(&self.l1s[0], keys);
             return Ok(Found { codes, spans, owners: Vec::new() });
         }
         let owners = self.owners_of(keys, owners)?;
-        let (mut codes, mut spans) =
-            (Codes::from_elem(L1Error::KeyNotExist, keys.len()), vec![None; keys.len()]);
+        let mut codes = Codes::from_elem(L1Error::KeyNotExist, keys.len());
+        let mut spans: Vec<Option<B>> = keys.iter().map(|_| None).collect();
         for (owner, l1) in self.l1s.iter().enumerate() {
             let (positions, of_owner) = of_owner(keys, &owners, owner);
-            let (part_codes, part_spans): (KeyCodes, Vec<Option<Span>>) = l1.unsafe_read(&of_owner);
+            let (part_codes, part_spans) = read(l1, &of_owner);
             for ((position, code), span) in positions.into_iter().zip(part_codes.0).zip(part_spans) {
                 (codes[position], spans[position]) = (code, span);
             }
@@ -129,6 +143,30 @@ impl Reader {
         }
         let owners = self.owners_of(keys, owners)?;
         Ok(self.finish_read_in(keys, read_locks, &owners))
+    }
+
+    /// `finish_read_prefetched`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn finish_read_hooked(
+        &self,
+        keys: &[ObjectKey],
+        read_locks: i64,
+        owners: Option<&L1Owners>,
+        hook: Option<&Arc<dyn CallHook>>,
+    ) -> Result<KeyCodes> {
+        let hooked = Hooked::begin(hook, || HookedCall::FinishRead { keys, read_locks });
+        let finished = self.finish_read(keys, read_locks, owners);
+        hooked.end_with(&finished, Effect::of_codes);
+        if let Ok(codes) = &finished
+            && self.events.has_sink()
+        {
+            self.events.publish_outcomes(&codes.per_distinct_key(keys), |keys| {
+                Event::SmReadPrefetchedFinished(keys)
+            });
+        }
+        finished
     }
 
     /// Releases read locks in the L1 of each key; `owners` is parallel to `keys`, or empty for the only L1.

@@ -20,6 +20,7 @@ impl StorageManager {
         let l1_eviction_controllers: BTreeMap<_, _> =
             self.units.iter().map(|unit| (by_tag(unit), unit.eviction.report_status())).collect();
         let prefetch_controller = self.prefetch.report_status();
+        let device_transfers = self.transfers.report_status();
         let l2_eviction_controller = self.l2_eviction.report_status();
         let l2_adapters: Vec<_> =
             self.adapters.snapshot().iter().map(|entry| entry.adapter.report_status()).collect();
@@ -27,6 +28,7 @@ impl StorageManager {
             && store_controllers.values().all(|status| status.is_healthy)
             && l1_eviction_controllers.values().all(|status| status.is_healthy)
             && prefetch_controller.is_healthy
+            && device_transfers.is_healthy
             && l2_eviction_controller.is_healthy
             && l2_adapters.iter().all(|status| status.is_healthy);
         let mut capacities = BTreeMap::new();
@@ -43,6 +45,7 @@ impl StorageManager {
             store_controllers,
             l1_eviction_controllers,
             prefetch_controller,
+            device_transfers,
             l2_eviction_controller,
             num_l2_adapters: l2_adapters.len(),
             l2_adapters,

@@ -6,6 +6,7 @@ use crate::clock::monotonic_ns;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::model::ObjectKey;
 use crate::storage::config::{EvictionPolicyKind, L2AdapterConfig};
+use crate::storage::device::{TransferOutcome, TransferTicket};
 use crate::storage::events::{Event, Events};
 use crate::storage::l2::factory::AdapterContext;
 use crate::storage::l2::{AdapterEntry, L2Adapter, L2AdapterId, L2Listener};
@@ -65,7 +66,7 @@ impl StorageManager {
         })
     }
 
-    fn check_running(&self, lifecycle: &Lifecycle) -> Result<()> {
+    pub(super) fn check_running(&self, lifecycle: &Lifecycle) -> Result<()> {
         if lifecycle.is_closed {
             return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
         }
@@ -172,6 +173,7 @@ impl StorageManager {
             for unit in &self.units {
                 is_busy |= unit.store.pump();
             }
+            is_busy |= self.transfers.agent.pump();
             is_busy |= self.prefetch.pump();
             if !is_busy {
                 return was_busy;
@@ -192,6 +194,36 @@ impl StorageManager {
             }
             self.prefetch.wait_message(PUMP_WAIT);
         }
+    }
+
+    pub(super) fn pump_until_landed(
+        &self,
+        ticket: &TransferTicket,
+        timeout: Duration,
+    ) -> Option<Arc<TransferOutcome>> {
+        let deadline_ns = deadline_ns(timeout);
+        loop {
+            self.pump();
+            let outcome = ticket.poll();
+            if outcome.is_some() || monotonic_ns() >= deadline_ns {
+                return outcome;
+            }
+            self.transfers.agent.wait(PUMP_WAIT);
+        }
+    }
+
+    /// A manager that never had a device has no thread for its transfers.
+    pub(super) fn start_transfers(&self) -> Result<()> {
+        if !self.is_threaded {
+            return self.units[0].l1.check_open();
+        }
+        if self.transfers.agent.thread_alive() {
+            return Ok(());
+        }
+        let lifecycle = lock(&self.lifecycle);
+        self.check_running(&lifecycle)?;
+        // Two first transfers at once.
+        if self.transfers.agent.thread_alive() { Ok(()) } else { self.transfers.agent.start("device-end") }
     }
 
     /// Tasks and requests that adapters have not answered, those that wait for a place not counted.
@@ -246,14 +278,15 @@ impl StorageManager {
     /// adapters close, objects are dropped. Calls that would add something fail from then on; the others find
     /// nothing. Closing twice does no harm.
     ///
-    /// Memory that an adapter is still working on stays mapped until it lets go.
+    /// Memory that an adapter or a device is still working on stays mapped until it lets go. Transfers of devices that are
+    /// under way end later, on a thread of the device: what was retrieved has come, and nothing is stored.
     ///
     /// # Errors
     /// If one of its threads had panicked.
     pub fn close(&self) -> Result<()> {
         let mut lifecycle = lock(&self.lifecycle);
         lifecycle.is_closed = true;
-        let mut results = vec![self.prefetch.stop()];
+        let mut results = vec![self.transfers.agent.stop(), self.prefetch.stop()];
         results.extend(self.units.iter().map(|unit| unit.store.stop()));
         results.extend(self.units.iter().map(|unit| unit.eviction.stop()));
         results.push(self.l2_eviction.stop());

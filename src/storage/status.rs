@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::storage::device::DeviceTransferStatus;
 use crate::storage::l1::L1Status;
 use crate::storage::l1_eviction::EvictionStatus;
 use crate::storage::l2::AdapterStatus;
@@ -23,6 +24,8 @@ pub struct StorageManagerStatus {
     pub l1_eviction_controllers: BTreeMap<String, EvictionStatus>,
     /// The prefetch controller.
     pub prefetch_controller: PrefetchStatus,
+    /// Transfers between engines' pages and L1; ours.
+    pub device_transfers: DeviceTransferStatus,
     /// The eviction controller of all adapters.
     pub l2_eviction_controller: L2EvictionStatus,
     /// The adapters, in the order of their numbers.

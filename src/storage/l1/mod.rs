@@ -247,6 +247,13 @@ impl L1Manager {
         self.tables.finish_write_and_delete(keys, tag, self.clock.now_ns())
     }
 
+    /// Drops what a client was writing at these spans, which nobody else can have, since they are pinned. In contrast to
+    /// [`Self::finish_write_and_delete`] it can never meet the reservation of another client, whatever ran out
+    /// meanwhile.
+    pub(super) fn give_up_write(&self, keys: &[ObjectKey], spans: &[Span]) {
+        self.tables.give_up_write(keys, spans);
+    }
+
     /// Read-locks each of `keys` that is resident, `read_locks` times per occurrence: at least once, and under
     /// [`Compat::Lmcache`] at most 128 times.
     pub fn reserve_read<'a>(
@@ -289,6 +296,11 @@ impl L1Manager {
     /// [`L1Error::KeyNotReadable`] if nobody holds one.
     pub fn unsafe_read(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<Span>>) {
         self.tables.unsafe_read(keys, self.clock.now_ns(), |span| span)
+    }
+
+    /// [`Self::unsafe_read`] of buffers that stay what they are for as long as they are held, whatever becomes of the locks.
+    pub(super) fn unsafe_read_pinned(&self, keys: &[ObjectKey]) -> (KeyCodes, Vec<Option<PinnedSpan>>) {
+        self.tables.unsafe_read(keys, self.clock.now_ns(), |span| self.arena.pin(span))
     }
 
     /// Releases `read_locks` per occurrence, counted as by [`Self::reserve_read`]: [`L1Error::KeyInWrongState`] if

@@ -163,6 +163,32 @@ impl Tables {
         self.settle_repeated(keys, codes)
     }
 
+    /// Drops the staged objects of the storage manager's clients that lie at `spans`, parallel to `keys`. Where another
+    /// client has taken a reservation over that ran out, his stays, and he has one late writer less.
+    pub(super) fn give_up_write(&self, keys: &[ObjectKey], spans: &[Span]) {
+        let stage = ObjectStage::Staging(WriterTag::StorageManager);
+        let (mut gone, mut freed) = (Vec::new(), Vec::new());
+        let mut cursor = self.cursor();
+        for (key, span) in keys.iter().zip(spans) {
+            let Some(id) = cursor.find(key) else { continue };
+            let shard = cursor.held();
+            let is_own = shard.change(id, stage, |object| {
+                let is_own = object.span.offset_bytes == span.offset_bytes;
+                if !is_own {
+                    object.late_writers = object.late_writers.saturating_sub(1);
+                }
+                is_own
+            });
+            if is_own == Some(true)
+                && !shard.take(id, |object| object.stage != stage, &self.arena, &mut freed).key_is_left
+            {
+                gone.push(key);
+            }
+        }
+        self.free(freed);
+        cursor.tell(|policy| policy.on_keys_removed(&gone));
+    }
+
     /// A key that is named twice is finished once. In LMCache the second occurrence finds nothing, and hides the
     /// first's success; ours are both successes.
     fn settle_repeated(&self, keys: &[ObjectKey], mut codes: Codes) -> KeyCodes {

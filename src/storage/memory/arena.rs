@@ -100,6 +100,11 @@ impl Arena {
         self.len_bytes as u64
     }
 
+    /// The memory, in which an object lies at its offset.
+    pub(in crate::storage) fn region(&self) -> &Region {
+        &self.region
+    }
+
     /// The name under which other processes map the arena, without the slash, if it is a shared memory segment. An
     /// object lies in the segment where it lies in the arena.
     pub fn shm_name(&self) -> Option<&str> {
