@@ -46,11 +46,14 @@ struct State<M> {
     /// Messages were taken, and what they ask for is not done.
     is_handling: bool,
     is_closed: bool,
+    /// The thread has to handle what is left, since it closed the mailbox itself.
+    is_left_to_thread: bool,
 }
 
 impl<M> Default for Mailbox<M> {
     fn default() -> Self {
-        let state = State { messages: Vec::new(), is_handling: false, is_closed: false };
+        let state =
+            State { messages: Vec::new(), is_handling: false, is_closed: false, is_left_to_thread: false };
         Self { state: Mutex::new(state), filled: Condvar::new() }
     }
 }
@@ -103,6 +106,19 @@ impl<M> Mailbox<M> {
             Ok((state, _)) => !state.is_closed,
             Err(_) => false,
         }
+    }
+
+    /// Takes no more messages, and leaves those that are there to the thread.
+    fn close_by_thread(&self) {
+        let mut state = lock(&self.state);
+        state.is_left_to_thread |= !state.is_closed;
+        state.is_closed = true;
+    }
+
+    /// What is left to the thread, once the mailbox is closed.
+    fn take_left(&self) -> Option<Vec<M>> {
+        let mut state = lock(&self.state);
+        std::mem::take(&mut state.is_left_to_thread).then(|| std::mem::take(&mut state.messages))
     }
 
     fn close(&self) -> Vec<M> {
@@ -191,14 +207,16 @@ impl<C: Controller> Agent<C> {
     /// # Errors
     /// If the thread had panicked.
     pub(super) fn stop(&self) -> Result<()> {
+        if lock(&self.thread).as_ref().is_some_and(os::thread::is_current) {
+            // A callback dropped the last handle of a manager on the thread that serves it, which holds the controller
+            // further up, and does the rest when it finds its mailbox closed. Its handle stays: what stops twice, as closing
+            // and dropping do, comes here twice.
+            self.mailbox.close_by_thread();
+            return Ok(());
+        }
         let left = self.mailbox.close();
         // Two statements: a callback on that thread may ask whether it lives.
         let thread = lock(&self.thread).take();
-        if thread.as_ref().is_some_and(os::thread::is_current) {
-            // A callback dropped the last handle of a manager on the thread that serves it, which holds the controller
-            // further up and ends when it finds its mailbox closed.
-            return Ok(());
-        }
         let joined = thread.map(JoinHandle::join);
         let mut controller = match self.controller.lock() {
             Ok(controller) => controller,
@@ -229,6 +247,11 @@ fn run<C: Controller>(mailbox: &Mailbox<C::Message>, controller: &Mutex<C>) {
         let wait_ns = lock(controller).wait_ns();
         let wait = wait_ns.map_or(MAX_WAIT, |wait_ns| Duration::from_nanos(wait_ns).min(MAX_WAIT));
         if !mailbox.wait(wait) {
+            if let Some(left) = mailbox.take_left() {
+                let mut controller = lock(controller);
+                controller.handle(left);
+                controller.stop();
+            }
             return;
         }
         let messages = mailbox.take();
@@ -271,6 +294,45 @@ mod tests {
         agent.stop().unwrap();
         assert!(!agent.mailbox().send(4));
         assert_eq!(*lock(&seen), [vec![1, 2], vec![3], vec![0]]);
+    }
+
+    /// Drops its own agent when it is told to.
+    #[derive(Debug)]
+    struct OwnEnd(Arc<Mutex<Option<Agent<Self>>>>, crossbeam::channel::Sender<u32>);
+
+    impl Controller for OwnEnd {
+        type Message = u32;
+
+        fn handle(&mut self, messages: Vec<u32>) {
+            for message in messages {
+                let agent = lock(&self.0).take();
+                if let Some(agent) = &agent {
+                    // What comes while it is at work is not lost.
+                    agent.mailbox().send(2);
+                    assert!(agent.stop().is_ok() && agent.is_healthy() && !agent.mailbox().send(3));
+                }
+                drop(agent);
+                self.1.send(message).unwrap();
+            }
+        }
+
+        fn stop(&mut self) {
+            self.1.send(0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_controller_that_drops_its_own_agent_does_what_is_left_and_stops() {
+        let (sender, receiver) = crossbeam::channel::unbounded();
+        let place = Arc::default();
+        let agent = Agent::new(Arc::default(), OwnEnd(Arc::clone(&place), sender));
+        agent.start("test-agent").unwrap();
+        let mailbox = Arc::clone(agent.mailbox());
+        *lock(&place) = Some(agent);
+        mailbox.send(1);
+        let patience = Duration::from_secs(60);
+        let seen: Vec<u32> = (0..3).map(|_| receiver.recv_timeout(patience).unwrap()).collect();
+        assert_eq!(seen, [1, 2, 0]);
     }
 
     #[test]
