@@ -157,7 +157,7 @@ impl StorageManager {
     }
 
     /// [`Self::finish_write`] for keys grouped by the L1 manager that they were reserved in, which
-    /// [`WriteReservation::owners`] says. Returns the codes group by group.
+    /// [`WriteReservation::owner`] says. Returns the codes group by group.
     ///
     /// # Errors
     /// If an L1 manager does not exist (nothing is finished then), or the manager is closed.
