@@ -8,6 +8,7 @@ mod failures;
 mod identity;
 mod meanwhile;
 mod refusals;
+mod registered;
 mod stress;
 mod support;
 mod traces;

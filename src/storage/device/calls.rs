@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::flight;
 use super::landing::{Job, Landed, Reservation, Work};
 use super::objects::PinnedObjects;
-use super::pages::{PagedPart, Pages};
+use super::pages::{PagedPart, Pages, Side};
 use super::ticket::{ObjectOutcome, Slot, TransferOutcome, TransferTicket};
 use crate::device::{Direction, Plan, Stream};
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ use crate::format::model::{MemoryLayoutDesc, ObjectKey, WriteMode};
 use crate::storage::l1::{L1Error, L1Manager};
 use crate::storage::lease::publish_read_failures;
 use crate::storage::manager::StorageManager;
-use crate::storage::memory::PinnedSpan;
+use crate::storage::memory::{PinnedSpan, Span};
 use crate::storage::reader::{L1ManagerId, L1Owners};
 use crate::storage::writes::Reserved;
 use crate::sync::Arc;
@@ -42,8 +42,8 @@ pub struct DeviceRetrieve<'a> {
     pub owners: Option<&'a L1Owners>,
 }
 
-/// Objects that lie in L1s, by L1, with their places in the call.
-type Places = Vec<(L1ManagerId, Vec<(usize, PinnedSpan)>)>;
+/// Objects that lie in L1s, by what they have in common, with their places in the call.
+type Places = Vec<(Side, Vec<(usize, PinnedSpan)>)>;
 
 impl StorageManager {
     /// Stores objects from an engine's pages: reserves those that are not there already, gathers them on `stream`, behind
@@ -138,7 +138,7 @@ impl StorageManager {
         work: Work,
         objects: Vec<ObjectOutcome>,
         direction: Direction,
-        (plans, places): (Vec<(L1ManagerId, Plan)>, Places),
+        (plans, places): (Vec<(Side, Plan)>, Places),
         stream: &dyn Stream,
     ) -> TransferTicket {
         let (job, ticket) = self.job(work, objects);
@@ -146,16 +146,16 @@ impl StorageManager {
             Landed::new(job, Ok(0)).land();
             return ticket;
         }
-        let pinned = |(owner, places): (L1ManagerId, Vec<(usize, PinnedSpan)>)| {
+        let pinned = |(side, places): (Side, Vec<(usize, PinnedSpan)>)| {
             let pins = places.into_iter().map(|(_, pin)| pin).collect();
-            let arena = self.readers.mine().arena(owner);
-            (owner, Arc::new(PinnedObjects::new(Arc::clone(arena), pins)))
+            let arena = self.readers.mine().arena(side.owner);
+            (side, Arc::new(PinnedObjects::new(Arc::clone(arena), pins)))
         };
         let hosts: Vec<_> = places.into_iter().map(pinned).collect();
-        let host_of = |owner: L1ManagerId| hosts.iter().find(|(other, _)| *other == owner);
+        let host_of = |side: Side| hosts.iter().find(|(other, _)| *other == side);
         let transfers = plans
             .into_iter()
-            .filter_map(|(owner, plan)| host_of(owner).map(|(_, host)| (plan, Arc::clone(host))));
+            .filter_map(|(side, plan)| host_of(side).map(|(_, host)| (plan, Arc::clone(host))));
         let transfers = transfers.collect();
         flight::submit(job, self.transfers.agent.mailbox(), direction, transfers, stream);
         ticket
@@ -216,23 +216,22 @@ fn by_owner(reserved: Reserved<PinnedSpan>, positions: &[usize]) -> Places {
 
 fn place(places: &mut Places, owner: L1ManagerId, position: usize, pin: Option<PinnedSpan>) {
     let Some(pin) = pin else { return };
-    match places.iter_mut().find(|(other, _)| *other == owner) {
-        Some((_, of_owner)) => of_owner.push((position, pin)),
-        None => places.push((owner, vec![(position, pin)])),
+    let side = Side { owner, is_registered: pin.arena().is_registered(pin.span()) };
+    match places.iter_mut().find(|(other, _)| *other == side) {
+        Some((_, of_side)) => of_side.push((position, pin)),
+        None => places.push((side, vec![(position, pin)])),
     }
 }
 
-fn spans(places: &Places) -> impl Iterator<Item = (L1ManagerId, usize, crate::storage::memory::Span)> {
-    let of_owner = |(owner, places): &'_ (L1ManagerId, Vec<(usize, PinnedSpan)>)| {
-        let owner = *owner;
-        places.iter().map(move |(position, pin)| (owner, *position, pin.span())).collect::<Vec<_>>()
-    };
-    places.iter().flat_map(of_owner)
+fn spans(places: &Places) -> impl Iterator<Item = (Side, usize, Span)> {
+    places
+        .iter()
+        .flat_map(|(side, of_side)| of_side.iter().map(|(position, pin)| (*side, *position, pin.span())))
 }
 
-fn reservation((owner, places): &(L1ManagerId, Vec<(usize, PinnedSpan)>), keys: &[ObjectKey]) -> Reservation {
+fn reservation((side, places): &(Side, Vec<(usize, PinnedSpan)>), keys: &[ObjectKey]) -> Reservation {
     Reservation {
-        owner: *owner,
+        owner: side.owner,
         positions: places.iter().map(|(position, _)| *position).collect(),
         keys: places.iter().map(|(position, _)| keys[*position].clone()).collect(),
         spans: places.iter().map(|(_, pin)| pin.span()).collect(),

@@ -12,11 +12,13 @@ pub(super) struct PinnedObjects {
     arena: Arc<Arena>,
     /// Held, not used.
     _pins: Vec<PinnedSpan>,
+    is_registered: bool,
 }
 
 impl PinnedObjects {
     pub(super) fn new(arena: Arc<Arena>, pins: Vec<PinnedSpan>) -> Self {
-        Self { arena, _pins: pins }
+        let is_registered = pins.iter().all(|pin| arena.is_registered(pin.span()));
+        Self { arena, _pins: pins, is_registered }
     }
 }
 
@@ -27,5 +29,10 @@ impl HostSide for PinnedObjects {
 
     fn len_bytes(&self) -> u64 {
         self.arena.len_bytes()
+    }
+
+    /// Of the objects, which are all that a plan names.
+    fn is_registered(&self) -> bool {
+        self.is_registered
     }
 }

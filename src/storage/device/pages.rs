@@ -6,6 +6,14 @@ use crate::format::model::MemoryLayoutDesc;
 use crate::storage::memory::Span;
 use crate::storage::reader::L1ManagerId;
 
+/// What the objects of one plan have in common: their L1, and whether a device's driver knows their bytes. A run that is known in
+/// part is refused by a driver, so the two kinds are never joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    pub(super) owner: L1ManagerId,
+    pub(super) is_registered: bool,
+}
+
 /// The most plans that one call comes to.
 pub const MAX_PLANS: usize = 16;
 
@@ -135,18 +143,18 @@ impl<'a> Pages<'a> {
             .all(|checked| checked.part.blocks_of(index, checked.object_blocks).iter().all(is_null))
     }
 
-    /// What is to be moved for objects that lie at `spans`, each with its L1 and its place in the table, as plans of one L1 each.
+    /// What is to be moved for objects that lie at `spans`, each with its side and its place in the table, as plans of one side each.
     ///
     /// # Errors
     /// If it comes to more than [`MAX_PLANS`] full plans.
     pub(super) fn plans(
         &self,
-        objects: impl Iterator<Item = (L1ManagerId, usize, Span)>,
-    ) -> Result<Vec<(L1ManagerId, Plan)>> {
+        objects: impl Iterator<Item = (Side, usize, Span)>,
+    ) -> Result<Vec<(Side, Plan)>> {
         let mut plans = Plans::default();
-        for (owner, index, span) in objects {
+        for (side, index, span) in objects {
             for checked in &self.parts {
-                checked.add_object(owner, index, span, &mut plans)?;
+                checked.add_object(side, index, span, &mut plans)?;
             }
         }
         Ok(plans.0)
@@ -175,17 +183,17 @@ fn check<'a>(part: &PagedPart<'a>, objects: usize, offset: u64) -> Result<Checke
 }
 
 impl Checked<'_> {
-    fn add_object(&self, owner: L1ManagerId, index: usize, span: Span, plans: &mut Plans) -> Result<()> {
+    fn add_object(&self, side: Side, index: usize, span: Span, plans: &mut Plans) -> Result<()> {
         let object = ObjectSpan { offset: span.offset_bytes + self.offset, len_bytes: self.bytes };
         let first = (index * self.object_blocks) as u64;
         let skipped = self.part.skip_prefix_blocks.saturating_sub(first).min(self.object_blocks as u64);
-        self.add_blocks(owner, index, object, (skipped as usize, self.object_blocks), plans)
+        self.add_blocks(side, index, object, (skipped as usize, self.object_blocks), plans)
     }
 
     /// Adds the blocks `start..end` of an object; in two halves, if they are too many runs for one plan.
     fn add_blocks(
         &self,
-        owner: L1ManagerId,
+        side: Side,
         index: usize,
         object: ObjectSpan,
         (start, end): (usize, usize),
@@ -197,11 +205,11 @@ impl Checked<'_> {
         let blocks = &self.part.blocks_of(index, self.object_blocks)[..end];
         let objects = [object];
         let transfer = self.part.transfer(blocks, &objects, start as u64);
-        match plans.add(owner, &transfer) {
+        match plans.add(side, &transfer) {
             Err(_) if end - start > 1 && plans.0.len() < MAX_PLANS => {
                 let middle = start + (end - start) / 2;
-                self.add_blocks(owner, index, object, (start, middle), plans)?;
-                self.add_blocks(owner, index, object, (middle, end), plans)
+                self.add_blocks(side, index, object, (start, middle), plans)?;
+                self.add_blocks(side, index, object, (middle, end), plans)
             }
             added => added,
         }
@@ -209,12 +217,12 @@ impl Checked<'_> {
 }
 
 #[derive(Default)]
-struct Plans(Vec<(L1ManagerId, Plan)>);
+struct Plans(Vec<(Side, Plan)>);
 
 impl Plans {
-    /// Adds to the last plan of `owner`, or to a new one if that has no room.
-    fn add(&mut self, owner: L1ManagerId, transfer: &PagedTransfer<'_>) -> Result<()> {
-        let last = self.0.iter_mut().rev().find(|(other, _)| *other == owner);
+    /// Adds to the last plan of `side`, or to a new one if that has no room.
+    fn add(&mut self, side: Side, transfer: &PagedTransfer<'_>) -> Result<()> {
+        let last = self.0.iter_mut().rev().find(|(other, _)| *other == side);
         if last.is_some_and(|(_, plan)| plan.add(transfer).is_ok()) {
             return Ok(());
         }
@@ -224,7 +232,7 @@ impl Plans {
                 .with_hint("move fewer objects at once"));
         }
         let plan = Plan::new(std::slice::from_ref(transfer))?;
-        self.0.push((owner, plan));
+        self.0.push((side, plan));
         Ok(())
     }
 }
