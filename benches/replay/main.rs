@@ -117,7 +117,7 @@ fn phases() {
 }
 
 /// The parts of this benchmark, by the words that ask for one alone.
-const PARTS: [&str; 5] = ["lag", "bursts", "rate", "l1", "phases"];
+const PARTS: [&str; 6] = ["lag", "bursts", "inline", "rate", "l1", "phases"];
 
 fn main() {
     // `cargo test --benches` and `cargo bench -- --test` only want to know that this runs.
@@ -134,6 +134,10 @@ fn main() {
     }
     if is_asked("bursts") {
         bursts::run(&real_trace("rate_5000.lct"));
+    }
+    // What it says is part of the next.
+    if !asked.is_empty() && is_asked("inline") {
+        rate::inline();
     }
     if is_asked("rate") {
         rate::run();

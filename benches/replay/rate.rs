@@ -14,21 +14,19 @@ use crate::{ROUNDS, Sink, real_reader};
 
 const CALLS: u64 = 2_000_000;
 
+const TITLE: &str =
+    "as fast as it can, a target that does nothing, million calls/s, median (lowest, highest):";
+
+/// Our file by one worker, who decodes it himself.
+pub(crate) fn inline() {
+    println!("{TITLE}");
+    of_our_file(1, &[1]);
+}
+
 pub(crate) fn run() {
-    println!(
-        "as fast as it can, a target that does nothing, million calls/s, median of {ROUNDS} (lowest, highest):"
-    );
-    for keys in [1, 16] {
-        let trace = NativeTrace::from_bytes("bench", &recorded(keys)).expect("a trace");
-        decoded_alone(&format!("our file, {keys} keys a call, decoded alone"), || {
-            TraceSource::native(&trace, None)
-        });
-        for workers in [1, 2] {
-            row(&format!("our file, {keys} keys a call, {workers} workers"), workers, || {
-                TraceSource::native(&trace, None)
-            });
-        }
-    }
+    println!("{TITLE}");
+    of_our_file(1, &[1, 2]);
+    of_our_file(16, &[1, 2]);
     let reader = real_reader("rate_5000.lct");
     let loops = (CALLS / 4 / 25_000) as u32;
     decoded_alone("LMCache's file, 4 keys a call, decoded alone", || {
@@ -37,6 +35,18 @@ pub(crate) fn run() {
     row("LMCache's file, 4 keys a call, 1 workers", 1, || Looped::new(|| TraceSource::new(&reader), loops));
     for workers in [1, 2] {
         row(&format!("calls of one key made before, {workers} workers"), workers, made_calls);
+    }
+}
+
+fn of_our_file(keys: usize, workers: &[usize]) {
+    let trace = NativeTrace::from_bytes("bench", &recorded(keys)).expect("a trace");
+    decoded_alone(&format!("our file, {keys} keys a call, decoded alone"), || {
+        TraceSource::native(&trace, None)
+    });
+    for workers in workers.iter().copied() {
+        row(&format!("our file, {keys} keys a call, {workers} workers"), workers, || {
+            TraceSource::native(&trace, None)
+        });
     }
 }
 
@@ -58,18 +68,16 @@ fn row<S: RecordSource + Send>(name: &str, workers: usize, source: impl Fn() -> 
     );
 }
 
-/// What the decoder's thread does at least: its calls are given back at once, to nobody.
+/// What the decoder does at least: every call is written over the one before.
 fn decoded_alone<S: RecordSource>(name: &str, source: impl Fn() -> S) {
     let mut rates: [f64; ROUNDS] = std::array::from_fn(|_| {
         let (mut source, mut keys, mut calls) = (source(), KeyInterner::default(), 0_u64);
+        let mut place = TimedRecord::default();
         let begun_ns = monotonic_ns();
         loop {
-            match source.step(&mut keys) {
-                Step::Record(mut record) => {
-                    let RecordBody::Call(call) = &mut std::hint::black_box(&mut record).body else {
-                        continue;
-                    };
-                    keys.take_back(call);
+            match source.step(&mut place, &mut keys) {
+                Step::Record => {
+                    std::hint::black_box(&mut place);
                     calls += 1;
                 }
                 Step::LeftOut => {}

@@ -36,11 +36,11 @@ pub struct Looped<F, S> {
 
 impl<F: FnMut() -> S, S: RecordSource> Looped<F, S> {
     /// The records of `open`, so many times.
-    pub fn new(open: F, loops: u32) -> Self {
+    pub fn new(mut open: F, loops: u32) -> Self {
         Self {
+            current: (loops > 0).then(&mut open),
             open,
-            current: None,
-            loops_left: loops,
+            loops_left: loops.saturating_sub(1),
             begun_s: 0.0,
             latest_s: 0.0,
             next_seq: 0,
@@ -48,7 +48,7 @@ impl<F: FnMut() -> S, S: RecordSource> Looped<F, S> {
         }
     }
 
-    fn place(&mut self, mut record: TimedRecord) -> TimedRecord {
+    fn put_on_the_clock(&mut self, record: &mut TimedRecord) {
         // A time that nobody can wait for stays one in every loop.
         if (0.0..=MAX_OFFSET_S).contains(&record.t_mono_s) {
             record.t_mono_s += self.begun_s;
@@ -58,15 +58,18 @@ impl<F: FnMut() -> S, S: RecordSource> Looped<F, S> {
             record.seq = self.next_seq;
             self.next_seq += 1;
         }
-        record
     }
 }
 
 impl<F: FnMut() -> S, S: RecordSource> RecordSource for Looped<F, S> {
-    fn step(&mut self, keys: &mut KeyInterner) -> Step {
+    #[inline]
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
         if let Some(current) = &mut self.current {
-            match current.step(keys) {
-                Step::Record(record) => return Step::Record(self.place(record)),
+            match current.step(place, keys) {
+                Step::Record => {
+                    self.put_on_the_clock(place);
+                    return Step::Record;
+                }
                 Step::LeftOut => return Step::LeftOut,
                 Step::End => {}
             }
@@ -80,6 +83,10 @@ impl<F: FnMut() -> S, S: RecordSource> RecordSource for Looped<F, S> {
         self.current = Some((self.open)());
         Step::LeftOut
     }
+
+    fn is_quick(&self) -> bool {
+        self.current.as_ref().is_some_and(S::is_quick)
+    }
 }
 
 /// Scopes of tenants that are remembered at most; past them they are made anew.
@@ -92,25 +99,27 @@ pub struct Tenants<S> {
     tenants: u32,
     /// The scope of a tenant, by the trace's.
     scopes: HashMap<(Arc<KeyScope>, u32), Arc<KeyScope>, foldhash::fast::RandomState>,
-    /// The record whose copies are being made, and how many were.
-    current: Option<(TimedRecord, u32)>,
+    /// The record whose copies are being made, and how many were made.
+    current: TimedRecord,
+    copies_made: u32,
     next_seq: u64,
 }
 
 impl<S: RecordSource> Tenants<S> {
     /// The records of `source` for so many tenants; one is the trace as it is.
     pub fn new(source: S, tenants: u32) -> Self {
-        Self { source, tenants, scopes: HashMap::default(), current: None, next_seq: 0 }
+        let current = TimedRecord::default();
+        // As if the last copy of a record had been made.
+        Self { source, tenants, scopes: HashMap::default(), current, copies_made: tenants, next_seq: 0 }
     }
 
-    fn copy(&mut self, record: &TimedRecord, tenant: u32) -> TimedRecord {
-        let mut copy = record.clone();
+    /// Makes a copy of a record that of a tenant.
+    fn rename_all(&mut self, copy: &mut TimedRecord, tenant: u32) {
         copy.seq = self.next_seq;
         self.next_seq += 1;
         if let RecordBody::Call(call) = &mut copy.body {
             self.rename(call, tenant);
         }
-        copy
     }
 
     fn rename(&mut self, call: &mut StorageCall, tenant: u32) {
@@ -155,20 +164,25 @@ fn salt(recorded: &str, tenant: u32) -> String {
 }
 
 impl<S: RecordSource> RecordSource for Tenants<S> {
-    fn step(&mut self, keys: &mut KeyInterner) -> Step {
+    #[inline]
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
         if self.tenants <= 1 {
-            return self.source.step(keys);
+            return self.source.step(place, keys);
         }
-        let (record, tenant) = match self.current.take() {
-            Some(current) => current,
-            None => match self.source.step(keys) {
-                Step::Record(record) => (record, 0),
+        if self.copies_made >= self.tenants {
+            match self.source.step(&mut self.current, keys) {
+                Step::Record => self.copies_made = 0,
                 other => return other,
-            },
-        };
-        let copy = self.copy(&record, tenant);
-        self.current = (tenant + 1 < self.tenants).then_some((record, tenant + 1));
-        Step::Record(copy)
+            }
+        }
+        place.clone_from(&self.current);
+        self.rename_all(place, self.copies_made);
+        self.copies_made += 1;
+        Step::Record
+    }
+
+    fn is_quick(&self) -> bool {
+        self.tenants <= 1 && self.source.is_quick()
     }
 }
 

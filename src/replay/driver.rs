@@ -7,7 +7,7 @@ use crossbeam::channel::{Sender, bounded};
 use crate::clock::{Stopwatch, Waiter, monotonic_ns};
 use crate::error::{Error, Result};
 use crate::os;
-use crate::replay::feed::{Feed, Lane, lanes};
+use crate::replay::feed::lanes;
 use crate::replay::lag::LagSummary;
 use crate::replay::observe::{OUTCOMES_QUEUED, Outcome, ReplayObserver, observe_until_done};
 use crate::replay::pace::{Pace, Timetable};
@@ -104,7 +104,6 @@ where
     }
     let timetable = Timetable::new(options.pace);
     let planner = Planner::new(timetable, options.order, workers as u16, observer.wants_records());
-    let (feed, lanes) = lanes(workers);
     // The decoder and this thread, which observes, keep off the CPU of the only worker.
     let reserved = match options.dispatcher_cpu {
         None if workers == 1 => os::affinity::ReservedCpu::take(),
@@ -113,16 +112,18 @@ where
     let reserved_cpu = options.dispatcher_cpu.or(reserved.as_ref().map(os::affinity::ReservedCpu::cpu));
     let cpu = reserved_cpu.filter(|_| workers == 1);
     let progress = Progress::new(workers);
-    let waiter = waiter(options.waiter, workers);
+    let shares_cpus = workers > 1 && workers >= os::affinity::usable_cpus();
+    // One that spins would keep those whose calls are due from the CPU that they share.
+    let waiter = if shares_cpus { options.waiter.yielding() } else { options.waiter };
     let stop = &stop.of_part();
-    let crew = Crew { waiter, cpu, stop, progress: &progress, watch: Stopwatch::calibrate() };
-    let (done, planner) = crew.run(source, feed, planner, lanes, targets, observer)?;
+    let crew = Crew { waiter, cpu, shares_cpus, stop, progress: &progress, watch: Stopwatch::calibrate() };
+    let (done, planner) = match targets {
+        [target] if !planner.is_paced() && source.is_quick() => {
+            crew.run_inline(source, planner, target, observer)?
+        }
+        targets => crew.run(source, planner, targets, observer)?,
+    };
     Ok(summary(done, planner.into_timetable().schedule(), stop))
-}
-
-/// Where workers have to share CPUs, one that spins would keep those from theirs whose calls are due.
-fn waiter(waiter: Waiter, workers: usize) -> Waiter {
-    if workers > 1 && workers >= os::affinity::usable_cpus() { waiter.yielding() } else { waiter }
 }
 
 /// What the workers did.
@@ -140,25 +141,32 @@ fn finish<T: ReplayTarget>(
     workers: Vec<ScopedJoinHandle<'_, (WorkerRun, u64, &mut T)>>,
     stop: &StopFlag,
 ) -> Done {
-    let mut done = Done { run: WorkerRun::default(), origin_ns: u64::MAX, end_ns: 0 };
+    let (mut all, mut begun_ns) = (WorkerRun::default(), u64::MAX);
     let mut targets = Vec::with_capacity(workers.len());
     for worker in workers {
         let (run, origin_ns, target) = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        done.run.merge(run);
-        done.origin_ns = done.origin_ns.min(origin_ns);
+        all.merge(run);
+        begun_ns = begun_ns.min(origin_ns);
         targets.push(target);
     }
+    close(all, begun_ns, targets, stop)
+}
+
+/// Closes what is open.
+fn close<T: ReplayTarget>(run: WorkerRun, origin_ns: u64, targets: Vec<&mut T>, stop: &StopFlag) -> Done {
     let closing_ns = monotonic_ns();
     targets.into_iter().for_each(|target| target.finish(stop));
     // Not what passed between the last call and the end of the file, in which the decoder found nothing more.
-    let end_ns = done.run.end_ns.max(done.origin_ns) + (monotonic_ns() - closing_ns);
-    Done { end_ns, ..done }
+    let end_ns = run.end_ns.max(origin_ns) + (monotonic_ns() - closing_ns);
+    Done { run, origin_ns, end_ns }
 }
 
 /// What all workers of a replay share.
 struct Crew<'a> {
     waiter: Waiter,
     cpu: Option<usize>,
+    /// Whether they may be on all CPUs.
+    shares_cpus: bool,
     /// Ends this replay, and nothing else that its caller ends by a flag.
     stop: &'a StopFlag,
     progress: &'a Progress,
@@ -170,9 +178,7 @@ impl Crew<'_> {
     fn run<S, T>(
         &self,
         source: S,
-        feed: Feed,
         planner: Planner,
-        lanes: Vec<Lane>,
         targets: &mut [T],
         observer: &mut impl ReplayObserver,
     ) -> Result<(Done, Planner)>
@@ -180,12 +186,8 @@ impl Crew<'_> {
         S: RecordSource + Send,
         T: ReplayTarget + Send,
     {
-        let named = |name: String| std::thread::Builder::new().name(name);
-        let refused = |error| {
-            // Those that are there would make all their calls, and wait for those of a worker that is not.
-            self.stop.set();
-            Error::io("cannot start a replay thread", error)
-        };
+        let refused = |error| self.refused(error);
+        let (feed, lanes) = lanes(targets.len(), self.shares_cpus);
         let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
         std::thread::scope(|scope| {
             let decoder = named("lmcache-decode".to_owned())
@@ -215,6 +217,42 @@ impl Crew<'_> {
         })
     }
 
+    /// The same with one worker, who decodes his calls himself.
+    fn run_inline<S, T>(
+        &self,
+        mut source: S,
+        mut planner: Planner,
+        target: &mut T,
+        observer: &mut impl ReplayObserver,
+    ) -> Result<(Done, Planner)>
+    where
+        S: RecordSource + Send,
+        T: ReplayTarget + Send,
+    {
+        let (outcomes, outcome_receiver) = bounded(OUTCOMES_QUEUED);
+        let outcomes = observer.wants_records().then_some(outcomes);
+        std::thread::scope(|scope| {
+            let worker = self.worker(0, target, outcomes);
+            let (cpu, stop) = (self.cpu, self.stop);
+            let work = move || {
+                cpu.map(os::affinity::run_on);
+                let (run, origin_ns, target) = worker.work_inline(&mut source, &mut planner);
+                (close(run, origin_ns, vec![target], stop), planner)
+            };
+            let thread = named("lmcache-replay-0".to_owned())
+                .spawn_scoped(scope, work)
+                .map_err(|error| self.refused(error))?;
+            observe_until_done(&outcome_receiver, observer, || thread.is_finished());
+            Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
+    fn refused(&self, error: std::io::Error) -> Error {
+        // Those that are there would make all their calls, and wait for those of a worker that is not.
+        self.stop.set();
+        Error::io("cannot start a replay thread", error)
+    }
+
     fn worker<'t, T>(
         &'t self,
         number: u16,
@@ -234,6 +272,10 @@ impl Crew<'_> {
             records_done: 0,
         }
     }
+}
+
+fn named(name: String) -> std::thread::Builder {
+    std::thread::Builder::new().name(name)
 }
 
 fn summary(done: Done, schedule: &Schedule, stop: &StopFlag) -> ReplayRun {

@@ -2,8 +2,8 @@
 //!
 //! Records travel in batches, so that a hand-over between threads is paid once for many calls. A round of records
 //! is shared out among the workers, and handed over as a whole: whatever a call waits for was handed over in the same round or
-//! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: its
-//! lists of keys are used again here, and nothing is freed on the schedule.
+//! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: what
+//! comes next is written over them here, and nothing is freed on the schedule.
 
 use std::collections::VecDeque;
 
@@ -38,12 +38,41 @@ const SHORTEST_NAP_NS: u64 = 100_000;
 /// And at most, before it looks whether the replay was stopped.
 const LONGEST_NAP_NS: u64 = 50_000_000;
 
-/// Time between the moment at which the first calls are decoded and the origin of the schedule, so that a
-/// call at offset 0 can be on time.
-const START_LEAD_NS: u64 = 1_000_000;
+/// Time between the moment at which the first calls are decoded and the origin of a schedule: about what it takes to decode as far ahead
+/// as may be. What is decoded later is so while calls are due.
+const START_LEAD_NS: u64 = 20_000_000;
+
+/// So many records a decoder that shares its CPU with workers decodes before it lets them run: some 5 to 30 us of work. A worker that
+/// waits for its time lets others run, and has to have the CPU back by then.
+const RECORDS_AT_A_TIME: usize = 16;
 
 /// Decoded records of one worker, in the order of the trace.
-pub(super) type Batch = Vec<PlannedRecord>;
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// First those records, then what is left of an earlier batch, which later ones are written over.
+    places: Vec<PlannedRecord>,
+    records: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { places: Vec::with_capacity(ROUND_RECORDS), records: 0 }
+    }
+
+    /// The records.
+    pub(super) fn records(&self) -> &[PlannedRecord] {
+        &self.places[..self.records]
+    }
+
+    /// Where the next record belongs.
+    #[inline]
+    fn place(&mut self) -> &mut PlannedRecord {
+        if self.records == self.places.len() {
+            self.places.push(PlannedRecord::default());
+        }
+        &mut self.places[self.records]
+    }
+}
 
 /// The worker's end of its lane.
 #[derive(Debug)]
@@ -67,10 +96,12 @@ struct FeedLane {
 pub(super) struct Feed {
     lanes: Vec<FeedLane>,
     origin: Arc<OnceLock<u64>>,
+    /// Whether workers run on all CPUs, this thread's too.
+    shares_cpus: bool,
 }
 
-/// Lanes to so many workers.
-pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
+/// Lanes to so many workers, who may be on all CPUs.
+pub(super) fn lanes(workers: usize, shares_cpus: bool) -> (Feed, Vec<Lane>) {
     let origin: Arc<OnceLock<u64>> = Arc::default();
     let lane = |_| {
         let (send_batch, batches) = bounded(BATCHES_AHEAD);
@@ -79,7 +110,7 @@ pub(super) fn lanes(workers: usize) -> (Feed, Vec<Lane>) {
         (feed, Lane { batches, spent, origin: Arc::clone(&origin) })
     };
     let (feeds, lanes) = (0..workers).map(lane).unzip();
-    (Feed { lanes: feeds, origin }, lanes)
+    (Feed { lanes: feeds, origin, shares_cpus }, lanes)
 }
 
 impl Feed {
@@ -92,33 +123,30 @@ impl Feed {
     ) -> Planner {
         os::thread::yield_to_others_on_wakeup();
         let mut keys = KeyInterner::default();
-        let mut round: Vec<Batch> = self.lanes.iter().map(|_| Vec::with_capacity(ROUND_RECORDS)).collect();
+        let mut round: Vec<Batch> = self.lanes.iter().map(|_| Batch::new()).collect();
+        let lead_ns = if planner.is_paced() { START_LEAD_NS } else { 0 };
+        let yields = self.shares_cpus && planner.is_paced();
         loop {
-            let (records, is_over) = fill(&mut round, &mut source, &mut keys, &mut planner);
+            let (records, is_over) = fill(&mut round, &mut source, &mut keys, &mut planner, yields);
             if records > 0 || is_over {
-                self.origin.get_or_init(|| monotonic_ns() + START_LEAD_NS);
+                self.origin.get_or_init(|| monotonic_ns() + lead_ns);
             }
             // A worker that waits for a batch is told by its lane's end, so this thread looks for it.
-            if !self.hand_over(&mut round, &mut keys, stop) || is_over || stop.is_set() {
+            if !self.hand_over(&mut round, stop) || is_over || stop.is_set() {
                 return planner;
             }
         }
     }
 
-    /// Hands a round over, and fills it with empty batches for the next. False if nobody takes batches any more.
-    fn hand_over(&mut self, round: &mut [Batch], keys: &mut KeyInterner, stop: &StopFlag) -> bool {
+    /// Hands a round over, and fills it with batches that are done with for the next. False if nobody takes batches any more.
+    fn hand_over(&mut self, round: &mut [Batch], stop: &StopFlag) -> bool {
         let origin_ns = self.origin.get().copied().unwrap_or_default();
         for (lane, batch) in self.lanes.iter_mut().zip(round) {
-            if batch.is_empty() {
+            if batch.records == 0 {
                 continue;
             }
-            let mut next = None;
-            for mut spent in lane.spent.try_iter() {
-                spent.iter_mut().for_each(|planned| take_back(planned, keys));
-                spent.clear();
-                next = Some(spent);
-            }
-            let next = next.unwrap_or_else(|| Vec::with_capacity(ROUND_RECORDS));
+            let mut next = lane.spent.try_recv().unwrap_or_else(|_| Batch::new());
+            next.records = 0;
             if !lane.send(std::mem::replace(batch, next), origin_ns, stop) {
                 return false;
             }
@@ -127,18 +155,11 @@ impl Feed {
     }
 }
 
-/// The calls that come next are written over those that were made.
-fn take_back(planned: &mut PlannedRecord, keys: &mut KeyInterner) {
-    if let RecordBody::Call(call) = &mut planned.record.body {
-        keys.take_back(call);
-    }
-}
-
 impl FeedLane {
     /// Waits for room without blocking on the channel: a sender that blocks is woken by the worker, which would
     /// cost it a system call between two deadlines. False if nobody takes batches any more, or the replay was stopped.
     fn send(&mut self, mut batch: Batch, origin_ns: u64, stop: &StopFlag) -> bool {
-        let begin_ns = batch.first().and_then(|planned| planned.due.replay_ns).unwrap_or_default();
+        let begin_ns = batch.records().first().and_then(|planned| planned.due.replay_ns).unwrap_or_default();
         loop {
             batch = match self.batches.try_send(batch) {
                 Ok(()) => break,
@@ -173,23 +194,40 @@ fn fill(
     source: &mut impl RecordSource,
     keys: &mut KeyInterner,
     planner: &mut Planner,
+    yields: bool,
 ) -> (usize, bool) {
     let (mut records, mut round_bytes) = (0, 0);
     for _ in 0..ROUND_STEPS {
         if records == ROUND_RECORDS || round_bytes >= ROUND_BYTES {
             break;
         }
-        let record = match source.step(keys) {
-            Step::Record(record) => record,
+        let likely = usize::from(planner.last_worker());
+        let planned = round[likely].place();
+        match source.step(&mut planned.record, keys) {
+            Step::Record => {}
             Step::LeftOut => continue,
             Step::End => return (records, true),
-        };
-        let planned = planner.plan(record);
-        round_bytes += memory_bytes(&planned);
-        round[usize::from(planned.worker)].push(planned);
+        }
+        planner.plan(planned);
+        round_bytes += memory_bytes(planned);
+        let worker = usize::from(planned.worker);
+        give(round, likely, worker);
         records += 1;
+        if yields && records.is_multiple_of(RECORDS_AT_A_TIME) {
+            std::thread::yield_now();
+        }
     }
     (records, false)
+}
+
+/// Gives the record in the next place of one worker to another, or to that one.
+#[inline]
+fn give(round: &mut [Batch], from: usize, to: usize) {
+    if from != to {
+        let (before, behind) = round.split_at_mut(from.max(to));
+        std::mem::swap(before[from.min(to)].place(), behind[0].place());
+    }
+    round[to].records += 1;
 }
 
 /// About how much memory a record holds.

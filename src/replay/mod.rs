@@ -11,7 +11,8 @@
 //! * [`source`] and `native_source`: where records come from, as [`timed`] ones. [`extent`]: how many there are.
 //!   [`nodes`]: those of several traces as one. [`selection`]: which of them. [`copies`]: how often, and for how many tenants.
 //! * [`plan`]: who makes a call, and what it waits for: its time alone, or in causal order all calls before it.
-//! * `feed`: the decoder thread; runs ahead by a bounded amount of memory.
+//! * `feed`: the decoder thread; runs ahead by a bounded amount of memory. `inline`: a worker that needs none, since nothing is waited
+//!   for and its trace is read in place.
 //! * [`schedule`]: from a file's seconds to nanoseconds one can wait for, whatever the file says. [`pace`]: how fast they pass.
 //! * [`driver`]: the dispatcher, which runs everybody. `worker`: one of those that make the calls. It waits for `origin + due`, an
 //!   absolute deadline, so an overshoot never adds up; between a deadline and its call it allocates nothing, takes no lock, makes no
@@ -33,6 +34,7 @@ pub mod copies;
 pub mod driver;
 pub mod extent;
 mod feed;
+mod inline;
 pub mod lag;
 pub mod latency;
 pub mod live_totals;

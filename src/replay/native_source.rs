@@ -7,10 +7,13 @@ use crate::error::Result;
 use crate::format::lct::{Ending, WireRecord};
 use crate::format::model::KeyInterner;
 use crate::format::model::StorageCall;
-use crate::format::native::{Body, CallView, Chunk, Header, KeyTable, RecordKind, RecordView};
+use crate::format::native::{
+    Body, CallView, Chunk, ChunkScopes, Header, KeyMaker, KeyTable, RecordKind, RecordView,
+};
 use crate::replay::extent::{NativeExtent, TraceExtent};
 use crate::replay::latency::RecordedOutcomes;
 use crate::replay::schedule::Schedule;
+use crate::replay::source::Step;
 use crate::replay::timed::{RecordBody, TimedRecord, decode};
 use crate::storage::prefetch::validate_spec;
 use crate::sync::Arc;
@@ -32,6 +35,7 @@ pub(super) struct NativeSource<'a> {
 #[derive(Debug)]
 struct OpenChunk<'a> {
     chunk: Chunk<'a>,
+    scopes: ChunkScopes,
     /// Where its next record starts.
     position: usize,
     /// Number of its next call.
@@ -49,67 +53,119 @@ impl<'a> NativeSource<'a> {
         self.recorded = Some(recorded);
     }
 
-    pub(super) fn next(&mut self, interner: &mut KeyInterner) -> Option<TimedRecord> {
+    #[inline]
+    pub(super) fn step(&mut self, place: &mut TimedRecord, interner: &mut KeyInterner) -> Step {
         loop {
             let Some(open) = &mut self.open else {
-                self.open = Some(self.next_chunk()?);
+                self.open = self.next_chunk();
+                if self.open.is_none() {
+                    return Step::End;
+                }
                 continue;
             };
-            match open.next_call(self.trace.header(), interner, self.recorded.as_deref()) {
-                Some(record) => return Some(record),
-                None => self.open = None,
+            if open.next_call(place, self.trace.header(), interner, self.recorded.as_deref()) {
+                return Step::Record;
             }
+            self.open = None;
         }
     }
 
     fn next_chunk(&mut self) -> Option<OpenChunk<'a>> {
         let (trace, keys) = (self.trace, self.keys);
         let chunk = self.places.find_map(|place| trace.open_chunk(place, keys).ok())?;
-        Some(OpenChunk { next_seq: chunk.header().calls_before, position: 0, chunk })
+        let (next_seq, scopes) = (chunk.header().calls_before, ChunkScopes::default());
+        Some(OpenChunk { next_seq, position: 0, scopes, chunk })
     }
 }
 
 impl OpenChunk<'_> {
+    /// Puts the next call into `place`; false if there is none.
+    #[inline]
     fn next_call(
         &mut self,
+        place: &mut TimedRecord,
         header: &Header,
         interner: &mut KeyInterner,
         recorded: Option<&RecordedOutcomes>,
-    ) -> Option<TimedRecord> {
+    ) -> bool {
         let mut records = self.chunk.records_from(self.position);
-        let record = records.by_ref().find(|record| {
-            if let (Some(recorded), Some(RecordKind::Completion)) = (recorded, record.kind())
-                && let Body::Completion(body) = record.body()
-            {
-                recorded.completion(&body);
+        for record in records.by_ref() {
+            match record.kind() {
+                Some(kind) if kind.is_call() => {
+                    self.position = records.position();
+                    place.seq = self.next_seq;
+                    self.next_seq = self.next_seq.wrapping_add(1);
+                    if let (Some(recorded), RecordKind::Call(op)) = (recorded, kind) {
+                        let prefix = record.prefix();
+                        recorded.call(op, (prefix.thread, prefix.sequence), place.seq);
+                    }
+                    decode_native(&record, place, header, &mut KeyMaker::new(interner, &mut self.scopes));
+                    return true;
+                }
+                Some(RecordKind::Completion) => tell(recorded, &record),
+                _ => {}
             }
-            record.kind().is_some_and(RecordKind::is_call)
-        })?;
-        self.position = records.position();
-        let seq = self.next_seq;
-        self.next_seq = seq.wrapping_add(1);
-        if let (Some(recorded), Some(RecordKind::Call(op))) = (recorded, record.kind()) {
-            recorded.call(op, (record.prefix().thread, record.prefix().sequence), seq);
         }
-        let (t_mono_s, body) = decode_native(&record, seq, header, interner);
-        Some(TimedRecord { seq, t_mono_s, body })
+        self.position = records.position();
+        false
     }
 }
 
-/// When a call was made, and the call.
+fn tell(recorded: Option<&RecordedOutcomes>, record: &RecordView<'_>) {
+    if let (Some(recorded), Body::Completion(body)) = (recorded, record.body()) {
+        recorded.completion(&body);
+    }
+}
+
+/// Puts a call into `place`, whose number is there.
+#[inline]
 fn decode_native(
     record: &RecordView<'_>,
-    seq: u64,
+    place: &mut TimedRecord,
     header: &Header,
-    interner: &mut KeyInterner,
-) -> (f64, RecordBody) {
-    let t_mono_s = header.t_mono_s(record.prefix().t_ns);
-    let body = match record.body() {
-        Body::Call(call) => return (call.t_mono_s(header), decode_typed(&call, interner)),
+    keys_by: &mut KeyMaker<'_>,
+) {
+    match record.call() {
+        Some(call) => {
+            place.t_mono_s = call.t_mono_s(header);
+            decode_typed(&call, &mut place.body, keys_by);
+        }
+        None => decode_other(record, place, header, keys_by),
+    }
+}
+
+#[inline]
+fn decode_typed(call: &CallView<'_>, body: &mut RecordBody, keys_by: &mut KeyMaker<'_>) {
+    if let RecordBody::Skipped { .. } = body {
+        *body = RecordBody::default();
+    }
+    let RecordBody::Call(place) = &mut *body else { return };
+    let failed = match call.write_to(place, keys_by) {
+        Ok(()) => match check(place) {
+            Ok(()) => return,
+            Err(error) => format!("LMCache refuses to build its spec: {error}"),
+        },
+        Err(error) => error.to_string(),
+    };
+    *body = RecordBody::skipped(&call.op().qualname(), failed);
+}
+
+/// What is no storage call of LMCache 0.5.6.
+#[inline(never)]
+fn decode_other(
+    record: &RecordView<'_>,
+    place: &mut TimedRecord,
+    header: &Header,
+    keys_by: &mut KeyMaker<'_>,
+) {
+    place.t_mono_s = header.t_mono_s(record.prefix().t_ns);
+    place.body = match record.body() {
         Body::ForeignCall { qualname, frame } => match WireRecord::decode(frame) {
             Ok(WireRecord { t_mono_s, t_wall_s, qualname, args }) => {
-                let record = Record { seq, offset: record.offset(), t_mono_s, t_wall_s, qualname, args };
-                return (t_mono_s, decode(&record, interner));
+                place.t_mono_s = t_mono_s;
+                let (seq, offset) = (place.seq, record.offset());
+                let record = Record { seq, offset, t_mono_s, t_wall_s, qualname, args };
+                decode(&record, keys_by.interner())
             }
             Err(error) => {
                 RecordBody::skipped(qualname, format!("its frame is no record of LMCache: {error}"))
@@ -120,18 +176,6 @@ fn decode_native(
         }
         _ => RecordBody::skipped("", "no call"),
     };
-    (t_mono_s, body)
-}
-
-fn decode_typed(call: &CallView<'_>, interner: &mut KeyInterner) -> RecordBody {
-    let skipped = |reason: String| RecordBody::skipped(&call.op().qualname(), reason);
-    match call.to_call(interner) {
-        Ok(call) => match check(&call) {
-            Ok(()) => RecordBody::Call(call),
-            Err(error) => skipped(format!("LMCache refuses to build its spec: {error}")),
-        },
-        Err(error) => skipped(error.to_string()),
-    }
 }
 
 fn check(call: &StorageCall) -> Result<()> {

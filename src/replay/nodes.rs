@@ -55,22 +55,21 @@ struct Node<S> {
     schedule: Schedule,
     /// The latest time so far: one that nobody can wait for keeps its place behind the record before.
     latest_ns: u64,
-    next: Option<TimedRecord>,
+    next: TimedRecord,
 }
 
 impl<S: RecordSource> Node<S> {
     /// Reads one record ahead. Returns its place on the common clock.
     fn read_on(&mut self, keys: &mut KeyInterner) -> Option<u64> {
-        let mut record = loop {
-            match self.source.step(keys) {
-                Step::Record(record) => break record,
+        loop {
+            match self.source.step(&mut self.next, keys) {
+                Step::Record => break,
                 Step::LeftOut => {}
                 Step::End => return None,
             }
-        };
-        record.t_mono_s += self.begins_s;
-        self.latest_ns = self.schedule.due_ns(record.t_mono_s).unwrap_or(self.latest_ns);
-        self.next = Some(record);
+        }
+        self.next.t_mono_s += self.begins_s;
+        self.latest_ns = self.schedule.due_ns(self.next.t_mono_s).unwrap_or(self.latest_ns);
         Some(self.latest_ns)
     }
 }
@@ -83,38 +82,42 @@ impl<S: RecordSource> Merged<S> {
             begins_s,
             schedule: Schedule::default(),
             latest_ns: 0,
-            next: None,
+            next: TimedRecord::default(),
         };
         Self { nodes: sources.into_iter().map(node).collect(), due: None, next_seq: 0 }
     }
 
-    /// The next record of several nodes.
-    fn next(&mut self, keys: &mut KeyInterner) -> Option<TimedRecord> {
+    /// The next record of several nodes; false if there is none.
+    fn next(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> bool {
         let nodes = &mut self.nodes;
         let due = self.due.get_or_insert_with(|| {
             let first = |(number, node): (usize, &mut Node<S>)| Some(Reverse((node.read_on(keys)?, number)));
             nodes.iter_mut().enumerate().filter_map(first).collect()
         });
-        let mut soonest = due.peek_mut()?;
+        let Some(mut soonest) = due.peek_mut() else { return false };
         let node = &mut nodes[soonest.0.1];
-        let record = node.next.take();
+        std::mem::swap(place, &mut node.next);
         match node.read_on(keys) {
             Some(due_ns) => soonest.0.0 = due_ns,
             None => drop(PeekMut::pop(soonest)),
         }
-        let seq = self.next_seq;
+        place.seq = self.next_seq;
         self.next_seq += 1;
-        record.map(|record| TimedRecord { seq, ..record })
+        true
     }
 }
 
 impl<S: RecordSource> RecordSource for Merged<S> {
     #[inline]
-    fn step(&mut self, keys: &mut KeyInterner) -> Step {
-        match self.nodes.as_mut_slice() {
-            [only] => only.source.step(keys),
-            _ => self.next(keys).map_or(Step::End, Step::Record),
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
+        if let [only] = self.nodes.as_mut_slice() {
+            return only.source.step(place, keys);
         }
+        if self.next(place, keys) { Step::Record } else { Step::End }
+    }
+
+    fn is_quick(&self) -> bool {
+        matches!(self.nodes.as_slice(), [only] if only.source.is_quick())
     }
 }
 

@@ -41,7 +41,7 @@ impl Pace {
 }
 
 /// When a record is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Due {
     /// In nanoseconds from the start of the replay; `None` means at once.
     pub replay_ns: Option<u64>,
@@ -78,6 +78,11 @@ impl Timetable {
             Pace::Asap => None,
         };
         Due { replay_ns, trace_ns: self.latest_ns }
+    }
+
+    /// Whether records are waited for.
+    pub(super) fn is_paced(&self) -> bool {
+        self.pace != Pace::Asap
     }
 
     /// What was not as it should be with the times.

@@ -67,29 +67,31 @@ impl Selection {
         *self == Self::default()
     }
 
-    /// The record, or what is selected of it, with the part's own time. Nothing if nothing is.
-    pub fn select(&self, record: TimedRecord, left_out: &LeftOut) -> Option<TimedRecord> {
-        let selected = self.select_in_time(record).and_then(|record| self.select_body(record, left_out));
-        if selected.is_none() {
+    /// Makes of a record what is selected of it, with the part's own time. False if nothing is.
+    #[inline]
+    pub fn select(&self, record: &mut TimedRecord, left_out: &LeftOut) -> bool {
+        let is_selected = self.select_in_time(record) && self.select_body(&mut record.body, left_out);
+        if !is_selected {
             left_out.records.fetch_add(1, Ordering::Relaxed);
         }
-        selected
+        is_selected
     }
 
-    fn select_in_time(&self, record: TimedRecord) -> Option<TimedRecord> {
+    #[inline]
+    fn select_in_time(&self, record: &mut TimedRecord) -> bool {
         let is_in = self.from_s.is_none_or(|from_s| record.t_mono_s >= from_s)
             && self.to_s.is_none_or(|to_s| record.t_mono_s < to_s);
-        let t_mono_s = record.t_mono_s - self.from_s.unwrap_or(0.0);
-        is_in.then_some(TimedRecord { t_mono_s, ..record })
+        record.t_mono_s -= self.from_s.unwrap_or(0.0);
+        is_in
     }
 
-    fn select_body(&self, mut record: TimedRecord, left_out: &LeftOut) -> Option<TimedRecord> {
-        let RecordBody::Call(call) = &mut record.body else {
-            let has_others = !self.ops.is_empty() || !self.models.is_empty() || !self.salts.is_empty();
-            return (!has_others).then_some(record);
+    #[inline]
+    fn select_body(&self, body: &mut RecordBody, left_out: &LeftOut) -> bool {
+        let RecordBody::Call(call) = body else {
+            return self.ops.is_empty() && self.models.is_empty() && self.salts.is_empty();
         };
         let is_op = self.ops.is_empty() || self.ops.contains(&call.op());
-        (is_op && self.select_keys(call, left_out)).then_some(record)
+        is_op && self.select_keys(call, left_out)
     }
 
     /// Takes out the keys of others. False if no key is left.
@@ -146,21 +148,29 @@ impl<S: RecordSource> Selected<S> {
 }
 
 impl<S: RecordSource> RecordSource for Selected<S> {
-    fn step(&mut self, keys: &mut KeyInterner) -> Step {
+    #[inline]
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
         if self.is_over {
             return Step::End;
         }
-        let record = match self.source.step(keys) {
-            Step::Record(record) => record,
+        match self.source.step(place, keys) {
+            Step::Record => {}
             other => return other,
-        };
+        }
         self.records_left = self.records_left.saturating_sub(1);
-        self.is_over = self.is_last(&record);
+        self.is_over = self.is_last(place);
         if self.is_over {
             // Relaxed: see `LeftOut::records`.
             self.left_out.records.fetch_add(self.records_left, Ordering::Relaxed);
         }
-        self.selection.select(record, &self.left_out).map_or(Step::LeftOut, Step::Record)
+        match self.selection.select(place, &self.left_out) {
+            true => Step::Record,
+            false => Step::LeftOut,
+        }
+    }
+
+    fn is_quick(&self) -> bool {
+        self.source.is_quick()
     }
 }
 
@@ -177,8 +187,13 @@ mod tests {
         TimedRecord { seq: 7, t_mono_s, body: RecordBody::Call(StorageCall::FinishWrite { keys }) }
     }
 
+    fn selected(selection: &Selection, record: TimedRecord, left_out: &LeftOut) -> Option<TimedRecord> {
+        let mut record = record;
+        selection.select(&mut record, left_out).then_some(record)
+    }
+
     fn keys_left(selection: &Selection, record: TimedRecord, left_out: &LeftOut) -> Option<usize> {
-        let selected = selection.select(record, left_out)?;
+        let selected = selected(selection, record, left_out)?;
         let RecordBody::Call(call) = selected.body else { return Some(0) };
         Some(call.key_lists().map(<[ObjectKey]>::len).sum())
     }
@@ -188,12 +203,12 @@ mod tests {
         let selection = Selection { from_s: Some(1.0), to_s: Some(2.0), ..Selection::default() };
         let left_out = LeftOut::default();
         let times = [0.9, 1.0, 1.5, 2.0, f64::NAN];
-        let selected = times.map(|t| selection.select(record(t, vec![]), &left_out).map(|one| one.t_mono_s));
-        assert_eq!(selected, [None, Some(0.0), Some(0.5), None, None]);
+        let times = times.map(|t| selected(&selection, record(t, vec![]), &left_out).map(|one| one.t_mono_s));
+        assert_eq!(times, [None, Some(0.0), Some(0.5), None, None]);
         assert_eq!(left_out.records(), 3);
         let everything = Selection::default();
         assert!(everything.is_everything() && !selection.is_everything());
-        assert!(everything.select(record(f64::NAN, vec![]), &left_out).is_some());
+        assert!(selected(&everything, record(f64::NAN, vec![]), &left_out).is_some());
     }
 
     #[test]
@@ -205,15 +220,15 @@ mod tests {
         let source = times.iter().map(|t_mono_s| record(*t_mono_s, vec![])).inspect(|_| reads += 1);
         let left_out = Arc::new(LeftOut::default());
         let mut selected = Selected::new(source, selection, Arc::clone(&left_out), times.len() as u64);
-        let (mut taken, mut keys) = (Vec::new(), KeyInterner::default());
+        let (mut taken, mut keys, mut place) = (Vec::new(), KeyInterner::default(), TimedRecord::default());
         loop {
-            match selected.step(&mut keys) {
-                Step::Record(record) => taken.push(record.t_mono_s),
+            match selected.step(&mut place, &mut keys) {
+                Step::Record => taken.push(place.t_mono_s),
                 Step::LeftOut => {}
                 Step::End => break,
             }
         }
-        assert!(matches!(selected.step(&mut keys), Step::End));
+        assert_eq!(selected.step(&mut place, &mut keys), Step::End);
         drop(selected);
         assert_eq!((taken, reads, left_out.records()), (vec![0.0, 0.5, 0.9], 7, 6));
     }
@@ -237,9 +252,9 @@ mod tests {
     fn operations_are_chosen_and_what_is_none_is_left_out_then() {
         let selection = Selection { ops: vec![Op::ReadEnter], ..Selection::default() };
         let left_out = LeftOut::default();
-        assert!(selection.select(record(0.0, vec![key("a", "")]), &left_out).is_none());
+        assert!(selected(&selection, record(0.0, vec![key("a", "")]), &left_out).is_none());
         let stranger = || TimedRecord { seq: 0, t_mono_s: 0.0, body: RecordBody::skipped("x", "why") };
-        assert!(selection.select(stranger(), &left_out).is_none());
-        assert!(Selection::default().select(stranger(), &left_out).is_some());
+        assert!(selected(&selection, stranger(), &left_out).is_none());
+        assert!(selected(&Selection::default(), stranger(), &left_out).is_some());
     }
 }

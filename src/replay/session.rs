@@ -69,9 +69,9 @@ impl Part {
     /// Whether any call of `trace` is in it.
     pub fn has_a_call(&self, trace: &Trace, keys: Option<&KeyTable<'_>>) -> bool {
         let left_out = LeftOut::default();
-        let records = TraceSource::of(trace, keys).records();
-        let mut selected = records.filter_map(|record| self.selection.select(record, &left_out));
-        selected.any(|record| matches!(record.body, RecordBody::Call(_)))
+        TraceSource::of(trace, keys).records().any(|mut record| {
+            self.selection.select(&mut record, &left_out) && matches!(record.body, RecordBody::Call(_))
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where records come from: decoded, in the order of the file.
 //!
 //! A replay takes any [`RecordSource`], such as an iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file,
-//! LMCache's here, ours in `native_source`. Whoever asks for records lends what their keys are made with: a replay gives the lists of
-//! the calls that are made back to it, so that what is decoded once it runs is written over what was decoded before.
+//! LMCache's here, ours in `native_source`. Whoever asks for a record says where to put it: over one that is done with, so that nothing
+//! is allocated once a replay runs, and lends what keys are made with.
 
 use crate::format::model::KeyInterner;
 use crate::format::native::KeyTable;
@@ -12,11 +12,11 @@ use crate::replay::timed::{TimedRecord, decode};
 use crate::sync::Arc;
 use crate::trace::{Entry, NativeTrace, Records, Trace, TraceReader};
 
-/// What a source has to give next.
-#[derive(Clone, Debug)]
+/// What a source gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A record to be replayed.
-    Record(TimedRecord),
+    /// A record to be replayed: it is in its place.
+    Record,
     /// Nothing yet: a record was read that is not replayed. Whoever waits can look after other things before asking again.
     LeftOut,
     /// Nothing any more.
@@ -25,13 +25,22 @@ pub enum Step {
 
 /// Records, one after the other, in steps that are each soon over, however few of the records of a file are wanted.
 pub trait RecordSource {
-    /// The next step. Keys come from `keys`; a source that has its records already makes none.
-    fn step(&mut self, keys: &mut KeyInterner) -> Step;
+    /// The next step. What stands in `place` is done with: a record is written over it, and over its lists of keys. Unless a
+    /// record was put there, nobody may look at what is left of it. Keys come from `keys`; a source that has its records already
+    /// makes none.
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step;
+
+    /// Whether a step costs less than handing what it gives to another thread, as where records are read in place.
+    fn is_quick(&self) -> bool {
+        false
+    }
 }
 
 impl<I: Iterator<Item = TimedRecord>> RecordSource for I {
-    fn step(&mut self, _keys: &mut KeyInterner) -> Step {
-        self.next().map_or(Step::End, Step::Record)
+    fn step(&mut self, place: &mut TimedRecord, _keys: &mut KeyInterner) -> Step {
+        let Some(record) = self.next() else { return Step::End };
+        *place = record;
+        Step::Record
     }
 }
 
@@ -53,9 +62,10 @@ impl<S: RecordSource> Iterator for SourceRecords<S> {
     type Item = TimedRecord;
 
     fn next(&mut self) -> Option<TimedRecord> {
+        let mut record = TimedRecord::default();
         loop {
-            match self.source.step(&mut self.keys) {
-                Step::Record(record) => return Some(record),
+            match self.source.step(&mut record, &mut self.keys) {
+                Step::Record => return Some(record),
                 Step::LeftOut => {}
                 Step::End => return None,
             }
@@ -111,20 +121,27 @@ impl RecordSource for TraceSource<'_> {
     /// What is no record is stepped over, as by LMCache's reader, and so are damaged chunks; [`TraceExtent`](super::TraceExtent) counts
     /// both.
     #[inline]
-    fn step(&mut self, keys: &mut KeyInterner) -> Step {
-        let next = match &mut self.0 {
-            Source::Lct(entries) => next_of_lmcache(entries, keys),
-            Source::Native(source) => source.next(keys),
-        };
-        next.map_or(Step::End, Step::Record)
+    fn step(&mut self, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
+        match &mut self.0 {
+            Source::Lct(entries) => step_of_lmcache(entries, place, keys),
+            Source::Native(source) => source.step(place, keys),
+        }
+    }
+
+    /// A native file is read in place; the other kind takes longer to decode than most calls take.
+    fn is_quick(&self) -> bool {
+        matches!(self.0, Source::Native(_))
     }
 }
 
-fn next_of_lmcache(entries: &mut Records<'_>, keys: &mut KeyInterner) -> Option<TimedRecord> {
-    loop {
-        if let Entry::Record(record) = entries.next()? {
-            let body = decode(&record, keys);
-            return Some(TimedRecord { seq: record.seq, t_mono_s: record.t_mono_s, body });
+fn step_of_lmcache(entries: &mut Records<'_>, place: &mut TimedRecord, keys: &mut KeyInterner) -> Step {
+    for entry in entries {
+        if let Entry::Record(record) = entry {
+            (place.seq, place.t_mono_s) = (record.seq, record.t_mono_s);
+            place.body.give_back(keys);
+            place.body = decode(&record, keys);
+            return Step::Record;
         }
     }
+    Step::End
 }

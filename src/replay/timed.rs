@@ -12,8 +12,8 @@ use crate::trace::Record;
 /// How much of a name that is no call's is kept: names queue up for whoever prints them.
 pub const MAX_NAME_CHARS: usize = 256;
 
-/// A record on its way into a replay.
-#[derive(Clone, Debug)]
+/// A record on its way into a replay. The default is a place for one.
+#[derive(Clone, Debug, Default)]
 pub struct TimedRecord {
     /// How many records come before it in the trace.
     pub seq: u64,
@@ -60,7 +60,20 @@ fn check(call: &StorageCall, args: &Value<'_>) -> Result<()> {
     }
 }
 
+impl Default for RecordBody {
+    fn default() -> Self {
+        Self::Call(StorageCall::FinishWrite { keys: Vec::new() })
+    }
+}
+
 impl RecordBody {
+    /// Gives the lists of a call that is done with to those that come.
+    pub(super) fn give_back(&mut self, keys: &mut KeyInterner) {
+        if let Self::Call(call) = self {
+            keys.take_back(call);
+        }
+    }
+
     pub(super) fn skipped(qualname: &str, reason: impl Into<Arc<str>>) -> Self {
         Self::Skipped { qualname: Arc::from(beginning(qualname)), reason: reason.into() }
     }

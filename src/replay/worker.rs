@@ -101,7 +101,7 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
         let mut next = lane.batches.recv().ok();
         self.origin_ns = lane.origin.get().copied().unwrap_or_default();
         while let Some(batch) = next {
-            let is_played = batch.iter().all(|planned| self.play(planned));
+            let is_played = batch.records().iter().all(|planned| self.play(planned));
             self.run.end_ns = monotonic_ns();
             if !is_played {
                 self.run.interrupted = true;
@@ -127,7 +127,7 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
 
     /// Waits for the record's turn and time, and carries it out. False if the replay was stopped before that.
     #[inline]
-    fn play(&mut self, planned: &PlannedRecord) -> bool {
+    pub(super) fn play(&mut self, planned: &PlannedRecord) -> bool {
         if self.stop.is_set() || !self.progress.wait_for(&planned.waits, self.stop) {
             return false;
         }

@@ -9,3 +9,4 @@ mod repaired;
 mod round_trip;
 mod support;
 mod verified;
+mod written_over;

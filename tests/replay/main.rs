@@ -15,6 +15,7 @@ mod command;
 mod fakes;
 #[cfg(feature = "cli")]
 mod files;
+mod inline;
 #[cfg(feature = "cli")]
 mod interrupted;
 mod made;

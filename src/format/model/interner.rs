@@ -39,6 +39,11 @@ impl KeyInterner {
         KeyListBuilder { interner: self, keys, written: 0 }
     }
 
+    /// A list that is done with, whose keys can be [written over](put_key); else an empty one.
+    pub(crate) fn spare(&mut self) -> Vec<ObjectKey> {
+        self.spare.pop().unwrap_or_default()
+    }
+
     /// Takes the lists of a call that is done with; they are empty then.
     pub fn take_back(&mut self, call: &mut StorageCall) {
         for keys in call.key_lists_mut() {
@@ -53,7 +58,7 @@ impl KeyInterner {
         }
     }
 
-    fn scope(&mut self, view: &KeyView<'_>) -> Result<Arc<KeyScope>> {
+    pub(crate) fn scope(&mut self, view: &KeyView<'_>) -> Result<Arc<KeyScope>> {
         if let Some(last) = self.last.as_ref().filter(|scope| is_scope_of(scope, view)) {
             return Ok(Arc::clone(last));
         }
@@ -110,7 +115,6 @@ impl KeyListBuilder<'_> {
 
 /// Puts a key where the next one of a list belongs, over what stands there: an [`ObjectKey`] of a call that is done with, nearly always
 /// of the same scope.
-#[cfg(not(loom))]
 #[inline]
 pub(crate) fn put_key(keys: &mut Vec<ObjectKey>, place: usize, chunk_hash: &[u8], scope: &Arc<KeyScope>) {
     match keys.get_mut(place) {

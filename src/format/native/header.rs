@@ -221,6 +221,7 @@ impl Header {
     }
 
     /// Seconds from the start of the recording to `t_ns`, as LMCache counts them.
+    #[inline]
     pub fn t_mono_s(&self, t_ns: u64) -> f64 {
         t_mono_of(t_ns, self.t_mono_start_s())
     }

@@ -66,19 +66,22 @@ impl<'a> KeyList<'a> {
         }
     }
 
+    /// The scope of one of the list's rows, and its number in the chunk.
+    #[inline]
+    pub(super) fn scope_of_row(&self, row: &KeyRow) -> (u32, &'a ScopeFacts) {
+        (row.scope_number(), self.names.tables.scope(row.scope_number()))
+    }
+
+    /// The hash of one of the list's rows.
+    #[inline]
+    pub(super) fn hash_of_row(&self, row: &'a KeyRow) -> &'a [u8] {
+        self.names.hash_of_row(row)
+    }
+
     /// The keys one by one, borrowed from the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = KeyView<'a>> + Clone + use<'a> {
         let list = *self;
         (0..self.len()).map(move |position| list.get(position))
-    }
-
-    /// Shows the keys one by one: what [`iter`](Self::iter) does, without asking at each what kind of list it is.
-    #[inline]
-    pub(super) fn try_each<E>(&self, mut show: impl FnMut(KeyView<'a>) -> Result<(), E>) -> Result<(), E> {
-        match self.keys {
-            Keys::Rows(rows) => rows.iter().try_for_each(|row| show(self.names.view_of_row(row))),
-            Keys::Ids(_) => self.iter().try_for_each(show),
-        }
     }
 
     /// The scope of each key.
@@ -111,14 +114,18 @@ impl<'a> Names<'a> {
     /// The key of a row of a verified chunk.
     #[inline]
     fn view_of_row(&self, row: &'a KeyRow) -> KeyView<'a> {
-        let chunk_hash = match row.hash_bytes {
+        self.tables.scope(row.scope_number()).key(self.hash_of_row(row))
+    }
+
+    #[inline]
+    fn hash_of_row(&self, row: &'a KeyRow) -> &'a [u8] {
+        match row.hash_bytes {
             LONG_HASH => {
                 let (offset, len_bytes) = row.long_place();
                 &self.bytes[offset as usize..][..len_bytes as usize]
             }
             short => &row.hash[..usize::from(short)],
-        };
-        self.tables.scope(row.scope_number()).key(chunk_hash)
+        }
     }
 
     /// Whether a row is one: its hash is in the chunk before `end`, and its scope is defined.

@@ -43,6 +43,7 @@ mod trusted;
 mod verify;
 
 pub use builder::{ChunkBuilder, ChunkFull};
+pub use call::{ChunkScopes, KeyMaker};
 pub use chunk::Chunk;
 pub use header::{Header, NewFile, UnverifiedHeader, is_native};
 pub use keys::KeyList;

@@ -105,6 +105,15 @@ impl<'a> RecordView<'a> {
         self.prefix().flags & FLAG_LATE != 0
     }
 
+    /// The storage call that it is, if it is one.
+    #[inline]
+    pub fn call(&self) -> Option<CallView<'a>> {
+        match self.kind() {
+            Some(RecordKind::Call(op)) => Some(CallView { op, record: *self }),
+            _ => None,
+        }
+    }
+
     /// What it says.
     pub fn body(&self) -> Body<'a> {
         let verified = "the record was checked when its chunk was verified";
@@ -153,6 +162,7 @@ pub struct CallView<'a> {
 
 impl<'a> CallView<'a> {
     /// Which operation.
+    #[inline]
     pub fn op(&self) -> Op {
         self.op
     }
@@ -173,6 +183,7 @@ impl<'a> CallView<'a> {
     }
 
     /// Seconds from the start of the recording to the call, as LMCache counts them.
+    #[inline]
     pub fn t_mono_s(&self, header: &Header) -> f64 {
         self.t_mono_bits().map_or_else(|| header.t_mono_s(self.record.prefix().t_ns), f64::from_bits)
     }
@@ -191,6 +202,7 @@ impl<'a> CallView<'a> {
     }
 
     /// The keys of a call; those of a prefetch are in its rows.
+    #[inline]
     pub fn keys(&self) -> KeyList<'a> {
         let (chunk, body) = (self.record.chunk, self.tail().body);
         if self.op == Op::SubmitPrefetch {
@@ -207,6 +219,7 @@ impl<'a> CallView<'a> {
         Some(PrefetchView { args: trusted::prefetch_args(&self.record)?, chunk: self.record.chunk })
     }
 
+    #[inline]
     fn tail(&self) -> Tail<'a> {
         let (body, tail) = strip_tail(self.record.prefix().flags, self.record.raw_body())
             .expect("the record was checked when its chunk was verified");
@@ -297,8 +310,12 @@ pub(super) struct Tail<'a> {
 }
 
 /// Takes the end off the body of a call.
+#[inline]
 pub(super) fn strip_tail(flags: u8, body: &[u8]) -> Option<(&[u8], Tail<'_>)> {
     let (mut body, mut tail) = (body, Tail::default());
+    if flags & (FLAG_WALL | FLAG_T_MONO | FLAG_WIDE) == 0 {
+        return Some((body, tail));
+    }
     if flags & FLAG_WALL != 0 {
         let (rest, wall) = body.split_last_chunk()?;
         (body, tail.wall_ns) = (rest, Some(u64::from_le_bytes(*wall)));

@@ -31,8 +31,8 @@ pub(super) struct Wait {
 /// What a call waits for: of each worker the last call that has to be done.
 pub(super) type Waits = SmallVec<[Wait; 2]>;
 
-/// A record with everything that dispatching it needs.
-#[derive(Clone, Debug)]
+/// A record with everything that dispatching it needs. The default is a place for one.
+#[derive(Clone, Debug, Default)]
 pub struct PlannedRecord {
     /// The record.
     pub record: TimedRecord,
@@ -79,9 +79,11 @@ impl Planner {
         }
     }
 
-    /// Plans the next record of the trace.
-    pub(super) fn plan(&mut self, record: TimedRecord) -> PlannedRecord {
-        let due = self.timetable.due(record.t_mono_s);
+    /// Plans the next record of the trace, which is in its place.
+    #[inline]
+    pub(super) fn plan(&mut self, planned: &mut PlannedRecord) {
+        let record = &planned.record;
+        planned.due = self.timetable.due(record.t_mono_s);
         let (mut worker, mut slot, mut follows) = (self.worker_of(&record.body), None, None);
         if let RecordBody::Call(call) = &record.body {
             let read = self.read(record.seq, worker, call);
@@ -90,10 +92,23 @@ impl Planner {
                 (slot, worker) = (Some(read_slot), open.worker);
             }
         }
-        let waits = self.waits(&record.body, worker);
+        planned.waits.clear();
+        if self.workers > 1 {
+            self.find_waits(&record.body, worker, &mut planned.waits);
+        }
         self.given[usize::from(worker)] += 1;
         self.last_worker = worker;
-        PlannedRecord { record, slot, follows, due, worker, waits }
+        (planned.slot, planned.follows, planned.worker) = (slot, follows, worker);
+    }
+
+    /// Whether records are waited for.
+    pub(super) fn is_paced(&self) -> bool {
+        self.timetable.is_paced()
+    }
+
+    /// Who made the call before; the one that makes the next as likely as any.
+    pub(super) fn last_worker(&self) -> u16 {
+        self.last_worker
     }
 
     /// What was not as it should be with the times.
@@ -158,29 +173,24 @@ impl Planner {
         self.touches.of(keys.first()?)
     }
 
-    fn waits(&mut self, body: &RecordBody, worker: u16) -> Waits {
-        let mut waits = Waits::new();
-        if self.workers == 1 {
-            return waits;
-        }
+    fn find_waits(&mut self, body: &RecordBody, worker: u16, waits: &mut Waits) {
         let given = self.given[usize::from(worker)] + 1;
         match (self.order, body) {
             (Order::Causal, _) if self.last_worker != worker => {
                 let calls = self.given[usize::from(self.last_worker)];
-                order::add_wait(&mut waits, Wait { worker: self.last_worker, calls });
+                order::add_wait(waits, Wait { worker: self.last_worker, calls });
             }
             (Order::Recorded, RecordBody::Call(call)) => {
                 let own = Wait { worker, calls: given };
                 for key in call.key_lists().flatten() {
                     if let Some(before) = self.touches.pass(key, own).filter(|before| before.worker != worker)
                     {
-                        order::add_wait(&mut waits, before);
+                        order::add_wait(waits, before);
                     }
                 }
             }
             _ => {}
         }
-        waits
     }
 }
 
@@ -222,7 +232,12 @@ mod tests {
         let mut planner = Planner::new(Timetable::new(Pace::Recorded), order, workers, true);
         let record =
             |(seq, call)| TimedRecord { seq: seq as u64, t_mono_s: 0.0, body: RecordBody::Call(call) };
-        calls.into_iter().enumerate().map(record).map(|record| planner.plan(record)).collect()
+        let plan = |record| {
+            let mut planned = PlannedRecord { record, ..PlannedRecord::default() };
+            planner.plan(&mut planned);
+            planned
+        };
+        calls.into_iter().enumerate().map(record).map(plan).collect()
     }
 
     #[test]
