@@ -71,10 +71,11 @@ pub struct RegistrationStatus {
 /// The registrations of one arena. They are undone when it is dropped, in the order in which they were made.
 #[derive(Debug)]
 pub(super) struct Registrations {
-    pinning: Pinning,
+    /// Before `pinning`, as fields are dropped: what a device was told is taken back while there is the device.
+    books: Mutex<Books>,
     /// All before this offset is registered. A shortcut past the lock.
     prefix_bytes: AtomicU64,
-    books: Mutex<Books>,
+    pinning: Pinning,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +88,7 @@ struct Books {
 
 impl Registrations {
     pub(super) fn new(pinning: Pinning) -> Self {
-        Self { pinning, prefix_bytes: AtomicU64::new(0), books: Mutex::default() }
+        Self { books: Mutex::default(), prefix_bytes: AtomicU64::new(0), pinning }
     }
 
     /// Whether the arena is to be pinned at all.
@@ -202,11 +203,24 @@ mod tests {
         }
     }
 
-    /// Says no to the calls whose bit is set.
+    /// Says no to the calls whose bit is set, and panics if it goes before what it registered.
     #[derive(Debug)]
     struct Moody {
         refusals: u64,
         calls: AtomicU64,
+        held: Arc<AtomicU64>,
+    }
+
+    impl Moody {
+        fn new(refusals: u64) -> Self {
+            Self { refusals, calls: AtomicU64::new(0), held: Arc::default() }
+        }
+    }
+
+    impl Drop for Moody {
+        fn drop(&mut self) {
+            assert_eq!(self.held.load(Ordering::Relaxed), 0, "registrations outlive their device");
+        }
     }
 
     impl PageRegistrar for Moody {
@@ -217,10 +231,24 @@ mod tests {
         fn register(&self, _base: std::ptr::NonNull<u8>, _len_bytes: usize) -> Result<Registration> {
             let call = self.calls.fetch_add(1, Ordering::Relaxed);
             match self.refusals >> call & 1 {
-                0 => Ok(Registration::new(|| {})),
+                0 => {
+                    let held = Arc::clone(&self.held);
+                    held.fetch_add(1, Ordering::Relaxed);
+                    Ok(Registration::new(move || {
+                        held.fetch_sub(1, Ordering::Relaxed);
+                    }))
+                }
                 _ => Err(Error::invalid("not now")),
             }
         }
+    }
+
+    #[test]
+    fn what_a_device_was_told_is_taken_back_before_the_device_goes() {
+        let pinning = Pinning { registrar: Some(Arc::new(Moody::new(0))), warning: None };
+        let (registrations, region) = (Registrations::new(pinning), Region::anonymous(1, 1).unwrap());
+        registrations.register(&region, 0, 1);
+        drop(registrations);
     }
 
     proptest! {
@@ -230,7 +258,7 @@ mod tests {
             steps in vec(1_u64..100, 1..20),
             ranges in vec((0_u64..2_100, 1_u64..300), 1..50),
         ) {
-            let registrar = Arc::new(Moody { refusals, calls: AtomicU64::new(0) });
+            let registrar = Arc::new(Moody::new(refusals));
             let told = Arc::new(AtomicU64::new(0));
             let counter = Arc::clone(&told);
             let warning: PinWarning = Arc::new(move |_| {

@@ -541,6 +541,29 @@ static void wrong_log(const char *text, void *user_data) {
     STATUS(lmcache_storage_free(of_log), LMCACHE_STATUS_BUSY);
 }
 
+static void count_unpinned(const char *text, void *count) {
+    CHECK(strstr(text, "L1 _default: ") == text && strstr(text, " cannot be pinned, and are used unpinned: "));
+    ++*(int *)count;
+}
+
+/* More than any machine has is used unpinned, and said once. */
+static void says_what_is_not_pinned(void) {
+    int count = 0;
+    OK(lmcache_set_log_callback(count_unpinned, &count));
+    lmcache_storage *storage = storage_of("{\"l1_size_gb\": 4096, \"eviction_policy\": \"LRU\", \"l1_pin\": \"mlock\"}");
+    CHECK(count == 1);
+    OK(lmcache_set_log_callback(NULL, NULL));
+    size_t needed = 0;
+    OK(lmcache_storage_status_json(storage, NULL, 0, &needed));
+    char *json = malloc(needed + 1);
+    CHECK(json);
+    OK(lmcache_storage_status_json(storage, json, needed + 1, NULL));
+    CHECK(strstr(json, "\"memory_registration\":\"degraded\",\"memory_registered_bytes\":0,"));
+    CHECK(strstr(json, "\"memory_registration_failure\":\"there is not enough free memory"));
+    free(json);
+    OK(lmcache_storage_free(storage));
+}
+
 /* A callback for the log that calls what makes the library say something. */
 static void logs(void) {
     const char *odd = "{\"l1_size_gb\": 0.0625, \"eviction_policy\": \"LRU\", \"l2_adapter\": [{\"type\": \"mock\", \"max_size_gb\": 1, "
@@ -550,6 +573,7 @@ static void logs(void) {
     CHECK(sentences > 0);
     OK(lmcache_set_log_callback(NULL, NULL));
     OK(lmcache_storage_free(of_log));
+    says_what_is_not_pinned();
 }
 
 static volatile int answer, closed, fails;
