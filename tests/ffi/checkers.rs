@@ -33,7 +33,8 @@ fn hosts_are_clean_under_valgrind() {
     }
     check(&Host::compile("engine.cc"), &VALGRIND, &[]);
     let storage = Host::compile("misuse_storage.c");
-    let suites: Vec<&str> = SUITES.into_iter().filter(|suite| *suite != "forks").collect();
+    // Valgrind has no addresses for more memory than any machine has.
+    let suites: Vec<&str> = SUITES.into_iter().filter(|suite| !["forks", "pins"].contains(suite)).collect();
     check(&storage, &VALGRIND, &suites);
     // A child of `fork` leaves alone what it inherited, which counts as lost there.
     let of_children = VALGRIND.map(|word| if word == "--leak-check=full" { "--leak-check=no" } else { word });

@@ -9,7 +9,7 @@ use crate::compile::Host;
 use crate::layer::WAYS;
 
 /// What `misuse_storage.c` tries.
-pub(crate) const SUITES: [&str; 11] = [
+pub(crate) const SUITES: [&str; 12] = [
     "nulls",
     "handles",
     "numbers",
@@ -18,6 +18,7 @@ pub(crate) const SUITES: [&str; 11] = [
     "callbacks",
     "freed",
     "logs",
+    "pins",
     "tables",
     "races",
     "forks",

@@ -547,7 +547,7 @@ static void count_unpinned(const char *text, void *count) {
 }
 
 /* More than any machine has is used unpinned, and said once. */
-static void says_what_is_not_pinned(void) {
+static void pins(void) {
     int count = 0;
     OK(lmcache_set_log_callback(count_unpinned, &count));
     lmcache_storage *storage = storage_of("{\"l1_size_gb\": 4096, \"eviction_policy\": \"LRU\", \"l1_pin\": \"mlock\"}");
@@ -573,7 +573,6 @@ static void logs(void) {
     CHECK(sentences > 0);
     OK(lmcache_set_log_callback(NULL, NULL));
     OK(lmcache_storage_free(of_log));
-    says_what_is_not_pinned();
 }
 
 static volatile int answer, closed, fails;
@@ -755,6 +754,7 @@ int main(int count, char **names) {
     } suites[] = {
         {"nulls", nulls},         {"handles", handles},     {"numbers", numbers}, {"states", states},
         {"several", several},        {"callbacks", callbacks}, {"freed", freed_in_callback}, {"logs", logs},
+        {"pins", pins},
         {"tables", tables},   {"races", races},
         {"forks", forks},
     };
