@@ -79,5 +79,5 @@ pub use stop::StopFlag;
 pub use target::{Made, ReplayTarget};
 pub use timed::{RecordBody, TimedRecord};
 pub use timeline::Timeline;
-pub use totals::{FailedEviction, L2Totals, ManagerTotals, StorageTotals};
+pub use totals::{FailedEviction, L2Totals, ManagerTotals, PinnedL1, StorageTotals};
 pub use worker::{MAX_NOTES, RecordNote};

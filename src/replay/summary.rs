@@ -4,10 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::NS_PER_S;
 use crate::replay::latency::Spread;
-use crate::replay::totals::PinnedL1;
 use crate::replay::{
-    AnswerSummary, FailedEviction, LateStretch, OpSummary, RecordName, RecordNote, ReplayRun, StorageTotals,
-    TraceExtent,
+    AnswerSummary, FailedEviction, LateStretch, OpSummary, PinnedL1, RecordName, RecordNote, ReplayRun,
+    StorageTotals, TraceExtent,
 };
 
 /// Nanoseconds as seconds.

@@ -6,11 +6,10 @@ use super::recording::RecordingReport;
 use crate::replay::latency::HitRate;
 use crate::replay::session::Part;
 use crate::replay::telemetry::TelemetryReport;
-use crate::replay::totals::PinnedL1;
 use crate::replay::traces::{NodeReport, Nodes};
 use crate::replay::{
-    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, ReplayRun, StorageTotals,
-    TraceExtent,
+    AccountSummary, AnswerSummary, FailedEviction, L2Totals, ManagerTotals, PinnedL1, ReplayRun,
+    StorageTotals, TraceExtent,
 };
 use crate::storage::config::{ConfigDifference, StorageManagerConfig, differences};
 use crate::storage::l2::AdapterStatus;

@@ -6,9 +6,8 @@ use super::report::{ReplayReport, adapter_name};
 use crate::cli::exit::print_warning;
 use crate::clock::NS_PER_S;
 use crate::format::native::KeyTable;
-use crate::replay::totals::PinnedL1;
 use crate::replay::traces::Nodes;
-use crate::replay::{FailedEviction, Order, TraceExtent};
+use crate::replay::{FailedEviction, Order, PinnedL1, TraceExtent};
 use crate::storage::StorageManager;
 use crate::trace::Trace;
 
