@@ -173,22 +173,3 @@ fn a_replay_repeats_with_files() {
 fn a_replay_repeats_with_a_faulty_l2() {
     assert_repeats("traces/small.lct", 12 << 20, faulty_fs);
 }
-
-#[test]
-fn where_all_fits_hits_are_those_of_the_real_manager() {
-    let records = records("traces/mooncake_syn_all_fits.lct");
-    let (left, _) = play(&records, &config(245_760_000, Compat::Lmcache, &[]), Pace::Asap, 1);
-    assert_eq!((left.totals.requested_keys, left.totals.hit_keys), (121_877, 77_953));
-}
-
-/// The real manager served 85,745 blocks of this trace, which evicts by the watermark once a second.
-#[test]
-fn where_not_all_fits_hits_are_within_a_hundredth_of_the_real_managers() {
-    const REAL_HITS: f64 = 85_745.0;
-    let records = records("traces/mooncake_conv_30k.lct");
-    let (left, _) = play(&records, &config(122_880_000, Compat::Lmcache, &[]), Pace::Asap, 1);
-    assert_eq!(left.totals.requested_keys, 288_500);
-    let difference = left.totals.served_chunks as f64 / REAL_HITS - 1.0;
-    println!("{} blocks served, {:+.3} %", left.totals.served_chunks, difference * 100.0);
-    assert!(difference.abs() <= 0.01, "{left:?}");
-}

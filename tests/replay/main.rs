@@ -44,4 +44,5 @@ mod recorded;
 mod reported;
 mod several_l1s;
 mod specs;
+mod truth;
 mod workers;
