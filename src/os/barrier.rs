@@ -59,12 +59,14 @@ pub fn heavy() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::atomic::AtomicU64;
+    use crate::sync::atomic::{AtomicBool, AtomicU64};
 
     /// Store, barrier, load on both sides, many times: they never both miss the other's store.
     #[test]
     fn two_sides_never_both_miss_the_other() {
         const ROUNDS: u64 = 20_000;
+        // On a busy machine two threads meet seldom.
+        const AT_MOST_NS: u64 = 5_000_000_000;
         prepare();
         let (often, seldom, lost) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         let met = AtomicU64::new(0);
@@ -75,11 +77,15 @@ mod tests {
                 std::thread::yield_now();
             }
         };
-        let seen_by_seldom = AtomicU64::new(0);
+        let (seen_by_seldom, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
+        let end_ns = crate::os::time::monotonic_ns() + AT_MOST_NS;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 1..=ROUNDS {
                     meet(2 * round - 1);
+                    if is_over.load(Ordering::SeqCst) {
+                        break;
+                    }
                     often.store(round, Ordering::Relaxed);
                     light();
                     let seen = seldom.load(Ordering::Relaxed);
@@ -89,7 +95,11 @@ mod tests {
                 }
             });
             for round in 1..=ROUNDS {
+                is_over.store(crate::os::time::monotonic_ns() > end_ns, Ordering::SeqCst);
                 meet(2 * round - 1);
+                if is_over.load(Ordering::SeqCst) {
+                    break;
+                }
                 seldom.store(round, Ordering::Relaxed);
                 assert!(heavy());
                 seen_by_seldom.store(often.load(Ordering::Relaxed), Ordering::Relaxed);
