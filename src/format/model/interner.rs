@@ -115,7 +115,7 @@ impl KeyListBuilder<'_> {
 
 /// Puts a key where the next one of a list belongs, over what stands there: an [`ObjectKey`] of a call that is done with, nearly always
 /// of the same scope.
-#[inline]
+#[inline(always)]
 pub(crate) fn put_key(keys: &mut Vec<ObjectKey>, place: usize, chunk_hash: &[u8], scope: &Arc<KeyScope>) {
     match keys.get_mut(place) {
         Some(key) if Arc::ptr_eq(key.scope(), scope) => key.set_chunk_hash(chunk_hash),

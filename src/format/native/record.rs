@@ -202,7 +202,7 @@ impl<'a> CallView<'a> {
     }
 
     /// The keys of a call; those of a prefetch are in its rows.
-    #[inline]
+    #[inline(always)]
     pub fn keys(&self) -> KeyList<'a> {
         let (chunk, body) = (self.record.chunk, self.tail().body);
         if self.op == Op::SubmitPrefetch {
@@ -219,7 +219,7 @@ impl<'a> CallView<'a> {
         Some(PrefetchView { args: trusted::prefetch_args(&self.record)?, chunk: self.record.chunk })
     }
 
-    #[inline]
+    #[inline(always)]
     fn tail(&self) -> Tail<'a> {
         let (body, tail) = strip_tail(self.record.prefix().flags, self.record.raw_body())
             .expect("the record was checked when its chunk was verified");
@@ -310,7 +310,7 @@ pub(super) struct Tail<'a> {
 }
 
 /// Takes the end off the body of a call.
-#[inline]
+#[inline(always)]
 pub(super) fn strip_tail(flags: u8, body: &[u8]) -> Option<(&[u8], Tail<'_>)> {
     let (mut body, mut tail) = (body, Tail::default());
     if flags & (FLAG_WALL | FLAG_T_MONO | FLAG_WIDE) == 0 {
