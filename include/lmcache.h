@@ -41,6 +41,9 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_STORAGE_USAGE_INIT LMCACHE_INIT(lmcache_storage_usage)
 #define LMCACHE_PREFETCH_RESULT_INIT LMCACHE_INIT(lmcache_prefetch_result)
 #define LMCACHE_L2_ADAPTER_TABLE_INIT LMCACHE_INIT(lmcache_l2_adapter_table)
+#define LMCACHE_HOST_DEVICE_OPTIONS_INIT LMCACHE_INIT(lmcache_host_device_options)
+#define LMCACHE_PAGED_LAYOUT_OPTIONS_INIT LMCACHE_INIT(lmcache_paged_layout_options)
+#define LMCACHE_TRANSFER_RESULT_INIT LMCACHE_INIT(lmcache_transfer_result)
 #define LMCACHE_RECORD_INIT LMCACHE_INIT(lmcache_record)
 #define LMCACHE_TRACE_HEADER_INIT LMCACHE_INIT(lmcache_trace_header)
 #define LMCACHE_READER_STATS_INIT LMCACHE_INIT(lmcache_reader_stats)
@@ -227,6 +230,56 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
  * Threads that may call a table, at most.
  */
 #define LMCACHE_MAX_L2_WORKERS 1024
+
+/**
+ * Tensors of a paged cache, at most: K and V of each layer.
+ */
+#define LMCACHE_MAX_DEVICE_TENSORS 8192
+
+/**
+ * Blocks of a table, at most.
+ */
+#define LMCACHE_MAX_BLOCKS 16777216
+
+/**
+ * An engine without a block that stands for nothing.
+ */
+#define LMCACHE_NO_NULL_BLOCK -1
+
+/**
+ * What became of a key of a transfer: it was moved. A stored one can be read now.
+ */
+#define LMCACHE_TRANSFER_MOVED 0
+
+/**
+ * It was not stored: it is there already, or somebody else is writing it.
+ */
+#define LMCACHE_TRANSFER_ALREADY_THERE 1
+
+/**
+ * It was not stored: all its blocks are the null block.
+ */
+#define LMCACHE_TRANSFER_NULL_BLOCKS 2
+
+/**
+ * It was not stored: L1 has no room for what the call had to store.
+ */
+#define LMCACHE_TRANSFER_OUT_OF_MEMORY 3
+
+/**
+ * It was not retrieved: it is not there, or nobody holds a read lock on it.
+ */
+#define LMCACHE_TRANSFER_NOT_READABLE 4
+
+/**
+ * It was moved, but is not stored: it was deleted meanwhile, or its reservation ran out.
+ */
+#define LMCACHE_TRANSFER_LOST 5
+
+/**
+ * It was not moved, or not wholly: the transfer failed, and says why.
+ */
+#define LMCACHE_TRANSFER_FAILED 6
 
 /**
  * `finish_read_prefetched`: read locks are released.
@@ -564,10 +617,27 @@ typedef int32_t lmcache_status;
 #endif // __cplusplus
 
 /**
+ * A device: memory in which an engine's cache lies, and streams that move bytes between it and L1. Any number of threads may use it
+ * at once.
+ */
+typedef struct lmcache_device lmcache_device;
+
+/**
+ * A stream of a device: transfers on it happen one after the other, those of two streams at the same time. Any number of threads may
+ * use it at once.
+ */
+typedef struct lmcache_device_stream lmcache_device_stream;
+
+/**
  * How an object lies in memory: the shape and type of each of its tensors. It never changes; any number of threads may use it at
  * once.
  */
 typedef struct lmcache_layout lmcache_layout;
+
+/**
+ * An engine's paged cache: its layout, its sizes, and where its tensors are. It never changes; any number of threads may use it at once.
+ */
+typedef struct lmcache_paged_layout lmcache_paged_layout;
 
 /**
  * A prefetch that was submitted. One thread at a time may use it, whichever; a second one gets BUSY.
@@ -604,6 +674,11 @@ typedef struct lmcache_scope lmcache_scope;
  * A storage manager: LMCache's, with its L1, its L2 adapters and its threads. Any number of threads may use it at once.
  */
 typedef struct lmcache_storage lmcache_storage;
+
+/**
+ * A store from a device or a retrieve to one, under way or over. Any number of threads may use it at once.
+ */
+typedef struct lmcache_transfer lmcache_transfer;
 
 /**
  * Told a sentence: a warning of something that no call returned. Called on threads of the library and of the host; on several at once, if
@@ -1125,6 +1200,162 @@ typedef struct lmcache_l2_adapter_table {
    */
   lmcache_l2_last_error_function last_error;
 } lmcache_l2_adapter_table;
+
+/**
+ * What a device in the memory of the host is made of. `LMCACHE_HOST_DEVICE_OPTIONS_INIT` sets the size; the rest is 0.
+ */
+typedef struct lmcache_host_device_options {
+  /**
+   * `sizeof(lmcache_host_device_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * Nothing; 0.
+   */
+  uint32_t reserved;
+  /**
+   * Memory of the host's, in which its caches lie, aligned to 8 bytes; it has to stay until `lmcache_device_free` has returned. NULL
+   * is memory that the library takes.
+   */
+  uint8_t *memory;
+  /**
+   * How many bytes there are, or are to be: a multiple of 8.
+   */
+  uint64_t memory_bytes;
+} lmcache_host_device_options;
+
+/**
+ * A tensor of a paged cache, in the memory of a device.
+ */
+typedef struct lmcache_device_tensor {
+  /**
+   * From the beginning of the device's memory, in bytes.
+   */
+  uint64_t offset;
+  /**
+   * Its bytes.
+   */
+  uint64_t len_bytes;
+} lmcache_device_tensor;
+
+/**
+ * What a paged cache is: LMCache's PageBufferShapeDesc with its layout and its tensors. docs/device.md has the layouts, and the order of their
+ * tensors. `LMCACHE_PAGED_LAYOUT_OPTIONS_INIT` sets the size; the rest is 0.
+ */
+typedef struct lmcache_paged_layout_options {
+  /**
+   * `sizeof(lmcache_paged_layout_options)`.
+   */
+  uint32_t struct_size;
+  /**
+   * The layout, by the number that LMCache's EngineKVFormat has for it; `lmcache_kv_format_from_name` finds it.
+   */
+  uint32_t format;
+  /**
+   * NL.
+   */
+  uint64_t layers;
+  /**
+   * NB, of each layer.
+   */
+  uint64_t blocks;
+  /**
+   * BS: tokens of a block.
+   */
+  uint64_t block_tokens;
+  /**
+   * NH: heads of a row; 1 where it is a latent.
+   */
+  uint64_t heads;
+  /**
+   * HS: elements of a head, of K and V together where they are packed.
+   */
+  uint64_t head_size;
+  /**
+   * Bytes of an element: 1, 2, 4 or 8.
+   */
+  uint64_t element_bytes;
+  /**
+   * How many elements lie between the starts of two blocks; 0 if there is nothing between them.
+   */
+  uint64_t block_stride_elements;
+  /**
+   * The tensors, in the order of the layout's name.
+   */
+  const struct lmcache_device_tensor *tensors;
+  /**
+   * How many there are; at most LMCACHE_MAX_DEVICE_TENSORS.
+   */
+  size_t tensor_count;
+} lmcache_paged_layout_options;
+
+/**
+ * The pages of one kind of layers: their cache, and which blocks are which object. Borrowed for the time of the call.
+ */
+typedef struct lmcache_paged_part {
+  /**
+   * The cache.
+   */
+  const struct lmcache_paged_layout *layout;
+  /**
+   * The block table: the blocks of the first key, those of the second, and so on.
+   */
+  const int64_t *block_ids;
+  /**
+   * How many there are, at least as many as the keys need; what is behind is not looked at. At most LMCACHE_MAX_BLOCKS.
+   */
+  size_t block_count;
+  /**
+   * How many tokens of an object this part holds: LMCache's chunk size, a multiple of the tokens of a block.
+   */
+  uint64_t object_tokens;
+  /**
+   * How many places of the table a retrieve leaves alone, from the first on; 0 of a store.
+   */
+  uint64_t skip_prefix_blocks;
+} lmcache_paged_part;
+
+/**
+ * How a transfer ended. It begins with its size; `LMCACHE_TRANSFER_RESULT_INIT` sets it.
+ */
+typedef struct lmcache_transfer_result {
+  /**
+   * `sizeof(lmcache_transfer_result)`.
+   */
+  uint32_t struct_size;
+  /**
+   * LMCACHE_STATUS_OK, or the status of the error.
+   */
+  int32_t status;
+  /**
+   * Keys of the call.
+   */
+  uint64_t key_count;
+  /**
+   * Those that were moved.
+   */
+  uint64_t moved_keys;
+  /**
+   * Those that were left alone: there already, or of null blocks alone.
+   */
+  uint64_t spared_keys;
+  /**
+   * All others.
+   */
+  uint64_t failed_keys;
+  /**
+   * Bytes that were moved; 0 if the transfer failed.
+   */
+  uint64_t bytes;
+} lmcache_transfer_result;
+
+/**
+ * Told once that a transfer is over: on a thread of the storage manager, which finishes no other transfer meanwhile, so it has to be short;
+ * on one of the device, if the storage manager was closed before; or, if it is over already, on the thread that asks to be told, before that call
+ * returns. It may call the library, up to 4 calls deep; to wait for a transfer, and to free its storage manager or a device, is BUSY. It must
+ * return.
+ */
+typedef void (*lmcache_transfer_callback)(void *user_data);
 
 /**
  * What a trace file says about itself. It begins with its size; `LMCACHE_TRACE_HEADER_INIT` sets it. Strings end in NUL and are valid until
@@ -2760,6 +2991,187 @@ lmcache_status lmcache_storage_add_l2_table(const struct lmcache_storage *storag
 lmcache_status lmcache_storage_delete_l2_adapter(const struct lmcache_storage *storage,
                                                  uint32_t l2_adapter,
                                                  uint64_t timeout_ns);
+
+/**
+ * Opens a device in the memory of this process: for engines on CPUs, and for tests. A thread of its own moves the bytes.
+ *
+ * The caller promises:
+ * `options` points to options, whose memory, if there is some, stays until `lmcache_device_free` has returned; `out` points to room for
+ * a handle.
+ */
+lmcache_status lmcache_device_open_host(const struct lmcache_host_device_options *options,
+                                        struct lmcache_device **out);
+
+/**
+ * Opens the CUDA device of that number, from 0. NO_DEVICE if there is no driver, one that does not work, or no device of it; the hint of
+ * the error says what to do. UNSUPPORTED of a library that was built without CUDA: where there is a device, that is what this one says.
+ *
+ * The caller promises:
+ * `out` points to room for a handle.
+ */
+lmcache_status lmcache_device_open_cuda(uint32_t ordinal,
+                                        struct lmcache_device **out);
+
+/**
+ * Where the memory of a device in the memory of the host begins, and how many bytes it has. Offsets of tensors count from there. It is
+ * valid until the device is freed. UNSUPPORTED of any other device.
+ *
+ * The caller promises:
+ * `data` and `bytes` point to room for a value each.
+ */
+lmcache_status lmcache_device_get_memory(const struct lmcache_device *device,
+                                         uint8_t **data,
+                                         uint64_t *bytes);
+
+/**
+ * Gives a device back; NULL is fine. What is under way on its streams fails, as CLOSED; when this returns, no byte of its memory is
+ * touched any more. Within a callback it is BUSY, since it waits for the device.
+ */
+lmcache_status lmcache_device_free(struct lmcache_device *device);
+
+/**
+ * Opens a stream of a device. CLOSED or IO if the device is gone.
+ *
+ * The caller promises:
+ * `out` points to room for a handle.
+ */
+lmcache_status lmcache_device_stream_open(const struct lmcache_device *device,
+                                          struct lmcache_device_stream **out);
+
+/**
+ * Gives a stream back, before or after its device; NULL is fine. What was submitted to it goes on.
+ */
+lmcache_status lmcache_device_stream_free(struct lmcache_device_stream *stream);
+
+/**
+ * The number of a layout, by the name that LMCache's EngineKVFormat has for it, for instance "NL_X_TWO_NB_BS_NH_HS".
+ *
+ * The caller promises:
+ * `name` ends in NUL; `out` points to room for a number.
+ */
+lmcache_status lmcache_kv_format_from_name(const char *name,
+                                           uint32_t *out);
+
+/**
+ * Makes a paged layout. INVALID_ARGUMENT if sizes do not belong to the layout, or a tensor is missing, too many, or too short.
+ * What the options point to is copied.
+ *
+ * The caller promises:
+ * `options` points to options with as many tensors as they say; `out` points to room for a handle.
+ */
+lmcache_status lmcache_paged_layout_new(const struct lmcache_paged_layout_options *options,
+                                        struct lmcache_paged_layout **out);
+
+/**
+ * The bytes that an object of `tokens` tokens has of this cache: what a tensor of its `lmcache_layout` has to come to.
+ *
+ * The caller promises:
+ * `bytes` points to room for a number.
+ */
+lmcache_status lmcache_paged_layout_object_bytes(const struct lmcache_paged_layout *layout,
+                                                 uint64_t tokens,
+                                                 uint64_t *bytes);
+
+/**
+ * Gives a paged layout back; transfers that are under way do without. NULL is fine.
+ */
+lmcache_status lmcache_paged_layout_free(struct lmcache_paged_layout *layout);
+
+/**
+ * The name of what became of a key of a transfer, for instance "ALREADY_THERE", and "UNKNOWN" for a number that is none: static, never
+ * NULL, not to be freed. Any thread may call this at any time.
+ */
+const char *lmcache_transfer_outcome_name(uint32_t outcome);
+
+/**
+ * Stores the objects of `keys` from the pages of an engine: reserves those that are not there yet, gathers them on `stream` behind all that
+ * was submitted to it, and makes them readable when the last byte has come, as LMCache's server does. It does not wait: `out` is
+ * a transfer, to be asked, waited for or told of, and freed. `layout` is what each object is: a tensor for each part, of as many bytes.
+ * `null_block` is the block that the engine names where it has nothing, or LMCACHE_NO_NULL_BLOCK: an object of nothing else is not
+ * stored.
+ *
+ * INVALID_ARGUMENT if the pages do not fit the objects or name blocks that do not exist, or a key is named twice; CLOSED. Nothing
+ * is reserved then. What goes wrong on the device, the transfer tells. The pages must not change before it is over.
+ *
+ * The caller promises:
+ * `keys` points to a list whose pointers are what their fields say; `parts` points to `part_count` parts, likewise; `out` points to room
+ * for a handle.
+ */
+lmcache_status lmcache_storage_store_from_device(const struct lmcache_storage *storage,
+                                                 const struct lmcache_key_list *keys,
+                                                 const struct lmcache_layout *layout,
+                                                 const struct lmcache_paged_part *parts,
+                                                 size_t part_count,
+                                                 int64_t null_block,
+                                                 const struct lmcache_device_stream *stream,
+                                                 struct lmcache_transfer **out);
+
+/**
+ * Retrieves the objects of `keys`, which a prefetch has found and locked, into the pages of an engine: scatters them on `stream` behind
+ * all that was submitted to it, and releases one lock on each key when the last byte has gone, or when it is clear that it will
+ * not. It does not wait: `out` is a transfer. If one of the keys cannot be read, nothing is moved. `l1_managers` are those that the prefetch gave,
+ * and may be NULL where there is one L1 manager.
+ *
+ * INVALID_ARGUMENT if the pages do not fit the objects or name blocks that do not exist; CLOSED. The locks are still the caller's
+ * then. What goes wrong on the device, the transfer tells. The pages must not be used before it is over.
+ *
+ * The caller promises:
+ * `keys` points to a list whose pointers are what their fields say; `l1_managers` is NULL or points to as many numbers; `parts` points to
+ * `part_count` parts whose pointers are what their fields say; `out` points to room for a handle.
+ */
+lmcache_status lmcache_storage_retrieve_to_device(const struct lmcache_storage *storage,
+                                                  const struct lmcache_key_list *keys,
+                                                  const uint32_t *l1_managers,
+                                                  const struct lmcache_paged_part *parts,
+                                                  size_t part_count,
+                                                  const struct lmcache_device_stream *stream,
+                                                  struct lmcache_transfer **out);
+
+/**
+ * Asks how a transfer ended: PENDING while it has not. OK if the device did what it had to, and else the status of what went wrong, with its
+ * sentence; `out`, which may be NULL, has the numbers in both cases. It can be asked again.
+ *
+ * The caller promises:
+ * `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_transfer_query(const struct lmcache_transfer *transfer,
+                                      struct lmcache_transfer_result *out);
+
+/**
+ * The same, after at most `timeout_ns`: PENDING if it is not over by then. UINT64_MAX waits for as long as it takes. Within a callback it is
+ * BUSY, unless the transfer is over or `timeout_ns` is 0.
+ *
+ * The caller promises:
+ * `out` is NULL or points to a result whose `struct_size` is set, and has that many bytes.
+ */
+lmcache_status lmcache_transfer_wait(const struct lmcache_transfer *transfer,
+                                     uint64_t timeout_ns,
+                                     struct lmcache_transfer_result *out);
+
+/**
+ * What became of each key, in the order of the call: one of LMCACHE_TRANSFER_*. PENDING, and nothing is written, while it is not over.
+ *
+ * The caller promises:
+ * `outcomes` points to room for `outcome_count` numbers.
+ */
+lmcache_status lmcache_transfer_get_outcomes(const struct lmcache_transfer *transfer,
+                                             uint32_t *outcomes,
+                                             size_t outcome_count);
+
+/**
+ * Has `callback` be told once when the transfer is over, also if it is freed before. It can be asked for several times; each is told.
+ *
+ * The caller promises:
+ * `callback` may be called once with `user_data` from any thread.
+ */
+lmcache_status lmcache_transfer_on_done(const struct lmcache_transfer *transfer,
+                                        lmcache_transfer_callback callback,
+                                        void *user_data);
+
+/**
+ * Gives a transfer back; NULL is fine. One that is under way goes on.
+ */
+lmcache_status lmcache_transfer_free(struct lmcache_transfer *transfer);
 
 /**
  * Opens a trace of either kind; "-" is the standard input. `read_mode` is LMCACHE_READ_BUFFERED or LMCACHE_READ_MAPPED. A file that is being

@@ -14,6 +14,7 @@
 #define LMCACHE_HPP
 
 #include <lmcache/convert.hpp>
+#include <lmcache/device.hpp>
 #include <lmcache/error.hpp>
 #include <lmcache/handle.hpp>
 #include <lmcache/keys.hpp>

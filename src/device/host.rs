@@ -34,7 +34,7 @@ pub const STEP_RUNS: usize = 1_024;
 #[derive(Debug)]
 pub struct HostDevice {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl HostDevice {
         // Relaxed: a number that nobody else has is all that is asked for.
         let number = DEVICES.get_or_init(AtomicU64::default).fetch_add(1, Ordering::Relaxed);
         let shared = Shared { memory, number, work: Mutex::default(), changed: Condvar::new() };
-        Self { shared: Arc::new(shared), thread: None }
+        Self { shared: Arc::new(shared), thread: Mutex::default() }
     }
 
     /// A device with a thread that does its work.
@@ -108,12 +108,12 @@ impl HostDevice {
     /// # Errors
     /// If there is no thread to be had.
     pub fn with_thread(memory: HostMemory) -> Result<Self> {
-        let mut device = Self::new(memory);
+        let device = Self::new(memory);
         let of_thread = Arc::clone(&device.shared);
         let thread = std::thread::Builder::new().name("host-device".to_owned());
         let thread = thread.spawn(move || of_thread.run());
         let thread = thread.map_err(|error| Error::io("cannot start the thread of a device", error))?;
-        device.thread = Some(thread);
+        *lock(&device.thread) = Some(thread);
         Ok(device)
     }
 
@@ -125,6 +125,24 @@ impl HostDevice {
         step.map(|step| self.shared.take(step)).is_some()
     }
 
+    /// The memory.
+    pub fn host_memory(&self) -> &HostMemory {
+        &self.shared.memory
+    }
+
+    /// Ends it: what is queued fails, and so does all that comes later. When this returns, its thread touches no memory any more,
+    /// unless it is that thread that calls. Closing twice does no harm.
+    pub fn close(&self) {
+        self.shared.end(End::Closed);
+        // A completion can be the last to hold the device: the thread does not wait for itself.
+        let is_own = |thread: &JoinHandle<()>| os::thread::is_current(thread);
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread.filter(|thread| !is_own(thread)) {
+            // A panic of the thread was printed; there is nobody here to pass it on to.
+            let _ = thread.join();
+        }
+    }
+
     /// What becomes of a device that falls off the bus: all that is queued fails, and so does all that comes later. What
     /// was moved before stays moved, and of a transfer under way an unknown part is.
     pub fn lose(&self, why: &str) {
@@ -134,13 +152,7 @@ impl HostDevice {
 
 impl Drop for HostDevice {
     fn drop(&mut self) {
-        self.shared.end(End::Closed);
-        // A completion can be the last to hold the device: the thread does not wait for itself.
-        let is_own = |thread: &JoinHandle<()>| os::thread::is_current(thread);
-        if let Some(thread) = self.thread.take().filter(|thread| !is_own(thread)) {
-            // A panic of the thread was printed; there is nobody here to pass it on to.
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 

@@ -66,6 +66,11 @@ impl HostMemoryOptions {
 }
 
 impl HostMemory {
+    /// All of `region`, whoever it belongs to.
+    pub fn over(region: Region) -> Self {
+        Self { len_bytes: region.len_bytes() as u64, region, page_lock: PageLock::NotAsked }
+    }
+
     /// Memory as `options` describe it, zeroed.
     ///
     /// # Errors

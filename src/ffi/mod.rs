@@ -4,7 +4,7 @@
 //! * `handles`: which there are; a handle is looked up, never followed.
 //! * [`version`], [`log`]: which library this is, and what it has to say by itself. `callbacks`: functions of the host, while they run.
 //! * [`keys`] and [`prefetch_spec`]: what calls are about.
-//! * [`storage`]: the storage manager.
+//! * [`storage`]: the storage manager. [`device`]: devices, and engines' caches in them.
 //! * [`recorder`]: recording. [`reader`]: reading what was recorded. [`replay`]: replaying it. [`convert`]: traces in other forms,
 //!   verified and repaired.
 #![expect(unsafe_code, reason = "exported names are declared here, and pointers of C are looked at")]
@@ -15,6 +15,7 @@ compile_error!("liblmcache is for 64-bit systems: handles are 64-bit numbers in 
 pub mod border;
 mod callbacks;
 pub mod convert;
+pub mod device;
 mod handles;
 pub mod keys;
 pub mod log;

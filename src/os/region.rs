@@ -28,6 +28,8 @@ pub struct Region {
     base: NonNull<u8>,
     len_bytes: usize,
     page_bytes: usize,
+    /// Whether it is unmapped when this goes.
+    is_owned: bool,
 }
 
 // SAFETY: the region is plain memory that belongs to no thread; access to its bytes is the owner's business.
@@ -68,6 +70,15 @@ impl Region {
         Ok(region)
     }
 
+    /// The `len_bytes` at `base`, which belong to somebody else and stay his.
+    ///
+    /// # Safety
+    /// They begin and end at multiples of [`copy::WORD_BYTES`], and stay mapped until the region is dropped; nobody has a reference to
+    /// them. Who else reads or writes them meanwhile may find them torn.
+    pub unsafe fn borrowed(base: NonNull<u8>, len_bytes: usize) -> Self {
+        Self { base, len_bytes, page_bytes: page_bytes(), is_owned: false }
+    }
+
     /// Address space alone, as long as `len_bytes` in whole pages.
     fn reserve(len_bytes: usize, align_bytes: usize, page_bytes: usize) -> Result<Self> {
         let align = align_bytes.max(page_bytes);
@@ -86,7 +97,7 @@ impl Region {
                 .with_context("bytes", total_bytes)
                 .with_source(std::io::Error::last_os_error()));
         };
-        let mut region = Self { base: base.cast(), len_bytes: total_bytes, page_bytes };
+        let mut region = Self { base: base.cast(), len_bytes: total_bytes, page_bytes, is_owned: true };
         region.trim(align, len)?;
         Ok(region)
     }
@@ -230,6 +241,9 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        if !self.is_owned {
+            return;
+        }
         // Not an error that anybody could do something about; the address space stays taken.
         let _ = unmap(self.base.as_ptr(), self.len_bytes);
     }
@@ -298,6 +312,19 @@ mod tests {
         to.read(4, &mut out);
         assert_eq!(out, [0, 2, 3, 0]);
         from.read(len, &mut []);
+    }
+
+    #[test]
+    fn what_belongs_to_somebody_else_is_his_when_the_region_is_gone() {
+        let owner = Region::anonymous(page_bytes(), 1).unwrap();
+        // SAFETY: the owner outlives it.
+        let borrowed = unsafe { Region::borrowed(owner.at(16, 8), 8) };
+        borrowed.write(0, b"borrowed");
+        assert_eq!(borrowed.len_bytes(), 8);
+        drop(borrowed);
+        let mut out = [0; 10];
+        owner.read(15, &mut out);
+        assert_eq!(&out, b"\0borrowed\0");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::process::Command;
 use lmcache::ffi::convert::{
     lmcache_conversion, lmcache_convert_options, lmcache_repair_report, lmcache_verify_report,
 };
+use lmcache::ffi::device::memory::lmcache_host_device_options;
+use lmcache::ffi::device::paged::{lmcache_device_tensor, lmcache_paged_layout_options};
 use lmcache::ffi::keys::{lmcache_key_list, lmcache_tensor};
 use lmcache::ffi::prefetch_spec::{lmcache_prefetch_row, lmcache_prefetch_spec};
 use lmcache::ffi::reader::damage::{lmcache_damage, lmcache_reader_stats};
@@ -24,6 +26,7 @@ use lmcache::ffi::storage::housekeeping::lmcache_storage_usage;
 use lmcache::ffi::storage::manager::lmcache_storage_options;
 use lmcache::ffi::storage::prefetch::lmcache_prefetch_result;
 use lmcache::ffi::storage::reading::lmcache_read_buffer;
+use lmcache::ffi::storage::transfers::{lmcache_paged_part, lmcache_transfer_result};
 use lmcache::ffi::storage::writing::lmcache_write_buffer;
 
 use crate::compile::root;
@@ -70,6 +73,16 @@ fn in_rust() -> Vec<String> {
         lmcache_prefetch_result {
             struct_size, row_count, column_count, reserved, requested_cells, hit_cells, l1_hit_cells, l2_hit_cells,
             duration_ns,
+        }
+        lmcache_host_device_options { struct_size, reserved, memory, memory_bytes }
+        lmcache_device_tensor { offset, len_bytes }
+        lmcache_paged_layout_options {
+            struct_size, format, layers, blocks, block_tokens, heads, head_size, element_bytes, block_stride_elements,
+            tensors, tensor_count,
+        }
+        lmcache_paged_part { layout, block_ids, block_count, object_tokens, skip_prefix_blocks }
+        lmcache_transfer_result {
+            struct_size, status, key_count, moved_keys, spared_keys, failed_keys, bytes,
         }
         lmcache_storage_usage { struct_size, l2_adapter_count, l1_used_bytes, l1_total_bytes, l2_used_bytes }
         lmcache_l2_adapter_table {

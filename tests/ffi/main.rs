@@ -7,6 +7,7 @@ mod checkers;
 mod common;
 mod compile;
 mod convert;
+mod device;
 mod guard;
 mod guide;
 mod interface;

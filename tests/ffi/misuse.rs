@@ -15,5 +15,5 @@ fn every_misuse_is_a_code() {
 fn a_handle_of_one_kind_is_none_of_another() {
     let trace = fixtures().join("native/v1/kinds.lct");
     let trace = trace.to_str().expect("UTF-8");
-    assert_eq!(Host::compile("misuse_kinds.c").succeed(&[trace]), "112 refusals\n");
+    assert_eq!(Host::compile("misuse_kinds.c").succeed(&[trace]), "264 refusals\n");
 }

@@ -10,7 +10,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 23] = [
+const FILES: [&str; 27] = [
     "version",
     "border/status",
     "border/last_error",
@@ -25,6 +25,10 @@ const FILES: [&str; 23] = [
     "storage/housekeeping",
     "storage/report",
     "storage/adapter",
+    "device/memory",
+    "device/stream",
+    "device/paged",
+    "storage/transfers",
     "reader/record",
     "reader/header",
     "reader/damage",

@@ -32,6 +32,10 @@ pub(in crate::ffi) enum Kind {
     Prefetch,
     Reader,
     Replay,
+    Device,
+    DeviceStream,
+    PagedLayout,
+    Transfer,
 }
 
 /// What stands behind a kind of handle.

@@ -281,18 +281,18 @@ pub unsafe extern "C" fn lmcache_prefetch_wait(
 }
 
 /// A function of the host that is told once.
-struct OnDone {
-    callback: unsafe extern "C" fn(*mut c_void),
-    user_data: *mut c_void,
-    /// The storage manager and the prefetch.
-    handles: [u64; 2],
+pub(super) struct OnDone {
+    pub(super) callback: unsafe extern "C" fn(*mut c_void),
+    pub(super) user_data: *mut c_void,
+    /// The storage manager, and the prefetch or the transfer.
+    pub(super) handles: [u64; 2],
 }
 
 // SAFETY: the host says that its callback may be called from any thread with its data.
 unsafe impl Send for OnDone {}
 
 impl OnDone {
-    fn call(&self) {
+    pub(super) fn call(&self) {
         // SAFETY: the host's promise.
         callbacks::call_host(self.handles, || unsafe { (self.callback)(self.user_data) });
     }

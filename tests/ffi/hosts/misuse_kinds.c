@@ -3,12 +3,20 @@
 
 #define STORAGE "{\"l1_size_gb\": 0.0625, \"eviction_policy\": \"LRU\"}"
 
-enum { SCOPE, LAYOUT, RECORDER, PRODUCER, STORAGE_MANAGER, PREFETCH, READER, REPLAY, KINDS };
+enum { SCOPE, LAYOUT, RECORDER, PRODUCER, STORAGE_MANAGER, PREFETCH, READER, REPLAY, DEVICE, DEVICE_STREAM, PAGED_LAYOUT, TRANSFER, KINDS };
 
 static const char *const names[KINDS] = {"scope",    "layout", "recorder", "producer", "storage manager", "prefetch",
-                                         "reader", "replay"};
+                                         "reader", "replay", "device", "device stream", "paged layout", "transfer"};
 static void *handles[KINDS];
 static uint8_t hashes[32];
+
+static lmcache_status store(lmcache_paged_layout *cache, lmcache_device_stream *stream, lmcache_transfer **out) {
+    static const int64_t block = 0;
+    lmcache_key_list keys = {hashes, 1, 32, (lmcache_scope *)handles[SCOPE], NULL};
+    lmcache_paged_part part = {cache, &block, 1, 1, 0};
+    return lmcache_storage_store_from_device((lmcache_storage *)handles[STORAGE_MANAGER], &keys, (lmcache_layout *)handles[LAYOUT], &part, 1,
+                                             LMCACHE_NO_NULL_BLOCK, stream, out);
+}
 
 static void make(const char *trace) {
     OK(lmcache_scope_new("m", 0, 0, NULL, (lmcache_scope **)&handles[SCOPE]));
@@ -33,6 +41,20 @@ static void make(const char *trace) {
     replay.path_count = 1;
     replay.l1_size_bytes = UINT64_C(1) << 26;
     OK(lmcache_replay_new(&replay, (lmcache_replay **)&handles[REPLAY]));
+    lmcache_host_device_options device = LMCACHE_HOST_DEVICE_OPTIONS_INIT;
+    device.memory_bytes = 64;
+    OK(lmcache_device_open_host(&device, (lmcache_device **)&handles[DEVICE]));
+    OK(lmcache_device_stream_open((lmcache_device *)handles[DEVICE], (lmcache_device_stream **)&handles[DEVICE_STREAM]));
+    lmcache_device_tensor of_device = {0, 64};
+    lmcache_paged_layout_options paged = LMCACHE_PAGED_LAYOUT_OPTIONS_INIT;
+    paged.format = 3;
+    paged.layers = paged.blocks = paged.block_tokens = paged.heads = paged.element_bytes = 1;
+    paged.head_size = 64;
+    paged.tensors = &of_device;
+    paged.tensor_count = 1;
+    OK(lmcache_paged_layout_new(&paged, (lmcache_paged_layout **)&handles[PAGED_LAYOUT]));
+    OK(store((lmcache_paged_layout *)handles[PAGED_LAYOUT], (lmcache_device_stream *)handles[DEVICE_STREAM],
+             (lmcache_transfer **)&handles[TRANSFER]));
 }
 
 /* A call that looks at what is behind a handle of `kind`. */
@@ -41,6 +63,9 @@ static lmcache_status use(int kind, void *handle) {
     uint64_t bytes;
     lmcache_storage_usage usage = LMCACHE_STORAGE_USAGE_INIT;
     lmcache_record record = LMCACHE_RECORD_INIT;
+    lmcache_device_stream *stream = NULL;
+    lmcache_transfer *transfer = NULL;
+    lmcache_status status;
     switch (kind) {
     case SCOPE:
         keys.scope = (lmcache_scope *)handle;
@@ -57,6 +82,18 @@ static lmcache_status use(int kind, void *handle) {
         return lmcache_prefetch_wait((lmcache_prefetch *)handle, UINT64_C(1000000000), NULL);
     case READER:
         return lmcache_reader_next((lmcache_reader *)handle, &record);
+    case DEVICE:
+        status = lmcache_device_stream_open((lmcache_device *)handle, &stream);
+        OK(lmcache_device_stream_free(stream));
+        return status;
+    case DEVICE_STREAM:
+        status = store((lmcache_paged_layout *)handles[PAGED_LAYOUT], (lmcache_device_stream *)handle, &transfer);
+        OK(lmcache_transfer_free(transfer));
+        return status;
+    case PAGED_LAYOUT:
+        return lmcache_paged_layout_object_bytes((lmcache_paged_layout *)handle, 1, &bytes);
+    case TRANSFER:
+        return lmcache_transfer_wait((lmcache_transfer *)handle, UINT64_C(60000000000), NULL);
     default:
         return lmcache_replay_cancel((lmcache_replay *)handle);
     }
@@ -78,6 +115,14 @@ static lmcache_status give_back(int kind, void *handle) {
         return lmcache_prefetch_free((lmcache_prefetch *)handle);
     case READER:
         return lmcache_reader_free((lmcache_reader *)handle);
+    case DEVICE:
+        return lmcache_device_free((lmcache_device *)handle);
+    case DEVICE_STREAM:
+        return lmcache_device_stream_free((lmcache_device_stream *)handle);
+    case PAGED_LAYOUT:
+        return lmcache_paged_layout_free((lmcache_paged_layout *)handle);
+    case TRANSFER:
+        return lmcache_transfer_free((lmcache_transfer *)handle);
     default:
         return lmcache_replay_free((lmcache_replay *)handle);
     }
