@@ -66,7 +66,7 @@ impl StorageManager {
         })
     }
 
-    pub(super) fn check_running(&self, lifecycle: &Lifecycle) -> Result<()> {
+    fn check_running(&self, lifecycle: &Lifecycle) -> Result<()> {
         if lifecycle.is_closed {
             return Err(Error::new(ErrorKind::Closed, "the storage manager is closed"));
         }
@@ -212,18 +212,11 @@ impl StorageManager {
         }
     }
 
-    /// A manager that never had a device has no thread for its transfers.
+    /// A manager that never had a device has no thread for its transfers. This does not take the lock of the lifecycle: a callback
+    /// may store more while another thread, which holds it, waits for the thread that the callback is on.
     pub(super) fn start_transfers(&self) -> Result<()> {
-        if !self.is_threaded {
-            return self.units[0].l1.check_open();
-        }
-        if self.transfers.agent.thread_alive() {
-            return Ok(());
-        }
-        let lifecycle = lock(&self.lifecycle);
-        self.check_running(&lifecycle)?;
-        // Two first transfers at once.
-        if self.transfers.agent.thread_alive() { Ok(()) } else { self.transfers.agent.start("device-end") }
+        self.units[0].l1.check_open()?;
+        if self.is_threaded { self.transfers.start() } else { Ok(()) }
     }
 
     /// Tasks and requests that adapters have not answered, those that wait for a place not counted.

@@ -165,6 +165,38 @@ fn a_callback_may_store_more_and_drop_the_last_handle_of_the_manager() {
 }
 
 #[test]
+fn callbacks_that_store_more_do_not_hold_up_a_close() {
+    for round in 0..20 {
+        let manager = Arc::new(StorageManager::new(config(64, Compat::Native)).unwrap());
+        let engine = Arc::new(Engine::with_thread(F::NL_X_NB_TWO_BS_NH_HS, 1));
+        let (told, hears) = std::sync::mpsc::channel();
+        for i in 0..4 {
+            let ticket = engine.store(&manager, &keys(i, 1), &table(1, 0));
+            let (manager, engine, told) = (Arc::clone(&manager), Arc::clone(&engine), told.clone());
+            ticket.on_done(move |_| {
+                let (layout, table) = (layout(), table(1, 8));
+                let parts = [engine.part(&table)];
+                let keys = keys(100 + i, 1);
+                let request = lmcache::storage::device::DeviceStore {
+                    keys: &keys,
+                    layout: &layout,
+                    parts: &parts,
+                    null_block: None,
+                };
+                if let Err(error) = manager.store_from_device(&request, &*engine.stream) {
+                    assert_eq!(error.kind(), ErrorKind::Closed);
+                }
+                told.send(()).unwrap();
+            });
+        }
+        (0..50 * round).for_each(|_| std::thread::yield_now());
+        manager.close().unwrap();
+        // Whoever was not told by the manager is told by the device.
+        (0..4).for_each(|_| hears.recv_timeout(PATIENCE).unwrap());
+    }
+}
+
+#[test]
 fn a_device_that_goes_before_its_manager_tells_every_ticket() {
     let (manager, _hand) = manager(8);
     let engine = Engine::new(F::NL_X_NB_TWO_BS_NH_HS, 1);

@@ -11,7 +11,7 @@ use crate::storage::l1::L1Error;
 use crate::storage::memory::Span;
 use crate::storage::reader::{L1ManagerId, L1Owners, Reader};
 use crate::storage::writes::WriteEnd;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 
 /// What is needed to finish transfers. It outlives the manager where a device is slower than its end.
 #[derive(Debug)]
@@ -26,12 +26,27 @@ pub(super) struct Ground {
 pub(in crate::storage) struct Transfers {
     pub(super) ground: Arc<Ground>,
     pub(in crate::storage) agent: Agent<Landing>,
+    is_started: Mutex<bool>,
 }
 
 impl Transfers {
     pub(in crate::storage) fn new(reader: Reader, write_end: Arc<WriteEnd>) -> Self {
         let ground = Ground { reader, write_end, counters: Counters::default() };
-        Self { ground: Arc::new(ground), agent: Agent::new(Arc::default(), Landing) }
+        let agent = Agent::new(Arc::default(), Landing);
+        Self { ground: Arc::new(ground), agent, is_started: Mutex::default() }
+    }
+
+    /// Starts the thread, once. In a manager that is closed it ends at once.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub(in crate::storage) fn start(&self) -> Result<()> {
+        let mut is_started = lock(&self.is_started);
+        if !*is_started {
+            self.agent.start("device-end")?;
+            *is_started = true;
+        }
+        Ok(())
     }
 
     pub(in crate::storage) fn report_status(&self) -> DeviceTransferStatus {
