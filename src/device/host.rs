@@ -12,11 +12,11 @@ use std::thread::JoinHandle;
 
 use super::host_side::HostSide;
 use super::memory::{HostMemory, Memory};
-use super::stream::{Device, Direction, Done, Event, Moved, Recorded, Stream, Transfer};
+use super::stream::{Device, Direction, Done, Event, Moved, Recorded, Stream, Transfer, next_device_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Arc, Condvar, Mutex, lock};
 
 /// The most streams that are open at a time, those included that were dropped and have work left.
 pub const MAX_STREAMS: usize = 256;
@@ -96,9 +96,7 @@ struct HostStream {
 impl HostDevice {
     /// A device that does nothing but in [`HostDevice::pump`].
     pub fn new(memory: HostMemory) -> Self {
-        static DEVICES: OnceLock<AtomicU64> = OnceLock::new();
-        // Relaxed: a number that nobody else has is all that is asked for.
-        let number = DEVICES.get_or_init(AtomicU64::default).fetch_add(1, Ordering::Relaxed);
+        let number = next_device_number();
         let shared = Shared { memory, number, work: Mutex::default(), changed: Condvar::new() };
         Self { shared: Arc::new(shared), thread: Mutex::default() }
     }
@@ -230,7 +228,7 @@ impl Stream for HostStream {
 
     fn record(&self) -> Result<Event> {
         let is_reached = Arc::new(AtomicBool::new(false));
-        let event = Event { device: self.shared.number, is_reached };
+        let event = Event { device: self.shared.number, is_reached, native: None };
         self.queue(Item::Record(Recorded(event.clone()))).map_err(|(_, error)| error)?;
         Ok(event)
     }

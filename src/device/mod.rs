@@ -31,4 +31,4 @@ pub use pinned::{PageLock, PageLocker};
 pub use plan::{Plan, Run};
 pub use planes::PlaneShape;
 pub use registrar::{PageRegistrar, Registration, RegistrationKind};
-pub use stream::{Device, Direction, Done, Event, Moved, Pending, Stream, Transfer, pending};
+pub use stream::{Device, Direction, Done, EngineStream, Event, Moved, Pending, Stream, Transfer, pending};

@@ -3,6 +3,7 @@
 //! Nobody waits. A transfer is submitted with a [`Done`], which is called once, whatever becomes of the transfer; what is
 //! waiting for it hears of it there, or looks at a [`Pending`] now and then.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use super::host_side::HostSide;
 use super::memory::Memory;
 use super::plan::Plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, lock};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, OnceLock, lock};
 
 /// Which way the bytes of a plan go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub trait Device: std::fmt::Debug + Send + Sync {
 /// stream is dropped.
 pub trait Stream: std::fmt::Debug + Send + Sync {
     /// Moves what `transfer` says, after all that was submitted before, and calls `done` then, with what was moved or
-    /// with what went wrong, before the next transfer of the stream begins. It does not wait: `done` is called on a thread
-    /// of the device's. It is called at once, on the calling thread, if the device is lost or closed, or has no room for
+    /// with what went wrong, before that of the next transfer of the stream, which may be under way already. It does not
+    /// wait: `done` is called on a thread of the device's. It is called at once, on the calling thread, if the device is lost or closed, or has no room for
     /// more work.
     fn submit(&self, transfer: Transfer, done: Done);
 
@@ -75,6 +76,42 @@ pub trait Stream: std::fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Stream::record`], and if the event is not one of this device.
     fn wait_for(&self, event: &Event) -> Result<()>;
+
+    /// Lets what is submitted from now on wait for all that the engine gave to its own stream so far: before a store, so that
+    /// the pages are written when they are read.
+    ///
+    /// # Errors
+    /// As [`Stream::record`]; [`ErrorKind::Unsupported`] where an engine has no streams.
+    fn wait_for_engine(&self, engine: EngineStream) -> Result<()> {
+        let _ = engine;
+        Err(Error::unsupported("this device has no streams of an engine's"))
+    }
+
+    /// Lets what the engine gives to its own stream from now on wait for all that was submitted so far: after a retrieve, so
+    /// that the pages are there when they are read. Whether they are is told by the retrieve's [`Done`] alone: one that fails
+    /// keeps nobody waiting.
+    ///
+    /// # Errors
+    /// As [`Stream::wait_for_engine`].
+    fn let_engine_wait(&self, engine: EngineStream) -> Result<()> {
+        let _ = engine;
+        Err(Error::unsupported("this device has no streams of an engine's"))
+    }
+}
+
+/// A stream of the engine's own, by the handle that the device's driver has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineStream {
+    /// The driver's.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "no device has streams of an engine's"))]
+    pub(super) handle: usize,
+}
+
+/// A number that no other device of this process has.
+pub(super) fn next_device_number() -> u64 {
+    static DEVICES: OnceLock<AtomicU64> = OnceLock::new();
+    // Relaxed: a number that nobody else has is all that is asked for.
+    DEVICES.get_or_init(AtomicU64::default).fetch_add(1, Ordering::Relaxed)
 }
 
 /// A point in a stream. One that can no longer be reached, since its device is lost or closed, counts as reached.
@@ -83,6 +120,8 @@ pub struct Event {
     /// The number of the device that it belongs to.
     pub(super) device: u64,
     pub(super) is_reached: Arc<AtomicBool>,
+    /// What the device's driver has for it, where it has something.
+    pub(super) native: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Event {

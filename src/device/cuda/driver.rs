@@ -4,6 +4,9 @@
 use std::ffi::{c_int, c_uint};
 use std::mem::ManuallyDrop;
 
+#[cfg(feature = "cuda")]
+use super::batch::Batch;
+use super::functions::REQUIRED_FUNCTIONS;
 use super::no_device::{NoDevice, NoDeviceReason};
 
 /// `CUDA_SUCCESS`.
@@ -18,6 +21,8 @@ pub struct Driver {
     version: i32,
     device_count: u32,
     library: String,
+    #[cfg(feature = "cuda")]
+    batch: Option<Batch>,
 }
 
 /// The library, loaded, with all that is called of it.
@@ -32,8 +37,21 @@ pub(super) struct Library {
 }
 
 impl Driver {
-    pub(super) fn new(version: i32, device_count: u32, library: String) -> Self {
-        Self { version, device_count, library }
+    /// The driver of a library that was started, with what it said of itself.
+    pub(super) fn new(version: i32, device_count: u32, library: &Started) -> Self {
+        Self {
+            version,
+            device_count,
+            library: library.name().to_owned(),
+            #[cfg(feature = "cuda")]
+            batch: Batch::find(&library.0._code),
+        }
+    }
+
+    /// The call for many copies, if it has one.
+    #[cfg(feature = "cuda")]
+    pub(super) fn batch(&self) -> Option<Batch> {
+        self.batch
     }
 
     /// The version of CUDA that the driver speaks: 1000 times the major number and 10 times the minor one.
@@ -54,16 +72,17 @@ impl Driver {
 
 impl Library {
     /// The first of `names` that can be loaded.
-    pub(super) fn open(names: &[&str]) -> Result<Self, NoDevice> {
+    pub(super) fn open(names: &[impl AsRef<str>]) -> Result<Self, NoDevice> {
         let mut refusals = Vec::new();
-        for name in names {
+        for name in names.iter().map(AsRef::as_ref) {
             // SAFETY: loading runs the library's initialisers. Who names another library than NVIDIA's, or puts one in its
             // place, vouches for it.
-            match unsafe { libloading::Library::new(*name) } {
+            match unsafe { libloading::Library::new(name) } {
                 Ok(code) => return Self::of(code, name),
                 Err(error) => refusals.push(words(&error)),
             }
         }
+        let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
         let detail = Some(refusals.join("; "));
         Err(NoDevice { detail, ..NoDevice::new(NoDeviceReason::NoLibrary, &names.join(", ")) })
     }
@@ -75,6 +94,10 @@ impl Library {
         let get_version = unsafe { function::<NumberFn>(&code, "cuDriverGetVersion", name) }?;
         // SAFETY: as above.
         let get_count = unsafe { function::<NumberFn>(&code, "cuDeviceGetCount", name) }?;
+        for required in REQUIRED_FUNCTIONS {
+            // SAFETY: whatever its type is, the address is looked at by nobody.
+            unsafe { function::<*const ()>(&code, required, name) }?;
+        }
         Ok(Self { init, get_version, get_count, name: name.to_owned(), _code: code })
     }
 

@@ -9,9 +9,8 @@ pub(super) const NOT_READY: i32 = 600;
 
 /// The codes after which nothing that is done with the context can succeed: the documentation of `CUresult` says of them that the
 /// process must be ended for CUDA to work again, or that the device is gone.
-const LOST: [i32; 20] = [
-    4, 46, 214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 802, 806, 819, 999,
-];
+const LOST: [i32; 18] =
+    [4, 46, 214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 802, 806, 999];
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! The bindings that know all of CUDA panic where the driver is missing, where it lacks one function, and where one of its
 //! errors is printed. In the process of an engine that is the end of the engine. So the driver is asked here first, by
-//! three calls of our own, and they are touched only where it answered.
+//! three calls of our own, all functions that will be called are looked up, and the bindings are touched only where all of
+//! that went well. They load the driver by names of their own; so those are tried here, in their order.
 
 use super::driver::{Driver, Library};
 use super::no_device::{NoDevice, NoDeviceReason};
@@ -11,8 +12,17 @@ use crate::sync::OnceLock;
 /// The oldest driver that is taken, as `cuDriverGetVersion` counts: CUDA 12.0.
 pub const MIN_DRIVER_VERSION: i32 = 12_000;
 
+/// The names by which the bindings look for the driver, in their order: what is asked here is what they will load.
+#[cfg(feature = "cuda")]
+fn library_names() -> Vec<String> {
+    ["cuda", "nvcuda"].into_iter().flat_map(cudarc::get_lib_name_candidates).collect()
+}
+
 /// The driver's library, as its installer names it, and as developers' machines have it.
-const LIBRARY_NAMES: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
+#[cfg(not(feature = "cuda"))]
+fn library_names() -> [&'static str; 2] {
+    ["libcuda.so.1", "libcuda.so"]
+}
 
 /// The driver of this machine, if it works and has a device. It is asked once; the answer stays, for a driver that failed
 /// once fails in this process for ever. It cannot be used in a child of `fork`.
@@ -21,7 +31,7 @@ const LIBRARY_NAMES: [&str; 2] = ["libcuda.so.1", "libcuda.so"];
 /// Why there is no device, and what to do about it.
 pub fn probe() -> Result<&'static Driver, NoDevice> {
     static ANSWER: OnceLock<Result<Driver, NoDevice>> = OnceLock::new();
-    ANSWER.get_or_init(|| ask(&LIBRARY_NAMES)).as_ref().map_err(Clone::clone)
+    ANSWER.get_or_init(|| ask_any(&library_names())).as_ref().map_err(Clone::clone)
 }
 
 /// Asks a driver that lies elsewhere: the first of `names`, as the system's loader takes them, that can be loaded. Who names
@@ -31,6 +41,10 @@ pub fn probe() -> Result<&'static Driver, NoDevice> {
 /// # Errors
 /// As [`probe`].
 pub fn ask(names: &[&str]) -> Result<Driver, NoDevice> {
+    ask_any(names)
+}
+
+fn ask_any(names: &[impl AsRef<str>]) -> Result<Driver, NoDevice> {
     let library = Library::open(names)?.start()?;
     let version = library.version()?;
     if version < MIN_DRIVER_VERSION {
@@ -38,7 +52,7 @@ pub fn ask(names: &[&str]) -> Result<Driver, NoDevice> {
     }
     let count = library.device_count()?;
     match u32::try_from(count) {
-        Ok(count) if count > 0 => Ok(Driver::new(version, count, library.name().to_owned())),
+        Ok(count) if count > 0 => Ok(Driver::new(version, count, &library)),
         _ => Err(library.none(NoDeviceReason::NoneVisible)),
     }
 }

@@ -1,0 +1,232 @@
+//! One stream: what was submitted to it, in order, until it is over.
+//!
+//! Transfers are asked of the driver on the thread that submits them, one behind the other. At the end of each is an event; the thread of the
+//! device looks at the events in their order, and tells who has to be told.
+#![expect(unsafe_code, reason = "the driver is given an address")]
+
+use std::collections::VecDeque;
+
+use super::bell::{self, LentBell};
+use super::context::Entered;
+use super::failure::Failure;
+use super::handles::{RawEvent, RawStream};
+use super::transfer::{Holds, Mover};
+use crate::device::stream::{Done, Moved, Recorded, Transfer};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{Arc, Mutex, lock};
+
+/// The most transfers and events that are under way on a stream.
+pub const MAX_QUEUED: usize = 4_096;
+
+/// How often in a row the driver may fail to say how far a stream is, before the device counts as lost.
+const MAX_STRIKES: u32 = 3;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) stream: RawStream,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    flights: VecDeque<Flight>,
+    is_dropped: bool,
+    /// Nothing is taken any more, because the thread that would tell of it is gone.
+    is_sealed: bool,
+    strikes: u32,
+}
+
+/// What is under way.
+#[derive(Debug)]
+struct Flight {
+    /// Reached when it is over. `None`: it is.
+    end: Option<Arc<RawEvent>>,
+    landing: Landing,
+    holds: Holds,
+}
+
+/// Who is told when it is over.
+#[derive(Debug)]
+enum Landing {
+    Transfer(Done, Result<Moved>),
+    Event(Recorded),
+}
+
+/// How far a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Something is under way.
+    Busy,
+    /// Nothing is.
+    Idle,
+    /// Nothing is, and nothing comes any more.
+    Over,
+}
+
+impl Lane {
+    pub(super) fn new(stream: RawStream) -> Self {
+        Self { stream, work: Mutex::default() }
+    }
+
+    /// Asks for a transfer, or, where there is no permission for it, notes that it is refused, in its place in the order. Gives `done` back
+    /// with the reason if nothing is taken.
+    pub(super) fn submit(
+        &self,
+        mover: &Mover,
+        bell: &LentBell,
+        transfer: &Transfer,
+        done: Done,
+        permission: Result<Holds>,
+    ) -> std::result::Result<(), (Done, Error)> {
+        let mut work = lock(&self.work);
+        if let Some(refusal) = work.refusal() {
+            return Err((done, refusal));
+        }
+        let (end, outcome, holds) = match permission {
+            Ok(mut holds) => {
+                let (end, outcome) = self.fly(mover, bell, transfer, &mut holds);
+                (end, outcome, holds)
+            }
+            Err(refusal) => (None, Err(refusal), Holds::default()),
+        };
+        let plan = &transfer.plan;
+        let outcome = outcome.map(|()| Moved { bytes: plan.bytes(), runs: plan.runs().len() as u64 });
+        work.flights.push_back(Flight { end, landing: Landing::Transfer(done, outcome), holds });
+        Ok(())
+    }
+
+    /// All calls of a transfer, and the event at their end.
+    fn fly(
+        &self,
+        mover: &Mover,
+        bell: &LentBell,
+        transfer: &Transfer,
+        holds: &mut Holds,
+    ) -> (Option<Arc<RawEvent>>, Result<()>) {
+        let error = |failure| mover.context.error(failure, "cannot move bytes between the device and the host");
+        let begun = mover.context.enter().and_then(|entered| Ok((RawEvent::new(&mover.context, &entered)?, entered)));
+        let (end, entered) = match begun {
+            Ok(begun) => begun,
+            Err(failure) => return (None, Err(error(failure))),
+        };
+        let mut outcome = mover.issue(&entered, &self.stream, transfer, holds);
+        let end = match self.close(mover, bell, &entered, end) {
+            Ok(end) => Some(end),
+            Err(failure) => {
+                outcome = outcome.and(Err(failure));
+                None
+            }
+        };
+        (end, outcome.map_err(error))
+    }
+
+    /// Puts `end` behind all that was asked for, and lets the bell ring there. If that fails, nothing is under way any more: it is waited for,
+    /// and if that fails too, the device is lost.
+    fn close(&self, mover: &Mover, bell: &LentBell, entered: &Entered<'_>, end: RawEvent) -> Result<Arc<RawEvent>, Failure> {
+        if let Err(failure) = end.record(entered, &self.stream) {
+            if let Err(worse) = self.stream.synchronize(entered) {
+                mover.context.lose(worse);
+            }
+            return Err(failure);
+        }
+        // Where the bell does not ring, the thread finds out by itself, only later.
+        // SAFETY: bells are never freed.
+        let _ = unsafe { self.stream.call_host(entered, bell::ring, bell.data()) };
+        Ok(Arc::new(end))
+    }
+
+    /// Puts an event behind all that was submitted, which reaches `recorded`.
+    pub(super) fn record(&self, mover: &Mover, bell: &LentBell, recorded: Recorded) -> Result<Arc<RawEvent>> {
+        let cannot = |failure| mover.context.error(failure, "cannot record an event");
+        let mut work = lock(&self.work);
+        if let Some(refusal) = work.refusal() {
+            return Err(refusal);
+        }
+        let entered = mover.context.enter().map_err(cannot)?;
+        let end = RawEvent::new(&mover.context, &entered).map_err(cannot)?;
+        let end = self.close(mover, bell, &entered, end).map_err(cannot)?;
+        let flight = Flight { end: Some(Arc::clone(&end)), landing: Landing::Event(recorded), holds: Holds::default() };
+        work.flights.push_back(flight);
+        Ok(end)
+    }
+
+    /// Nothing is submitted any more.
+    pub(super) fn leave(&self) {
+        lock(&self.work).is_dropped = true;
+    }
+
+    /// Takes nothing any more, if nothing is under way. Returns whether that is so.
+    pub(super) fn seal(&self) -> bool {
+        let mut work = lock(&self.work);
+        work.is_sealed = work.flights.is_empty();
+        work.is_sealed
+    }
+
+    /// Tells of all that is over. Called by the thread of the device alone.
+    pub(super) fn settle(&self, mover: &Mover) -> State {
+        loop {
+            let end = match lock(&self.work).next() {
+                Ok(end) => end,
+                Err(state) => return state,
+            };
+            let is_over = end.map_or(Ok(true), |end| mover.context.enter().and_then(|entered| end.is_reached(&entered)));
+            match is_over {
+                // Lost just now, or found to be by somebody else.
+                _ if mover.context.lost().is_some() => self.land(mover),
+                Ok(true) => self.land(mover),
+                Ok(false) => return State::Busy,
+                Err(failure) => {
+                    if lock(&self.work).strike() {
+                        mover.context.lose(failure);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first flight is over, well or not.
+    fn land(&self, mover: &Mover) {
+        let mut work = lock(&self.work);
+        work.strikes = 0;
+        let Some(mut flight) = work.flights.pop_front() else { return };
+        drop(work);
+        let lost = mover.context.lost();
+        if lost.is_some() {
+            flight.holds.shut();
+        }
+        // Before anybody is told: who hears that a transfer is over may rely on that nobody has its memory.
+        flight.holds.give_back(&mover.pool);
+        match (flight.landing, lost) {
+            // Also of one that went well: whether it did is not known.
+            (Landing::Transfer(done, _), Some(lost)) => done.tell(Err(lost)),
+            (Landing::Transfer(done, outcome), None) => done.tell(outcome),
+            (Landing::Event(recorded), _) => drop(recorded),
+        }
+    }
+}
+
+impl Work {
+    /// Why nothing can be taken now, if that is so.
+    fn refusal(&self) -> Option<Error> {
+        if self.is_sealed {
+            return Some(Error::new(ErrorKind::Closed, "the device was closed"));
+        }
+        let full = || Error::new(ErrorKind::OutOfMemory, "the stream has as much work as it can hold");
+        (self.flights.len() >= MAX_QUEUED).then(|| full().with_context("limit", MAX_QUEUED))
+    }
+
+    /// The end of what is first.
+    fn next(&self) -> std::result::Result<Option<Arc<RawEvent>>, State> {
+        match self.flights.front() {
+            Some(flight) => Ok(flight.end.clone()),
+            None if self.is_dropped => Err(State::Over),
+            None => Err(State::Idle),
+        }
+    }
+
+    /// The driver failed to say how far the stream is. Returns whether it was once too often.
+    fn strike(&mut self) -> bool {
+        self.strikes += 1;
+        self.strikes >= MAX_STRIKES
+    }
+}
