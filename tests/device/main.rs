@@ -1,6 +1,16 @@
 //! Paged caches, plans and the reference device, from outside.
 
 mod cases;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[cfg(feature = "cuda")]
+mod cuda_failures;
+#[cfg(feature = "cuda")]
+mod cuda_memory;
+#[cfg(feature = "cuda")]
+mod cuda_streams;
+#[cfg(feature = "cuda")]
+mod fake;
 mod lmcache;
 mod planes;
 mod probe;

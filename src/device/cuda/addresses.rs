@@ -23,7 +23,10 @@ pub(super) trait Keeper: Any + std::fmt::Debug + Send + Sync {}
 
 /// The ranges of a device. Engines may bring the same memory more than once, and ranges in ranges.
 #[derive(Debug, Default)]
-pub(super) struct AddressBook(Mutex<BTreeMap<(u64, u64), Vec<Arc<Range>>>>);
+pub(super) struct AddressBook(Mutex<Ranges>);
+
+/// By start and length.
+type Ranges = BTreeMap<(u64, u64), Vec<Arc<Range>>>;
 
 impl Range {
     pub(super) fn new(start: u64, len_bytes: u64, keeper: Option<Arc<dyn Keeper>>) -> Arc<Self> {
@@ -45,7 +48,8 @@ impl AddressBook {
         let mut book = lock(&self.0);
         let key = (range.start, range.len_bytes);
         let Some(same) = book.get_mut(&key) else { return };
-        let found = same.iter().position(|other| Arc::ptr_eq(other, range)).map(|index| same.swap_remove(index));
+        let found =
+            same.iter().position(|other| Arc::ptr_eq(other, range)).map(|index| same.swap_remove(index));
         if same.is_empty() {
             book.remove(&key);
         }
@@ -96,7 +100,8 @@ mod tests {
     #[test]
     fn bytes_are_found_in_the_range_that_holds_them_all_whatever_lies_within_it() {
         let book = AddressBook::default();
-        let [outer, inner, other] = [(100, 100), (120, 10), (300, 10)].map(|(at, len)| Range::new(at, len, None));
+        let [outer, inner, other] =
+            [(100, 100), (120, 10), (300, 10)].map(|(at, len)| Range::new(at, len, None));
         [&outer, &inner, &other, &outer].into_iter().for_each(|range| book.add(range));
         let holders = book.holders([(100, 1), (125, 5), (199, 1), (300, 10), (125, 5)].into_iter()).unwrap();
         assert!(Arc::ptr_eq(&holders[0], &outer) && Arc::ptr_eq(&holders[1], &other) && holders.len() == 2);

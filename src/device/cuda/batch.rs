@@ -61,7 +61,12 @@ impl Batch {
     ///
     /// # Safety
     /// All that is named stays until the stream has done it.
-    pub(super) unsafe fn copy(&self, entered: &Entered<'_>, stream: CUstream, moves: &[Move]) -> Result<(), Failure> {
+    pub(super) unsafe fn copy(
+        &self,
+        entered: &Entered<'_>,
+        stream: CUstream,
+        moves: &[Move],
+    ) -> Result<(), Failure> {
         for moves in moves.chunks(MOST_COPIES) {
             let mut targets: Vec<u64> = moves.iter().map(|row| row.to).collect();
             let mut sources: Vec<u64> = moves.iter().map(|row| row.from).collect();
@@ -72,7 +77,8 @@ impl Batch {
             let lists = (targets.as_mut_ptr(), sources.as_mut_ptr(), sizes.as_mut_ptr());
             let (attributes, start, failed) = (&raw mut attributes, &raw mut start, &raw mut failed);
             // SAFETY: the lists are as long as they are said to be, and are read before the call returns; the rest is the caller's promise.
-            let code = unsafe { (self.0)(lists.0, lists.1, lists.2, count, attributes, start, 1, failed, stream) };
+            let code =
+                unsafe { (self.0)(lists.0, lists.1, lists.2, count, attributes, start, 1, failed, stream) };
             if code != 0 {
                 return entered.outcome(Err(Failure { function: BATCH_FUNCTION, code }));
             }

@@ -39,7 +39,12 @@ impl LentBell {
         let is_rung = lock(&self.0.is_rung);
         let is_asleep = |is_rung: &mut bool| !*is_rung;
         let woken = match longest {
-            Some(longest) => self.0.changed.wait_timeout_while(is_rung, longest, is_asleep).map(|(is_rung, _)| is_rung).ok(),
+            Some(longest) => self
+                .0
+                .changed
+                .wait_timeout_while(is_rung, longest, is_asleep)
+                .map(|(is_rung, _)| is_rung)
+                .ok(),
             None => self.0.changed.wait_while(is_rung, is_asleep).ok(),
         };
         if let Some(mut is_rung) = woken {

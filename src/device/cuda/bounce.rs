@@ -56,10 +56,10 @@ impl Gate {
 
     /// No panic comes out of it: its caller is the driver.
     fn pass(&self) {
-        if let Ok(mut piece) = self.0.lock() {
-            if let Some(piece) = piece.take() {
-                piece.copy();
-            }
+        if let Ok(mut piece) = self.0.lock()
+            && let Some(piece) = piece.take()
+        {
+            piece.copy();
         }
     }
 }

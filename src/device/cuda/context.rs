@@ -17,7 +17,6 @@ use crate::sync::{Arc, OnceLock};
 /// A device and its primary context, which is held as long as this is.
 #[derive(Debug)]
 pub(super) struct Context {
-    driver: &'static Driver,
     ordinal: u32,
     device: CUdevice,
     handle: CUcontext,
@@ -60,14 +59,15 @@ pub(super) use call;
 
 impl Context {
     /// The primary context of the device with this number, counted as `CUDA_VISIBLE_DEVICES` shows them.
-    pub(super) fn retain(driver: &'static Driver, ordinal: u32) -> Result<Arc<Self>> {
+    pub(super) fn retain(driver: &Driver, ordinal: u32) -> Result<Arc<Self>> {
         if ordinal >= driver.device_count() {
             return Err(Error::invalid("there is no device of this number")
                 .with_context("ordinal", ordinal)
                 .with_context("devices", driver.device_count())
                 .with_hint("they count from 0, as CUDA_VISIBLE_DEVICES shows them"));
         }
-        let cannot = |failure: Failure| failure.error("cannot use the device").with_context("ordinal", ordinal);
+        let cannot =
+            |failure: Failure| failure.error("cannot use the device").with_context("ordinal", ordinal);
         let mut device = 0;
         // SAFETY: the driver writes one number.
         unsafe { call!(cuDeviceGet(&raw mut device, ordinal as c_int)) }.map_err(cannot)?;
@@ -81,11 +81,7 @@ impl Context {
         let mut handle = std::ptr::null_mut();
         // SAFETY: the driver writes one handle.
         unsafe { call!(cuDevicePrimaryCtxRetain(&raw mut handle, device)) }.map_err(cannot)?;
-        Ok(Arc::new(Self { driver, ordinal, device, handle, facts, lost: OnceLock::new() }))
-    }
-
-    pub(super) fn driver(&self) -> &'static Driver {
-        self.driver
+        Ok(Arc::new(Self { ordinal, device, handle, facts, lost: OnceLock::new() }))
     }
 
     pub(super) fn ordinal(&self) -> u32 {

@@ -1,5 +1,6 @@
 //! A CUDA device.
 
+use std::ptr::NonNull;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use super::lane::{Lane, State};
 use super::memory::{AddressSpace, DeviceMemory};
 use super::pool::PinnedPool;
 use super::probe;
+use super::registered;
 use super::stream::CudaStream;
 use super::transfer::Mover;
 use crate::device::memory::Memory;
+use crate::device::registrar::{PageRegistrar, Registration, RegistrationKind};
 use crate::device::stream::{Device, Stream, next_device_number};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os;
@@ -175,6 +178,17 @@ impl Drop for CudaDevice {
     }
 }
 
+impl PageRegistrar for CudaDevice {
+    fn kind(&self) -> RegistrationKind {
+        RegistrationKind::Registered
+    }
+
+    fn register(&self, base: NonNull<u8>, len_bytes: usize) -> Result<Registration> {
+        self.shared.check_open()?;
+        registered::register(&self.shared.mover.context, base, len_bytes)
+    }
+}
+
 impl Device for CudaDevice {
     fn memory(&self) -> &dyn Memory {
         &*self.space
@@ -190,7 +204,8 @@ impl Device for CudaDevice {
             return Err(closed());
         }
         if lanes.open.len() >= MAX_STREAMS {
-            return Err(Error::invalid("the device has as many streams as it can have").with_context("limit", MAX_STREAMS));
+            return Err(Error::invalid("the device has as many streams as it can have")
+                .with_context("limit", MAX_STREAMS));
         }
         let lane = Arc::new(Lane::new(stream));
         lanes.open.push(Arc::clone(&lane));
@@ -215,7 +230,9 @@ impl Shared {
             drop(lanes);
             let states: Vec<State> = open.iter().map(|lane| lane.settle(&self.mover)).collect();
             let is_busy = states.contains(&State::Busy);
-            self.forget(open.iter().zip(&states).filter(|(_, state)| **state == State::Over).map(|(lane, _)| lane));
+            self.forget(
+                open.iter().zip(&states).filter(|(_, state)| **state == State::Over).map(|(lane, _)| lane),
+            );
             if is_closed && self.seal() {
                 return;
             }

@@ -59,8 +59,12 @@ impl Failure {
     fn hint(self) -> Option<&'static str> {
         match self.code {
             2 => Some("another process may hold the memory: look at nvidia-smi"),
-            201 | 205 | 208 => Some("a handle of another process is opened by that process's peer, never by itself"),
-            712 => Some("the memory, or a part of it, was registered before: by the engine, or by another library"),
+            201 | 205 | 208 => {
+                Some("a handle of another process is opened by that process's peer, never by itself")
+            }
+            712 => Some(
+                "the memory, or a part of it, was registered before: by the engine, or by another library",
+            ),
             800 => Some("the container or the system does not allow it: look at its limits, as ulimit -l"),
             900..=908 => Some("the engine's stream is capturing a graph: end the capture first"),
             _ => None,

@@ -64,7 +64,8 @@ impl Kernel {
         let made = nvrtc::compile(&text(SOURCE)?, c"move_runs.cu", context.facts().capability);
         // A compiler that is newer than the driver makes what the driver cannot read.
         let made = made.and_then(|ptx| {
-            Module::load(context, &ptx, NAME).map_err(|failure| context.error(failure, "the driver refused it").to_string())
+            Module::load(context, &ptx, NAME)
+                .map_err(|failure| context.error(failure, "the driver refused it").to_string())
         });
         let (module, origin) = match made {
             Ok(module) => (module, KernelOrigin::Nvrtc),
@@ -97,7 +98,19 @@ impl Kernel {
         // SAFETY: the arguments are those of the kernel, and are read before the call returns. The table and all that it names stays until
         // the stream has done it: see `transfer`.
         entered.outcome(unsafe {
-            call!(cuLaunchKernel(function, blocks, 1, 1, BLOCK_THREADS, 1, 1, 0, stream.handle(), arguments, none))
+            call!(cuLaunchKernel(
+                function,
+                blocks,
+                1,
+                1,
+                BLOCK_THREADS,
+                1,
+                1,
+                0,
+                stream.handle(),
+                arguments,
+                none
+            ))
         })
     }
 }
@@ -132,7 +145,8 @@ impl Table {
     /// How many threads make a run: a power of two that a block is a multiple of.
     fn lanes(&self) -> u32 {
         let each_bytes = self.bytes / u64::from(self.count.max(1));
-        let lanes = each_bytes.div_ceil(BYTES_PER_LANE).next_power_of_two().clamp(8, u64::from(BLOCK_THREADS));
+        let lanes =
+            each_bytes.div_ceil(BYTES_PER_LANE).next_power_of_two().clamp(8, u64::from(BLOCK_THREADS));
         lanes as u32
     }
 }

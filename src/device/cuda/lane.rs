@@ -103,8 +103,10 @@ impl Lane {
         transfer: &Transfer,
         holds: &mut Holds,
     ) -> (Option<Arc<RawEvent>>, Result<()>) {
-        let error = |failure| mover.context.error(failure, "cannot move bytes between the device and the host");
-        let begun = mover.context.enter().and_then(|entered| Ok((RawEvent::new(&mover.context, &entered)?, entered)));
+        let error =
+            |failure| mover.context.error(failure, "cannot move bytes between the device and the host");
+        let begun =
+            mover.context.enter().and_then(|entered| Ok((RawEvent::new(&mover.context, &entered)?, entered)));
         let (end, entered) = match begun {
             Ok(begun) => begun,
             Err(failure) => return (None, Err(error(failure))),
@@ -122,7 +124,13 @@ impl Lane {
 
     /// Puts `end` behind all that was asked for, and lets the bell ring there. If that fails, nothing is under way any more: it is waited for,
     /// and if that fails too, the device is lost.
-    fn close(&self, mover: &Mover, bell: &LentBell, entered: &Entered<'_>, end: RawEvent) -> Result<Arc<RawEvent>, Failure> {
+    fn close(
+        &self,
+        mover: &Mover,
+        bell: &LentBell,
+        entered: &Entered<'_>,
+        end: RawEvent,
+    ) -> Result<Arc<RawEvent>, Failure> {
         if let Err(failure) = end.record(entered, &self.stream) {
             if let Err(worse) = self.stream.synchronize(entered) {
                 mover.context.lose(worse);
@@ -145,7 +153,11 @@ impl Lane {
         let entered = mover.context.enter().map_err(cannot)?;
         let end = RawEvent::new(&mover.context, &entered).map_err(cannot)?;
         let end = self.close(mover, bell, &entered, end).map_err(cannot)?;
-        let flight = Flight { end: Some(Arc::clone(&end)), landing: Landing::Event(recorded), holds: Holds::default() };
+        let flight = Flight {
+            end: Some(Arc::clone(&end)),
+            landing: Landing::Event(recorded),
+            holds: Holds::default(),
+        };
         work.flights.push_back(flight);
         Ok(end)
     }
@@ -169,7 +181,8 @@ impl Lane {
                 Ok(end) => end,
                 Err(state) => return state,
             };
-            let is_over = end.map_or(Ok(true), |end| mover.context.enter().and_then(|entered| end.is_reached(&entered)));
+            let is_over = end
+                .map_or(Ok(true), |end| mover.context.enter().and_then(|entered| end.is_reached(&entered)));
             match is_over {
                 // Lost just now, or found to be by somebody else.
                 _ if mover.context.lost().is_some() => self.land(mover),

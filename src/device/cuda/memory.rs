@@ -78,7 +78,9 @@ impl AddressSpace {
             error.with_context("address", format_args!("{address:#x}")).with_context("bytes", len_bytes)
         };
         let last = len_bytes.checked_sub(1).and_then(|last| address.checked_add(last));
-        let last = last.ok_or_else(|| place(Error::invalid("a tensor has a byte or more, and all of them have addresses")))?;
+        let last = last.ok_or_else(|| {
+            place(Error::invalid("a tensor has a byte or more, and all of them have addresses"))
+        })?;
         let cannot = |failure| place(self.context.error(failure, "the driver does not know this memory"));
         let entered = self.context.enter().map_err(cannot)?;
         for byte in [address, last] {
@@ -88,18 +90,24 @@ impl AddressSpace {
     }
 
     /// Memory of another process, which exported `handle`.
-    pub(super) fn open_ipc(self: &Arc<Self>, handle: &IpcHandle, offset: u64, len_bytes: u64) -> Result<DeviceMemory> {
+    pub(super) fn open_ipc(
+        self: &Arc<Self>,
+        handle: &IpcHandle,
+        offset: u64,
+        len_bytes: u64,
+    ) -> Result<DeviceMemory> {
         let opened = ipc::open(&self.context, handle)?;
         let start = opened.start().checked_add(offset);
-        let start = start.ok_or_else(|| Error::invalid("an offset past all addresses").with_context("offset", offset))?;
+        let start = start
+            .ok_or_else(|| Error::invalid("an offset past all addresses").with_context("offset", offset))?;
         let end = len_bytes.checked_sub(1).and_then(|last| start.checked_add(last));
-        let last = end.ok_or_else(|| Error::invalid("a tensor has a byte or more").with_context("bytes", len_bytes))?;
+        let last = end
+            .ok_or_else(|| Error::invalid("a tensor has a byte or more").with_context("bytes", len_bytes))?;
         let cannot = |failure| self.context.error(failure, "the driver does not know this memory");
         let entered = self.context.enter().map_err(cannot)?;
         for byte in [start, last] {
-            self.check_owner(&entered, byte).map_err(|error| {
-                error.with_context("offset", offset).with_context("bytes", len_bytes)
-            })?;
+            self.check_owner(&entered, byte)
+                .map_err(|error| error.with_context("offset", offset).with_context("bytes", len_bytes))?;
         }
         drop(entered);
         Ok(self.tell(Range::new(start, len_bytes, Some(opened))))
@@ -108,7 +116,8 @@ impl AddressSpace {
     /// Whether a byte is in memory of this device.
     fn check_owner(&self, entered: &Entered<'_>, address: u64) -> Result<()> {
         let cannot = |failure| self.context.error(failure, "the driver does not know this memory");
-        let kind: u32 = attribute(entered, PointerAttribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address).map_err(cannot)?;
+        let kind: u32 = attribute(entered, PointerAttribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address)
+            .map_err(cannot)?;
         let ordinal = PointerAttribute::CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL;
         let ordinal: i32 = attribute(entered, ordinal, address).map_err(cannot)?;
         if kind != CUmemorytype_enum::CU_MEMORYTYPE_DEVICE as u32 {
@@ -139,7 +148,11 @@ impl AddressSpace {
 }
 
 /// What the driver knows of an address, in a number of four bytes.
-fn attribute<T: Default>(entered: &Entered<'_>, attribute: PointerAttribute, address: u64) -> Result<T, Failure> {
+fn attribute<T: Default>(
+    entered: &Entered<'_>,
+    attribute: PointerAttribute,
+    address: u64,
+) -> Result<T, Failure> {
     const { assert!(size_of::<T>() == 4) };
     let mut value = T::default();
     let place: *mut c_void = (&raw mut value).cast();

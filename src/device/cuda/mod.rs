@@ -49,6 +49,8 @@ pub mod probe;
 #[cfg(feature = "cuda")]
 mod registered;
 #[cfg(feature = "cuda")]
+mod registered_memory;
+#[cfg(feature = "cuda")]
 mod stream;
 #[cfg(feature = "cuda")]
 mod transfer;
@@ -66,3 +68,5 @@ pub use kernel::KernelOrigin;
 pub use memory::DeviceMemory;
 pub use no_device::{NoDevice, NoDeviceReason};
 pub use probe::probe;
+#[cfg(feature = "cuda")]
+pub use registered_memory::RegisteredMemory;

@@ -20,7 +20,8 @@ pub(super) fn compile(source: &CStr, name: &CStr, capability: i32) -> Result<CSt
     let code = unsafe { sys::nvrtcCreateProgram(&raw mut handle, text, name.as_ptr(), 0, none, none) };
     outcome("nvrtcCreateProgram", code)?;
     let program = Program(handle);
-    let option = CString::new(format!("--gpu-architecture=compute_{capability}")).map_err(|error| error.to_string())?;
+    let option = CString::new(format!("--gpu-architecture=compute_{capability}"))
+        .map_err(|error| error.to_string())?;
     let options: [*const c_char; 1] = [option.as_ptr()];
     // SAFETY: the program is there, and one option that ends with a NUL.
     let code = unsafe { sys::nvrtcCompileProgram(program.0, 1, options.as_ptr()) };

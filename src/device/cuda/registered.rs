@@ -26,7 +26,9 @@ fn book() -> &'static Mutex<Arc<Spans>> {
 pub(super) fn register(context: &Arc<Context>, base: NonNull<u8>, len_bytes: usize) -> Result<Registration> {
     let start = base.addr().get() as u64;
     let end = start.checked_add(len_bytes as u64).filter(|end| *end > start);
-    let end = end.ok_or_else(|| Error::invalid("memory to register has a byte or more").with_context("bytes", len_bytes))?;
+    let end = end.ok_or_else(|| {
+        Error::invalid("memory to register has a byte or more").with_context("bytes", len_bytes)
+    })?;
     let cannot = |failure| {
         context.error(failure, "cannot register memory with the CUDA driver").with_context("bytes", len_bytes)
     };
@@ -67,7 +69,11 @@ impl Registered {
     }
 
     /// The bytes of each registration that lie within `len_bytes` from `start` on, in their order; `None` if some are in none.
-    pub(super) fn parts(&self, start: u64, len_bytes: u64) -> Option<impl Iterator<Item = (u64, u64)> + use<'_>> {
+    pub(super) fn parts(
+        &self,
+        start: u64,
+        len_bytes: u64,
+    ) -> Option<impl Iterator<Item = (u64, u64)> + use<'_>> {
         let end = start.checked_add(len_bytes)?;
         let first = self.0.partition_point(|span| span.1 <= start);
         let within = self.0[first..].iter().take_while(move |span| span.0 < end);
@@ -90,11 +96,13 @@ mod tests {
     #[test]
     fn bytes_are_taken_apart_at_the_borders_and_refused_where_one_is_missing() {
         let registered = Registered(Arc::new(vec![(100, 200), (200, 300), (400, 500)]));
-        let parts = |start, len_bytes| registered.parts(start, len_bytes).map(|parts| parts.collect::<Vec<_>>());
+        let parts =
+            |start, len_bytes| registered.parts(start, len_bytes).map(|parts| parts.collect::<Vec<_>>());
         assert_eq!(parts(150, 50).unwrap(), [(150, 50)]);
         assert_eq!(parts(150, 100).unwrap(), [(150, 50), (200, 50)]);
         assert_eq!(parts(100, 200).unwrap(), [(100, 100), (200, 100)]);
-        for (start, len_bytes) in [(99, 2), (299, 2), (250, 200), (300, 1), (500, 1), (u64::MAX, 2), (0, 50)] {
+        for (start, len_bytes) in [(99, 2), (299, 2), (250, 200), (300, 1), (500, 1), (u64::MAX, 2), (0, 50)]
+        {
             assert!(parts(start, len_bytes).is_none(), "{start} {len_bytes}");
         }
     }

@@ -67,7 +67,7 @@ impl CudaStream {
                 .with_context("memory_bytes", host_bytes));
         }
         let spans = plan.runs().iter().map(|run| (run.device_offset, run.len_bytes));
-        Ok(Holds { ranges: self.shared.space.book().holders(spans)?, ..Holds::default() })
+        Ok(Holds::new(self.shared.space.book().holders(spans)?))
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Mover {
 /// What a transfer needs until it is over, whatever becomes of it.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    pub(super) ranges: Vec<Arc<Range>>,
+    _ranges: Vec<Arc<Range>>,
     host: Option<Arc<dyn HostSide>>,
     tables: Vec<Table>,
     gates: Vec<Arc<Gate>>,
@@ -85,8 +85,8 @@ impl Mover {
         let base = transfer.host.region().base().as_ptr().expose_provenance() as u64;
         let move_of = |run: &Run| {
             let at_host = base + run.host_offset;
-            registered.parts(at_host, run.len_bytes)?;
-            Some(Move::of(transfer.direction, run.device_offset, at_host, run.len_bytes))
+            let is_known = registered.parts(at_host, run.len_bytes).is_some();
+            is_known.then(|| Move::of(transfer.direction, run.device_offset, at_host, run.len_bytes))
         };
         transfer.plan.runs().iter().map(move_of).collect()
     }
@@ -112,7 +112,8 @@ impl Issue<'_> {
     /// Large ones by the copy engine, small ones by the kernel, if there are enough of them.
     fn moves(&mut self, moves: &[Move], registered: Option<&Registered>) -> Result<(), Failure> {
         let crossover = self.mover.crossover.get();
-        let (large, small): (Vec<Move>, Vec<Move>) = moves.iter().partition(|row| row.bytes >= crossover.run_bytes);
+        let (large, small): (Vec<Move>, Vec<Move>) =
+            moves.iter().partition(|row| row.bytes >= crossover.run_bytes);
         if (small.len() as u64) < crossover.min_kernel_runs {
             return self.copies(moves, registered);
         }
@@ -148,7 +149,11 @@ impl Issue<'_> {
         let apart = |row: &Move| {
             let (start, row) = (row.at_host(self.direction), *row);
             let parts = registered.parts(start, row.bytes).into_iter().flatten();
-            parts.map(move |(at, bytes)| Move { from: row.from + (at - start), to: row.to + (at - start), bytes })
+            parts.map(move |(at, bytes)| Move {
+                from: row.from + (at - start),
+                to: row.to + (at - start),
+                bytes,
+            })
         };
         moves.iter().flat_map(apart).collect()
     }
@@ -234,6 +239,11 @@ impl Pieces<'_> {
 }
 
 impl Holds {
+    /// What a transfer needs of the device's memory.
+    pub(super) fn new(ranges: Vec<Arc<Range>>) -> Self {
+        Self { _ranges: ranges, ..Self::default() }
+    }
+
     /// When all is over: buffers are used again.
     pub(super) fn give_back(mut self, pool: &PinnedPool) {
         // The gates first, which have the buffer too.
@@ -272,9 +282,9 @@ mod tests {
                 seen.extend((0..row.bytes).map(|i| (row.from + i, part.in_host + i)));
             }
         }
-        let expected = runs.iter().flat_map(|run| {
-            (0..run.len_bytes).map(|i| (run.device_offset + i, run.host_offset + i))
-        });
+        let expected = runs
+            .iter()
+            .flat_map(|run| (0..run.len_bytes).map(|i| (run.device_offset + i, run.host_offset + i)));
         assert_eq!(seen, expected.collect::<Vec<_>>());
     }
 }
