@@ -17,7 +17,7 @@ use crate::fake::{self, Fake, Variant, fake};
 const OF_THE_PROBE: [&str; 3] = ["cuInit", "cuDriverGetVersion", "cuDeviceGetCount"];
 
 /// What can only fail after something else did.
-const OF_LAST_RESORT: &str = "cuStreamSynchronize";
+const OF_LAST_RESORT: &str = "cuStreamQuery";
 
 const LEN: u64 = 150_000;
 
@@ -142,7 +142,7 @@ fn is_unused(name: &str) -> bool {
 }
 
 #[test]
-fn where_not_even_waiting_works_the_device_is_lost() {
+fn where_an_event_cannot_be_had_the_stream_is_asked_and_if_it_does_not_answer_the_device_is_lost() {
     fake::run_inside("cuda_failures::inside_last_resort", Variant::Plain);
 }
 
@@ -150,17 +150,23 @@ fn where_not_even_waiting_works_the_device_is_lost() {
 #[ignore = "runs in a child, on the fake driver"]
 fn inside_last_resort() {
     let Some(fake) = fake() else { return };
-    for (waiting_fails, call) in [(false, 1), (true, 1), (true, 5), (true, 9)] {
-        fake.reset();
-        fake.fail("cuEventRecord", call, 304);
-        if waiting_fails {
-            fake.fail(OF_LAST_RESORT, 1, 304);
+    for call in [1, 5, 8] {
+        for answers in [true, false] {
+            fake.reset();
+            fake.fail("cuEventRecord", call, 304);
+            if !answers {
+                fake.fail(OF_LAST_RESORT, 0, 304);
+            }
+            let tally = Tally::default();
+            let error = everything(&tally).unwrap_err();
+            assert_eq!(error.to_string().starts_with("the device is lost"), !answers, "{error}");
+            assert_eq!(tally.told.load(Ordering::SeqCst), tally.submitted.load(Ordering::SeqCst));
+            // Where nobody can say what the device is at, nothing is taken from under it.
+            fake.assert_no_misuse("after a last resort");
+            if answers {
+                fake.assert_clean_soon("after a last resort");
+            }
         }
-        let tally = Tally::default();
-        let error = everything(&tally).unwrap_err();
-        assert_eq!(error.to_string().starts_with("the device is lost"), waiting_fails, "{error}");
-        assert_eq!(tally.told.load(Ordering::SeqCst), tally.submitted.load(Ordering::SeqCst));
-        fake.assert_clean_soon("after a last resort");
-        fake.sweep();
     }
+    fake.sweep();
 }

@@ -10,7 +10,7 @@ use std::ffi::c_void;
 use super::handles::PinnedBuffer;
 use crate::device::host_side::HostSide;
 use crate::device::stream::Direction;
-use crate::sync::{Arc, Mutex, OnceLock, lock};
+use crate::sync::{Arc, Mutex, lock};
 
 /// What the processor does for one piece, once.
 #[derive(Debug)]
@@ -46,12 +46,6 @@ impl Gate {
     /// Nothing passes any more. Waits for what is passing.
     pub(super) fn shut(&self) {
         *lock(&self.0) = None;
-    }
-
-    /// Keeps gates that the driver may still come to, for the life of the process.
-    pub(super) fn keep(gates: Vec<Arc<Self>>) {
-        static KEPT: OnceLock<Mutex<Vec<Arc<Gate>>>> = OnceLock::new();
-        lock(KEPT.get_or_init(Mutex::default)).extend(gates);
     }
 
     /// No panic comes out of it: its caller is the driver.

@@ -123,6 +123,11 @@ impl Context {
         self.lost.get().map(|failure| failure.lost_error().with_context("ordinal", self.ordinal))
     }
 
+    /// Whether the driver said so itself that the device is lost, so that nothing is under way on it any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lost.get().is_some_and(|failure| failure.is_loss())
+    }
+
     /// What a caller is told of a call that failed.
     pub(super) fn error(&self, failure: Failure, what: &'static str) -> Error {
         match self.lost.get() {

@@ -25,7 +25,7 @@ pub const REQUIRED_FUNCTIONS: &[&str] = &[
     "cuIpcCloseMemHandle",
     "cuStreamCreate",
     "cuStreamDestroy_v2",
-    "cuStreamSynchronize",
+    "cuStreamQuery",
     "cuStreamWaitEvent",
     "cuEventCreate",
     "cuEventDestroy_v2",

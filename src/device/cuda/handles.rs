@@ -38,10 +38,10 @@ impl RawStream {
         self.handle
     }
 
-    /// Waits until all is done. For what cannot be left to an event.
-    pub(super) fn synchronize(&self, entered: &Entered<'_>) -> Result<(), Failure> {
+    /// Whether all is done that was asked of it. For what has no event.
+    pub(super) fn is_idle(&self, entered: &Entered<'_>) -> Result<bool, Failure> {
         // SAFETY: the stream is there.
-        entered.outcome(unsafe { call!(cuStreamSynchronize(self.handle)) })
+        is_ready(entered, unsafe { call!(cuStreamQuery(self.handle)) })
     }
 
     /// Lets what comes from now on wait for `event`.
@@ -107,11 +107,16 @@ impl RawEvent {
     /// Whether it is reached.
     pub(super) fn is_reached(&self, entered: &Entered<'_>) -> Result<bool, Failure> {
         // SAFETY: the event is there.
-        match unsafe { call!(cuEventQuery(self.handle)) } {
-            Ok(()) => Ok(true),
-            Err(failure) if failure.code == NOT_READY => Ok(false),
-            Err(failure) => entered.outcome(Err(failure)).map(|()| false),
-        }
+        is_ready(entered, unsafe { call!(cuEventQuery(self.handle)) })
+    }
+}
+
+/// What a question whether something is over was answered.
+fn is_ready(entered: &Entered<'_>, answer: Result<(), Failure>) -> Result<bool, Failure> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(failure) if failure.code == NOT_READY => Ok(false),
+        Err(failure) => entered.outcome(Err(failure)).map(|()| false),
     }
 }
 

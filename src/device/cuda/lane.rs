@@ -18,8 +18,8 @@ use crate::sync::{Arc, Mutex, lock};
 /// The most transfers and events that are under way on a stream.
 pub const MAX_QUEUED: usize = 4_096;
 
-/// How often in a row the driver may fail to say how far a stream is, before the device counts as lost.
-const MAX_STRIKES: u32 = 3;
+/// How often in a row the driver may fail to say how far a stream is, before the device counts as lost: a tenth of a second.
+const MAX_STRIKES: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -39,10 +39,20 @@ struct Work {
 /// What is under way.
 #[derive(Debug)]
 struct Flight {
-    /// Reached when it is over. `None`: it is.
-    end: Option<Arc<RawEvent>>,
+    end: End,
     landing: Landing,
     holds: Holds,
+}
+
+/// How it is known that it is over.
+#[derive(Clone, Debug)]
+enum End {
+    /// It never began.
+    Now,
+    /// The event is reached.
+    Event(Arc<RawEvent>),
+    /// Nothing at all is under way on the stream: the event could not be had.
+    Idle,
 }
 
 /// Who is told when it is over.
@@ -87,7 +97,7 @@ impl Lane {
                 let (end, outcome) = self.fly(mover, bell, transfer, &mut holds);
                 (end, outcome, holds)
             }
-            Err(refusal) => (None, Err(refusal), Holds::default()),
+            Err(refusal) => (End::Now, Err(refusal), Holds::default()),
         };
         let plan = &transfer.plan;
         let outcome = outcome.map(|()| Moved { bytes: plan.bytes(), runs: plan.runs().len() as u64 });
@@ -102,41 +112,29 @@ impl Lane {
         bell: &LentBell,
         transfer: &Transfer,
         holds: &mut Holds,
-    ) -> (Option<Arc<RawEvent>>, Result<()>) {
+    ) -> (End, Result<()>) {
         let error =
             |failure| mover.context.error(failure, "cannot move bytes between the device and the host");
         let begun =
             mover.context.enter().and_then(|entered| Ok((RawEvent::new(&mover.context, &entered)?, entered)));
         let (end, entered) = match begun {
             Ok(begun) => begun,
-            Err(failure) => return (None, Err(error(failure))),
+            Err(failure) => return (End::Now, Err(error(failure))),
         };
         let mut outcome = mover.issue(&entered, &self.stream, transfer, holds);
-        let end = match self.close(mover, bell, &entered, end) {
-            Ok(end) => Some(end),
+        let end = match self.close(bell, &entered, end) {
+            Ok(end) => End::Event(end),
             Err(failure) => {
                 outcome = outcome.and(Err(failure));
-                None
+                End::Idle
             }
         };
         (end, outcome.map_err(error))
     }
 
-    /// Puts `end` behind all that was asked for, and lets the bell ring there. If that fails, nothing is under way any more: it is waited for,
-    /// and if that fails too, the device is lost.
-    fn close(
-        &self,
-        mover: &Mover,
-        bell: &LentBell,
-        entered: &Entered<'_>,
-        end: RawEvent,
-    ) -> Result<Arc<RawEvent>, Failure> {
-        if let Err(failure) = end.record(entered, &self.stream) {
-            if let Err(worse) = self.stream.synchronize(entered) {
-                mover.context.lose(worse);
-            }
-            return Err(failure);
-        }
+    /// Puts `end` behind all that was asked for, and lets the bell ring there.
+    fn close(&self, bell: &LentBell, entered: &Entered<'_>, end: RawEvent) -> Result<Arc<RawEvent>, Failure> {
+        end.record(entered, &self.stream)?;
         // Where the bell does not ring, the thread finds out by itself, only later.
         // SAFETY: bells are never freed.
         let _ = unsafe { self.stream.call_host(entered, bell::ring, bell.data()) };
@@ -152,9 +150,9 @@ impl Lane {
         }
         let entered = mover.context.enter().map_err(cannot)?;
         let end = RawEvent::new(&mover.context, &entered).map_err(cannot)?;
-        let end = self.close(mover, bell, &entered, end).map_err(cannot)?;
+        let end = self.close(bell, &entered, end).map_err(cannot)?;
         let flight = Flight {
-            end: Some(Arc::clone(&end)),
+            end: End::Event(Arc::clone(&end)),
             landing: Landing::Event(recorded),
             holds: Holds::default(),
         };
@@ -181,19 +179,22 @@ impl Lane {
                 Ok(end) => end,
                 Err(state) => return state,
             };
-            let is_over = end
-                .map_or(Ok(true), |end| mover.context.enter().and_then(|entered| end.is_reached(&entered)));
-            match is_over {
+            match self.is_over(mover, &end) {
                 // Lost just now, or found to be by somebody else.
                 _ if mover.context.lost().is_some() => self.land(mover),
                 Ok(true) => self.land(mover),
                 Ok(false) => return State::Busy,
-                Err(failure) => {
-                    if lock(&self.work).strike() {
-                        mover.context.lose(failure);
-                    }
-                }
+                Err(failure) if lock(&self.work).strike() => mover.context.lose(failure),
+                Err(_) => return State::Busy,
             }
+        }
+    }
+
+    fn is_over(&self, mover: &Mover, end: &End) -> Result<bool, Failure> {
+        match end {
+            End::Now => Ok(true),
+            End::Event(event) => event.is_reached(&mover.context.enter()?),
+            End::Idle => self.stream.is_idle(&mover.context.enter()?),
         }
     }
 
@@ -208,7 +209,10 @@ impl Lane {
             flight.holds.shut();
         }
         // Before anybody is told: who hears that a transfer is over may rely on that nobody has its memory.
-        flight.holds.give_back(&mover.pool);
+        match lost.is_none() || mover.context.is_stopped() {
+            true => flight.holds.give_back(&mover.pool),
+            false => flight.holds.abandon(),
+        }
         match (flight.landing, lost) {
             // Also of one that went well: whether it did is not known.
             (Landing::Transfer(done, _), Some(lost)) => done.tell(Err(lost)),
@@ -229,7 +233,7 @@ impl Work {
     }
 
     /// The end of what is first.
-    fn next(&self) -> std::result::Result<Option<Arc<RawEvent>>, State> {
+    fn next(&self) -> std::result::Result<End, State> {
         match self.flights.front() {
             Some(flight) => Ok(flight.end.clone()),
             None if self.is_dropped => Err(State::Over),

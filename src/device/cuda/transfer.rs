@@ -19,7 +19,7 @@ use super::registered::Registered;
 use crate::device::host_side::HostSide;
 use crate::device::plan::Run;
 use crate::device::stream::{Direction, Transfer};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, OnceLock, lock};
 
 /// Fewer copies than these are made one by one, even where a call for many is there.
 const MIN_BATCH: usize = 4;
@@ -254,11 +254,22 @@ impl Holds {
         }
     }
 
-    /// When nobody knows whether all is over, because the device is lost: nothing of it is touched any more by this process.
+    /// When the device is lost: its driver calls no function of the host any more, but may be in one.
     pub(super) fn shut(&mut self) {
         self.gates.iter().for_each(|gate| gate.shut());
-        Gate::keep(std::mem::take(&mut self.gates));
+        keep(Self { gates: std::mem::take(&mut self.gates), ..Self::default() });
     }
+
+    /// When nobody can say whether the device is at work on it: nothing is given back, for the life of the process.
+    pub(super) fn abandon(self) {
+        keep(self);
+    }
+}
+
+/// Keeps what the driver may still come to.
+fn keep(holds: Holds) {
+    static KEPT: OnceLock<Mutex<Vec<Holds>>> = OnceLock::new();
+    lock(KEPT.get_or_init(Mutex::default)).push(holds);
 }
 
 #[cfg(test)]

@@ -271,6 +271,13 @@ int cuStreamSynchronize(void *handle) {
     return state.lost;
 }
 
+int cuStreamQuery(void *handle) {
+    CALL(true);
+    auto found = state.streams.find(handle);
+    if (found == state.streams.end()) return misuse("a stream was asked for that is none", INVALID_HANDLE);
+    return found->second->queue.empty() && !found->second->is_busy ? SUCCESS : NOT_READY;
+}
+
 int cuEventCreate(void **handle, unsigned flags) {
     CALL(true);
     if (flags > 7) return INVALID_VALUE;
@@ -332,11 +339,8 @@ int cuStreamWaitEvent(void *stream, void *handle, unsigned flags) {
 static int copy(uintptr_t to, uintptr_t from, size_t bytes) {
     bool to_host = is_locked_host_memory(to, bytes), from_host = is_locked_host_memory(from, bytes);
     if (!(to_host || is_device_memory(to, bytes)) || !(from_host || is_device_memory(from, bytes))) return ILLEGAL_ADDRESS;
-    Guard guard(state.lock, std::adopt_lock);
-    guard.unlock();
+    Touching touching;
     memmove((void *)to, (void *)from, bytes);
-    guard.lock();
-    guard.release();
     return SUCCESS;
 }
 
@@ -410,13 +414,10 @@ int cuMemcpyBatchAsync(uintptr_t *to, uintptr_t *from, size_t *bytes, size_t cou
 int cuLaunchHostFunc(void *stream, void (*function)(void *), void *data) {
     CALL(true);
     return enqueue(stream, __func__, [=] {
-        Guard running(state.lock, std::adopt_lock);
-        running.unlock();
+        Touching touching;
         is_in_host_function = true;
         function(data);
         is_in_host_function = false;
-        running.lock();
-        running.release();
         return SUCCESS;
     });
 }

@@ -21,7 +21,13 @@ int begin(const char *name, bool needs_context) {
     }
     uint64_t call = ++state.calls[name];
     auto failure = state.failures.find(name);
-    if (failure != state.failures.end() && failure->second.call == call) {
+    if (failure != state.failures.end() && (failure->second.call == call || failure->second.call == 0)) {
+        // A code after which nothing works comes from a device on which nothing works.
+        if (failure->second.code >= 700 && failure->second.code < 720) {
+            Guard guard(state.lock, std::adopt_lock);
+            lose(guard, failure->second.code);
+            guard.release();
+        }
         return failure->second.code;
     }
     if (!state.is_started && strcmp(name, "cuInit") != 0 && strcmp(name, "cuDriverGetVersion") != 0) {
@@ -34,6 +40,27 @@ int begin(const char *name, bool needs_context) {
         return misuse(std::string(name) + " was called without a context", INVALID_CONTEXT);
     }
     return state.lost;
+}
+
+void lose(Guard &guard, int code) {
+    state.lost = code;
+    for (auto &stream : state.running) {
+        stream->is_dead = true;
+    }
+    state.changed.notify_all();
+    state.changed.wait(guard, [] { return state.touching == 0; });
+}
+
+Touching::Touching() : guard(state.lock, std::adopt_lock) {
+    state.touching++;
+    guard.unlock();
+}
+
+Touching::~Touching() {
+    guard.lock();
+    state.touching--;
+    state.changed.notify_all();
+    guard.release();
 }
 
 Allocation *holding(uintptr_t address, size_t bytes) {
@@ -67,30 +94,35 @@ static void run_stream(std::shared_ptr<Stream> stream) {
         Operation operation = std::move(stream->queue.front());
         stream->queue.pop_front();
         stream->is_busy = true;
-        // A device that is lost does nothing more: what is queued goes unseen.
-        if (state.lost == 0) {
-            if (state.delay_us > 0) {
-                guard.unlock();
-                usleep(state.delay_us);
-                guard.lock();
-            }
+        if (!stream->is_dead && state.delay_us > 0) {
+            guard.unlock();
+            usleep(state.delay_us);
+            guard.lock();
+        }
+        if (!stream->is_dead) {
             int code = operation.run();
-            if (code != SUCCESS && state.lost == 0) {
+            if (code != SUCCESS && !stream->is_dead) {
                 misuse(std::string(operation.name) + " failed on the device", code);
-                state.lost = code;
+                lose(guard, code);
             }
         }
         stream->is_busy = false;
         state.changed.notify_all();
     }
-    state.running_streams--;
+    for (auto &other : state.running) {
+        if (other == stream) {
+            std::swap(other, state.running.back());
+            state.running.pop_back();
+            break;
+        }
+    }
     state.changed.notify_all();
 }
 
 std::shared_ptr<Stream> start_stream(Context *context) {
     auto stream = std::make_shared<Stream>();
     stream->context = context;
-    state.running_streams++;
+    state.running.push_back(stream);
     std::thread(run_stream, stream).detach();
     return stream;
 }
@@ -126,10 +158,10 @@ int enqueue(void *handle, const char *name, std::function<int()> run) {
 
 extern "C" {
 
-// The call of that name with that number, counted from now on, fails with `code`.
+// The call of that name with that number, counted from now on, fails with `code`; with 0 all of them do.
 void fake_fail(const char *name, uint64_t call, int code) {
     Guard guard(state.lock);
-    state.failures[name] = {state.calls[name] + call, code};
+    state.failures[name] = {call == 0 ? 0 : state.calls[name] + call, code};
 }
 
 uint64_t fake_calls(const char *name) {
@@ -139,8 +171,7 @@ uint64_t fake_calls(const char *name) {
 
 void fake_lose(int code) {
     Guard guard(state.lock);
-    state.lost = code;
-    state.changed.notify_all();
+    lose(guard, code);
 }
 
 // While it is held, no stream does anything.
@@ -214,7 +245,7 @@ size_t fake_left(char *out, size_t bytes) {
     Guard guard(state.lock);
     state.changed.wait_for(guard, std::chrono::seconds(10), [] {
         size_t open = state.streams.size() + state.default_streams.size();
-        return (size_t)state.running_streams <= open;
+        return state.running.size() <= open;
     });
     std::string text;
     size_t count = 0;
@@ -245,14 +276,11 @@ size_t fake_left(char *out, size_t bytes) {
 // Drops what calls that failed have left, as the end of a process would. A thread of a stream ends by itself.
 void fake_sweep() {
     Guard guard(state.lock);
-    for (auto &[handle, stream] : state.streams) {
-        stream->queue.clear();
+    for (auto &stream : state.running) {
+        stream->is_dead = true;
         close_stream(stream);
     }
-    for (auto &[context, stream] : state.default_streams) {
-        stream->queue.clear();
-        close_stream(stream);
-    }
+    state.changed.wait(guard, [] { return state.touching == 0; });
     state.streams.clear();
     state.default_streams.clear();
     state.events.clear();

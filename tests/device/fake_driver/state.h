@@ -65,6 +65,8 @@ struct Stream {
     Context *context;
     std::deque<Operation> queue;
     bool is_busy = false;
+    // What is queued on a device that was lost is never done.
+    bool is_dead = false;
     bool is_closing = false;
     bool was_destroyed = false;
 };
@@ -93,7 +95,9 @@ struct State {
     std::map<std::string, uint64_t> calls;
     std::map<std::string, Failure> failures;
     std::vector<std::string> misuse;
-    int running_streams = 0;
+    std::vector<std::shared_ptr<Stream>> running;
+    // How many threads of streams touch memory, without the lock.
+    int touching = 0;
     int batches = 0;
     int launches = 0;
     int copies = 0;
@@ -111,6 +115,14 @@ using Guard = std::unique_lock<std::mutex>;
 // What every call begins with: counts it, and says how it has to fail.
 int begin(const char *name, bool needs_context);
 int misuse(const std::string &what, int code);
+// From now on nothing works, and nothing is under way. With the lock.
+void lose(Guard &guard, int code);
+// While memory is touched, without the lock.
+struct Touching {
+    Guard guard;
+    Touching();
+    ~Touching();
+};
 
 // The allocation that holds all of these bytes, or null. With the lock.
 Allocation *holding(uintptr_t address, size_t bytes);
