@@ -199,7 +199,7 @@ fn a_callers_context_stays_his() {
 #[ignore = "runs in a child, on the fake driver"]
 fn inside_contexts() {
     let Some(fake) = fake() else { return };
-    lmcache::device::cuda::probe().unwrap();
+    lmcache::device::cuda::probe().expect("the fake driver");
     let (mut own, mut popped) = (std::ptr::null_mut(), std::ptr::null_mut());
     assert_eq!((fake.retain(&raw mut own, 1), fake.push(own)), (0, 0));
     let device = fake.device(CudaOptions::default());

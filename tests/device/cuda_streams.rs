@@ -167,7 +167,7 @@ const PAGE_BYTES: usize = 1 << 16;
 
 impl<'a> Engine<'a> {
     fn new(fake: &'a Fake) -> Self {
-        lmcache::device::cuda::probe().unwrap();
+        lmcache::device::cuda::probe().expect("the fake driver");
         let (mut context, mut stream, mut memory) =
             (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
         assert_eq!(fake.retain(&raw mut context, 0), 0);

@@ -203,17 +203,17 @@ functions! {
 impl Fake {
     /// Lets the `call`th call from now on fail.
     pub(crate) fn fail(&self, name: &str, call: u64, code: i32) {
-        self.fail_raw(CString::new(name).unwrap().as_ptr(), call, code);
+        self.fail_raw(CString::new(name).expect("a name").as_ptr(), call, code);
     }
 
     pub(crate) fn calls(&self, name: &str) -> u64 {
-        self.calls_raw(CString::new(name).unwrap().as_ptr())
+        self.calls_raw(CString::new(name).expect("a name").as_ptr())
     }
 
     fn words(fill: impl FnOnce(*mut c_char, usize)) -> String {
         let mut text = vec![0_u8; 4_096];
         fill(text.as_mut_ptr().cast(), text.len());
-        let end = text.iter().position(|byte| *byte == 0).unwrap();
+        let end = text.iter().position(|byte| *byte == 0).expect("a NUL");
         String::from_utf8_lossy(&text[..end]).into_owned()
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lmcache::device::cuda::functions::REQUIRED_FUNCTIONS;
 use lmcache::device::cuda::probe::{MIN_DRIVER_VERSION, ask};
 use lmcache::device::cuda::{Driver, NoDevice, NoDeviceReason};
 
@@ -17,10 +18,12 @@ impl Stubs {
     /// A library with these definitions; `None`, and a line on stderr, where there is no C compiler.
     fn compiled(&self, name: &str, definitions: &[&str]) -> Option<PathBuf> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/device/data/cuda.c");
+        let rest = self.0.path().join("rest.c");
+        std::fs::write(&rest, rest_of_the_driver()).expect("a file");
         let library = self.0.path().join(format!("lib{name}.so"));
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-Wall", "-Werror"]).args(definitions);
-        match compiler.arg("-o").arg(&library).arg(&source).output() {
+        match compiler.arg("-o").arg(&library).arg(&source).arg(&rest).output() {
             Ok(output) => {
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 Some(library)
@@ -31,6 +34,15 @@ impl Stubs {
             }
         }
     }
+}
+
+/// What is looked up and not called: functions that are there, each but for the one that is told to be missing.
+fn rest_of_the_driver() -> String {
+    let called = ["cuInit", "cuDriverGetVersion", "cuDeviceGetCount"];
+    let rest = REQUIRED_FUNCTIONS.iter().filter(|name| !called.contains(name));
+    let function = |name: &&str| format!("#ifndef NO_{name}\nint {name}(void) {{ return 999; }}\n#endif\n");
+    let functions: String = rest.map(function).collect();
+    format!("#ifndef EMPTY\n{functions}#endif\nint rest;\n")
 }
 
 fn ask_for(library: &Path) -> Result<Driver, NoDevice> {
@@ -67,6 +79,16 @@ fn whatever_is_wrong_with_a_driver_is_told_and_no_panic() {
         assert_eq!(none.reason, reason);
         // Both forms can be printed, which is what fails elsewhere.
         assert!(format!("{none} {none:?}").contains(&format!("lib{name}.so")), "{none}");
+    }
+}
+
+#[test]
+fn a_driver_that_lacks_any_function_is_none() {
+    let stubs = Stubs::new();
+    let called = ["cuInit", "cuDriverGetVersion", "cuDeviceGetCount"];
+    for name in REQUIRED_FUNCTIONS.iter().filter(|name| !called.contains(name)) {
+        let Some(library) = stubs.compiled(&format!("no-{name}"), &[&format!("-DNO_{name}")]) else { return };
+        assert_eq!(ask_for(&library).unwrap_err().reason, NoDeviceReason::MissingFunction(name));
     }
 }
 
