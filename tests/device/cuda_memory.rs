@@ -211,6 +211,40 @@ fn inside_contexts() {
 }
 
 #[test]
+fn a_graph_that_the_engine_captures_is_not_disturbed() {
+    fake::run_inside("cuda_memory::inside_capture", Variant::Plain);
+}
+
+#[test]
+#[ignore = "runs in a child, on the fake driver"]
+fn inside_capture() {
+    let Some(fake) = fake() else { return };
+    let device = fake.device(options(KERNEL));
+    fake.capture(1);
+    let cache = device.allocate(8).unwrap();
+    cache.write(0, b"12345678").unwrap();
+    let hosts = [
+        Arc::new(RegisteredMemory::new(&device, &HostMemoryOptions::new(8)).unwrap()) as Arc<dyn HostSide>,
+        Arc::new(memory_of(b"abcdefgh")),
+    ];
+    let stream = device.open_stream().unwrap();
+    for host in hosts {
+        let mut plan = Plan::default();
+        plan.push(Run { device_offset: cache.address(), host_offset: 0, len_bytes: 8 }).unwrap();
+        let (done, pending) = pending();
+        let transfer = Transfer { plan: Arc::new(plan), direction: Direction::DeviceToHost, host };
+        stream.submit(transfer, done);
+        stream.wait_for(&stream.record().unwrap()).unwrap();
+        pending.wait(PATIENCE).unwrap().unwrap();
+    }
+    drop((stream, cache, device));
+    fake.assert_clean("after a capture");
+    // The thread has it with captures as it had.
+    let mut mode = 0;
+    assert_eq!((fake.exchange_capture_mode(&raw mut mode), mode), (0, 0));
+}
+
+#[test]
 fn a_device_that_does_not_exist_is_told() {
     fake::run_inside("cuda_memory::inside_ordinals", Variant::Plain);
 }

@@ -175,6 +175,8 @@ functions! {
     calls_raw as "fake_calls"(name: *const c_char) -> u64;
     lose as "fake_lose"(code: c_int) -> ();
     hold as "fake_hold"(is_held: c_int) -> ();
+    capture as "fake_capture"(is_capturing: c_int) -> ();
+    exchange_capture_mode as "cuThreadExchangeStreamCaptureMode"(mode: *mut c_int) -> c_int;
     delay as "fake_delay"(us: c_int) -> ();
     newest_ptx as "fake_newest_ptx"(version: c_int) -> ();
     can_use_host_pointer as "fake_can_use_host_pointer"(can: c_int) -> ();

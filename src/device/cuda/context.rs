@@ -7,7 +7,9 @@
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
-use cudarc::driver::sys::{self, CUcontext, CUdevice, CUdevice_attribute_enum as Attribute};
+use cudarc::driver::sys::{
+    self, CUcontext, CUdevice, CUdevice_attribute_enum as Attribute, CUstreamCaptureMode_enum as CaptureMode,
+};
 
 use super::driver::Driver;
 use super::failure::Failure;
@@ -96,7 +98,14 @@ impl Context {
     pub(super) fn enter(&self) -> Result<Entered<'_>, Failure> {
         // SAFETY: the context is held.
         unsafe { call!(cuCtxPushCurrent_v2(self.handle)) }.map_err(|failure| self.note(failure))?;
-        Ok(Entered { context: self, _of_thread: PhantomData })
+        let mut mode = CaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        // SAFETY: the driver reads and writes one mode.
+        let exchanged = unsafe { call!(cuThreadExchangeStreamCaptureMode(&raw mut mode)) };
+        // From here on, the context is put away whatever happens.
+        let before = exchanged.is_ok().then_some(mode);
+        let entered = Entered { context: self, before, _of_thread: PhantomData };
+        entered.outcome(exchanged)?;
+        Ok(entered)
     }
 
     /// As [`Context::enter`], to give something back: it is tried twice, because what cannot be given back stays taken for the
@@ -171,9 +180,14 @@ fn attribute(device: CUdevice, attribute: Attribute) -> Result<i32, Failure> {
 }
 
 /// The context is the calling thread's. It is put away when this is dropped, by the same thread.
+///
+/// Meanwhile calls of the thread disturb no graph that the engine captures on whatever thread: without saying so, nearly any call
+/// here would end the capture in failure.
 #[derive(Debug)]
 pub(super) struct Entered<'a> {
     context: &'a Context,
+    /// How the thread had it with captures before.
+    before: Option<CaptureMode>,
     _of_thread: PhantomData<*mut ()>,
 }
 
@@ -186,6 +200,10 @@ impl Entered<'_> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        if let Some(mut mode) = self.before {
+            // SAFETY: the driver reads and writes one mode.
+            let _ = unsafe { call!(cuThreadExchangeStreamCaptureMode(&raw mut mode)) };
+        }
         let mut popped = std::ptr::null_mut();
         // SAFETY: the driver writes one handle. What was pushed by `enter` is on top, since the guards of a thread nest.
         let _ = unsafe { call!(cuCtxPopCurrent_v2(&raw mut popped)) };

@@ -9,6 +9,9 @@ use super::batch::Batch;
 use super::functions::REQUIRED_FUNCTIONS;
 use super::no_device::{NoDevice, NoDeviceReason};
 
+/// The driver's library, as its installer names it.
+const USUAL_NAME: &str = "libcuda.so.1";
+
 /// `CUDA_SUCCESS`.
 const SUCCESS: c_int = 0;
 
@@ -73,7 +76,7 @@ impl Driver {
 impl Library {
     /// The first of `names` that can be loaded.
     pub(super) fn open(names: &[impl AsRef<str>]) -> Result<Self, NoDevice> {
-        let mut refusals = Vec::new();
+        let mut refusals: Vec<String> = Vec::new();
         for name in names.iter().map(AsRef::as_ref) {
             // SAFETY: loading runs the library's initialisers. Who names another library than NVIDIA's, or puts one in its
             // place, vouches for it.
@@ -82,9 +85,7 @@ impl Library {
                 Err(error) => refusals.push(words(&error)),
             }
         }
-        let names: Vec<_> = names.iter().map(AsRef::as_ref).collect();
-        let detail = Some(refusals.join("; "));
-        Err(NoDevice { detail, ..NoDevice::new(NoDeviceReason::NoLibrary, &names.join(", ")) })
+        Err(not_found(names.iter().map(AsRef::as_ref).zip(refusals)))
     }
 
     fn of(code: libloading::Library, name: &str) -> Result<Self, NoDevice> {
@@ -143,6 +144,18 @@ impl Started {
             code => Err(self.none(NoDeviceReason::CallFailed { function: name, code })),
         }
     }
+}
+
+/// Nothing of these names could be loaded, for these reasons. Of many names, what the driver's installer calls it is told of, not all.
+fn not_found<'a>(refused: impl Iterator<Item = (&'a str, String)>) -> NoDevice {
+    let mut refused: Vec<_> = refused.collect();
+    let is_usual = |name: &str| name == USUAL_NAME;
+    if refused.iter().any(|(name, _)| is_usual(name)) {
+        refused.retain(|(name, _)| is_usual(name));
+    }
+    let (names, reasons): (Vec<_>, Vec<_>) = refused.into_iter().unzip();
+    let none = NoDevice::new(NoDeviceReason::NoLibrary, &names.join(", "));
+    NoDevice { detail: Some(reasons.join("; ")), ..none }
 }
 
 /// The function of that name, of the library that was found under `library`.

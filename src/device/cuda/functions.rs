@@ -13,6 +13,7 @@ pub const REQUIRED_FUNCTIONS: &[&str] = &[
     "cuDevicePrimaryCtxRelease_v2",
     "cuCtxPushCurrent_v2",
     "cuCtxPopCurrent_v2",
+    "cuThreadExchangeStreamCaptureMode",
     "cuMemAlloc_v2",
     "cuMemFree_v2",
     "cuMemHostAlloc",

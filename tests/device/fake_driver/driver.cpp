@@ -116,6 +116,13 @@ int cuCtxPopCurrent_v2(void **context) {
     return SUCCESS;
 }
 
+int cuThreadExchangeStreamCaptureMode(int *mode) {
+    CALL(false);
+    if (*mode < 0 || *mode > 2) return INVALID_VALUE;
+    std::swap(*mode, capture_mode);
+    return SUCCESS;
+}
+
 int cuMemAlloc_v2(uintptr_t *address, size_t bytes) {
     CALL(true);
     if (bytes == 0) return INVALID_VALUE;

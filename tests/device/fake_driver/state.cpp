@@ -9,6 +9,7 @@
 State &state = *new State;
 thread_local std::vector<Context *> current;
 thread_local bool is_in_host_function = false;
+thread_local int capture_mode = 0;
 
 int misuse(const std::string &what, int code) {
     state.misuse.push_back(what);
@@ -38,6 +39,9 @@ int begin(const char *name, bool needs_context) {
     }
     if (current.empty()) {
         return misuse(std::string(name) + " was called without a context", INVALID_CONTEXT);
+    }
+    if (state.is_capturing && capture_mode != 2 && state.lost == 0) {
+        return misuse(std::string(name) + " ended the capture of a graph", CAPTURE_UNSUPPORTED);
     }
     return state.lost;
 }
@@ -174,6 +178,12 @@ void fake_lose(int code) {
     lose(guard, code);
 }
 
+// While an engine captures a graph, in the mode that PyTorch takes.
+void fake_capture(int is_capturing) {
+    Guard guard(state.lock);
+    state.is_capturing = is_capturing != 0;
+}
+
 // While it is held, no stream does anything.
 void fake_hold(int is_held) {
     Guard guard(state.lock);
@@ -219,7 +229,7 @@ void fake_reset() {
     state.launches = state.copies = state.batches = 0;
     state.newest_ptx = 999;
     state.can_use_host_pointer = 1;
-    state.is_held = false;
+    state.is_held = state.is_capturing = false;
     state.changed.notify_all();
 }
 

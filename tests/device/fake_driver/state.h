@@ -30,6 +30,7 @@ enum Code {
     ALREADY_REGISTERED = 712,
     NOT_REGISTERED = 713,
     NOT_PERMITTED = 800,
+    CAPTURE_UNSUPPORTED = 900,
 };
 
 enum class Kind { device, host, registered, ipc };
@@ -83,6 +84,8 @@ struct State {
     bool is_started = false;
     int lost = 0;
     bool is_held = false;
+    // Whether an engine captures a graph, so that nobody may call what could be a part of it.
+    bool is_capturing = false;
     int delay_us = 0;
     int newest_ptx = 999;
     int can_use_host_pointer = 1;
@@ -109,6 +112,8 @@ extern State &state;
 // The thread's contexts, the current one last; and whether the thread is in a function of the host, in which no call is allowed.
 extern thread_local std::vector<Context *> current;
 extern thread_local bool is_in_host_function;
+// How the thread has it with captures of others: 0 it is a part of them, 2 it is not.
+extern thread_local int capture_mode;
 
 using Guard = std::unique_lock<std::mutex>;
 
