@@ -34,7 +34,7 @@ export LMCACHE_GPU=1
 
 for mode in mixed engine kernel "engine, unregistered" "kernel, unregistered" "kernel, in two parts"; do
   echo "== every layout: $mode"
-  LMCACHE_FAKE_MODE=$mode "$tests" --test-threads=1 reference:: lmcache:: | grep '^test result'
+  LMCACHE_FAKE_MODE=$mode "$tests" --test-threads=1 reference:: lmcache:: planes:: | grep '^test result'
 done
 echo "== streams, two processes"
 "$bench" check ipc
@@ -44,7 +44,7 @@ elif command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     echo "== memory checker: $tool"
     LMCACHE_FAKE_MODE=kernel compute-sanitizer --tool "$tool" --error-exitcode 1 \
-      "$tests" --test-threads=1 lmcache:: | tail -n 3
+      "$tests" --test-threads=1 lmcache:: planes:: | tail -n 3
     compute-sanitizer --tool "$tool" --error-exitcode 1 "$bench" --test check | tail -n 3
   done
 else

@@ -103,7 +103,6 @@ pub trait Stream: std::fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineStream {
     /// The driver's.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "no device has streams of an engine's"))]
     pub(super) handle: usize,
 }
 
@@ -121,6 +120,7 @@ pub struct Event {
     pub(super) device: u64,
     pub(super) is_reached: Arc<AtomicBool>,
     /// What the device's driver has for it, where it has something.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "no driver has something"))]
     pub(super) native: Option<Arc<dyn Any + Send + Sync>>,
 }
 

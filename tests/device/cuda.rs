@@ -148,8 +148,10 @@ impl Memory for Front {
 fn reference_cases(mode: &str, variant: Variant) {
     let Some(mut child) = fake::child(variant) else { return };
     // All of them, but for the test that runs no transfer.
-    child.args(["reference::", "lmcache::", "--skip", "whatever_an_engine_passes"]).env(MODE, mode);
-    fake::check(&mut child, 4);
+    child
+        .args(["reference::", "lmcache::", "planes::", "--skip", "whatever_an_engine_passes"])
+        .env(MODE, mode);
+    fake::check(&mut child, 7);
 }
 
 #[test]

@@ -1,72 +1,20 @@
-//! Order, completion and loss on a CUDA device, on the fake driver, whose streams are threads.
+//! Order and completion on a CUDA device, on the fake driver, whose streams are threads.
 #![allow(unsafe_code, reason = "an engine's streams are raw")]
 
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
+use lmcache::device::cuda::CudaOptions;
 use lmcache::device::cuda::device::MAX_STREAMS;
 use lmcache::device::cuda::lane::MAX_QUEUED;
-use lmcache::device::cuda::{CudaOptions, DeviceMemory, RegisteredMemory};
-use lmcache::device::{
-    Device, Direction, Done, EngineStream, HostMemory, HostMemoryOptions, HostSide, Memory, Plan, Run,
-    Stream, Transfer, pending,
-};
+use lmcache::device::{Device, Done, EngineStream, HostSide, Memory, Stream, Transfer, pending};
 use lmcache::error::ErrorKind;
 
 use crate::cases::{bytes_of, memory_of};
 use crate::cuda::{ENGINE, KERNEL, PATIENCE, options};
+use crate::cuda_support::{Log, RETRIEVE, STORE, plan, registered, transfer};
 use crate::fake::{self, Fake, Variant, fake};
-
-fn plan(cache: &DeviceMemory, runs: &[(u64, u64, u64)]) -> Arc<Plan> {
-    let mut plan = Plan::default();
-    for (at, host_offset, len_bytes) in runs {
-        let run =
-            Run { device_offset: cache.address() + at, host_offset: *host_offset, len_bytes: *len_bytes };
-        plan.push(run).expect("a run");
-    }
-    Arc::new(plan)
-}
-
-fn transfer(plan: &Arc<Plan>, direction: Direction, host: &Arc<impl HostSide + 'static>) -> Transfer {
-    Transfer { plan: Arc::clone(plan), direction, host: host.clone() }
-}
-
-use Direction::{DeviceToHost as STORE, HostToDevice as RETRIEVE};
-
-/// Notes names in the order in which their transfers are over.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-impl Log {
-    fn done(&self, name: &str) -> Done {
-        let (log, name) = (self.clone(), name.to_owned());
-        Done::new(move |outcome| {
-            let how = outcome.map_or_else(|error| format!("{:?}", error.kind()), |_| "ok".to_owned());
-            log.0.lock().expect("no panic").push(format!("{name} {how}"));
-        })
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.lock().expect("no panic").clone()
-    }
-
-    /// The names, when there are as many.
-    fn wait(&self, count: usize) -> Vec<String> {
-        let deadline_ns = lmcache::clock::monotonic_ns() + PATIENCE.as_nanos() as u64;
-        while self.names().len() < count {
-            assert!(lmcache::clock::monotonic_ns() < deadline_ns, "{:?}", self.names());
-            std::thread::yield_now();
-        }
-        self.names()
-    }
-}
-
-fn registered(device: &lmcache::device::cuda::CudaDevice, bytes: &[u8]) -> Arc<RegisteredMemory> {
-    let host = RegisteredMemory::new(device, &HostMemoryOptions::new(bytes.len() as u64)).expect("memory");
-    host.write(0, bytes).expect("as many bytes");
-    Arc::new(host)
-}
 
 #[test]
 fn a_stream_keeps_its_order_and_nobody_waits() {
@@ -386,109 +334,4 @@ fn inside_completions() {
     drop((stream, cache));
     // The thread of the device ends by itself.
     fake.assert_clean_soon("after completions");
-}
-
-#[test]
-fn a_lost_device_tells_everybody_and_leaves_what_is_in_l1() {
-    fake::run_inside("cuda_streams::inside_loss", Variant::Plain);
-}
-
-#[test]
-#[ignore = "runs in a child, on the fake driver"]
-fn inside_loss() {
-    let Some(fake) = fake() else { return };
-    for crossover in [KERNEL, ENGINE] {
-        let device = fake.device(options(crossover));
-        let cache = device.allocate(8).unwrap();
-        let (known, plain) = (registered(&device, b"as it wa"), Arc::new(memory_of(b"as it wa")));
-        let (stream, other) = (device.open_stream().unwrap(), device.open_stream().unwrap());
-        let log = Log::default();
-        let whole = plan(&cache, &[(0, 0, 8)]);
-        fake.hold(1);
-        stream.submit(transfer(&whole, STORE, &known), log.done("queued"));
-        stream.submit(transfer(&whole, STORE, &plain), log.done("queued"));
-        let event = stream.record().unwrap();
-        other.wait_for(&event).unwrap();
-        other.submit(transfer(&whole, STORE, &plain), log.done("queued"));
-        fake.lose(719);
-        // Nobody calls the thread: it looks by itself.
-        assert_eq!(log.wait(3), vec!["queued Io"; 3]);
-        let lost = device.lost().unwrap();
-        assert!(
-            lost.to_string().starts_with("the device is lost (function cuEventQuery, code 719 launch failed"),
-            "{lost}"
-        );
-        assert!(lost.hint().is_some());
-        fake.hold(0);
-        stream.submit(transfer(&whole, STORE, &known), log.done("later"));
-        assert_eq!(log.names()[3..], ["later Io"]);
-        for error in
-            [stream.record().unwrap_err(), device.open_stream().unwrap_err(), device.allocate(1).unwrap_err()]
-        {
-            assert!(
-                error.kind() == ErrorKind::Io && error.to_string().starts_with("the device is lost"),
-                "{error}"
-            );
-        }
-        let mut bytes = [0; 8];
-        assert!(cache.read(0, &mut bytes).is_err() && cache.write(0, &bytes).is_err());
-        assert!(event.is_reached());
-        assert_eq!((bytes_of(&*known), bytes_of(&*plain)), (b"as it wa".to_vec(), b"as it wa".to_vec()));
-        assert_eq!(Arc::strong_count(&plain), 1, "memory of L1 is held by nobody");
-        drop((stream, other, cache, known, event, device));
-        fake.assert_clean("after a loss");
-        fake.sweep();
-        fake.reset();
-    }
-    // A driver that works again, as after a restart, is used again.
-    drop(fake.device(CudaOptions::default()));
-    fake.assert_clean("at the end");
-}
-
-/// At whatever moment a device is lost, everybody is told once.
-#[test]
-fn a_device_may_be_lost_at_any_moment() {
-    fake::run_inside("cuda_streams::inside_moments", Variant::Plain);
-}
-
-#[test]
-#[ignore = "runs in a child, on the fake driver"]
-fn inside_moments() {
-    let Some(fake) = fake() else { return };
-    for moment in 0..60 {
-        let device = fake.device(options(if moment % 2 == 0 { KERNEL } else { ENGINE }));
-        let cache = device.allocate(200_000).unwrap();
-        let host = Arc::new(HostMemory::new(&HostMemoryOptions::new(200_000)).unwrap());
-        let stream = device.open_stream().unwrap();
-        let told = Arc::new(AtomicU64::new(0));
-        fake.delay(50);
-        let losing = std::thread::scope(|scope| {
-            let losing = scope.spawn(|| {
-                let until_ns = lmcache::clock::monotonic_ns() + moment * 100_000;
-                while lmcache::clock::monotonic_ns() < until_ns {
-                    std::hint::spin_loop();
-                }
-                fake.lose(700);
-            });
-            let runs = plan(&cache, &[(0, 0, 70_000), (80_000, 100_000, 70_000)]);
-            for _ in 0..20 {
-                let told = Arc::clone(&told);
-                let done = Done::new(move |outcome| {
-                    assert!(
-                        outcome.is_ok() || outcome.is_err_and(|error| error.to_string().contains("lost"))
-                    );
-                    told.fetch_add(1, Ordering::SeqCst);
-                });
-                stream.submit(transfer(&runs, STORE, &host), done);
-            }
-            losing.join()
-        });
-        losing.unwrap();
-        drop((stream, device, cache));
-        assert_eq!(told.load(Ordering::SeqCst), 20, "at {moment}");
-        assert_eq!(Arc::strong_count(&host), 1);
-        fake.assert_clean("after a moment");
-        fake.sweep();
-        fake.reset();
-    }
 }
