@@ -96,18 +96,13 @@ pub(crate) fn bytes_of(memory: &dyn Memory) -> Vec<u8> {
     bytes
 }
 
-/// Runs `plan` on a device with these bytes: the reference, or a CUDA device, in a child on the fake driver or for `tests/gpu.sh`. Returns the bytes of both
-/// sides after it, and what was moved.
+/// Runs `plan` on a device with these bytes. Returns the bytes of both sides after it, and what was moved.
 pub(crate) fn run(
     plan: &Plan,
     direction: Direction,
     device: &[u8],
     host: &[u8],
 ) -> (Vec<u8>, Vec<u8>, Moved) {
-    #[cfg(feature = "cuda")]
-    if crate::fake::is_inside() || crate::cuda::is_on_gpu() {
-        return crate::cuda::run(plan, direction, device, host);
-    }
     let (device, host) = (HostDevice::new(memory_of(device)), Arc::new(memory_of(host)));
     let stream = device.open_stream().expect("a stream");
     let (done, pending) = pending();

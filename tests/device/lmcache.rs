@@ -3,7 +3,8 @@
 use lmcache::device::{Direction, EngineKvFormat, PageBufferShape};
 use sha2::{Digest, Sha256};
 
-use crate::cases::{Case, run};
+use crate::cases::Case;
+use crate::run::run;
 
 const RECORDED: &str = include_str!("../fixtures/device/lmcache-0.5.6.tsv");
 

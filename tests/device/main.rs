@@ -21,4 +21,5 @@ mod lmcache;
 mod planes;
 mod probe;
 mod reference;
+mod run;
 mod streams;

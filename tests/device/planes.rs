@@ -6,7 +6,8 @@ use lmcache::device::{
 };
 use proptest::prelude::*;
 
-use crate::cases::{GAP_BYTES, run};
+use crate::cases::GAP_BYTES;
+use crate::run::{case_count, run};
 
 /// A cache, its block table and how its objects are made.
 #[derive(Clone, Debug)]
@@ -119,7 +120,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: case_count(300), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_part_of_a_row_goes_behind_the_one_before_it_and_back(case in case(), seed: u64) {

@@ -4,7 +4,8 @@
 use lmcache::device::{Direction, EngineKvFormat as F, PageBufferShape};
 use proptest::prelude::*;
 
-use crate::cases::{Case, run};
+use crate::cases::Case;
+use crate::run::{case_count, run};
 
 /// A place in the numbers that count with these sizes, outermost first.
 fn at(places: &[(u64, u64)]) -> u64 {
@@ -140,7 +141,7 @@ fn case() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: case_count(400), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_plan_moves_each_byte_of_each_token_to_its_place_and_no_other(case in case(), seed: u64) {
