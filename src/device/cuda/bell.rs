@@ -52,7 +52,7 @@ impl LentBell {
         }
     }
 
-    /// What [`ring`] takes.
+    /// What [`ring()`] takes.
     pub(super) fn data(&self) -> *mut c_void {
         std::ptr::from_ref(self.0).cast_mut().cast()
     }

@@ -38,7 +38,7 @@ impl Gate {
         Arc::new(Self(Mutex::new(Some(piece))))
     }
 
-    /// What [`pass`] takes, as long as the gate is there.
+    /// What [`pass()`] takes, as long as the gate is there.
     pub(super) fn data(self: &Arc<Self>) -> *mut c_void {
         Arc::as_ptr(self).cast_mut().cast()
     }
