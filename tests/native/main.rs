@@ -9,4 +9,5 @@ mod repaired;
 mod round_trip;
 mod support;
 mod verified;
+mod stale_mode;
 mod written_over;

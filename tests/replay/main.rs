@@ -40,6 +40,7 @@ mod progress;
 mod real_traces;
 #[cfg(feature = "cli")]
 mod recorded;
+mod review;
 #[cfg(feature = "cli")]
 mod reported;
 mod several_l1s;
