@@ -300,7 +300,10 @@ fn inside_compiled() {
     let device = fake.device(CudaOptions::default());
     assert_eq!(device.kernel_origin(), &KernelOrigin::Nvrtc);
     assert!(fake.image().starts_with("// of the fake NVRTC"), "{}", fake.image());
-    drop(device);
+    // Once for all devices of a kind.
+    let second = CudaDevice::open(1).unwrap();
+    assert_eq!((second.kernel_origin(), fake::compilations()), (&KernelOrigin::Nvrtc, 1));
+    drop((device, second));
     fake.assert_clean("after a compilation");
 }
 

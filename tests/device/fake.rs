@@ -150,6 +150,17 @@ pub(crate) fn has_batch() -> bool {
     unsafe { library.get::<*const ()>(b"cuMemcpyBatchAsync") }.is_ok()
 }
 
+/// How many programs the fake NVRTC of this child has compiled.
+pub(crate) fn compilations() -> c_int {
+    let folder = std::env::var_os(FOLDER).expect("a child");
+    // SAFETY: a library of our own.
+    let library = unsafe { libloading::Library::new(Path::new(&folder).join("libnvrtc.so")) }.expect("NVRTC");
+    // SAFETY: the type is that of the function in tests/device/fake_driver.
+    let function = unsafe { library.get::<unsafe extern "C" fn() -> c_int>(b"fake_compilations") };
+    // SAFETY: it takes nothing.
+    unsafe { function.expect("a function of the fake")() }
+}
+
 /// In a child.
 pub(crate) fn is_inside() -> bool {
     std::env::var_os(FOLDER).is_some()

@@ -61,7 +61,7 @@ impl Kernel {
         let cannot = |failure| context.error(failure, "cannot load the kernel");
         let text = |text: &str| CString::new(text).map_err(|_| Error::invalid("a kernel with a NUL in it"));
         let most_blocks = context.facts().multiprocessors.saturating_mul(BLOCKS_PER_MULTIPROCESSOR);
-        let made = nvrtc::compile(&text(SOURCE)?, c"move_runs.cu", context.facts().capability);
+        let made = nvrtc::kernel(&text(SOURCE)?, c"move_runs.cu", context.facts().capability);
         // A compiler that is newer than the driver makes what the driver cannot read.
         let made = made.and_then(|ptx| {
             Module::load(context, &ptx, NAME)

@@ -4,15 +4,26 @@
 //! is no error: there is a kernel that was compiled ahead of time.
 #![expect(unsafe_code, reason = "functions of a shared library are called")]
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char};
 
 use cudarc::nvrtc::sys::{self, nvrtcProgram};
 
 use super::functions::NVRTC_FUNCTIONS;
-use crate::sync::OnceLock;
+use crate::sync::{Mutex, OnceLock, lock};
 
-/// The kernel compiled for devices of this capability (10 times the major number, and the minor one), or why not.
-pub(super) fn compile(source: &CStr, name: &CStr, capability: i32) -> Result<CString, String> {
+/// What came of compiling, by the capability of the device.
+type Compiled = HashMap<i32, Result<CString, String>>;
+
+/// The kernel compiled for devices of this capability (10 times the major number, and the minor one), or why not. It is compiled once in a
+/// process.
+pub(super) fn kernel(source: &CStr, name: &CStr, capability: i32) -> Result<CString, String> {
+    static COMPILED: OnceLock<Mutex<Compiled>> = OnceLock::new();
+    let mut compiled = lock(COMPILED.get_or_init(Mutex::default));
+    compiled.entry(capability).or_insert_with(|| compile(source, name, capability)).clone()
+}
+
+fn compile(source: &CStr, name: &CStr, capability: i32) -> Result<CString, String> {
     is_usable()?;
     let mut handle: nvrtcProgram = std::ptr::null_mut();
     let (text, none) = (source.as_ptr(), std::ptr::null());
