@@ -237,6 +237,11 @@ static inline int lmcache_is_recording(const volatile uint32_t *gate) { return *
 #define LMCACHE_MAX_DEVICE_TENSORS 8192
 
 /**
+ * Bytes of a handle by which a process exports memory of a device: `sizeof(cudaIpcMemHandle_t)`.
+ */
+#define LMCACHE_IPC_HANDLE_BYTES 64
+
+/**
  * Blocks of a table, at most.
  */
 #define LMCACHE_MAX_BLOCKS 16777216
@@ -623,6 +628,11 @@ typedef int32_t lmcache_status;
 typedef struct lmcache_device lmcache_device;
 
 /**
+ * Memory of a GPU that its device was told of: a tensor of this process or of another. Any number of threads may use it at once.
+ */
+typedef struct lmcache_device_memory lmcache_device_memory;
+
+/**
  * A stream of a device: transfers on it happen one after the other, those of two streams at the same time. Any number of threads may
  * use it at once.
  */
@@ -992,6 +1002,11 @@ typedef struct lmcache_storage_options {
    * The share of the objects whose life is measured, above 0 and at most 1; 0 for 0.01.
    */
   double metrics_sample_rate;
+  /**
+   * NULL, or a GPU that L1 is pinned by, so that it copies at full speed; the GPU stays open as long as the storage manager is. Of a device
+   * that is no GPU it is UNSUPPORTED.
+   */
+  const struct lmcache_device *pinned_by;
 } lmcache_storage_options;
 
 /**
@@ -3003,8 +3018,9 @@ lmcache_status lmcache_device_open_host(const struct lmcache_host_device_options
                                         struct lmcache_device **out);
 
 /**
- * Opens the CUDA device of that number, from 0. NO_DEVICE if there is no driver, one that does not work, or no device of it; the hint of
- * the error says what to do. UNSUPPORTED of a library that was built without CUDA: where there is a device, that is what this one says.
+ * Opens the CUDA device of that number, from 0, through its primary context, which it shares with the engine. NO_DEVICE if there is no
+ * driver, one that does not work, or no device that does, and the hint says what to do; INVALID_ARGUMENT if there are, and none has the number. UNSUPPORTED of a library that was built
+ * without CUDA, where there is a device.
  *
  * The caller promises:
  * `out` points to room for a handle.
@@ -3024,8 +3040,8 @@ lmcache_status lmcache_device_get_memory(const struct lmcache_device *device,
                                          uint64_t *bytes);
 
 /**
- * Gives a device back; NULL is fine. What is under way on its streams fails, as CLOSED; when this returns, no byte of its memory is
- * touched any more. Within a callback it is BUSY, since it waits for the device.
+ * Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED; a GPU is waited for, unless
+ * a storage manager that pins its L1 by it has use for it. When this returns, no byte of the host's own memory is touched any more. Within a callback it is BUSY, since it waits for the device.
  */
 lmcache_status lmcache_device_free(struct lmcache_device *device);
 
@@ -3076,6 +3092,65 @@ lmcache_status lmcache_paged_layout_object_bytes(const struct lmcache_paged_layo
  * Gives a paged layout back; transfers that are under way do without. NULL is fine.
  */
 lmcache_status lmcache_paged_layout_free(struct lmcache_paged_layout *layout);
+
+/**
+ * Tells a GPU of a tensor of the engine's in this process: `address` is its device pointer. INVALID_ARGUMENT if the driver has it for memory of
+ * the host or of another device; UNSUPPORTED of a device that is no GPU.
+ *
+ * The caller promises:
+ * The tensor stays until the memory was given back and all transfers are over that use it; `out` points to room for a handle.
+ */
+lmcache_status lmcache_device_adopt(const struct lmcache_device *device,
+                                    uint64_t address,
+                                    uint64_t len_bytes,
+                                    struct lmcache_device_memory **out);
+
+/**
+ * Tells a GPU of a tensor of another process, which exported the allocation that it is in (`cudaIpcGetMemHandle`): `offset` says where
+ * in the allocation it begins. It stays mapped until the memory was given back. UNSUPPORTED of a device that is no GPU.
+ *
+ * The caller promises:
+ * `handle` points to LMCACHE_IPC_HANDLE_BYTES bytes; `out` points to room for a handle.
+ */
+lmcache_status lmcache_device_open_ipc(const struct lmcache_device *device,
+                                       const uint8_t *handle,
+                                       uint64_t offset,
+                                       uint64_t len_bytes,
+                                       struct lmcache_device_memory **out);
+
+/**
+ * Where the memory lies, as a tensor of a paged cache: on a GPU, offsets are addresses of this process.
+ *
+ * The caller promises:
+ * `out` points to room for a tensor.
+ */
+lmcache_status lmcache_device_memory_get_tensor(const struct lmcache_device_memory *memory,
+                                                struct lmcache_device_tensor *out);
+
+/**
+ * Gives memory back; NULL is fine. Transfers that are under way hold it until they are over; later ones are refused.
+ */
+lmcache_status lmcache_device_memory_free(struct lmcache_device_memory *memory);
+
+/**
+ * Lets what is submitted from now on wait for all that the engine gave to its own stream so far: before a store, so that the pages are
+ * written when they are read. `engine_stream` is a `cudaStream_t`; NULL is the default stream. UNSUPPORTED of a device that is no GPU.
+ *
+ * The caller promises:
+ * `engine_stream` is a stream that exists, of the same GPU.
+ */
+lmcache_status lmcache_device_stream_wait_for_engine(const struct lmcache_device_stream *stream,
+                                                     void *engine_stream);
+
+/**
+ * Lets what the engine gives to its own stream from now on wait for all that was submitted so far: after a retrieve, so that the pages are
+ * there when they are read. Whether they are, the transfer alone tells. UNSUPPORTED of a device that is no GPU.
+ *
+ * The caller promises:
+ * As for `lmcache_device_stream_wait_for_engine`.
+ */
+lmcache_status lmcache_device_stream_let_engine_wait(const struct lmcache_device_stream *stream,
+                                                     void *engine_stream);
 
 /**
  * The name of what became of a key of a transfer, for instance "ALREADY_THERE", and "UNKNOWN" for a number that is none: static, never

@@ -2,6 +2,7 @@
 #ifndef LMCACHE_DEVICE_HPP
 #define LMCACHE_DEVICE_HPP
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -27,7 +28,7 @@ class device : public owned<lmcache_device, lmcache_device_free> {
         return check(lmcache_device_open_cuda(ordinal, out.out()));
     }
 
-    /* All of it, of a device in the memory of the host. */
+    /* All of it, of a device in the memory of the host. Of a GPU, see `device_memory`. */
     result<span<std::uint8_t>> memory() const {
         std::uint8_t *data = nullptr;
         std::uint64_t bytes = 0;
@@ -44,6 +45,27 @@ class device : public owned<lmcache_device, lmcache_device_free> {
     }
 };
 
+/* A tensor in the memory of a GPU, which transfers may use for as long as this is there. */
+class device_memory : public owned<lmcache_device_memory, lmcache_device_memory_free> {
+  public:
+    /* Of the engine's, in this process: it has to stay until this is gone and all transfers are over that use it. */
+    static lmcache_status adopt(device_memory &out, const device &of, std::uint64_t address, std::uint64_t bytes) {
+        return check(lmcache_device_adopt(of.get(), address, bytes, out.out()));
+    }
+    /* Of another process, which exported it by a cudaIpcMemHandle_t. */
+    static lmcache_status open_ipc(device_memory &out, const device &of, const std::array<std::uint8_t, LMCACHE_IPC_HANDLE_BYTES> &handle,
+                                   std::uint64_t offset, std::uint64_t bytes) {
+        return check(lmcache_device_open_ipc(of.get(), handle.data(), offset, bytes, out.out()));
+    }
+
+    /* For a paged layout. */
+    result<lmcache_device_tensor> tensor() const {
+        lmcache_device_tensor tensor{};
+        const lmcache_status status = lmcache_device_memory_get_tensor(get(), &tensor);
+        return detail::given(status, tensor);
+    }
+};
+
 /* A stream of a device. Any number of threads may use it at once; it may outlive its device. */
 class device_stream : public owned<lmcache_device_stream, lmcache_device_stream_free> {
   public:
@@ -55,6 +77,15 @@ class device_stream : public owned<lmcache_device_stream, lmcache_device_stream_
 #ifndef LMCACHE_NO_EXCEPTIONS
     explicit device_stream(const device &of) { open(*this, of); }
 #endif
+
+    /* Lets what is submitted from now on wait for what the engine gave to its own stream, a cudaStream_t. */
+    lmcache_status wait_for_engine(void *engine_stream) const {
+        return check(lmcache_device_stream_wait_for_engine(get(), engine_stream));
+    }
+    /* Lets what the engine gives to its own stream from now on wait for what was submitted. */
+    lmcache_status let_engine_wait(void *engine_stream) const {
+        return check(lmcache_device_stream_let_engine_wait(get(), engine_stream));
+    }
 };
 
 /* What a paged cache is; `tensors` are borrowed until it is made. */

@@ -67,7 +67,7 @@ fn sources_digest() -> u64 {
 }
 
 /// A folder with the libraries, built once; `None`, and a line on stderr, where there is no compiler.
-fn libraries(variant: Variant) -> Option<&'static Path> {
+pub(crate) fn libraries(variant: Variant) -> Option<&'static Path> {
     static PLAIN: OnceLock<Option<PathBuf>> = OnceLock::new();
     static NO_BATCH: OnceLock<Option<PathBuf>> = OnceLock::new();
     static NVRTC: OnceLock<[Option<PathBuf>; 3]> = OnceLock::new();

@@ -26,3 +26,13 @@ fn an_engine_in_cpp_stores_and_retrieves_pages_of_the_library() {
     }
     check_clean("device.cc", &[]);
 }
+
+/// On a driver of ours, which does on memory of the host what a GPU's does on its own.
+#[cfg(feature = "cuda")]
+#[test]
+fn an_engine_in_c_stores_and_retrieves_pages_of_a_gpu() {
+    let Some(folder) = crate::fake::libraries(crate::fake::Variant::Plain) else { return };
+    let host = Host::compile("device_cuda.c");
+    std::os::unix::fs::symlink(folder.join("libcuda.so"), host.folder().join("libcuda.so")).expect("a link");
+    assert_eq!(host.succeed(&[]), "stored and retrieved\n");
+}

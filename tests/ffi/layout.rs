@@ -67,7 +67,7 @@ fn in_rust() -> Vec<String> {
         lmcache_completion {
             struct_size, outcome, requested_keys, hit_keys, duration_ns, data_ready_ns, bytes,
         }
-        lmcache_storage_options { struct_size, with_metrics, config_json, metrics_sample_rate }
+        lmcache_storage_options { struct_size, with_metrics, config_json, metrics_sample_rate, pinned_by }
         lmcache_write_buffer { data, size_bytes, outcome, l1_manager }
         lmcache_read_buffer { data, size_bytes, outcome, l1_manager }
         lmcache_prefetch_result {

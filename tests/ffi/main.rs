@@ -8,6 +8,10 @@ mod common;
 mod compile;
 mod convert;
 mod device;
+#[cfg(feature = "cuda")]
+#[path = "../device/fake.rs"]
+#[allow(dead_code, reason = "another test binary uses the rest")]
+mod fake;
 mod guard;
 mod guide;
 mod interface;

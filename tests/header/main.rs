@@ -10,7 +10,7 @@ fn root() -> &'static Path {
 }
 
 /// The files of `src/ffi` that hosts see something of, in the order of the header.
-const FILES: [&str; 27] = [
+const FILES: [&str; 28] = [
     "version",
     "border/status",
     "border/last_error",
@@ -28,6 +28,7 @@ const FILES: [&str; 27] = [
     "device/memory",
     "device/stream",
     "device/paged",
+    "device/gpu",
     "storage/transfers",
     "reader/record",
     "reader/header",

@@ -2,7 +2,8 @@
 
 use std::ptr::NonNull;
 
-use crate::device::{Device, HostDevice, HostMemory, HostMemoryOptions, HostSide, cuda};
+use crate::device::{Device, HostDevice, HostMemory, HostMemoryOptions, HostSide, PageRegistrar, cuda};
+#[cfg(not(feature = "cuda"))]
 use crate::error::Error;
 use crate::ffi::border::args::{Growing, growing, output, reserved};
 use crate::ffi::border::boundary::{Failure, OK, guard};
@@ -11,6 +12,7 @@ use crate::ffi::callbacks;
 use crate::ffi::handles::{self, Kind, Object, Shared};
 use crate::os::copy::WORD_BYTES;
 use crate::os::region::Region;
+use crate::sync::Arc;
 
 /// A device: memory in which an engine's cache lies, and streams that move bytes between it and L1. Any number of threads may use it
 /// at once.
@@ -39,11 +41,40 @@ unsafe impl Growing for lmcache_host_device_options {
 }
 
 #[derive(Debug)]
-pub(super) struct OpenDevice(HostDevice);
+pub(in crate::ffi) enum OpenDevice {
+    Host(HostDevice),
+    #[cfg(feature = "cuda")]
+    Cuda(Arc<cuda::CudaDevice>),
+}
 
 impl OpenDevice {
     pub(super) fn device(&self) -> &dyn Device {
-        &self.0
+        match self {
+            Self::Host(device) => device,
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => &**device,
+        }
+    }
+
+    /// What tells it of memory of the host.
+    pub(in crate::ffi) fn registrar(&self) -> Result<Arc<dyn PageRegistrar>, Failure> {
+        match self {
+            Self::Host(_) => Err(Failure::misuse(
+                Status::LMCACHE_STATUS_UNSUPPORTED,
+                "a device in the memory of the host has no use for memory that is pinned",
+            )),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(device) => Ok(Arc::clone(device) as _),
+        }
+    }
+
+    /// Ends what is under way, of a device in the memory of the host. A GPU waits for it, when its last user is gone.
+    fn close(&self) {
+        match self {
+            Self::Host(device) => device.close(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => {}
+        }
     }
 }
 
@@ -89,13 +120,14 @@ pub unsafe extern "C" fn lmcache_device_open_host(
         // SAFETY: as above.
         let options = unsafe { growing(options, "options") }?;
         let device = HostDevice::with_thread(host_memory(&options)?)?;
-        out.write(handles::new(OpenDevice(device))?);
+        out.write(handles::new(OpenDevice::Host(device))?);
         OK
     })
 }
 
-/// Opens the CUDA device of that number, from 0. NO_DEVICE if there is no driver, one that does not work, or no device of it; the hint of
-/// the error says what to do. UNSUPPORTED of a library that was built without CUDA: where there is a device, that is what this one says.
+/// Opens the CUDA device of that number, from 0, through its primary context, which it shares with the engine. NO_DEVICE if there is no
+/// driver, one that does not work, or no device that does, and the hint says what to do; INVALID_ARGUMENT if there are, and none has the number. UNSUPPORTED of a library that was built
+/// without CUDA, where there is a device.
 ///
 /// # Safety
 /// `out` points to room for a handle.
@@ -103,14 +135,25 @@ pub unsafe extern "C" fn lmcache_device_open_host(
 pub unsafe extern "C" fn lmcache_device_open_cuda(ordinal: u32, out: *mut *mut lmcache_device) -> Status {
     guard(|| {
         // SAFETY: the caller's promise.
-        let _out = unsafe { output(out, "out") }?;
-        let driver = cuda::probe().map_err(|no_device| Failure::from(Error::from(no_device)))?;
-        Err(Error::unsupported("this build of the library moves no bytes to or from a GPU")
-            .with_context("device", ordinal)
-            .with_context("devices", driver.device_count())
-            .with_hint("open a device in the memory of the host (lmcache_device_open_host)")
-            .into())
+        let out = unsafe { output(out, "out") }?;
+        out.write(handles::new(open_cuda(ordinal)?)?);
+        OK
     })
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(ordinal: u32) -> Result<OpenDevice, Failure> {
+    Ok(OpenDevice::Cuda(cuda::CudaDevice::open(ordinal)?))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(ordinal: u32) -> Result<OpenDevice, Failure> {
+    let driver = cuda::probe().map_err(|no_device| Failure::from(Error::from(no_device)))?;
+    Err(Error::unsupported("this build of the library has no CUDA")
+        .with_context("device", ordinal)
+        .with_context("devices", driver.device_count())
+        .with_hint("build it with the feature cuda, or open a device in the memory of the host")
+        .into())
 }
 
 /// Where the memory of a device in the memory of the host begins, and how many bytes it has. Offsets of tensors count from there. It is
@@ -130,7 +173,7 @@ pub unsafe extern "C" fn lmcache_device_get_memory(
         // SAFETY: as above.
         let bytes = unsafe { output(bytes, "bytes") }?;
         handles::with::<OpenDevice, _>(device, |device| {
-            let memory = device.0.host_memory();
+            let memory = host_memory_of(device)?;
             data.write(memory.region().base().as_ptr());
             bytes.write(HostSide::len_bytes(memory));
             OK
@@ -138,14 +181,25 @@ pub unsafe extern "C" fn lmcache_device_get_memory(
     })
 }
 
-/// Gives a device back; NULL is fine. What is under way on its streams fails, as CLOSED; when this returns, no byte of its memory is
-/// touched any more. Within a callback it is BUSY, since it waits for the device.
+fn host_memory_of(device: &OpenDevice) -> Result<&HostMemory, Failure> {
+    match device {
+        OpenDevice::Host(device) => Ok(device.host_memory()),
+        #[cfg(feature = "cuda")]
+        OpenDevice::Cuda(_) => Err(Failure::misuse(
+            Status::LMCACHE_STATUS_UNSUPPORTED,
+            "the memory of this device is not the host's: its offsets are addresses",
+        )),
+    }
+}
+
+/// Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED; a GPU is waited for, unless
+/// a storage manager that pins its L1 by it has use for it. When this returns, no byte of the host's own memory is touched any more. Within a callback it is BUSY, since it waits for the device.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_device_free(device: *mut lmcache_device) -> Status {
     guard(|| {
         if !device.is_null() {
             callbacks::refuse_in_callback("freeing a device")?;
         }
-        handles::free_after::<OpenDevice, _>(device, |device| device.0.close())
+        handles::free_after::<OpenDevice, _>(device, OpenDevice::close)
     })
 }

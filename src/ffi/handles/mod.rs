@@ -36,6 +36,7 @@ pub(in crate::ffi) enum Kind {
     DeviceStream,
     PagedLayout,
     Transfer,
+    DeviceMemory,
 }
 
 /// What stands behind a kind of handle.

@@ -4,9 +4,11 @@ use std::ffi::c_char;
 
 use super::adapter::HostAdapters;
 use crate::capture;
+use crate::device::PageRegistrar;
 use crate::ffi::border::args::{Growing, flag, growing, output, string};
 use crate::ffi::border::boundary::{Failure, OK, guard};
 use crate::ffi::border::status::Status;
+use crate::ffi::device::memory::{OpenDevice, lmcache_device};
 use crate::ffi::handles::{self, Kind, Object, Shared};
 use crate::ffi::recorder::{Recorder, lmcache_recorder};
 use crate::ffi::{callbacks, log};
@@ -33,11 +35,14 @@ pub struct lmcache_storage_options {
     pub config_json: *const c_char,
     /// The share of the objects whose life is measured, above 0 and at most 1; 0 for 0.01.
     pub metrics_sample_rate: f64,
+    /// NULL, or a GPU that L1 is pinned by, so that it copies at full speed; the GPU stays open as long as the storage manager is. Of a device
+    /// that is no GPU it is UNSUPPORTED.
+    pub pinned_by: *const lmcache_device,
 }
 
 // SAFETY: numbers and a pointer; the first field is the size.
 unsafe impl Growing for lmcache_storage_options {
-    const SIZES: &'static [usize] = &[size_of::<Self>()];
+    const SIZES: &'static [usize] = &[24, size_of::<Self>()];
 }
 
 pub(in crate::ffi) struct Storage {
@@ -69,6 +74,15 @@ impl Drop for Storage {
     }
 }
 
+fn registrar(device: *const lmcache_device) -> Result<Arc<dyn PageRegistrar>, Failure> {
+    let mut found = None;
+    handles::with::<OpenDevice, _>(device, |device| {
+        found = Some(device.registrar()?);
+        OK
+    })?;
+    found.ok_or_else(|| Failure::null("pinned_by"))
+}
+
 fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Result<Storage, Failure> {
     let sample_rate = match options.metrics_sample_rate {
         0.0 => DEFAULT_SAMPLE_RATE,
@@ -80,9 +94,12 @@ fn new(options: &lmcache_storage_options, config: StorageManagerConfig) -> Resul
     };
     config.warnings().iter().for_each(|warning| log::say(warning));
     let adapters: Arc<HostAdapters> = Arc::default();
-    let builder = StorageManagerBuilder::new(config)
+    let mut builder = StorageManagerBuilder::new(config)
         .adapter_factory(HostAdapters::factory(&adapters))
         .pin_warning(Arc::new(log::say));
+    if !options.pinned_by.is_null() {
+        builder = builder.page_registrar(registrar(options.pinned_by)?);
+    }
     let manager = Arc::new(builder.build()?);
     if let Some(metrics) = &metrics {
         manager.attach_events(Arc::clone(metrics) as _)?;
