@@ -125,7 +125,13 @@ impl Stopwatch {
     /// Nanoseconds from `begun`, which [`Self::now`] said, to this moment.
     #[inline]
     pub fn since_ns(self, begun: u64) -> u64 {
-        let ticks = self.now().saturating_sub(begun);
+        self.between_ns(begun, self.now())
+    }
+
+    /// Nanoseconds from one moment to another, both of which [`Self::now`] said.
+    #[inline]
+    pub fn between_ns(self, begun: u64, ended: u64) -> u64 {
+        let ticks = ended.saturating_sub(begun);
         ((u128::from(ticks) * u128::from(self.multiplier)) >> 32) as u64
     }
 }

@@ -80,7 +80,7 @@ impl ReplayRun {
 /// Replays `source` against `targets`, and tells `observer` about every record. Each target has a worker, a thread of
 /// its own.
 ///
-/// Starts a decoder thread, besides; `observer` runs on the calling thread. Returns when every record
+/// Starts a decoder thread, besides, unless the only worker [decodes its calls itself](RecordSource::is_quick); `observer` runs on the calling thread. Returns when every record
 /// is done or `stop` is set.
 ///
 /// # Errors
@@ -270,6 +270,7 @@ impl Crew<'_> {
             run: WorkerRun::default(),
             origin_ns: 0,
             records_done: 0,
+            last_end: 0,
         }
     }
 }

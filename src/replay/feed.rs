@@ -3,7 +3,7 @@
 //! Records travel in batches, so that a hand-over between threads is paid once for many calls. A round of records
 //! is shared out among the workers, and handed over as a whole: whatever a call waits for was handed over in the same round or
 //! before, so no worker waits for what is not there yet. A worker sends a batch back when its calls are made: what
-//! comes next is written over them here, and nothing is freed on the schedule.
+//! comes next is written over them here, and what has no use is freed here and not on the schedule.
 
 use std::collections::VecDeque;
 
@@ -42,14 +42,18 @@ const LONGEST_NAP_NS: u64 = 50_000_000;
 /// as may be. What is decoded later is so while calls are due.
 const START_LEAD_NS: u64 = 20_000_000;
 
-/// So many records a decoder that shares its CPU with workers decodes before it lets them run: some 5 to 30 us of work. A worker that
+/// So many steps a decoder that shares its CPU with workers takes before it lets them run: some 5 to 30 us of work. A worker that
 /// waits for its time lets others run, and has to have the CPU back by then.
-const RECORDS_AT_A_TIME: usize = 16;
+const STEPS_AT_A_TIME: usize = 16;
+
+/// It does so as long as it is so far ahead: whoever lets others run may have to wait for a whole slice, of some 4 ms, of one who does
+/// not.
+const FAR_AHEAD_NS: u64 = 8_000_000;
 
 /// Decoded records of one worker, in the order of the trace.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// First those records, then what is left of an earlier batch, which later ones are written over.
+    /// First those records, then what is left of the batch that it was before, which later ones are written over.
     places: Vec<PlannedRecord>,
     records: usize,
 }
@@ -57,6 +61,13 @@ pub(super) struct Batch {
 impl Batch {
     fn new() -> Self {
         Self { places: Vec::with_capacity(ROUND_RECORDS), records: 0 }
+    }
+
+    /// Its records are done with. What is kept of it is what it held last, so that all batches together hold no more than they did
+    /// on their way.
+    fn empty(&mut self) {
+        self.places.truncate(self.records);
+        self.records = 0;
     }
 
     /// The records.
@@ -125,9 +136,10 @@ impl Feed {
         let mut keys = KeyInterner::default();
         let mut round: Vec<Batch> = self.lanes.iter().map(|_| Batch::new()).collect();
         let lead_ns = if planner.is_paced() { START_LEAD_NS } else { 0 };
-        let yields = self.shares_cpus && planner.is_paced();
+        let shares_cpus = self.shares_cpus && planner.is_paced();
         loop {
-            let (records, is_over) = fill(&mut round, &mut source, &mut keys, &mut planner, yields);
+            let origin_ns = self.origin.get().copied().filter(|_| shares_cpus);
+            let (records, is_over) = fill(&mut round, &mut source, &mut keys, &mut planner, origin_ns);
             if records > 0 || is_over {
                 self.origin.get_or_init(|| monotonic_ns() + lead_ns);
             }
@@ -146,7 +158,7 @@ impl Feed {
                 continue;
             }
             let mut next = lane.spent.try_recv().unwrap_or_else(|_| Batch::new());
-            next.records = 0;
+            next.empty();
             if !lane.send(std::mem::replace(batch, next), origin_ns, stop) {
                 return false;
             }
@@ -188,16 +200,21 @@ impl FeedLane {
     }
 }
 
-/// Returns how many records the round has, and whether the source is over.
+/// Returns how many records the round has, and whether the source is over. `origin_ns` is when the schedule began, if others are let run.
 fn fill(
     round: &mut [Batch],
     source: &mut impl RecordSource,
     keys: &mut KeyInterner,
     planner: &mut Planner,
-    yields: bool,
+    origin_ns: Option<u64>,
 ) -> (usize, bool) {
     let (mut records, mut round_bytes) = (0, 0);
-    for _ in 0..ROUND_STEPS {
+    for step in 1..=ROUND_STEPS {
+        if step.is_multiple_of(STEPS_AT_A_TIME)
+            && origin_ns.is_some_and(|origin| is_far_ahead(origin, planner))
+        {
+            std::thread::yield_now();
+        }
         if records == ROUND_RECORDS || round_bytes >= ROUND_BYTES {
             break;
         }
@@ -213,11 +230,13 @@ fn fill(
         let worker = usize::from(planned.worker);
         give(round, likely, worker);
         records += 1;
-        if yields && records.is_multiple_of(RECORDS_AT_A_TIME) {
-            std::thread::yield_now();
-        }
     }
     (records, false)
+}
+
+/// Whether what was planned last is due long from now.
+fn is_far_ahead(origin_ns: u64, planner: &Planner) -> bool {
+    origin_ns.saturating_add(planner.last_due_ns()) > monotonic_ns() + FAR_AHEAD_NS
 }
 
 /// Gives the record in the next place of one worker to another, or to that one.

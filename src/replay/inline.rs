@@ -15,30 +15,33 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
         source: &mut impl RecordSource,
         planner: &mut Planner,
     ) -> (WorkerRun, u64, &'a mut T) {
-        let (mut keys, mut planned, mut is_playing) =
-            (KeyInterner::default(), PlannedRecord::default(), true);
-        self.origin_ns = monotonic_ns();
+        let (mut keys, mut planned) = (KeyInterner::default(), PlannedRecord::default());
         loop {
-            let step = source.step(&mut planned.record, &mut keys);
-            if step == Step::Record {
-                is_playing = true;
-                planner.plan(&mut planned);
-                if self.play(&planned) {
-                    continue;
+            let is_stopped = match source.step(&mut planned.record, &mut keys) {
+                Step::Record => {
+                    // What is left out before the first record, and behind the last call, takes no time of the replay.
+                    if self.origin_ns == 0 {
+                        self.origin_ns = monotonic_ns();
+                    }
+                    planner.plan(&mut planned);
+                    !self.play(&planned)
                 }
-            } else if std::mem::take(&mut is_playing) {
-                // What is left out behind the last call belongs to no call.
-                self.run.end_ns = monotonic_ns();
-            }
-            if step == Step::End {
-                break;
-            }
-            if self.stop.is_set() {
-                self.run.end_ns = monotonic_ns();
+                Step::LeftOut => self.stop.is_set(),
+                Step::End => break,
+            };
+            if is_stopped {
                 self.run.interrupted = true;
                 break;
             }
         }
-        (self.run, self.origin_ns, self.target)
+        self.run.end_ns = self.last_end_ns();
+        let begun_ns = if self.origin_ns == 0 { self.run.end_ns } else { self.origin_ns };
+        (self.run, begun_ns, self.target)
+    }
+
+    /// When its last call had returned; now, if it made none.
+    fn last_end_ns(&self) -> u64 {
+        let since_ns = if self.last_end == 0 { 0 } else { self.watch.since_ns(self.last_end) };
+        monotonic_ns() - since_ns
     }
 }

@@ -53,6 +53,15 @@ impl<'a> NativeSource<'a> {
         self.recorded = Some(recorded);
     }
 
+    /// Whether nearly all calls are ours; an imported file may have calls of other releases, which stand in it as LMCache wrote them. A
+    /// file that was not closed was not imported.
+    pub(super) fn is_read_in_place(&self) -> bool {
+        self.trace.index().is_none_or(|index| {
+            let others = index.names.iter().fold(0_u64, |sum, (_, calls)| sum.saturating_add(*calls));
+            others <= index.calls / 16
+        })
+    }
+
     #[inline]
     pub(super) fn step(&mut self, place: &mut TimedRecord, interner: &mut KeyInterner) -> Step {
         loop {

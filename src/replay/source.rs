@@ -1,8 +1,8 @@
 //! Where records come from: decoded, in the order of the file.
 //!
 //! A replay takes any [`RecordSource`], such as an iterator of [`TimedRecord`]; [`TraceSource`] is the one that reads a file,
-//! LMCache's here, ours in `native_source`. Whoever asks for a record says where to put it: over one that is done with, so that nothing
-//! is allocated once a replay runs, and lends what keys are made with.
+//! LMCache's here, ours in `native_source`. Whoever asks for a record says where to put it, over one that is done with, and lends what keys
+//! are made with: so lists of keys, but for long ones, are used again instead of allocated.
 
 use crate::format::model::KeyInterner;
 use crate::format::native::KeyTable;
@@ -128,9 +128,9 @@ impl RecordSource for TraceSource<'_> {
         }
     }
 
-    /// A native file is read in place; the other kind takes longer to decode than most calls take.
+    /// A native file is read in place; records of LMCache take longer to decode than most calls take.
     fn is_quick(&self) -> bool {
-        matches!(self.0, Source::Native(_))
+        matches!(&self.0, Source::Native(source) if source.is_read_in_place())
     }
 }
 

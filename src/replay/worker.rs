@@ -89,6 +89,8 @@ pub(super) struct Worker<'a, T> {
     pub(super) run: WorkerRun,
     pub(super) origin_ns: u64,
     pub(super) records_done: u64,
+    /// When its last call had returned, by the stopwatch; 0 before the first.
+    pub(super) last_end: u64,
 }
 
 impl<'a, T: ReplayTarget> Worker<'a, T> {
@@ -107,7 +109,7 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
                 self.run.interrupted = true;
                 break;
             }
-            // A full channel means that the decoder is behind with freeing: then it is freed here.
+            // A full channel means that the decoder has places enough: then these are freed here.
             let _ = lane.spent.try_send(batch);
             next = self.next_batch(lane);
         }
@@ -186,7 +188,8 @@ impl<'a, T: ReplayTarget> Worker<'a, T> {
     ) -> (Status, u64) {
         let begun = self.watch.now();
         let result = self.target.dispatch(call, slot);
-        let latency_ns = self.watch.since_ns(begun);
+        self.last_end = self.watch.now();
+        let latency_ns = self.watch.between_ns(begun, self.last_end);
         let latencies = self.run.latencies.of(call.op());
         let status = match result {
             Ok(()) => {

@@ -9,5 +9,4 @@ mod repaired;
 mod round_trip;
 mod support;
 mod verified;
-mod stale_mode;
 mod written_over;

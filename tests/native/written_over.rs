@@ -1,6 +1,6 @@
 //! A call that is decoded over one that is done with is the one that is decoded alone.
 
-use lmcache::format::model::{KeyInterner, KeyView, Op, StorageCall};
+use lmcache::format::model::{Dtype, KeyInterner, KeyView, MemoryLayoutDesc, Op, StorageCall, WriteMode};
 use lmcache::format::native::pod::MIN_CHUNK_BYTES;
 use lmcache::format::native::{
     ChunkBuilder, ChunkFull, ChunkScopes, KeyMaker, KeysToPush, PrefetchToPush, RowToPush,
@@ -17,6 +17,16 @@ fn hash_of(dice: &mut Dice) -> Vec<u8> {
     (0..len_bytes).map(|_| dice.roll() as u8).collect()
 }
 
+/// One of three layouts.
+fn some_layout(dice: &mut Dice) -> MemoryLayoutDesc {
+    let byte = Dtype::from_name("torch.uint8").expect("torch has it");
+    let bytes = |len| MemoryLayoutDesc::new(vec![(Box::new([len]), byte)]).expect("a small layout");
+    match dice.below(3) {
+        0 => layout(),
+        len => bytes(len),
+    }
+}
+
 fn push_call(chunk: &mut ChunkBuilder, dice: &mut Dice, number: u32) -> Result<(), ChunkFull> {
     let (op, tenant) = (Op::ALL[dice.below(6) as usize], dice.below(3) as usize);
     // Mostly short, now and then longer than what is kept.
@@ -28,7 +38,7 @@ fn push_call(chunk: &mut ChunkBuilder, dice: &mut Dice, number: u32) -> Result<(
         keys.push(chunk.key_row(&KeyView { cache_salt, ..view(&hash) })?);
     }
     let (stamp, keys, number_of_layout) =
-        (stamp(u64::from(number), 1, number), KeysToPush::Rows(&keys), chunk.layout(&layout())?);
+        (stamp(u64::from(number), 1, number), KeysToPush::Rows(&keys), chunk.layout(&some_layout(dice))?);
     match op {
         Op::SubmitPrefetch => {
             let args = PrefetchToPush { external_request_id: "a request", ..PrefetchToPush::default() };
@@ -58,10 +68,15 @@ fn a_call_written_over_another_is_the_call_alone() {
     let trace = NativeTrace::from_bytes("memory", &store.0).expect("a trace");
     let mut over = StorageCall::FinishWrite { keys: Vec::new() };
     let (mut interner, mut calls) = (KeyInterner::default(), 0);
+    let mut modes = [WriteMode::New, WriteMode::Update, WriteMode::All].into_iter().cycle();
     for place in trace.record_chunks() {
         let (chunk, mut scopes) =
             (trace.open_chunk(place, None).expect("a good chunk"), ChunkScopes::default());
         for call in chunk.records().filter_map(|record| record.call()) {
+            // An imported file has calls of older releases between ours.
+            if let StorageCall::ReserveWrite { mode, .. } = &mut over {
+                *mode = modes.next().expect("a cycle");
+            }
             call.write_to(&mut over, &mut KeyMaker::new(&mut interner, &mut scopes)).expect("a good call");
             assert_eq!(over, call.to_call(&mut KeyInterner::default()).expect("a good call"), "{calls}");
             calls += 1;

@@ -35,12 +35,12 @@ mod page;
 mod pairing;
 #[cfg(feature = "cli")]
 mod perfetto;
+mod places;
 #[cfg(feature = "cli")]
 mod progress;
 mod real_traces;
 #[cfg(feature = "cli")]
 mod recorded;
-mod review;
 #[cfg(feature = "cli")]
 mod reported;
 mod several_l1s;

@@ -8,7 +8,7 @@ use crate::sync::Arc;
 /// A longer list is not kept: making it anew costs little beside what is put into it.
 pub const MOST_SPARE_KEYS: usize = 32;
 
-/// Lists that are kept at most, with [`MOST_SPARE_KEYS`] 6 MiB: what is on its way between the threads of a replay, and comes back.
+/// Lists that are kept at most, with [`MOST_SPARE_KEYS`] 6 MiB: what is on its way between the threads of a replay.
 const MOST_SPARE_LISTS: usize = 4096;
 
 /// Makes keys and shares their scopes: one [`KeyScope`] per distinct (model, rank, group, salt).

@@ -120,7 +120,9 @@ impl CallView<'_> {
             keys_by.become_op(call, self.op());
         }
         match call {
-            StorageCall::ReserveWrite { keys, layout, .. } => {
+            StorageCall::ReserveWrite { keys, layout, mode } => {
+                // The call before may be one of a release that had others.
+                *mode = WriteMode::New;
                 let recorded = known_layout(self.layout())?;
                 if layout != recorded {
                     layout.clone_from(recorded);

@@ -62,6 +62,8 @@ pub(super) struct Planner {
     given: Vec<u64>,
     /// The worker of the record before.
     last_worker: u16,
+    /// When the last record that waits for its time is due, in nanoseconds from the start of the replay.
+    last_due_ns: u64,
 }
 
 impl Planner {
@@ -76,6 +78,7 @@ impl Planner {
             touches: Touches::default(),
             given: vec![0; usize::from(workers)],
             last_worker: 0,
+            last_due_ns: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl Planner {
     pub(super) fn plan(&mut self, planned: &mut PlannedRecord) {
         let record = &planned.record;
         planned.due = self.timetable.due(record.t_mono_s);
+        self.last_due_ns = planned.due.replay_ns.unwrap_or(self.last_due_ns);
         let (mut worker, mut slot, mut follows) = (self.worker_of(&record.body), None, None);
         if let RecordBody::Call(call) = &record.body {
             let read = self.read(record.seq, worker, call);
@@ -104,6 +108,11 @@ impl Planner {
     /// Whether records are waited for.
     pub(super) fn is_paced(&self) -> bool {
         self.timetable.is_paced()
+    }
+
+    /// When the last record that waits for its time is due, in nanoseconds from the start of the replay.
+    pub(super) fn last_due_ns(&self) -> u64 {
+        self.last_due_ns
     }
 
     /// Who made the call before; the one that makes the next as likely as any.
