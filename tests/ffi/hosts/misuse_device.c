@@ -1,6 +1,7 @@
 /* Everything that can be done wrong with a device, its streams, its caches and transfers, each with a code and none with a crash. */
 #include "check.h"
 #include <pthread.h>
+#include <stddef.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -153,6 +154,10 @@ static void nulls(void) {
     pinned.pinned_by = (lmcache_device *)stream;
     STATUS(lmcache_storage_new(&pinned, &no_storage), LMCACHE_STATUS_INVALID_HANDLE);
     CHECK(no_memory == NULL && no_storage == NULL);
+    /* A host whose header has no such field. */
+    pinned.struct_size = offsetof(lmcache_storage_options, pinned_by);
+    OK(lmcache_storage_new(&pinned, &no_storage));
+    OK(lmcache_storage_free(no_storage));
     const lmcache_device_tensor tensors[LAYERS] = {{0, TENSOR_BYTES}, {TENSOR_BYTES, TENSOR_BYTES}};
     lmcache_paged_layout_options options = cache_options(tensors);
     lmcache_paged_layout *no_cache = NULL;
