@@ -35,8 +35,8 @@ pub(super) struct Library {
     get_version: NumberFn,
     get_count: NumberFn,
     name: String,
-    /// Keeps the functions where they are.
-    _code: libloading::Library,
+    /// Keeps the functions where they are. It is not unloaded: a driver that was started may have threads.
+    code: ManuallyDrop<libloading::Library>,
 }
 
 impl Driver {
@@ -47,7 +47,7 @@ impl Driver {
             device_count,
             library: library.name().to_owned(),
             #[cfg(feature = "cuda")]
-            batch: Batch::find(&library.0._code),
+            batch: Batch::find(&library.0.code),
         }
     }
 
@@ -99,12 +99,12 @@ impl Library {
             // SAFETY: whatever its type is, the address is looked at by nobody.
             unsafe { function::<*const ()>(&code, required, name) }?;
         }
-        Ok(Self { init, get_version, get_count, name: name.to_owned(), _code: code })
+        Ok(Self { init, get_version, get_count, name: name.to_owned(), code: ManuallyDrop::new(code) })
     }
 
-    /// Starts the driver. From now on its library stays, for it may have threads.
+    /// Starts the driver.
     pub(super) fn start(self) -> Result<Started, NoDevice> {
-        let library = Started(ManuallyDrop::new(self));
+        let library = Started(self);
         // SAFETY: the function takes 0, and no memory.
         let code = unsafe { (library.0.init)(0) };
         match code {
@@ -116,7 +116,7 @@ impl Library {
 
 /// A library whose `cuInit` succeeded. It is never unloaded.
 #[derive(Debug)]
-pub(super) struct Started(ManuallyDrop<Library>);
+pub(super) struct Started(Library);
 
 impl Started {
     pub(super) fn version(&self) -> Result<i32, NoDevice> {

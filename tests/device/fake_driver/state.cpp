@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <sys/mman.h>
 #include <unistd.h>
 
 // Never freed: threads of streams outlive `main`.
@@ -297,6 +298,11 @@ void fake_sweep() {
     state.modules.clear();
     for (auto &context : state.contexts) {
         context.retained = 0;
+    }
+    for (auto &[address, memory] : state.memory) {
+        if (memory.kind == Kind::host) free((void *)address);
+        if (memory.kind == Kind::device || memory.kind == Kind::ipc) munmap((void *)address, memory.bytes);
+        if (memory.fd >= 0) close(memory.fd);
     }
     state.memory.clear();
 }
