@@ -3040,8 +3040,8 @@ lmcache_status lmcache_device_get_memory(const struct lmcache_device *device,
                                          uint64_t *bytes);
 
 /**
- * Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED; a GPU is waited for, unless
- * a storage manager that pins its L1 by it has use for it. When this returns, no byte of the host's own memory is touched any more. Within a callback it is BUSY, since it waits for the device.
+ * Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED, and when this returns, no byte
+ * of that memory is touched any more. Transfers of a GPU go on: wait for them before the engine's tensors go. Within a callback it is BUSY, since it waits for the device.
  */
 lmcache_status lmcache_device_free(struct lmcache_device *device);
 
@@ -3134,7 +3134,8 @@ lmcache_status lmcache_device_memory_free(struct lmcache_device_memory *memory);
 
 /**
  * Lets what is submitted from now on wait for all that the engine gave to its own stream so far: before a store, so that the pages are
- * written when they are read. `engine_stream` is a `cudaStream_t`; NULL is the default stream. UNSUPPORTED of a device that is no GPU.
+ * written when they are read. `engine_stream` is a `cudaStream_t`; NULL is the legacy default stream: a host that is built with a default stream of
+ * each thread passes `cudaStreamPerThread`, on that thread. UNSUPPORTED of a device that is no GPU.
  *
  * The caller promises:
  * `engine_stream` is a stream that exists, of the same GPU.

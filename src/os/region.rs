@@ -176,6 +176,26 @@ impl Region {
         }
     }
 
+    /// A child of `fork` does not get the pages that hold the `len_bytes` at `offset` (`MADV_DONTFORK`). A driver that copies from and to them by
+    /// their physical addresses needs that: else a fork copies them all at once, or, on older kernels, leaves them to the child, and
+    /// gives this process others when it writes. `offset` is at the start of a page.
+    ///
+    /// # Errors
+    /// If the kernel has no memory for the note.
+    ///
+    /// # Panics
+    /// If the bytes are not in the region.
+    pub fn keep_from_children(&self, offset: usize, len_bytes: usize) -> Result<()> {
+        let start = self.at(offset, len_bytes);
+        let len = len_bytes.next_multiple_of(self.page_bytes);
+        // SAFETY: the pages are this region's; whoever forks has no use for them in the child, whose handles are refused.
+        match unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTFORK) } {
+            0 => Ok(()),
+            _ => Err(Error::io("cannot keep pages from children (madvise)", std::io::Error::last_os_error())
+                .with_context("bytes", len)),
+        }
+    }
+
     /// Keeps the pages that hold the `len_bytes` at `offset` in memory (`mlock`), those that were not there included,
     /// until the region goes.
     ///

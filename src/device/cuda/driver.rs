@@ -36,6 +36,7 @@ pub(super) struct Library {
     get_count: NumberFn,
     name: String,
     /// Keeps the functions where they are. It is not unloaded: a driver that was started may have threads.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "it is there so that the library is"))]
     code: ManuallyDrop<libloading::Library>,
 }
 

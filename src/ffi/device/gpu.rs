@@ -191,7 +191,8 @@ fn with_engine(
 }
 
 /// Lets what is submitted from now on wait for all that the engine gave to its own stream so far: before a store, so that the pages are
-/// written when they are read. `engine_stream` is a `cudaStream_t`; NULL is the default stream. UNSUPPORTED of a device that is no GPU.
+/// written when they are read. `engine_stream` is a `cudaStream_t`; NULL is the legacy default stream: a host that is built with a default stream of
+/// each thread passes `cudaStreamPerThread`, on that thread. UNSUPPORTED of a device that is no GPU.
 ///
 /// # Safety
 /// `engine_stream` is a stream that exists, of the same GPU.

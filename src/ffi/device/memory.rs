@@ -192,8 +192,8 @@ fn host_memory_of(device: &OpenDevice) -> Result<&HostMemory, Failure> {
     }
 }
 
-/// Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED; a GPU is waited for, unless
-/// a storage manager that pins its L1 by it has use for it. When this returns, no byte of the host's own memory is touched any more. Within a callback it is BUSY, since it waits for the device.
+/// Gives a device back; NULL is fine. What is under way on the streams of one in the memory of the host fails, as CLOSED, and when this returns, no byte
+/// of that memory is touched any more. Transfers of a GPU go on: wait for them before the engine's tensors go. Within a callback it is BUSY, since it waits for the device.
 #[unsafe(no_mangle)]
 pub extern "C" fn lmcache_device_free(device: *mut lmcache_device) -> Status {
     guard(|| {

@@ -8,7 +8,7 @@ use super::outputs::Outputs;
 use super::prefetch::OnDone;
 use super::scratch::{map, on_keys};
 use crate::device::PagedLayout;
-use crate::ffi::border::args::{Growing, output, slice};
+use crate::ffi::border::args::{Growing, Output, output, slice};
 use crate::ffi::border::boundary::{Ended, Failure, OK, guard};
 use crate::ffi::border::growing_output::{GrowingOutput, optional_growing_output};
 use crate::ffi::border::status::Status;
@@ -22,7 +22,7 @@ use crate::storage::StorageManager;
 use crate::storage::device::{
     DeviceRetrieve, DeviceStore, ObjectOutcome, PagedPart, TransferOutcome, TransferTicket,
 };
-use crate::sync::Arc;
+use crate::sync::{Arc, OnceLock};
 
 /// Blocks of a table, at most.
 pub const LMCACHE_MAX_BLOCKS: usize = 16777216;
@@ -110,7 +110,8 @@ pub extern "C" fn lmcache_transfer_outcome_name(outcome: u32) -> *const c_char {
 }
 
 struct Transfer {
-    ticket: TransferTicket,
+    /// Nothing only as long as nobody has the handle: see [`hand_out`].
+    ticket: Arc<OnceLock<TransferTicket>>,
     /// The handle of the storage manager.
     storage: u64,
 }
@@ -122,10 +123,39 @@ impl Object for Transfer {
 
 impl Shared for Transfer {}
 
+/// A handle that is given back, unless it is handed out.
+struct Unused(*mut lmcache_transfer);
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        // Null if it was handed out.
+        let _ = handles::free::<Transfer, _>(self.0);
+    }
+}
+
+/// Writes the handle of what `begin` begins to `out`. There is a handle before anything is begun: a transfer that nobody can wait for
+/// would go on writing pages.
+fn hand_out(
+    out: Output<'_, *mut lmcache_transfer>,
+    storage: u64,
+    begin: impl FnOnce() -> crate::error::Result<TransferTicket>,
+) -> Ended {
+    let ticket: Arc<OnceLock<TransferTicket>> = Arc::default();
+    let mut unused = Unused(handles::new(Transfer { ticket: Arc::clone(&ticket), storage })?);
+    let begun = begin()?;
+    ticket.get_or_init(|| begun);
+    out.write(std::mem::replace(&mut unused.0, std::ptr::null_mut()));
+    OK
+}
+
 impl Transfer {
+    fn outcome(&self) -> Option<Arc<TransferOutcome>> {
+        self.ticket.get()?.poll()
+    }
+
     /// Tells how it ended, or that it has not.
     fn tell(&self, out: Option<GrowingOutput<lmcache_transfer_result>>) -> Ended {
-        let Some(outcome) = self.ticket.poll() else { return Ok(Status::LMCACHE_STATUS_PENDING) };
+        let Some(outcome) = self.outcome() else { return Ok(Status::LMCACHE_STATUS_PENDING) };
         if let Some(out) = out {
             out.write(&numbers(&outcome));
         }
@@ -219,9 +249,7 @@ pub unsafe extern "C" fn lmcache_storage_store_from_device(
         let null_block = (null_block != LMCACHE_NO_NULL_BLOCK).then_some(null_block);
         let request = DeviceStore { keys, layout: &layout, parts: &parts.list(), null_block };
         handles::with::<OpenStream, _>(stream, |stream| {
-            let ticket = manager.store_from_device(&request, &*stream.0)?;
-            out.write(handles::new(Transfer { ticket, storage: number })?);
-            OK
+            hand_out(out, number, || manager.store_from_device(&request, &*stream.0))
         })
     };
     // SAFETY: the caller's promise.
@@ -258,9 +286,7 @@ pub unsafe extern "C" fn lmcache_storage_retrieve_to_device(
         let owners = map(keys, owners);
         let request = DeviceRetrieve { keys, parts: &parts.list(), owners: owners.as_ref() };
         handles::with::<OpenStream, _>(stream, |stream| {
-            let ticket = manager.retrieve_to_device(&request, &*stream.0)?;
-            out.write(handles::new(Transfer { ticket, storage: number })?);
-            OK
+            hand_out(out, number, || manager.retrieve_to_device(&request, &*stream.0))
         })
     };
     // SAFETY: the caller's promise.
@@ -299,9 +325,11 @@ pub unsafe extern "C" fn lmcache_transfer_wait(
         // SAFETY: the caller's promise.
         let out = unsafe { optional_growing_output(out, "out") }?;
         handles::with::<Transfer, _>(transfer, |transfer| {
-            if timeout_ns > 0 && transfer.ticket.poll().is_none() {
+            if let Some(ticket) =
+                transfer.ticket.get().filter(|ticket| timeout_ns > 0 && ticket.poll().is_none())
+            {
                 callbacks::refuse_in_callback("lmcache_transfer_wait")?;
-                transfer.ticket.wait(Duration::from_nanos(timeout_ns));
+                ticket.wait(Duration::from_nanos(timeout_ns));
             }
             transfer.tell(out)
         })
@@ -320,7 +348,7 @@ pub unsafe extern "C" fn lmcache_transfer_get_outcomes(
 ) -> Status {
     guard(|| {
         handles::with::<Transfer, _>(transfer, |transfer| {
-            let Some(outcome) = transfer.ticket.poll() else {
+            let Some(outcome) = transfer.outcome() else {
                 return Ok(Status::LMCACHE_STATUS_PENDING);
             };
             let needed = outcome.objects.len();
@@ -348,7 +376,7 @@ pub unsafe extern "C" fn lmcache_transfer_on_done(
         let number = handles::number::<Transfer, _>(transfer)?;
         let mut told = None;
         handles::with::<Transfer, _>(transfer, |transfer| {
-            told = Some((transfer.ticket.clone(), transfer.storage));
+            told = transfer.ticket.get().cloned().map(|ticket| (ticket, transfer.storage));
             OK
         })?;
         // Outside of the call on the handle, as deep as any other callback.

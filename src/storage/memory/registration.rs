@@ -100,9 +100,14 @@ impl Registrations {
     /// kept, and told if it is the first. Whoever calls this is the only one who does.
     pub(super) fn register(&self, region: &Region, offset_bytes: u64, len_bytes: u64) {
         let Some(registrar) = &self.pinning.registrar else { return };
-        let start = region.at(offset_bytes as usize, len_bytes as usize);
+        let (offset, len) = (offset_bytes as usize, len_bytes as usize);
+        let kept = match registrar.kind() {
+            RegistrationKind::Registered => region.keep_from_children(offset, len),
+            RegistrationKind::Locked => Ok(()),
+        };
         // It takes long, so it is not under the lock, for which reports and transfers wait.
-        self.enter(offset_bytes, len_bytes, registrar.register(start, len_bytes as usize));
+        let outcome = kept.and_then(|()| registrar.register(region.at(offset, len), len));
+        self.enter(offset_bytes, len_bytes, outcome);
     }
 
     /// Writes down that nothing could be registered because of `error`.

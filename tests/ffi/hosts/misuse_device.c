@@ -482,12 +482,56 @@ static void forks(void) {
     end();
 }
 
+/* With no handle left nothing is begun: what was prefetched stays locked, and the pages stay as they were. */
+static void limits(void) {
+    begin();
+    lmcache_key_list keys = keys_of(0, KEYS);
+    lmcache_paged_part part = part_of(cache);
+    lmcache_transfer *first = store(0, KEYS);
+    lmcache_transfer_result result = LMCACHE_TRANSFER_RESULT_INIT;
+    OK(lmcache_transfer_wait(first, MINUTE, &result));
+    CHECK(result.moved_keys == KEYS);
+    lmcache_prefetch *prefetch = locked(storage, &keys);
+    uint8_t *pages = NULL;
+    uint64_t bytes = 0;
+    OK(lmcache_device_get_memory(device, &pages, &bytes));
+    memset(pages, 0xee, bytes);
+    lmcache_scope **scopes = (lmcache_scope **)calloc(1 << 17, sizeof *scopes);
+    CHECK(scopes);
+    size_t count = 0;
+    while (lmcache_scope_new("m", 0, 0, NULL, &scopes[count]) == LMCACHE_STATUS_OK)
+        count++;
+    lmcache_transfer *none = NULL;
+    STATUS(lmcache_storage_retrieve_to_device(storage, &keys, NULL, &part, 1, stream, &none), LMCACHE_STATUS_TOO_MANY);
+    lmcache_key_list others = keys_of(KEYS, KEYS);
+    STATUS(lmcache_storage_store_from_device(storage, &others, layout, &part, 1, LMCACHE_NO_NULL_BLOCK, stream, &none), LMCACHE_STATUS_TOO_MANY);
+    CHECK(none == NULL);
+    while (count > 0)
+        OK(lmcache_scope_free(scopes[--count]));
+    free(scopes);
+    /* A stream does its work in order, so this one would come behind the retrieve. */
+    lmcache_transfer *second = store(KEYS, KEYS);
+    OK(lmcache_transfer_wait(second, MINUTE, &result));
+    CHECK(result.moved_keys == KEYS);
+    for (uint64_t i = 0; i < bytes; i++)
+        CHECK(pages[i] == 0xee);
+    lmcache_transfer *third = NULL;
+    OK(lmcache_storage_retrieve_to_device(storage, &keys, NULL, &part, 1, stream, &third));
+    OK(lmcache_transfer_wait(third, MINUTE, &result));
+    CHECK(result.moved_keys == KEYS);
+    OK(lmcache_transfer_free(first));
+    OK(lmcache_transfer_free(second));
+    OK(lmcache_transfer_free(third));
+    OK(lmcache_prefetch_free(prefetch));
+    end();
+}
+
 int main(int count, char **words) {
     const struct {
         const char *name;
         void (*run)(void);
     } suites[] = {{"nulls", nulls},   {"handles", handles},     {"numbers", numbers}, {"cuda", cuda},
-                  {"callbacks", callbacks}, {"races", races}, {"forks", forks}};
+                  {"callbacks", callbacks}, {"races", races}, {"limits", limits}, {"forks", forks}};
     for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++)
         hashes[i][0] = (uint8_t)(i + 1);
     OK(lmcache_scope_new("org/model", 0, 0, NULL, &scope));
