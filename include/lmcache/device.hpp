@@ -16,7 +16,8 @@
 namespace lmcache {
 inline namespace LMCACHE_INLINE_NAMESPACE {
 
-/* A device. Any number of threads may use it at once. What is under way on its streams fails when it is destroyed; not in a callback. */
+/* A device. Any number of threads may use it at once. What is under way on the streams of one in memory of the host fails when it is destroyed,
+ * and goes on on a GPU; not in a callback. */
 class device : public owned<lmcache_device, lmcache_device_free> {
   public:
     /* In memory that the library takes. */
