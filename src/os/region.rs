@@ -178,7 +178,7 @@ impl Region {
 
     /// A child of `fork` does not get the pages that hold the `len_bytes` at `offset` (`MADV_DONTFORK`). A driver that copies from and to them by
     /// their physical addresses needs that: else a fork copies them all at once, or, on older kernels, leaves them to the child, and
-    /// gives this process others when it writes. `offset` is at the start of a page.
+    /// gives this process others when it writes.
     ///
     /// # Errors
     /// If the kernel has no memory for the note.
@@ -186,8 +186,9 @@ impl Region {
     /// # Panics
     /// If the bytes are not in the region.
     pub fn keep_from_children(&self, offset: usize, len_bytes: usize) -> Result<()> {
-        let start = self.at(offset, len_bytes);
-        let len = len_bytes.next_multiple_of(self.page_bytes);
+        let first = offset / self.page_bytes * self.page_bytes;
+        let start = self.at(first, offset - first + len_bytes);
+        let len = (offset - first + len_bytes).next_multiple_of(self.page_bytes);
         // SAFETY: the pages are this region's; whoever forks has no use for them in the child, whose handles are refused.
         match unsafe { libc::madvise(start.as_ptr().cast(), len, libc::MADV_DONTFORK) } {
             0 => Ok(()),
@@ -374,5 +375,36 @@ mod tests {
     fn what_is_not_in_the_region_is_not_populated() {
         let region = Region::anonymous(page_bytes(), 1).unwrap();
         let _ = region.populate(1, page_bytes());
+    }
+
+    /// What a child of `fork` reads of a page that it did not get ends it, so the child asks the kernel: a page that is not mapped is no address.
+    #[test]
+    fn pages_that_are_kept_from_children_are_not_there_in_one() {
+        let region = Region::anonymous(3 * page_bytes(), 1).unwrap();
+        region.write(0, &vec![1; 3 * page_bytes()]);
+        region.keep_from_children(page_bytes() + 1, 1).unwrap();
+        assert_eq!([0, 1, 2].map(|page| is_in_child(&region, page)), [true, false, true]);
+        assert!(is_mapped(&region, 1));
+    }
+
+    fn is_mapped(region: &Region, page: usize) -> bool {
+        let mut there = 0_u8;
+        let address = region.at(page * page_bytes(), 1);
+        // SAFETY: the kernel writes one byte for one page, and says of an address that nothing is mapped at.
+        unsafe { libc::mincore(address.as_ptr().cast(), page_bytes(), &raw mut there) == 0 }
+    }
+
+    fn is_in_child(region: &Region, page: usize) -> bool {
+        // SAFETY: the child makes two system calls and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let status = i32::from(!is_mapped(region, page));
+            // SAFETY: it never returns.
+            unsafe { libc::_exit(status) };
+        }
+        let mut status = 0;
+        // SAFETY: the kernel writes the status, for which there is room.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
     }
 }
