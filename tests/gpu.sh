@@ -21,6 +21,16 @@ fi
 # The path of the program that cargo builds for a target.
 program() { cargo "$@" --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1; }
 
+# Runs tests and shows how they ended: all that was said where one failed, and where there was none of that name.
+run_tests() {
+  local said
+  if ! said=$("$@" 2>&1) || ! grep -q '^test result: ok\. [1-9]' <<<"$said"; then
+    printf '%s\n%s\n' "$said" "failed, or no test was run: $*" >&2
+    exit 1
+  fi
+  grep -E '^test result|ERROR SUMMARY' <<<"$said"
+}
+
 tests=$(program test "${profile[@]}" --test device)
 bench=$(program bench "${profile[@]/--release/--profile=bench}" --bench device)
 
@@ -34,7 +44,9 @@ export LMCACHE_GPU=1
 
 for mode in mixed engine kernel "engine, unregistered" "kernel, unregistered" "kernel, in two parts"; do
   echo "== every layout: $mode"
-  LMCACHE_FAKE_MODE=$mode "$tests" --test-threads=1 reference:: lmcache:: planes:: | grep '^test result'
+  for theme in reference lmcache planes; do
+    run_tests env LMCACHE_FAKE_MODE="$mode" "$tests" --test-threads=1 "$theme::"
+  done
 done
 echo "== streams, two processes"
 "$bench" check ipc
@@ -43,8 +55,10 @@ if [ -n "$smoke" ]; then
 elif command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     echo "== memory checker: $tool"
-    LMCACHE_FAKE_MODE=kernel compute-sanitizer --tool "$tool" --error-exitcode 1 \
-      "$tests" --test-threads=1 lmcache:: planes:: | tail -n 3
+    for theme in lmcache planes; do
+      run_tests env LMCACHE_FAKE_MODE=kernel compute-sanitizer --tool "$tool" --error-exitcode 1 \
+        "$tests" --test-threads=1 "$theme::"
+    done
     compute-sanitizer --tool "$tool" --error-exitcode 1 "$bench" --test check | tail -n 3
   done
 else

@@ -17,6 +17,12 @@ pub trait HostSide: std::fmt::Debug + Send + Sync {
     fn is_registered(&self) -> bool {
         false
     }
+
+    /// Whether the driver is called when it is dropped, which may take as long as all that is under way on the device. Then the thread of the
+    /// device does it last.
+    fn is_unregistered_at_the_end(&self) -> bool {
+        false
+    }
 }
 
 impl HostSide for HostMemory {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lmcache::device::cuda::CudaOptions;
+use lmcache::device::cuda::{CudaDevice, CudaOptions, IpcHandle, RegisteredMemory};
 use lmcache::device::{Device, Done, HostMemory, HostMemoryOptions, Memory};
-use lmcache::error::ErrorKind;
+use lmcache::error::{Error, ErrorKind};
 
 use crate::cases::{bytes_of, memory_of};
 use crate::cuda::{ENGINE, KERNEL, options};
@@ -115,4 +115,117 @@ fn inside_moments() {
         fake.sweep();
         fake.reset();
     }
+}
+
+/// Codes that say nothing of the work that is under way.
+const UNSURE: [i32; 5] = [4, 46, 802, 806, 999];
+
+fn open_ipc(device: &CudaDevice) -> Error {
+    device.open_ipc(&IpcHandle([7; 64]), 0, 1).unwrap_err()
+}
+
+fn allocate(device: &CudaDevice) -> Error {
+    device.allocate(1).unwrap_err()
+}
+
+fn register(device: &CudaDevice) -> Error {
+    RegisteredMemory::new(device, &HostMemoryOptions::new(4_096)).unwrap_err()
+}
+
+/// A call that has nothing to do with what is under way gives none of its memory away.
+#[test]
+fn a_call_beside_that_fails_is_an_error_of_its_own() {
+    fake::run_inside("cuda_loss::inside_beside", Variant::Plain);
+}
+
+#[test]
+#[ignore = "runs in a child, on the fake driver"]
+fn inside_beside() {
+    let Some(fake) = fake() else { return };
+    let calls: [(&str, fn(&CudaDevice) -> Error); 3] = [
+        ("cuIpcOpenMemHandle_v2", open_ipc),
+        ("cuMemAlloc_v2", allocate),
+        ("cuMemHostRegister_v2", register),
+    ];
+    for (code, (name, call)) in UNSURE.into_iter().flat_map(|code| calls.map(|call| (code, call))) {
+        let device = fake.device(options(ENGINE));
+        let cache = device.allocate(8).unwrap();
+        cache.write(0, b"newbytes").unwrap();
+        let known = registered(&device, b"as it wa");
+        let stream = device.open_stream().unwrap();
+        let log = Log::default();
+        fake.hold(1);
+        stream.submit(transfer(&plan(&cache, &[(0, 0, 8)]), STORE, &known), log.done("under way"));
+        fake.fail(name, 1, code);
+        let error = call(&device);
+        assert!(error.to_string().contains(&format!("code {code}")), "{error}");
+        assert!(
+            device.lost().is_none() && log.names().is_empty() && Arc::strong_count(&known) > 1,
+            "{name} {code}"
+        );
+        fake.hold(0);
+        assert_eq!(log.wait(1), ["under way ok"]);
+        assert_eq!(bytes_of(&*known), b"newbytes");
+        drop((stream, cache, known, device));
+        fake.assert_clean("after a call beside");
+        fake.reset();
+    }
+}
+
+/// A stream that fails so may be at work still: what it works on is kept.
+#[test]
+fn a_stream_that_fails_unsurely_loses_the_device_and_keeps_what_it_works_on() {
+    fake::run_inside("cuda_loss::inside_unsure", Variant::Plain);
+}
+
+#[test]
+#[ignore = "runs in a child, on the fake driver"]
+fn inside_unsure() {
+    let Some(fake) = fake() else { return };
+    for code in UNSURE {
+        let device = fake.device(options(ENGINE));
+        let cache = device.allocate(8).unwrap();
+        let (known, stream) = (registered(&device, b"as it wa"), device.open_stream().unwrap());
+        let log = Log::default();
+        fake.hold(1);
+        stream.submit(transfer(&plan(&cache, &[(0, 0, 8)]), STORE, &known), log.done("under way"));
+        fake.fail("cuEventQuery", 0, code);
+        assert_eq!(log.wait(1), ["under way Io"]);
+        assert!(device.lost().unwrap().to_string().contains(&format!("code {code}")));
+        assert!(Arc::strong_count(&known) > 1, "a copy into it may be under way after {code}");
+        drop((stream, cache, known, device));
+        fake.hold(0);
+        fake.assert_no_misuse("after an unsure loss");
+        fake.sweep();
+        fake.reset();
+    }
+}
+
+/// However often the thread is woken meanwhile.
+#[test]
+fn a_driver_that_does_not_answer_has_a_tenth_of_a_second() {
+    fake::run_inside("cuda_loss::inside_hiccup", Variant::Plain);
+}
+
+#[test]
+#[ignore = "runs in a child, on the fake driver"]
+fn inside_hiccup() {
+    let Some(fake) = fake() else { return };
+    let device = fake.device(options(ENGINE));
+    let cache = device.allocate(8).unwrap();
+    let (known, stream) = (registered(&device, b"as it wa"), device.open_stream().unwrap());
+    let log = Log::default();
+    fake.hold(1);
+    fake.fail("cuEventQuery", 0, 304);
+    let start_ns = lmcache::clock::monotonic_ns();
+    while device.lost().is_none() {
+        stream.submit(transfer(&plan(&cache, &[(0, 0, 8)]), STORE, &known), log.done("under way"));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let took_ns = lmcache::clock::monotonic_ns() - start_ns;
+    assert!(took_ns >= 90_000_000, "lost after {took_ns} ns");
+    assert!(Arc::strong_count(&known) > 1);
+    drop((stream, cache, known, device));
+    fake.hold(0);
+    fake.sweep();
 }

@@ -190,6 +190,42 @@ fn inside_engine() {
     fake.assert_clean("after an engine");
 }
 
+/// Who waits for a stream that is captured becomes a part of the engine's graph, and does nothing any more.
+#[test]
+fn an_engines_stream_that_is_captured_is_refused_and_ours_goes_on() {
+    fake::run_inside("cuda_streams::inside_captured", Variant::Plain);
+}
+
+#[test]
+#[ignore = "runs in a child, on the fake driver"]
+fn inside_captured() {
+    let Some(fake) = fake() else { return };
+    let engine = Engine::new(&fake);
+    let device = fake.device(options(ENGINE));
+    let cache = device.allocate(8).unwrap();
+    let host = registered(&device, b"abcdefgh");
+    let stream = device.open_stream().unwrap();
+    // Under way, done so that it failed, and the default stream.
+    for (handle, capture) in [(engine.stream, 1), (engine.stream, 2), (std::ptr::null_mut(), 1)] {
+        // SAFETY: it is destroyed below, after all that uses it.
+        let raw = unsafe { EngineStream::from_raw(handle as usize) };
+        fake.capture_stream(handle, capture);
+        for error in [stream.wait_for_engine(raw).unwrap_err(), stream.let_engine_wait(raw).unwrap_err()] {
+            assert!(error.hint().is_some_and(|hint| hint.contains("end the capture first")), "{error}");
+        }
+        fake.capture_stream(handle, 0);
+        let (done, stored) = pending();
+        stream.wait_for_engine(raw).unwrap();
+        stream.submit(transfer(&plan(&cache, &[(0, 0, 8)]), STORE, &host), done);
+        stream.let_engine_wait(raw).unwrap();
+        stored.wait(PATIENCE).expect("it is told").unwrap();
+    }
+    assert!(device.lost().is_none());
+    drop((stream, cache, host, device));
+    engine.close();
+    fake.assert_clean("after captures");
+}
+
 #[test]
 fn many_threads_on_many_streams_break_no_order() {
     fake::run_inside("cuda_streams::inside_threads", Variant::Plain);

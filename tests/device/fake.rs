@@ -187,6 +187,8 @@ functions! {
     lose as "fake_lose"(code: c_int) -> ();
     hold as "fake_hold"(is_held: c_int) -> ();
     capture as "fake_capture"(is_capturing: c_int) -> ();
+    capture_stream as "fake_capture_stream"(stream: *mut c_void, capture: c_int) -> ();
+    stall_raw as "fake_stall"(name: *const c_char, is_stalled: c_int) -> ();
     exchange_capture_mode as "cuThreadExchangeStreamCaptureMode"(mode: *mut c_int) -> c_int;
     delay as "fake_delay"(us: c_int) -> ();
     newest_ptx as "fake_newest_ptx"(version: c_int) -> ();
@@ -217,6 +219,11 @@ impl Fake {
     /// Lets the `call`th call from now on fail.
     pub(crate) fn fail(&self, name: &str, call: u64, code: i32) {
         self.fail_raw(CString::new(name).expect("a name").as_ptr(), call, code);
+    }
+
+    /// Lets calls of this name not return, or lets them go.
+    pub(crate) fn stall(&self, name: &str, is_stalled: bool) {
+        self.stall_raw(CString::new(name).expect("a name").as_ptr(), c_int::from(is_stalled));
     }
 
     pub(crate) fn calls(&self, name: &str) -> u64 {

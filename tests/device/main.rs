@@ -16,6 +16,8 @@ mod cuda_streams;
 #[cfg(feature = "cuda")]
 mod cuda_support;
 #[cfg(feature = "cuda")]
+mod cuda_waiting;
+#[cfg(feature = "cuda")]
 mod fake;
 mod lmcache;
 mod planes;

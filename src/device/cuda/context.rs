@@ -7,14 +7,15 @@
 use std::ffi::c_int;
 use std::marker::PhantomData;
 
-use cudarc::driver::sys::{
-    self, CUcontext, CUdevice, CUdevice_attribute_enum as Attribute, CUstreamCaptureMode_enum as CaptureMode,
-};
+use cudarc::driver::sys::{CUcontext, CUdevice, CUdevice_attribute_enum as Attribute};
 
 use super::driver::Driver;
 use super::failure::Failure;
 use crate::error::{Error, Result};
 use crate::sync::{Arc, OnceLock};
+
+/// `CU_STREAM_CAPTURE_MODE_RELAXED`.
+const RELAXED: c_int = 2;
 
 /// A device and its primary context, which is held as long as this is.
 #[derive(Debug)]
@@ -43,9 +44,9 @@ unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
 
-/// The code of a call, as an outcome. Nothing else is done with the bindings' value: a driver may return codes that they do not know.
-pub(super) fn check(function: &'static str, code: sys::CUresult) -> Result<(), Failure> {
-    match code as i32 {
+/// The code of a call, as an outcome.
+pub(super) fn check(function: &'static str, code: c_int) -> Result<(), Failure> {
+    match code {
         0 => Ok(()),
         code => Err(Failure { function, code }),
     }
@@ -54,7 +55,13 @@ pub(super) fn check(function: &'static str, code: sys::CUresult) -> Result<(), F
 /// A call of the driver, inside of `unsafe`, and its outcome.
 macro_rules! call {
     ($function:ident($($argument:expr),* $(,)?)) => {
-        super::context::check(stringify!($function), cudarc::driver::sys::$function($($argument),*))
+        match super::functions::functions() {
+            Some(all) => super::context::check(stringify!($function), (all.$function)($($argument),*)),
+            None => Err(super::failure::Failure {
+                function: stringify!($function),
+                code: super::failure::NOT_INITIALIZED,
+            }),
+        }
     };
 }
 pub(super) use call;
@@ -98,7 +105,7 @@ impl Context {
     pub(super) fn enter(&self) -> Result<Entered<'_>, Failure> {
         // SAFETY: the context is held.
         unsafe { call!(cuCtxPushCurrent_v2(self.handle)) }.map_err(|failure| self.note(failure))?;
-        let mut mode = CaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
+        let mut mode = RELAXED;
         // SAFETY: the driver reads and writes one mode.
         let exchanged = unsafe { call!(cuThreadExchangeStreamCaptureMode(&raw mut mode)) };
         // From here on, the context is put away whatever happens.
@@ -132,9 +139,9 @@ impl Context {
         self.lost.get().map(|failure| failure.lost_error().with_context("ordinal", self.ordinal))
     }
 
-    /// Whether the driver said so itself that the device is lost, so that nothing is under way on it any more.
+    /// Whether the device is lost by a failure that ended all that was under way on it.
     pub(super) fn is_stopped(&self) -> bool {
-        self.lost.get().is_some_and(|failure| failure.is_loss())
+        self.lost.get().is_some_and(|failure| failure.is_stop())
     }
 
     /// What a caller is told of a call that failed.
@@ -187,7 +194,7 @@ fn attribute(device: CUdevice, attribute: Attribute) -> Result<i32, Failure> {
 pub(super) struct Entered<'a> {
     context: &'a Context,
     /// How the thread had it with captures before.
-    before: Option<CaptureMode>,
+    before: Option<c_int>,
     _of_thread: PhantomData<*mut ()>,
 }
 

@@ -228,7 +228,10 @@ impl Shared {
             let lanes = lock(&self.lanes);
             let (open, is_closed) = (lanes.open.clone(), lanes.is_closed);
             drop(lanes);
-            let states: Vec<State> = open.iter().map(|lane| lane.settle(&self.mover)).collect();
+            let mut left = Vec::new();
+            let states: Vec<State> = open.iter().map(|lane| lane.settle(&self.mover, &mut left)).collect();
+            // When all are told, and before the device can be closed.
+            drop(left);
             let is_busy = states.contains(&State::Busy);
             self.forget(
                 open.iter().zip(&states).filter(|(_, state)| **state == State::Over).map(|(lane, _)| lane),

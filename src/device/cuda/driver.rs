@@ -6,7 +6,8 @@ use std::mem::ManuallyDrop;
 
 #[cfg(feature = "cuda")]
 use super::batch::Batch;
-use super::functions::REQUIRED_FUNCTIONS;
+#[cfg(feature = "cuda")]
+use super::functions::Functions;
 use super::no_device::{NoDevice, NoDeviceReason};
 
 /// The driver's library, as its installer names it.
@@ -26,6 +27,8 @@ pub struct Driver {
     library: String,
     #[cfg(feature = "cuda")]
     batch: Option<Batch>,
+    #[cfg(feature = "cuda")]
+    functions: Functions,
 }
 
 /// The library, loaded, with all that is called of it.
@@ -34,6 +37,8 @@ pub(super) struct Library {
     init: InitFn,
     get_version: NumberFn,
     get_count: NumberFn,
+    #[cfg(feature = "cuda")]
+    functions: Functions,
     name: String,
     /// Keeps the functions where they are. It is not unloaded: a driver that was started may have threads.
     #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "it is there so that the library is"))]
@@ -49,6 +54,8 @@ impl Driver {
             library: library.name().to_owned(),
             #[cfg(feature = "cuda")]
             batch: Batch::find(&library.0.code),
+            #[cfg(feature = "cuda")]
+            functions: library.0.functions,
         }
     }
 
@@ -56,6 +63,12 @@ impl Driver {
     #[cfg(feature = "cuda")]
     pub(super) fn batch(&self) -> Option<Batch> {
         self.batch
+    }
+
+    /// All that it must have.
+    #[cfg(feature = "cuda")]
+    pub(super) fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// The version of CUDA that the driver speaks: 1000 times the major number and 10 times the minor one.
@@ -96,11 +109,15 @@ impl Library {
         let get_version = unsafe { function::<NumberFn>(&code, "cuDriverGetVersion", name) }?;
         // SAFETY: as above.
         let get_count = unsafe { function::<NumberFn>(&code, "cuDeviceGetCount", name) }?;
-        for required in REQUIRED_FUNCTIONS {
-            // SAFETY: whatever its type is, the address is looked at by nobody.
-            unsafe { function::<*const ()>(&code, required, name) }?;
-        }
-        Ok(Self { init, get_version, get_count, name: name.to_owned(), code: ManuallyDrop::new(code) })
+        Ok(Self {
+            init,
+            get_version,
+            get_count,
+            #[cfg(feature = "cuda")]
+            functions: Functions::look_up(&code, name)?,
+            name: name.to_owned(),
+            code: ManuallyDrop::new(code),
+        })
     }
 
     /// Starts the driver.
@@ -163,7 +180,7 @@ fn not_found<'a>(refused: impl Iterator<Item = (&'a str, String)>) -> NoDevice {
 ///
 /// # Safety
 /// Its type is `T`.
-unsafe fn function<T: Copy>(
+pub(super) unsafe fn function<T: Copy>(
     code: &libloading::Library,
     name: &'static str,
     library: &str,

@@ -1,16 +1,37 @@
 //! A call of the driver that failed.
 //!
-//! The bindings' own error is never printed: to print it, they call the driver once more, and panic if that fails.
+//! Codes are numbers here, and not the bindings' enumeration: a driver may return some that it does not have.
 
 use crate::error::{Error, ErrorKind};
+
+/// `CUDA_ERROR_NOT_INITIALIZED`.
+pub(super) const NOT_INITIALIZED: i32 = 3;
 
 /// `CUDA_ERROR_NOT_READY`: not a failure, but "not yet".
 pub(super) const NOT_READY: i32 = 600;
 
+/// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`: what is refused of a stream that becomes a graph.
+pub(super) const CAPTURED: i32 = 900;
+
 /// The codes after which nothing that is done with the context can succeed: the documentation of `CUresult` says of them that the
-/// process must be ended for CUDA to work again, or that the device is gone.
-const LOST: [i32; 18] =
-    [4, 46, 214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721, 802, 806, 999];
+/// process must be ended for CUDA to work again. Whatever call gives them, what was under way has ended.
+const STOPPED: [i32; 13] = [214, 220, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 721];
+
+/// The codes that may mean the loss of the device, and say nothing of what is under way on it.
+const UNSURE: [i32; 5] = [4, 46, 802, 806, 999];
+
+/// The functions that ask something of a stream, or whether it is done. An unsure code from another one is that call's matter alone.
+const OF_STREAMS: [&str; 9] = [
+    "cuStreamQuery",
+    "cuStreamWaitEvent",
+    "cuEventRecord",
+    "cuEventQuery",
+    "cuMemcpyHtoDAsync_v2",
+    "cuMemcpyDtoHAsync_v2",
+    super::functions::BATCH_FUNCTION,
+    "cuLaunchHostFunc",
+    "cuLaunchKernel",
+];
 
 /// A call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +45,12 @@ pub(super) struct Failure {
 impl Failure {
     /// Whether the device is of no use any more.
     pub(super) fn is_loss(self) -> bool {
-        LOST.contains(&self.code)
+        self.is_stop() || (UNSURE.contains(&self.code) && OF_STREAMS.contains(&self.function))
+    }
+
+    /// Whether nothing is under way on the device any more, because it failed.
+    pub(super) fn is_stop(self) -> bool {
+        STOPPED.contains(&self.code)
     }
 
     /// The error of a call that failed, on a device that has not.
@@ -127,6 +153,21 @@ mod tests {
         let failure = Failure { function: "cuEventQuery", code: -7 };
         assert_eq!(failure.error("cannot wait").to_string(), "cannot wait (function cuEventQuery, code -7)");
         let lost = Failure { function: "cuEventQuery", code: 721 };
-        assert!(lost.is_loss() && lost.lost_error().to_string().starts_with("the device is lost (function"));
+        assert!(
+            lost.is_loss()
+                && lost.is_stop()
+                && lost.lost_error().to_string().starts_with("the device is lost (function")
+        );
+    }
+
+    #[test]
+    fn a_code_that_says_nothing_of_the_device_is_no_loss_where_the_call_has_no_stream() {
+        for code in UNSURE {
+            assert!(!Failure { function: "cuIpcOpenMemHandle_v2", code }.is_loss());
+            let failure = Failure { function: "cuEventQuery", code };
+            assert!(failure.is_loss() && !failure.is_stop());
+        }
+        let names = super::super::functions::REQUIRED_FUNCTIONS;
+        assert!(OF_STREAMS.iter().all(|name| names.contains(name) || *name == "cuMemcpyBatchAsync"));
     }
 }

@@ -1,7 +1,7 @@
 //! CUDA: whether this machine has a driver and a device, and the device, if it has one. Nothing of CUDA is needed to build this.
 //!
 //! * [`probe`](mod@probe): asks once, and never panics. [`no_device`]: why there is none. `driver`, [`functions`]: the driver's library, and
-//!   what is called of it. Behind that door, and only there, are the bindings (`cudarc`).
+//!   what is called of it. Of the bindings (`cudarc`) only the types are taken.
 //! * `context`: the device's primary context, and the one way to make it a thread's. `failure`: a call that failed. `handles`, `pool`: what is
 //!   had of the driver and given back.
 //! * [`memory`]: memory of the device, of the engine, and, by `ipc`, of another process; `addresses` knows them all. `registered`: memory of the

@@ -63,7 +63,9 @@ impl NoDevice {
 fn hint_of(code: i32) -> &'static str {
     match code {
         // CUDA_ERROR_STUB_LIBRARY.
-        34 => "the toolkit's stub is found instead of the driver: take lib64/stubs out of LD_LIBRARY_PATH",
+        34 => {
+            "the toolkit's stub is found first, and hides the libcuda.so.1 of a driver that may work: take lib64/stubs out of LD_LIBRARY_PATH"
+        }
         // CUDA_ERROR_NO_DEVICE.
         100 => "the driver sees no device: look at CUDA_VISIBLE_DEVICES, and at nvidia-smi",
         // CUDA_ERROR_SYSTEM_NOT_READY.
@@ -118,6 +120,8 @@ mod tests {
         let mut none = NoDevice::new(NoDeviceReason::InitFailed(803), "libcuda.so.1");
         assert_eq!(none.to_string(), "no device: cuInit failed with code 803 (libcuda.so.1)");
         assert!(none.hint().contains("kernel module"));
+        let stub = NoDevice::new(NoDeviceReason::InitFailed(34), "libcuda.so");
+        assert!(stub.hint().contains("hides the libcuda.so.1"), "{}", stub.hint());
         none.detail = Some("the loader's words".to_owned());
         let error = Error::from(none);
         assert_eq!(error.kind(), ErrorKind::NoDevice);

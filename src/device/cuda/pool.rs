@@ -34,15 +34,14 @@ impl PinnedPool {
         PinnedBuffer::new(&self.context, size)
     }
 
-    pub(super) fn put(&self, buffer: PinnedBuffer) {
+    /// Takes a buffer back, or returns it where it is of no use here: the caller drops it, which makes the device wait.
+    pub(super) fn put(&self, buffer: PinnedBuffer) -> Option<PinnedBuffer> {
         let mut free = lock(&self.free);
         let kept: usize = free.iter().map(PinnedBuffer::len_bytes).sum();
         if kept + buffer.len_bytes() <= KEPT_BYTES && self.context.lost().is_none() {
             free.push(buffer);
-        } else {
-            // Without the lock: it may take long.
-            drop(free);
-            drop(buffer);
+            return None;
         }
+        Some(buffer)
     }
 }

@@ -1,9 +1,8 @@
 //! Whether this machine has a CUDA device.
 //!
-//! The bindings that know all of CUDA panic where the driver is missing, where it lacks one function, and where one of its
+//! The functions of the bindings that know all of CUDA panic where the driver is missing, where it lacks one, and where one of its
 //! errors is printed. In the process of an engine that is the end of the engine. So the driver is asked here first, by
-//! three calls of our own, all functions that will be called are looked up, and the bindings are touched only where all of
-//! that went well. They load the driver by names of their own; so those are tried here, in their order.
+//! three calls of our own, and all functions that will be called are looked up, to be called by address.
 
 use super::driver::{Driver, Library};
 use super::no_device::{NoDevice, NoDeviceReason};
@@ -12,7 +11,7 @@ use crate::sync::OnceLock;
 /// The oldest driver that is taken, as `cuDriverGetVersion` counts: CUDA 12.0.
 pub const MIN_DRIVER_VERSION: i32 = 12_000;
 
-/// The names by which the bindings look for the driver, in their order: what is asked here is what they will load.
+/// The names by which the bindings look for the driver, in their order.
 #[cfg(feature = "cuda")]
 fn library_names() -> Vec<String> {
     ["cuda", "nvcuda"].into_iter().flat_map(cudarc::get_lib_name_candidates).collect()

@@ -41,6 +41,10 @@ impl HostSide for RegisteredMemory {
     fn is_registered(&self) -> bool {
         true
     }
+
+    fn is_unregistered_at_the_end(&self) -> bool {
+        true
+    }
 }
 
 impl Memory for RegisteredMemory {

@@ -1,10 +1,13 @@
 //! A stream of a CUDA device, as everybody sees it.
 #![expect(unsafe_code, reason = "the driver is called")]
 
+use std::ffi::c_int;
+
 use cudarc::driver::sys::CUstream;
 
-use super::context::call;
+use super::context::{Entered, call};
 use super::device::{CudaDevice, Shared};
+use super::failure::{CAPTURED, Failure};
 use super::handles::RawEvent;
 use super::lane::Lane;
 use super::memory::DeviceMemory;
@@ -13,6 +16,9 @@ use crate::device::stream::{Done, EngineStream, Event, Recorded, Stream, Transfe
 use crate::error::{Error, Result};
 use crate::sync::Arc;
 use crate::sync::atomic::AtomicBool;
+
+/// `CU_STREAM_CAPTURE_STATUS_NONE`.
+const NOT_CAPTURED: c_int = 0;
 
 /// A stream.
 #[derive(Debug)]
@@ -90,9 +96,10 @@ impl Stream for CudaStream {
         let is_reached = Arc::new(AtomicBool::new(false));
         let event = Event { device: self.shared.number, is_reached, native: None };
         let recorded = Recorded(event.clone());
-        let native = self.lane.record(&self.shared.mover, &self.shared.bell, recorded)?;
+        let native = self.lane.record(&self.shared.mover, &self.shared.bell, recorded);
+        // Also where it failed: the thread may wait for the outcome, to end.
         self.shared.bell.ring();
-        Ok(Event { native: Some(native), ..event })
+        Ok(Event { native: Some(native?), ..event })
     }
 
     fn wait_for(&self, event: &Event) -> Result<()> {
@@ -112,6 +119,7 @@ impl Stream for CudaStream {
         self.shared.check_open()?;
         let context = &self.shared.mover.context;
         let waits = context.enter().and_then(|entered| {
+            check_not_captured(&entered, engine)?;
             let event = RawEvent::new(context, &entered)?;
             // SAFETY: the event is there, and so is the stream: see `EngineStream::from_raw`.
             entered.outcome(unsafe { call!(cuEventRecord(event.handle(), engine.raw())) })?;
@@ -124,12 +132,25 @@ impl Stream for CudaStream {
         self.shared.check_open()?;
         let context = &self.shared.mover.context;
         let waits = context.enter().and_then(|entered| {
+            check_not_captured(&entered, engine)?;
             let event = RawEvent::new(context, &entered)?;
             event.record(&entered, &self.lane.stream)?;
             // SAFETY: as in `wait_for_engine`.
             entered.outcome(unsafe { call!(cuStreamWaitEvent(engine.raw(), event.handle(), 0)) })
         });
         waits.map_err(|failure| context.error(failure, "cannot let the engine's stream wait"))
+    }
+}
+
+/// Refuses a stream of the engine's that becomes a graph. The driver would not: an event on it is a part of the graph, and so is, from then
+/// on, the stream that waits for the event, on which nothing is done any more.
+fn check_not_captured(entered: &Entered<'_>, engine: EngineStream) -> std::result::Result<(), Failure> {
+    let mut status = NOT_CAPTURED;
+    // SAFETY: the stream is there: see `EngineStream::from_raw`. The driver writes one number.
+    entered.outcome(unsafe { call!(cuStreamIsCapturing(engine.raw(), &raw mut status)) })?;
+    match status {
+        NOT_CAPTURED => Ok(()),
+        _ => Err(Failure { function: "cuStreamIsCapturing", code: CAPTURED }),
     }
 }
 

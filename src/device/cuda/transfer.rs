@@ -42,11 +42,20 @@ pub(super) struct Mover {
 /// What a transfer needs until it is over, whatever becomes of it.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    _ranges: Vec<Arc<Range>>,
+    ranges: Vec<Arc<Range>>,
     host: Option<Arc<dyn HostSide>>,
     tables: Vec<Table>,
     gates: Vec<Arc<Gate>>,
     buffer: Option<Arc<PinnedBuffer>>,
+}
+
+/// What nobody but a transfer had, and only calls of the driver give back, some of which wait for all that is under way on the device: they
+/// are made when this is dropped.
+#[derive(Debug)]
+pub(super) struct Leftover {
+    _ranges: Vec<Arc<Range>>,
+    _host: Option<Arc<dyn HostSide>>,
+    _buffers: Vec<PinnedBuffer>,
 }
 
 /// The calls of one transfer.
@@ -241,17 +250,21 @@ impl Pieces<'_> {
 impl Holds {
     /// What a transfer needs of the device's memory.
     pub(super) fn new(ranges: Vec<Arc<Range>>) -> Self {
-        Self { _ranges: ranges, ..Self::default() }
+        Self { ranges, ..Self::default() }
     }
 
-    /// When all is over: buffers are used again.
-    pub(super) fn give_back(mut self, pool: &PinnedPool) {
-        // The gates first, which have the buffer too.
+    /// When all is over: buffers are used again. What takes the driver to be given back is returned.
+    pub(super) fn give_back(mut self, pool: &PinnedPool) -> Option<Leftover> {
+        // The gates first, which have the buffer too, and the host's memory.
         self.gates.clear();
-        self.tables.into_iter().for_each(|table| pool.put(table.into_buffer()));
-        if let Some(buffer) = self.buffer.and_then(Arc::into_inner) {
-            pool.put(buffer);
-        }
+        let tables = self.tables.into_iter().map(Table::into_buffer);
+        let buffers = tables.chain(self.buffer.and_then(Arc::into_inner));
+        let buffers: Vec<_> = buffers.filter_map(|buffer| pool.put(buffer)).collect();
+        // Should another who has it drop it just now, it is given back here, by and by.
+        self.ranges.retain(|range| Arc::strong_count(range) == 1);
+        let host = self.host.filter(|host| host.is_unregistered_at_the_end() && Arc::strong_count(host) == 1);
+        let is_empty = buffers.is_empty() && self.ranges.is_empty() && host.is_none();
+        (!is_empty).then_some(Leftover { _ranges: self.ranges, _host: host, _buffers: buffers })
     }
 
     /// When the device is lost: its driver calls no function of the host any more, but may be in one.

@@ -285,6 +285,19 @@ int cuStreamQuery(void *handle) {
     return found->second->queue.empty() && !found->second->is_busy ? SUCCESS : NOT_READY;
 }
 
+int cuStreamIsCapturing(void *handle, int *status) {
+    CALL(true);
+    // The default stream waits for others, so that to ask for it alone would break a capture.
+    if ((uintptr_t)handle <= 2) {
+        *status = 0;
+        return state.default_capture ? CAPTURE_IMPLICIT : SUCCESS;
+    }
+    auto found = state.streams.find(handle);
+    if (found == state.streams.end()) return misuse("a stream was asked for that is none", INVALID_HANDLE);
+    *status = found->second->capture;
+    return SUCCESS;
+}
+
 int cuEventCreate(void **handle, unsigned flags) {
     CALL(true);
     if (flags > 7) return INVALID_VALUE;
@@ -311,6 +324,9 @@ int cuEventRecord(void *handle, void *stream) {
     if (found == state.events.end()) return misuse("an event was recorded that is none", INVALID_HANDLE);
     auto event = found->second;
     if (event->context != current.back()) return misuse("an event was recorded in another context", INVALID_HANDLE);
+    auto on = state.streams.find(stream);
+    event->is_captured = on != state.streams.end() && on->second->capture == 1;
+    if (event->is_captured) return SUCCESS;
     uint64_t number = event->recorded + 1;
     int code = enqueue(stream, __func__, [event, number] {
         event->reached = number;
@@ -324,6 +340,7 @@ int cuEventQuery(void *handle) {
     CALL(true);
     auto found = state.events.find(handle);
     if (found == state.events.end()) return misuse("an event was asked for that is none", INVALID_HANDLE);
+    if (found->second->is_captured) return CAPTURED_EVENT;
     return found->second->reached == found->second->recorded ? SUCCESS : NOT_READY;
 }
 
@@ -332,6 +349,13 @@ int cuStreamWaitEvent(void *stream, void *handle, unsigned flags) {
     auto found = state.events.find(handle);
     if (found == state.events.end() || flags > 1) return misuse("a stream was to wait for an event that is none", INVALID_HANDLE);
     auto event = found->second;
+    auto waiting = state.streams.find(stream);
+    if (waiting != state.streams.end()) {
+        // As the driver does: who waits for a part of a graph becomes one. What is of a stream and what of a graph cannot be mixed otherwise.
+        if (event->is_captured) waiting->second->capture = 1;
+        else if (waiting->second->capture) return misuse("a stream that is captured was to wait for what is no part of the graph", CAPTURE_ISOLATION);
+        if (waiting->second->capture) return SUCCESS;
+    }
     uint64_t number = event->recorded;
     return enqueue(stream, __func__, [event, number] {
         // The thread of the stream has the lock, and gives it up to wait.

@@ -22,6 +22,11 @@ int begin(const char *name, bool needs_context) {
         return misuse(std::string(name) + " was called in a function of the host", NOT_PERMITTED);
     }
     uint64_t call = ++state.calls[name];
+    {
+        Guard guard(state.lock, std::adopt_lock);
+        state.changed.wait(guard, [name] { return !state.stalled[name]; });
+        guard.release();
+    }
     auto failure = state.failures.find(name);
     if (failure != state.failures.end() && (failure->second.call == call || failure->second.call == 0)) {
         // A code after which nothing works comes from a device on which nothing works.
@@ -156,6 +161,8 @@ int enqueue(void *handle, const char *name, std::function<int()> run) {
     if (stream->context != current.back()) {
         return misuse(std::string(name) + " on a stream of another context", INVALID_HANDLE);
     }
+    // It becomes a part of the graph, and is not done.
+    if (stream->capture) return SUCCESS;
     stream->queue.push_back({name, std::move(run)});
     state.changed.notify_all();
     return SUCCESS;
@@ -183,6 +190,23 @@ void fake_lose(int code) {
 void fake_capture(int is_capturing) {
     Guard guard(state.lock);
     state.is_capturing = is_capturing != 0;
+}
+
+// An engine captures this stream: 0 not, 1 it does, 2 it did and that failed. With 0 for a stream, the default one.
+void fake_capture_stream(void *handle, int capture) {
+    Guard guard(state.lock);
+    if (handle) {
+        state.streams.at(handle)->capture = capture;
+    } else {
+        state.default_capture = capture;
+    }
+}
+
+// While they are stalled, calls of that name do not return.
+void fake_stall(const char *name, int is_stalled) {
+    Guard guard(state.lock);
+    state.stalled[name] = is_stalled != 0;
+    state.changed.notify_all();
 }
 
 // While it is held, no stream does anything.
@@ -231,6 +255,8 @@ void fake_reset() {
     state.newest_ptx = 999;
     state.can_use_host_pointer = 1;
     state.is_held = state.is_capturing = false;
+    state.default_capture = 0;
+    state.stalled.clear();
     state.changed.notify_all();
 }
 

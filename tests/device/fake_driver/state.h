@@ -31,6 +31,9 @@ enum Code {
     NOT_REGISTERED = 713,
     NOT_PERMITTED = 800,
     CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_ISOLATION = 905,
+    CAPTURE_IMPLICIT = 906,
+    CAPTURED_EVENT = 907,
 };
 
 enum class Kind { device, host, registered, ipc };
@@ -54,6 +57,8 @@ struct Event {
     Context *context;
     uint64_t recorded = 0;
     uint64_t reached = 0;
+    // Recorded on a stream that is captured: a part of a graph, which is never reached.
+    bool is_captured = false;
     bool was_destroyed = false;
 };
 
@@ -69,6 +74,8 @@ struct Stream {
     // What is queued on a device that was lost is never done.
     bool is_dead = false;
     bool is_closing = false;
+    // What is asked of it becomes a graph: 1, or 2 where that failed.
+    int capture = 0;
     bool was_destroyed = false;
 };
 
@@ -86,6 +93,9 @@ struct State {
     bool is_held = false;
     // Whether an engine captures a graph, so that nobody may call what could be a part of it.
     bool is_capturing = false;
+    // Calls that do not return, by name, until they are let go.
+    std::map<std::string, bool> stalled;
+    int default_capture = 0;
     int delay_us = 0;
     int newest_ptx = 999;
     int can_use_host_pointer = 1;

@@ -3,7 +3,7 @@
 // Compiled at run time by NVRTC, ahead of time by make_ptx.py, and as C++ by the fake driver of the tests. So there is nothing in it
 // but C, and no header.
 
-// One row of the table, as `Move` in moves.rs has it.
+// One row of the table, as `Move` in kernel.rs has it.
 struct Move {
     unsigned long long from;
     unsigned long long to;
