@@ -120,16 +120,18 @@ fn inside_moments() {
 /// Codes that say nothing of the work that is under way.
 const UNSURE: [i32; 5] = [4, 46, 802, 806, 999];
 
+type Call = fn(&CudaDevice) -> Error;
+
 fn open_ipc(device: &CudaDevice) -> Error {
-    device.open_ipc(&IpcHandle([7; 64]), 0, 1).unwrap_err()
+    device.open_ipc(&IpcHandle([7; 64]), 0, 1).expect_err("it is told to fail")
 }
 
 fn allocate(device: &CudaDevice) -> Error {
-    device.allocate(1).unwrap_err()
+    device.allocate(1).expect_err("it is told to fail")
 }
 
 fn register(device: &CudaDevice) -> Error {
-    RegisteredMemory::new(device, &HostMemoryOptions::new(4_096)).unwrap_err()
+    RegisteredMemory::new(device, &HostMemoryOptions::new(4_096)).expect_err("it is told to fail")
 }
 
 /// A call that has nothing to do with what is under way gives none of its memory away.
@@ -142,7 +144,7 @@ fn a_call_beside_that_fails_is_an_error_of_its_own() {
 #[ignore = "runs in a child, on the fake driver"]
 fn inside_beside() {
     let Some(fake) = fake() else { return };
-    let calls: [(&str, fn(&CudaDevice) -> Error); 3] = [
+    let calls: [(&str, Call); 3] = [
         ("cuIpcOpenMemHandle_v2", open_ipc),
         ("cuMemAlloc_v2", allocate),
         ("cuMemHostRegister_v2", register),
@@ -220,7 +222,10 @@ fn inside_hiccup() {
     let start_ns = lmcache::clock::monotonic_ns();
     while device.lost().is_none() {
         stream.submit(transfer(&plan(&cache, &[(0, 0, 8)]), STORE, &known), log.done("under way"));
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        let until_ns = lmcache::clock::monotonic_ns() + 1_000_000;
+        while lmcache::clock::monotonic_ns() < until_ns {
+            std::thread::yield_now();
+        }
     }
     let took_ns = lmcache::clock::monotonic_ns() - start_ns;
     assert!(took_ns >= 90_000_000, "lost after {took_ns} ns");
