@@ -18,8 +18,10 @@ if [ "${1:-}" = --smoke ]; then
   c++ -std=c++17 -O1 -shared -fPIC -pthread -o "$fake/libcuda.so" tests/device/fake_driver/*.cpp
 fi
 
-# The path of the program that cargo builds for a target.
-program() { cargo "$@" --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1; }
+# The path of the program that cargo builds for a target. It builds the command line, too, and says so in any order.
+program() {
+  cargo "$@" --no-run --message-format=json | grep -F "\"kind\":[\"$1\"]" | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
 
 # Runs tests and shows how they ended: all that was said where one failed, and where there was none of that name.
 run_tests() {
