@@ -4,6 +4,7 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
+use lmcache::clock::monotonic_ns;
 use lmcache::device::cuda::{CudaDevice, CudaOptions, IpcHandle, RegisteredMemory};
 use lmcache::device::{
     Device, Direction, HostMemoryOptions, HostSide, Memory, MemoryKind, PageRegistrar, Plan,
@@ -337,6 +338,11 @@ fn inside_ipc_importer() {
     assert_eq!(fake.calls("cuIpcCloseMemHandle"), 0);
     fake.hold(0);
     pending.wait(PATIENCE).unwrap().unwrap();
+    // Who waits is told first.
+    let end_ns = monotonic_ns() + PATIENCE.as_nanos() as u64;
+    while fake.calls("cuIpcCloseMemHandle") == 0 && monotonic_ns() < end_ns {
+        std::thread::yield_now();
+    }
     assert_eq!(fake.calls("cuIpcCloseMemHandle"), 1);
     drop(device.open_ipc(&handle, 0, 1).unwrap());
     assert_eq!((fake.calls("cuIpcOpenMemHandle_v2"), fake.calls("cuIpcCloseMemHandle")), (3, 2));
